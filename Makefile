@@ -1,0 +1,72 @@
+# Everything a person or a machine runs here. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+DATA := .data/usr/share/datasets/fashion-mnist
+STAMPS := $(VENV)/.stamps
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-peers quick lint bench data clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+# -- environments: one folder, one stamp for each set of extras ---------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "no venv module: apt-get install python3-venv"; exit 1; }
+
+$(STAMPS)/demo: EXTRAS := progress,plot,data
+$(STAMPS)/test: EXTRAS := test
+$(STAMPS)/peers: EXTRAS := test,peers
+$(STAMPS)/%: pyproject.toml | $(BIN)/python
+	@mkdir -p $(STAMPS)
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]"
+	@touch $@
+
+# -- the two commands ----------------------------------------------------------------------------
+
+demo: $(STAMPS)/demo data ## train a convolutional network on Fashion-MNIST and show its result
+	$(BIN)/python examples/fashion_mnist.py
+
+test: $(STAMPS)/test data lint ## install what the tests need and pass them (no other framework)
+	$(BIN)/python -m pytest
+
+# -- the rest ------------------------------------------------------------------------------------
+
+test-peers: $(STAMPS)/peers ## the comparisons with PyTorch and with XLA's own parser
+	$(BIN)/python -m pytest tests/peers
+
+quick: $(STAMPS)/test ## what a developer runs all day: under two minutes
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMPS)/test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMPS)/peers ## the figures beside PyTorch, as a table and as JSON
+	$(BIN)/python -m benchmarks
+
+# Fashion-MNIST as Debian packages it, unpacked without root. Where apt cannot get it the loader
+# downloads the files itself, and the demo falls back on scikit-learn's digits, saying so.
+data: ## fetch Fashion-MNIST into .data/
+	@if [ ! -e $(DATA) ] && [ ! -e /usr/share/datasets/fashion-mnist ]; then \
+	  mkdir -p .data && cd .data \
+	  && { apt-get download -q dataset-fashion-mnist >/dev/null 2>&1 \
+	    || { [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 \
+	      && apt-get download -q dataset-fashion-mnist >/dev/null 2>&1; }; } \
+	  && dpkg -x dataset-fashion-mnist_*.deb . && rm -f dataset-fashion-mnist_*.deb \
+	  && echo "Fashion-MNIST unpacked into .data/" \
+	  || echo "apt has no dataset-fashion-mnist here; the loader will try the network"; \
+	fi
+
+clean: ## remove everything that was built or fetched
+	rm -rf $(VENV) build dist demo .data .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	  src/*.egg-info
