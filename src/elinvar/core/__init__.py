@@ -1,0 +1,1 @@
+"""Floor 0: data types, shapes, errors, source lines, settings and nested containers."""

@@ -1,0 +1,207 @@
+"""Data types: names, sizes, promotion (the Array API standard's) and the way to and from numpy."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from elinvar.core.errors import DTypeError, fail
+
+
+class DType:
+    """One data type. Instances are unique, so `is` and `==` agree.
+
+    Attributes:
+        name: the Array API name, `float32`.
+        short: the name in printed graphs, `f32`.
+        kind: `b` bool, `i` signed, `u` unsigned, `f` floating, `c` complex.
+        bits, itemsize: size of one element in memory.
+    """
+
+    __slots__ = ("bits", "index", "itemsize", "kind", "name", "short")
+
+    def __init__(self, name: str, short: str, kind: str, bits: int, index: int) -> None:
+        self.name, self.short, self.kind, self.bits = name, short, kind, bits
+        self.itemsize = max(1, bits // 8)
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"elinvar.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (by_name, (self.name,))
+
+    @property
+    def is_floating(self) -> bool:
+        return self.kind == "f"
+
+    @property
+    def is_integer(self) -> bool:
+        return self.kind in "iu"
+
+    @property
+    def is_complex(self) -> bool:
+        return self.kind == "c"
+
+    @property
+    def is_floating_point(self) -> bool:
+        """PyTorch's spelling of `is_floating`."""
+        return self.kind == "f"
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The numpy dtype of the stored bits; bfloat16 needs the `ml_dtypes` package."""
+        if self.name == "bfloat16":
+            found = _ml_bfloat16()
+            if found is None:
+                fail(
+                    DTypeError,
+                    "dtype",
+                    "numpy has no bfloat16 of its own",
+                    "install ml_dtypes, or convert with `.float()` first",
+                )
+            return found
+        return np.dtype(self.name)
+
+    @property
+    def storage(self) -> np.dtype[Any]:
+        """A numpy dtype of the same size that numpy itself knows (bfloat16 → uint16)."""
+        return np.dtype(np.uint16) if self.name == "bfloat16" else np.dtype(self.name)
+
+
+@cache
+def _ml_bfloat16() -> np.dtype[Any] | None:
+    try:
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    except ImportError:
+        return None
+
+
+_ROWS = (
+    ("bool", "bool", "b", 8),
+    ("int8", "i8", "i", 8),
+    ("int16", "i16", "i", 16),
+    ("int32", "i32", "i", 32),
+    ("int64", "i64", "i", 64),
+    ("uint8", "u8", "u", 8),
+    ("uint16", "u16", "u", 16),
+    ("uint32", "u32", "u", 32),
+    ("uint64", "u64", "u", 64),
+    ("float16", "f16", "f", 16),
+    ("bfloat16", "bf16", "f", 16),
+    ("float32", "f32", "f", 32),
+    ("float64", "f64", "f", 64),
+)
+ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+(
+    bool_,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    float16,
+    bfloat16,
+    float32,
+    float64,
+) = ALL
+_BY_NAME = {d.name: d for d in ALL} | {d.short: d for d in ALL}
+FLOATS = (float16, bfloat16, float32, float64)
+INTEGERS = (int8, int16, int32, int64, uint8, uint16, uint32, uint64)
+SIGNED = (int8, int16, int32, int64)
+UNSIGNED = (uint8, uint16, uint32, uint64)
+NUMERIC = INTEGERS + FLOATS
+
+default_float, default_int = float32, int64
+
+
+def by_name(name: str) -> DType:
+    """The dtype called `name` (`float32` or `f32`)."""
+    found = _BY_NAME.get(name)
+    if found is None:
+        fail(DTypeError, "dtype", f"no dtype is called {name!r}; known: {', '.join(_BY_NAME)}")
+    return found
+
+
+def as_dtype(value: Any) -> DType:
+    """Accept a DType, a name, a numpy dtype or scalar type, or Python's bool, int and float."""
+    if isinstance(value, DType):
+        return value
+    if value is bool:
+        return bool_
+    if value is int:
+        return default_int
+    if value is float:
+        return default_float
+    if isinstance(value, str):
+        return by_name(value)
+    try:
+        return from_numpy(np.dtype(value))
+    except TypeError:
+        fail(DTypeError, "dtype", f"expected a dtype such as el.float32, received {value!r}")
+
+
+def from_numpy(value: np.dtype[Any]) -> DType:
+    """The dtype that stores what the numpy dtype stores."""
+    found = _BY_NAME.get(value.name)
+    if found is None or (value.byteorder == ">" and value.itemsize > 1):
+        fail(
+            DTypeError,
+            "from_numpy",
+            f"numpy dtype {value} has no Elinvar counterpart",
+            "convert the array with `.astype(...)` to a native bool, int or float type",
+        )
+    return found
+
+
+def promote(a: DType, b: DType) -> DType:
+    """The type that holds both; the standard's table, and mixed kinds as PyTorch has them.
+
+    bool with anything gives the other; an integer with a float gives the float; float16 with
+    bfloat16 gives float32; uint64 with a signed integer is refused, as in the standard.
+    """
+    if a is b:
+        return a
+    if a.kind == "b":
+        return b
+    if b.kind == "b":
+        return a
+    if a.kind == "f" or b.kind == "f":
+        if a.kind != b.kind:
+            return a if a.kind == "f" else b
+        if a.bits == b.bits:
+            return float32
+        return a if a.bits > b.bits else b
+    if a.kind == b.kind:
+        return a if a.bits > b.bits else b
+    signed, unsigned = (a, b) if a.kind == "i" else (b, a)
+    if signed.bits > unsigned.bits:
+        return signed
+    if unsigned.bits == 64:
+        fail(
+            DTypeError,
+            "promote",
+            f"{a.name} and {b.name} have no common integer type",
+            "cast one of them with `.astype(...)`",
+        )
+    return by_name(f"int{unsigned.bits * 2}")
+
+
+def scalar_dtype(value: Any, other: DType) -> DType:
+    """The type of an operation between a tensor of type `other` and a Python scalar (weak)."""
+    if isinstance(value, bool):
+        return other
+    if isinstance(value, int):
+        return default_int if other.kind == "b" else other
+    return other if other.kind in "fc" else default_float
+
+
+def accumulator(dtype: DType) -> DType:
+    """The type in which sums and products of `dtype` are carried: f32 for 16-bit floats."""
+    return float32 if dtype.kind == "f" and dtype.bits == 16 else dtype

@@ -1,0 +1,97 @@
+"""Every error that users see, and the one builder of their texts.
+
+    ElinvarError
+    ├── ShapeError (ValueError)          shapes or sizes do not fit
+    │   └── AxisError (IndexError)       an axis is out of range or repeated
+    ├── DTypeError (TypeError)           a data type is not accepted
+    ├── ValueRangeError (ValueError)     an argument's value is not accepted
+    ├── OutOfBoundsError (IndexError)    an index points outside of its axis
+    ├── TraceError (RuntimeError)        Python needs a value that a trace does not have
+    │   └── LeakedTensorError            a traced tensor is used after its trace ended
+    ├── GradientError (RuntimeError)     backward or a transform cannot differentiate
+    ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
+    └── GraphError (RuntimeError)        a graph or its text is malformed; a fault of ours or of a file
+        └── CompileError                 lowering or LLVM refused a graph
+
+A message reads `[op] what is wrong: what was received`, then the user's own line, the module path
+and a hint. The same text appears in eager mode, under a trace and in backward.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from elinvar.core import source
+
+
+class ElinvarError(Exception):
+    """Base of all errors raised by Elinvar on purpose."""
+
+
+class ShapeError(ElinvarError, ValueError):
+    """Shapes or sizes do not fit."""
+
+
+class AxisError(ShapeError, IndexError):
+    """An axis is out of range or repeated."""
+
+
+class DTypeError(ElinvarError, TypeError):
+    """A data type is not accepted."""
+
+
+class ValueRangeError(ElinvarError, ValueError):
+    """An argument's value is not accepted."""
+
+
+class OutOfBoundsError(ElinvarError, IndexError):
+    """An index points outside of its axis."""
+
+
+class TraceError(ElinvarError, RuntimeError):
+    """Python needs a value that a trace does not have."""
+
+
+class LeakedTensorError(TraceError):
+    """A traced tensor is used after its trace ended."""
+
+
+class GradientError(ElinvarError, RuntimeError):
+    """Backward or a transform cannot differentiate."""
+
+
+class BufferError_(ElinvarError, RuntimeError):
+    """Memory was freed, donated or cannot be shared."""
+
+
+class GraphError(ElinvarError, RuntimeError):
+    """A graph or its text is malformed."""
+
+
+class CompileError(GraphError):
+    """Lowering or LLVM refused a graph."""
+
+
+def message(op: str, text: str, hint: str | None = None, where: source.Source | None = None) -> str:
+    """The text of an error: `[op] text`, the user's line, the module path, a hint."""
+    lines = [f"[{op}] {text}"]
+    where = where or source.user_source()
+    if where is not None:
+        lines.append(f"  at {where.describe()}")
+    path = source.module_path()
+    if path:
+        lines.append(f"  in module {path}")
+    if hint:
+        lines.append(f"  hint: {hint}")
+    return "\n".join(lines)
+
+
+def fail(
+    kind: type[ElinvarError],
+    op: str,
+    text: str,
+    hint: str | None = None,
+    where: source.Source | None = None,
+) -> NoReturn:
+    """Raise `kind` with the message built by `message`."""
+    raise kind(message(op, text, hint, where))

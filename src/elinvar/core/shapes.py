@@ -1,0 +1,219 @@
+"""Shapes and symbolic dimensions: a dimension is an int or an exact polynomial in named sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from elinvar.core.errors import AxisError, ShapeError, fail
+
+# A monomial is a sorted tuple of symbol names, with repeats: ("B", "T") is B·T.
+Monomial = tuple[str, ...]
+
+
+class Dim:
+    """A symbolic dimension: a polynomial with integer coefficients over named sizes.
+
+    `Dim("B")` is a size called B. Sums, differences and products are exact and print as written:
+    `Dim("T") - 1` prints `T - 1`. Two dims are equal when their polynomials are.
+    """
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, name: str | None = None, *, terms: Mapping[Monomial, int] | None = None):
+        if terms is None:
+            if not name or not name.isidentifier():
+                fail(ShapeError, "Dim", f"a dim's name must be an identifier, received {name!r}")
+            terms = {(name,): 1}
+        self.terms = dict(sorted(terms.items()))
+        self._hash = hash(tuple(self.terms.items()))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self.terms == other.terms
+
+    def __add__(self, other: DimLike) -> DimLike:
+        total = dict(self.terms)
+        for monomial, factor in _terms(other).items():
+            total[monomial] = total.get(monomial, 0) + factor
+        return _simplest(total)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> DimLike:
+        return _simplest({monomial: -factor for monomial, factor in self.terms.items()})
+
+    def __sub__(self, other: DimLike) -> DimLike:
+        return self + -other
+
+    def __rsub__(self, other: DimLike) -> DimLike:
+        return -self + other
+
+    def __mul__(self, other: DimLike) -> DimLike:
+        total: dict[Monomial, int] = {}
+        for left, a in self.terms.items():
+            for right, b in _terms(other).items():
+                monomial = tuple(sorted(left + right))
+                total[monomial] = total.get(monomial, 0) + a * b
+        return _simplest(total)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: DimLike) -> DimLike:
+        """Exact division; refused where the quotient is no polynomial."""
+        divisor = _terms(other)
+        if len(divisor) == 1:
+            (monomial, factor), *_ = divisor.items()
+            quotient = {_without(m, monomial): c for m, c in self.terms.items()}
+            if None not in quotient and all(c % factor == 0 for c in quotient.values()):
+                return _simplest({m: c // factor for m, c in quotient.items() if m is not None})
+        if self == other:
+            return 1
+        fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
+
+    def __repr__(self) -> str:
+        parts = []
+        for monomial, factor in sorted(self.terms.items(), key=lambda t: (-len(t[0]), t[0])):
+            body = "*".join(monomial)
+            if not monomial:
+                text = str(abs(factor))
+            else:
+                text = body if abs(factor) == 1 else f"{abs(factor)}*{body}"
+            parts.append(("-" if factor < 0 else "+", text))
+        first_sign, first = parts[0]
+        head = f"-{first}" if first_sign == "-" else first
+        return head + "".join(f"{sign}{text}" for sign, text in parts[1:])
+
+    def names(self) -> set[str]:
+        """The sizes that the dim depends on."""
+        return {name for monomial in self.terms for name in monomial}
+
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        """The dim's value for given sizes."""
+        total = 0
+        for monomial, factor in self.terms.items():
+            for name in monomial:
+                factor *= sizes[name]
+            total += factor
+        return total
+
+
+DimLike = int | Dim
+Shape = tuple[DimLike, ...]
+
+
+def _terms(value: DimLike) -> Mapping[Monomial, int]:
+    if isinstance(value, Dim):
+        return value.terms
+    return {(): int(value)}
+
+
+def _simplest(terms: Mapping[Monomial, int]) -> DimLike:
+    kept = {monomial: factor for monomial, factor in terms.items() if factor}
+    if not kept:
+        return 0
+    if set(kept) == {()}:
+        return kept[()]
+    return Dim(terms=kept)
+
+
+def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
+    left = list(monomial)
+    for name in part:
+        if name not in left:
+            return None
+        left.remove(name)
+    return tuple(left)
+
+
+def parse_dim(text: str) -> DimLike:
+    """Read a dim as `repr` prints it: `3`, `B`, `2*B*T-1`."""
+    total: DimLike = 0
+    for sign_and_term in text.replace("-", "+-").split("+"):
+        if not sign_and_term.strip():
+            continue
+        term: DimLike = 1
+        body = sign_and_term.strip()
+        if body.startswith("-"):
+            term, body = -1, body[1:]
+        for factor in body.split("*"):
+            factor = factor.strip()
+            term = term * (int(factor) if factor.isdigit() else Dim(factor))
+        total = total + term
+    return total
+
+
+def size(shape: Iterable[DimLike]) -> DimLike:
+    """The number of elements."""
+    total: DimLike = 1
+    for dim in shape:
+        total = total * dim
+    return total
+
+
+def evaluate(dim: DimLike, sizes: Mapping[str, int]) -> int:
+    """A dim's value for given sizes of its symbols."""
+    return dim.evaluate(sizes) if isinstance(dim, Dim) else dim
+
+
+def is_static(shape: Iterable[Any]) -> bool:
+    """True when no dimension is symbolic."""
+    return not any(isinstance(dim, Dim) for dim in shape)
+
+
+def row_major_strides(shape: Shape) -> Shape:
+    """Strides in elements of a dense row-major array."""
+    strides: list[DimLike] = []
+    step: DimLike = 1
+    for dim in reversed(shape):
+        strides.append(step)
+        step = step * dim
+    return tuple(reversed(strides))
+
+
+def normalize_axis(op: str, axis: int, rank: int) -> int:
+    """Map a possibly negative axis to 0 … rank-1."""
+    try:
+        index = axis.__index__()
+    except AttributeError:
+        fail(AxisError, op, f"axis must be an int, received {axis!r}")
+    if not -rank <= index < rank:
+        fail(AxisError, op, f"axis {index} is out of range for {rank} dimensions")
+    return index % rank if rank else 0
+
+
+def normalize_axes(op: str, axis: int | Iterable[int] | None, rank: int) -> tuple[int, ...]:
+    """Map None, an int or several ints to a sorted tuple of distinct axes."""
+    if axis is None:
+        return tuple(range(rank))
+    given = (axis,) if hasattr(axis, "__index__") else tuple(axis)  # type: ignore[arg-type]
+    axes = tuple(sorted(normalize_axis(op, item, rank) for item in given))
+    if len(set(axes)) != len(axes):
+        fail(AxisError, op, f"an axis is named twice in {tuple(given)}")
+    return axes
+
+
+def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
+    """The shape that all broadcast to, by the standard's rule."""
+    rank = max((len(shape) for shape in shapes), default=0)
+    result: list[DimLike] = []
+    for position in range(rank):
+        dim: DimLike = 1
+        for shape in shapes:
+            offset = position - (rank - len(shape))
+            other = shape[offset] if offset >= 0 else 1
+            if other == 1 or other == dim:
+                continue
+            if dim != 1:
+                texts = " and ".join(format_shape(s) for s in shapes)
+                fail(ShapeError, op, f"shapes {texts} do not broadcast: {dim} ≠ {other}")
+            dim = other
+        result.append(dim)
+    return tuple(result)
+
+
+def format_shape(shape: Iterable[DimLike]) -> str:
+    """A shape as it is printed in types and errors: `[8,B]`."""
+    return "[" + ",".join(str(dim) for dim in shape) + "]"

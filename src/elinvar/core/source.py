@@ -1,0 +1,57 @@
+"""The user's own file and line, and the path of the module that is running."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from dataclasses import dataclass
+from types import CodeType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INSIDE: dict[CodeType, bool] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place in the user's code: file, line and function."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line} in {self.function}"
+
+    def describe(self) -> str:
+        """The place with the text of its line, where the file can be read."""
+        text = linecache.getline(self.file, self.line).strip()
+        return f"{self}: {text}" if text else str(self)
+
+
+def _is_inside(code: CodeType) -> bool:
+    known = _INSIDE.get(code)
+    if known is None:
+        name = code.co_filename
+        known = name.startswith((_PACKAGE, "<frozen", "<string>")) or name.endswith("functools.py")
+        _INSIDE[code] = known
+    return known
+
+
+def user_source() -> Source | None:
+    """The innermost frame outside of this package, or None when there is none."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if not _is_inside(frame.f_code):
+            return Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+# The stack of running modules: (module, name within its parent). `nn.Module` pushes and pops.
+running_modules: list[tuple[object, str]] = []
+
+
+def module_path() -> str:
+    """The dotted path of the innermost running module, empty outside of modules."""
+    return ".".join(name for _, name in running_modules if name)

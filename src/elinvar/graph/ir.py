@@ -1,0 +1,214 @@
+"""The intermediate representation: immutable typed nodes, values, graphs and the builder.
+
+    Node    an op applied to values, with params, result types and the user's source line
+    Value   one result of a node
+    Graph   named inputs and outputs; everything between is reached from the outputs
+    Builder makes nodes, sharing equal ones (hash-consing), checks types by the op's rule
+
+Inputs are nodes of the op `input`, which is not in the table; a graph owns its inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from elinvar.core.dtypes import DType
+from elinvar.core.shapes import Shape
+from elinvar.core.source import Source, user_source
+from elinvar.core.types import TensorType
+from elinvar.ops.record import Namespace, Op
+from elinvar.ops.table import BY_NAME
+
+_serial = itertools.count()
+
+
+class Node:
+    """An op applied to values. Compare by identity; a builder shares equal nodes."""
+
+    __slots__ = ("name", "op", "operands", "params", "results", "serial", "source", "__weakref__")
+
+    def __init__(
+        self,
+        op: Op | None,
+        operands: tuple[Value, ...],
+        params: dict[str, Any],
+        types: tuple[TensorType, ...],
+        source: Source | None = None,
+        name: str = "",
+    ) -> None:
+        self.op = op  # None: an input
+        self.operands = operands
+        self.params = params
+        self.source = source
+        self.name = name
+        self.serial = next(_serial)
+        self.results = tuple(Value(self, index, kind) for index, kind in enumerate(types))
+
+    @property
+    def is_input(self) -> bool:
+        return self.op is None
+
+    @property
+    def op_name(self) -> str:
+        return "input" if self.op is None else self.op.name
+
+    def __repr__(self) -> str:
+        return f"<node {self.op_name} {', '.join(str(v.type) for v in self.results)}>"
+
+
+class Value:
+    """One result of a node."""
+
+    __slots__ = ("index", "node", "type", "__weakref__")
+
+    def __init__(self, node: Node, index: int, kind: TensorType) -> None:
+        self.node, self.index, self.type = node, index, kind
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    def __repr__(self) -> str:
+        return f"<value {self.node.op_name} {self.type}>"
+
+
+class Graph:
+    """Inputs, outputs and all nodes between, in an order where operands come first."""
+
+    __slots__ = ("_order", "inputs", "name", "outputs")
+
+    def __init__(self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main") -> None:
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.name = name
+        self._order: tuple[Node, ...] | None = None
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """All nodes that the outputs need, operands first, inputs excluded."""
+        if self._order is None:
+            self._order = tuple(n for n in reachable(self.outputs) if not n.is_input)
+        return self._order
+
+    @property
+    def input_types(self) -> tuple[TensorType, ...]:
+        return tuple(value.type for value in self.inputs)
+
+    @property
+    def output_types(self) -> tuple[TensorType, ...]:
+        return tuple(value.type for value in self.outputs)
+
+    def users(self) -> dict[Value, list[Node]]:
+        """Which nodes read each value (a node appears once per use)."""
+        found: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for operand in node.operands:
+                found.setdefault(operand, []).append(node)
+        return found
+
+
+def reachable(outputs: Iterable[Value]) -> Iterator[Node]:
+    """Nodes that the outputs need, inputs included, operands first, by order of creation.
+
+    A node is made after its operands, so sorting by serial number is a topological order and
+    follows the user's program.
+    """
+    seen: set[Node] = set()
+    stack = [value.node for value in outputs]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(operand.node for operand in node.operands)
+    return iter(sorted(seen, key=lambda node: node.serial))
+
+
+class Builder:
+    """Makes nodes. Equal nodes (op, operands, params) are shared; the first one's source stays."""
+
+    def __init__(self, capture_source: bool = True) -> None:
+        self._known: dict[Any, Node] = {}
+        self._capture_source = capture_source
+        self.inputs: list[Value] = []
+        self.f = Namespace(BY_NAME, self.apply)
+
+    def input(self, kind: TensorType, name: str = "") -> Value:
+        """A new input of the graph."""
+        value = Node(None, (), {}, (kind,), name=name).results[0]
+        self.inputs.append(value)
+        return value
+
+    def add(
+        self,
+        op: Op,
+        operands: tuple[Value, ...],
+        params: dict[str, Any],
+        source: Source | None = None,
+    ) -> tuple[Value, ...]:
+        """Apply an op; returns all its results. Raises the op's own error when types do not fit."""
+        # 1 == 1.0 == True for Python, so the key carries the types of params too
+        key = (op.name, operands, tuple((k, params[k], _kinds(params[k])) for k in sorted(params)))
+        node = self._known.get(key)
+        if node is None:
+            types = op.result_types(tuple(value.type for value in operands), params)
+            if source is None and self._capture_source:
+                source = user_source()
+            node = self._known[key] = Node(op, operands, params, types, source)
+        return node.results
+
+    def apply(self, op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
+        """Apply an op; one result comes back bare, several as a tuple."""
+        results = self.add(op, tuple(operands), params)
+        return results[0] if len(results) == 1 else results
+
+    def graph(self, outputs: Iterable[Value], name: str = "main") -> Graph:
+        """The graph from this builder's inputs to `outputs`."""
+        return Graph(self.inputs, outputs, name)
+
+
+def _kinds(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_kinds(item) for item in value)
+    if isinstance(value, float) and value == 0:
+        return str(value)  # -0.0 and 0.0 are different constants
+    return type(value)
+
+
+def rewrite(
+    graph: Graph,
+    rule: Callable[[Builder, Node, tuple[Value, ...]], tuple[Value, ...] | None],
+    name: str | None = None,
+) -> Graph:
+    """Rebuild a graph node by node. `rule(builder, node, new_operands)` returns the new results, or
+    None to keep the node as it is with its new operands. Inputs are kept, in order."""
+    builder = Builder(capture_source=False)
+    new: dict[Value, Value] = {}
+    for value in graph.inputs:
+        copy = builder.input(value.type, value.node.name)
+        new[value] = copy
+    for node in graph.nodes:
+        operands = tuple(new[operand] for operand in node.operands)
+        results = rule(builder, node, operands)
+        if results is None:
+            assert node.op is not None
+            results = builder.add(node.op, operands, node.params, node.source)
+        for old, fresh in zip(node.results, results, strict=True):
+            new[old] = fresh
+    return builder.graph([new[value] for value in graph.outputs], name or graph.name)
+
+
+def inline(builder: Builder, graph: Graph, arguments: Iterable[Value]) -> tuple[Value, ...]:
+    """Build the nodes of `graph` in `builder` on the given arguments; returns its outputs."""
+    new = dict(zip(graph.inputs, arguments, strict=True))
+    for node in graph.nodes:
+        assert node.op is not None
+        operands = tuple(new[operand] for operand in node.operands)
+        results = builder.add(node.op, operands, node.params, node.source)
+        new.update(zip(node.results, results, strict=True))
+    return tuple(new[value] for value in graph.outputs)

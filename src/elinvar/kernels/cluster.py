@@ -1,0 +1,491 @@
+"""Which nodes become one kernel.
+
+Every node that is elementwise, movement or a reduction can be computed inside of a loop; the heavy
+ones (contract, convolution, sort, scatter, control, …) stand alone. Clusters grow in program order:
+
+1. Cheap values are *inline*: never stored, recomputed by each reader (constants, movement, casts of
+   stored values).
+2. An elementwise node or a reduction joins the cluster of an operand when both walk the same space
+   and the operand is read at the node's own index. A reduction over trailing dims turns a cluster
+   into rows: row results stay in registers and later full-space nodes read them there.
+3. Reductions that keep the last dim (column sums), or that leave too few rows to share among
+   threads, stand apart, and take along the elementwise nodes that only they read.
+4. No join may close a cycle between clusters.
+
+What is read outside of its cluster is stored; everything else lives in registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from elinvar.core.shapes import Shape, size
+from elinvar.graph.ir import Graph, Node, Value
+from elinvar.kernels.index import TRUE, Cond, Lin, variable
+from elinvar.kernels.pull import (
+    EXPENSIVE,
+    REPLICATING,
+    Place,
+    atom_loads,
+    gathered,
+    is_elementwise,
+    is_movement,
+    is_reduction,
+    make_vars,
+    movement_reads,
+    spread,
+    squeeze,
+    view_of,
+)
+
+MAX_MEMBERS = 80
+SMALL_TOTAL = 16384  # a reduction to few rows may share a serial kernel up to this many elements
+FEW_ROWS = 8
+
+
+@dataclass(eq=False)
+class Cluster:
+    """Nodes that one kernel computes. `axes`: reduced axes of the squeezed space (rows), or None."""
+
+    number: int
+    kind: str  # map | row | column | heavy
+    space: Shape
+    axes: tuple[int, ...] | None = None
+    members: list[Node] = field(default_factory=list)
+    ancestors: int = 0  # bit set of clusters that must run before
+    closed: bool = False  # takes no more members by joining
+
+    @property
+    def kept(self) -> Shape:
+        return tuple(n for i, n in enumerate(self.space) if i not in (self.axes or ()))
+
+
+@dataclass
+class Partition:
+    """The clusters in an order in which they can run, and which values are stored."""
+
+    clusters: list[Cluster]
+    stored: list[Value]  # every value that has memory, apart from the inputs
+    inline: set[Value]
+
+
+def squeezed_axes(node: Node) -> tuple[int, ...]:
+    """The reduced axes of a reduction, counted in the squeezed operand shape."""
+    shape = node.operands[0].shape
+    position = {}
+    for axis, extent in enumerate(shape):
+        if extent != 1:
+            position[axis] = len(position)
+    return tuple(position[axis] for axis in node.params["axes"] if axis in position)
+
+
+class Clusterer:
+    """Builds the partition of one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.users = graph.users()
+        self.outputs = set(graph.outputs)
+        self.clusters: list[Cluster] = []
+        self.of: dict[Node, Cluster] = {}
+        self.inline: set[Value] = set()
+        self.required = self._required()
+
+    def partition(self) -> Partition:
+        self._choose_inline()
+        for node in self.graph.nodes:
+            if node.results[0] in self.inline and len(node.results) == 1:
+                continue
+            if is_elementwise(node) or is_movement(node):
+                self._place(node, node.results[0].shape, None)
+            elif is_reduction(node):
+                self._place_reduction(node)
+            else:
+                self._new(node, "heavy", ())
+        self._sink()
+        stored = self._stored()
+        return Partition(self._ordered(), stored, self.inline)
+
+    # 1. what must be stored, and what is never stored
+
+    def _required(self) -> set[Value]:
+        found = {v for v in self.graph.outputs if not v.node.is_input}
+        for node in self.graph.nodes:
+            if self._is_heavy(node):
+                for operand in node.operands:
+                    found.add(view_of(operand).base)
+        return found
+
+    @staticmethod
+    def _is_heavy(node: Node) -> bool:
+        return not (is_elementwise(node) or is_movement(node) or is_reduction(node))
+
+    def _choose_inline(self) -> None:
+        for node in self.graph.nodes:
+            if self._is_heavy(node) or is_reduction(node):
+                continue
+            value = node.results[0]
+            if value in self.required:
+                continue
+            if is_movement(node) or node.op_name in ("constant", "iota", "size_of"):
+                self.inline.add(value)
+            elif self._is_cheap(node) or self._flows_through_movement(value):
+                self.inline.add(value)
+
+    def _is_cheap(self, node: Node) -> bool:
+        """A cheap function of at most one stored leaf: reading it costs what storing it would."""
+        if node.op_name in EXPENSIVE:
+            return False
+        leaves, steps = 0, 0
+        stack = list(node.operands)
+        while stack:
+            value = stack.pop()
+            steps += 1
+            if steps > 8:
+                return False
+            inner = value.node
+            if value in self.inline:
+                stack.extend(inner.operands)
+            elif inner.is_input or self._is_heavy(inner):
+                leaves += value.type.rank > 0 or inner.is_input
+            else:
+                return False
+        return leaves <= 1
+
+    def _flows_through_movement(self, value: Value) -> bool:
+        """Only read by movement that copies each element once: computed by the final reader."""
+        users = self.users.get(value, [])
+        while len(users) == 1 and is_movement(users[0]):
+            node = users[0]
+            if node.op_name in REPLICATING or node.results[0] in self.required:
+                return False
+            users = self.users.get(node.results[0], [])
+            if len(users) == 1 and (is_elementwise(users[0]) or is_reduction(users[0])):
+                return True
+        return False
+
+    # 2. growing clusters
+
+    def uses(self, node: Node) -> tuple[tuple[Lin, ...], list[Place]]:
+        """The node's own squeezed index and the stored-or-member values that it reads."""
+        shape = node.operands[0].shape if is_reduction(node) else node.results[0].shape
+        own = tuple(variable(v) for v in make_vars(shape, "i"))
+        index = spread(shape, own)
+        places: list[Place] = []
+        if is_movement(node):
+            start = self._movement_places(node, index, TRUE)
+        else:
+            start = [Place(o, index if o.type.rank else (), TRUE) for o in node.operands]
+        stack, seen = start, set()
+        while stack:
+            place = stack.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            inner = place.value.node
+            if place.value not in self.inline:
+                places.append(place)
+            elif is_movement(inner):
+                stack.extend(self._movement_places(inner, place.index, place.guard))
+            else:
+                at = place.index
+                stack.extend(Place(o, at if o.type.rank else (), place.guard) for o in inner.operands)
+        return own, places
+
+    @staticmethod
+    def _movement_places(node: Node, index: tuple[Lin, ...], guard: Cond) -> list[Place]:
+        places = []
+        for _, place in movement_reads(node, index, guard):
+            places.append(place)
+            places.extend(atom_loads(place.index, place.guard))
+        return places
+
+    def _new(self, node: Node, kind: str, space: Shape, axes: tuple[int, ...] | None = None) -> Cluster:
+        cluster = Cluster(len(self.clusters), kind, space, axes)
+        self.clusters.append(cluster)
+        if kind == "heavy":
+            _, sources = (), [Place(view_of(o).base, (), TRUE) for o in node.operands]
+            sources = [s for s in sources] + [Place(o, (), TRUE) for o in node.operands]
+        else:
+            _, sources = self.uses(node)
+        self._add(cluster, node, sources)
+        return cluster
+
+    def _add(self, cluster: Cluster, node: Node, places: list[Place]) -> None:
+        cluster.members.append(node)
+        self.of[node] = cluster
+        grown = cluster.ancestors
+        for place in places:
+            source = self.of.get(place.value.node)
+            if source is not None and source is not cluster:
+                grown |= source.ancestors | (1 << source.number)
+        if grown != cluster.ancestors:
+            self._grow(cluster, grown)
+
+    def _grow(self, cluster: Cluster, ancestors: int) -> None:
+        cluster.ancestors = ancestors
+        bit = 1 << cluster.number
+        for other in self.clusters:
+            if other.ancestors & bit:
+                other.ancestors |= ancestors
+
+    def _can_add(self, cluster: Cluster, places: list[Place]) -> bool:
+        """No operand outside of the cluster may itself need the cluster."""
+        bit = 1 << cluster.number
+        for place in places:
+            source = self.of.get(place.value.node)
+            if source is not None and source is not cluster and source.ancestors & bit:
+                return False
+        return True
+
+    def _reads_fit(self, cluster: Cluster, own: tuple[Lin, ...], level: str, places: list[Place]) -> bool:
+        """Members of the cluster are read at the node's own index (or its row's)."""
+        kept = own
+        if level == "full" and cluster.axes is not None:
+            kept = tuple(i for axis, i in enumerate(own) if axis not in cluster.axes)
+        for place in places:
+            if self.of.get(place.value.node) is not cluster:
+                continue
+            at = gathered(place.value.shape, place.index)
+            expected = own if self.level(cluster, place.value) == "full" else kept
+            if level == "row" and self.level(cluster, place.value) == "full":
+                return False
+            if at != expected:
+                return False
+        return True
+
+    @staticmethod
+    def level(cluster: Cluster, value: Value) -> str:
+        """Whether a member walks the full space or is one value per row."""
+        if is_reduction(value.node):
+            return "row"
+        return "full" if squeeze(value.shape) == cluster.space else "row"
+
+    def _candidates(self, places: list[Place]) -> list[Cluster]:
+        found = {}
+        for place in places:
+            cluster = self.of.get(place.value.node)
+            if cluster is not None and cluster.kind in ("map", "row") and not cluster.closed:
+                found[cluster.number] = cluster
+        return [found[number] for number in sorted(found, reverse=True)]
+
+    def _place(self, node: Node, shape: Shape, _: None) -> None:
+        own, places = self.uses(node)
+        space = squeeze(shape)
+        joined = None
+        for cluster in self._candidates(places):
+            if len(cluster.members) >= MAX_MEMBERS or not self._can_add(cluster, places):
+                continue
+            if cluster.space == space:
+                level = "full"
+            elif cluster.axes is not None and cluster.kept == space:
+                level = "row"
+            else:
+                continue
+            if not self._reads_fit(cluster, own, level, places):
+                continue
+            if joined is None:
+                self._add(cluster, node, places)
+                joined = cluster
+            else:
+                self._merge(joined, cluster, node)
+        if joined is None:
+            self._new(node, "map", space)
+
+    def _merge(self, cluster: Cluster, other: Cluster, reader: Node) -> None:
+        """Bring two clusters with one reader together, when they walk alike and no cycle closes."""
+        if cluster.space != other.space or len(cluster.members) + len(other.members) > MAX_MEMBERS:
+            return
+        if cluster.axes is not None and other.axes is not None and cluster.axes != other.axes:
+            return
+        a, b = 1 << cluster.number, 1 << other.number
+        for between in self.clusters:
+            if between is cluster or between is other:
+                continue
+            bit = 1 << between.number
+            if between.ancestors & a and other.ancestors & bit:
+                return
+            if between.ancestors & b and cluster.ancestors & bit:
+                return
+        axes = cluster.axes if cluster.axes is not None else other.axes
+        for member in (*cluster.members, *other.members):
+            own, places = self.uses(member)
+            if axes is not None and not self._fits_after_merge(cluster, other, axes, member, own, places):
+                return
+        for member in other.members:
+            cluster.members.append(member)
+            self.of[member] = cluster
+        cluster.members.sort(key=lambda node: node.serial)
+        cluster.axes = axes
+        cluster.kind = "row" if axes is not None else "map"
+        ancestors = (cluster.ancestors | other.ancestors) & ~(a | b)
+        other.members, other.ancestors = [], 0
+        for third in self.clusters:
+            if third.ancestors & b:
+                third.ancestors = third.ancestors & ~b | a
+        self._grow(cluster, ancestors)
+
+    def _fits_after_merge(self, cluster: Cluster, other: Cluster, axes: tuple[int, ...], member: Node,
+                          own: tuple[Lin, ...], places: list[Place]) -> bool:  # fmt: skip
+        merged = Cluster(cluster.number, "row", cluster.space, axes)
+        level = "full" if is_reduction(member) else self.level(merged, member.results[0])
+        if level == "row" and squeeze(member.results[0].shape) != merged.kept:
+            return False
+        kept = own if level == "row" else tuple(i for n, i in enumerate(own) if n not in axes)
+        for place in places:
+            if self.of.get(place.value.node) not in (cluster, other):
+                continue
+            inner = self.level(merged, place.value)
+            if inner == "full" and level == "row":
+                return False
+            if gathered(place.value.shape, place.index) != (own if inner == "full" else kept):
+                return False
+        return True
+
+    def _place_reduction(self, node: Node) -> None:
+        axes = squeezed_axes(node)
+        space = squeeze(node.operands[0].shape)
+        own, places = self.uses(node)
+        rank = len(space)
+        if not axes or rank - 1 not in axes:
+            self._place_apart(node, "column", space, axes, own, places)
+            return
+        rows = size(n for i, n in enumerate(space) if i not in axes)
+        total = size(space)
+        few = isinstance(rows, int) and rows < FEW_ROWS
+        if few and not (isinstance(total, int) and total <= SMALL_TOTAL):
+            self._place_apart(node, "row", space, axes, own, places)
+            return
+        for cluster in self._candidates(places):
+            if cluster.space != space or cluster.axes not in (None, axes):
+                continue
+            if len(cluster.members) >= MAX_MEMBERS or not self._can_add(cluster, places):
+                continue
+            trial = Cluster(cluster.number, "row", space, axes)
+            before, cluster.axes = cluster.axes, axes
+            fits = self._reads_fit(cluster, own, "full", places) and self._rows_agree(cluster, trial)
+            cluster.axes = before
+            if fits:
+                cluster.axes, cluster.kind = axes, "row"
+                self._add(cluster, node, places)
+                return
+        self._new(node, "row", space, axes)
+
+    def _rows_agree(self, cluster: Cluster, trial: Cluster) -> bool:
+        """A map cluster that turns into rows must hold full-space members only."""
+        return all(
+            is_reduction(m) or squeeze(m.results[0].shape) in (trial.space, trial.kept)
+            for m in cluster.members
+        )
+
+    def _place_apart(self, node: Node, kind: str, space: Shape, axes: tuple[int, ...],
+                     own: tuple[Lin, ...], places: list[Place]) -> None:  # fmt: skip
+        for cluster in self.clusters:
+            if not (cluster.closed and cluster.kind == kind and cluster.members):
+                continue
+            if cluster.space != space or cluster.axes != axes or len(cluster.members) >= 16:
+                continue
+            shared = {p.value for p in places}
+            reads = {p.value for m in cluster.members for p in self.uses(m)[1]}
+            independent = not any(self.of.get(v.node) is cluster for v in shared)
+            if shared & reads and independent and self._can_add(cluster, places):
+                self._add(cluster, node, places)
+                return
+        self._new(node, kind, space, axes).closed = True
+
+    # 3. moving elementwise nodes into the one reduction kernel that reads them
+
+    def _sink(self) -> None:
+        for node in reversed(self.graph.nodes):
+            cluster = self.of.get(node)
+            if cluster is None or not is_elementwise(node) or node.results[0] in self.required:
+                continue
+            readers = self._reading_clusters(node.results[0])
+            if len(readers) == 1:
+                (target,) = readers
+                if target is not cluster and target.closed and target.kind in ("column", "row"):
+                    if all(self._reads_directly(target, node.results[0])):
+                        cluster.members.remove(node)
+                        target.members.append(node)
+                        target.members.sort(key=lambda member: member.serial)
+                        self.of[node] = target
+
+    def _reads_directly(self, cluster: Cluster, value: Value) -> list[bool]:
+        found = []
+        for member in cluster.members:
+            own, places = self.uses(member)
+            for place in places:
+                if place.value is value:
+                    found.append(gathered(value.shape, place.index) == own)
+        return found
+
+    def _reading_clusters(self, value: Value) -> set[Cluster]:
+        found: set[Cluster] = set()
+        stack = [value]
+        while stack:
+            for user in self.users.get(stack.pop(), []):
+                if len(user.results) == 1 and user.results[0] in self.inline:
+                    stack.append(user.results[0])
+                else:
+                    found.add(self.of[user])
+        return found
+
+    # 4. results
+
+    def _stored(self) -> list[Value]:
+        found: list[Value] = []
+        for node in self.graph.nodes:
+            cluster = self.of.get(node)
+            for value in node.results:
+                if value in self.inline:
+                    continue
+                if cluster is not None and cluster.kind == "heavy":
+                    found.append(value)
+                elif value in self.required or self._reading_clusters(value) - {cluster}:
+                    found.append(value)
+        return found
+
+    def _ordered(self) -> list[Cluster]:
+        """Clusters in dependency order; ties keep the program's order."""
+        alive = [c for c in self.clusters if c.members]
+        needs = {c: self._direct_needs(c) for c in alive}
+        order: list[Cluster] = []
+        done: set[Cluster] = set()
+        for start in sorted(alive, key=lambda c: min(n.serial for n in c.members)):
+            stack = [(start, iter(sorted(needs[start], key=lambda c: c.number)))]
+            path = {start}
+            if start in done:
+                continue
+            while stack:
+                cluster, rest = stack[-1]
+                nxt = next((c for c in rest if c not in done), None)
+                if nxt is None:
+                    stack.pop()
+                    path.discard(cluster)
+                    if cluster not in done:
+                        done.add(cluster)
+                        order.append(cluster)
+                else:
+                    assert nxt not in path, "clusters form a cycle"
+                    path.add(nxt)
+                    stack.append((nxt, iter(sorted(needs[nxt], key=lambda c: c.number))))
+        return order
+
+    def _direct_needs(self, cluster: Cluster) -> set[Cluster]:
+        found: set[Cluster] = set()
+        for member in cluster.members:
+            if cluster.kind == "heavy":
+                values = [v for o in member.operands for v in self._heavy_sources(o)]
+            else:
+                values = [place.value for place in self.uses(member)[1]]
+            found |= {self.of[v.node] for v in values if v.node in self.of}
+        return found - {cluster}
+
+    @staticmethod
+    def _heavy_sources(operand: Value) -> list[Value]:
+        return [view_of(operand).base]
+
+
+def partition(graph: Graph) -> Partition:
+    """Split a graph into kernels."""
+    return Clusterer(graph).partition()
