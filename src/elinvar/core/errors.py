@@ -9,6 +9,7 @@
     ├── TraceError (RuntimeError)        Python needs a value that a trace does not have
     │   └── LeakedTensorError            a traced tensor is used after its trace ended
     ├── GradientError (RuntimeError)     backward or a transform cannot differentiate
+    ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed; a fault of ours or of a file
         └── CompileError                 lowering or LLVM refused a graph
@@ -58,6 +59,10 @@ class LeakedTensorError(TraceError):
 
 class GradientError(ElinvarError, RuntimeError):
     """Backward or a transform cannot differentiate."""
+
+
+class StateError(ElinvarError, RuntimeError):
+    """A state dict or a file of weights does not fit."""
 
 
 class BufferError_(ElinvarError, RuntimeError):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from types import CodeType
+from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSIDE: dict[CodeType, bool] = {}
@@ -48,10 +51,21 @@ def user_source() -> Source | None:
     return None
 
 
-# The stack of running modules: (module, name within its parent). `nn.Module` pushes and pops.
-running_modules: list[tuple[object, str]] = []
+class RunningModules(threading.local):
+    """The modules that run in this thread, outermost first. `nn.Module` pushes and pops."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+
+
+running_modules = RunningModules()
 
 
 def module_path() -> str:
-    """The dotted path of the innermost running module, empty outside of modules."""
-    return ".".join(name for _, name in running_modules if name)
+    """The dotted path of the innermost running module below the outermost, as in `layers.3.attn`.
+
+    Names are looked up here, when an error needs them, so that a call costs a push and a pop.
+    """
+    steps = pairwise(running_modules.stack)
+    names = (parent.path_to(child) for parent, child in steps if parent is not child)
+    return ".".join(name for name in names if name)
