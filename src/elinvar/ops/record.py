@@ -15,6 +15,17 @@ A field may be `absent("reason")`, never missing. The conventions that all recor
 - `lowering`: for the elementwise family a function of scalars `lowering(*scalars, **params)` (see
   scalars.py); for movement and index families an index map (see indexing.py); for reductions the
   pair (combine, identity); for others a reason why the kernel generator knows the op by name.
+- `batching(f, size, operands, mapped, **params)`: operands whose `mapped` flag is set carry a batch
+  dimension of `size` in front; the result (a tuple for several) carries it in front.
+- `stablehlo` is one of
+    "name"              the operation of that name on the same operands, without attributes
+    Decompose(rule)     `rule(f, *operands, **params)` says the op in terms of others
+    a function          `emit(printer, operands, types, result_types, params) -> list of lines`, with
+                        operand names (`%3`) and types; the lines define the names
+                        `printer.results`. Further names come from `printer.fresh()`;
+                        `printer.type(kind)` is the text of a TensorType (`tensor<2x3xf32>`);
+                        `printer.region(graph, names)` is the pair (lines, result names) of a
+                        sub-graph on named values. All dims are ints by then.
 """
 
 from __future__ import annotations
@@ -23,7 +34,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from elinvar.core.dtypes import DType
+import numpy as np
+
+from elinvar.core.dtypes import DType, bfloat16, from_numpy
 from elinvar.core.shapes import Shape
 from elinvar.core.types import TensorType
 
@@ -52,15 +65,44 @@ def absent(reason: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Decompose:
+    """A StableHLO field: the op written with other primitives, `rule(f, *operands, **params)`."""
+
+    rule: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A sub-graph in the params of a sample: `rule(f, *inputs)` on inputs of these types.
+
+    Who runs the sample builds the graph from it (`graph/regions.py`).
+    """
+
+    rule: Callable[..., Any]
+    types: tuple[TensorType, ...]
+
+
+@dataclass(frozen=True)
 class Sample:
     """Operands (numpy arrays) and params on which an op is tested.
 
-    `differentiable` is False where finite differences do not apply (ties, integers, kinks).
+    `differentiable` is False where finite differences do not apply (ties, integers, kinks). With
+    `bfloat16`, the float32 operands stand for bfloat16 values (and are already rounded).
     """
 
     operands: tuple[Any, ...]
     params: dict[str, Any] = field(default_factory=dict)
     differentiable: bool = True
+    bfloat16: bool = False
+
+    @property
+    def types(self) -> tuple[TensorType, ...]:
+        """The types of the operands."""
+        return tuple(TensorType(self.dtype_of(x), tuple(x.shape)) for x in self.operands)
+
+    def dtype_of(self, x: Any) -> DType:
+        """The dtype for which an operand stands."""
+        return bfloat16 if self.bfloat16 and x.dtype == np.float32 else from_numpy(x.dtype)
 
 
 @dataclass(frozen=True)
