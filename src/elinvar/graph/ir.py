@@ -18,6 +18,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape
 from elinvar.core.source import Source, user_source
 from elinvar.core.types import TensorType
+from elinvar.graph.printing import print_graph
 from elinvar.ops.record import Namespace, Op
 from elinvar.ops.table import BY_NAME
 
@@ -88,6 +89,13 @@ class Graph:
         self.outputs = tuple(outputs)
         self.name = name
         self._order: tuple[Node, ...] | None = None
+
+    def __str__(self) -> str:
+        return print_graph(self)
+
+    def __repr__(self) -> str:
+        takes, gives = (", ".join(map(str, t)) for t in (self.input_types, self.output_types))
+        return f"<graph {self.name} ({takes}) -> ({gives})>"
 
     @property
     def nodes(self) -> tuple[Node, ...]:

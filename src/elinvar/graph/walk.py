@@ -1,0 +1,83 @@
+"""Ways over a graph: canonical order, equality, fingerprint, sub-graphs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from elinvar.graph.ir import Graph, Node, Value
+from elinvar.graph.printing import format_param
+
+
+def is_graph(value: Any) -> bool:
+    """Whether a param's value is a sub-graph."""
+    return isinstance(value, Graph)
+
+
+def subgraphs(node: Node) -> dict[str, Graph]:
+    """The params of a node that are graphs."""
+    return {key: value for key, value in node.params.items() if isinstance(value, Graph)}
+
+
+def canonical_nodes(graph: Graph) -> Iterator[Node]:
+    """The nodes in an order that depends on the structure alone: depth first from the outputs.
+
+    `Graph.nodes` follows the user's program; this order is the same for equal graphs that were
+    built in another order.
+    """
+    done: set[Node] = set()
+    for output in graph.outputs:
+        stack: list[tuple[Node, bool]] = [(output.node, False)]
+        while stack:
+            node, ready = stack.pop()
+            if node in done or node.is_input:
+                continue
+            if ready:
+                done.add(node)
+                yield node
+            else:
+                stack.append((node, True))
+                stack.extend((operand.node, False) for operand in reversed(node.operands))
+
+
+def canonical_lines(graph: Graph, known: dict[Graph, str] | None = None) -> Iterator[str]:
+    """The graph as lines that are equal for equal graphs: no names, sources or serial numbers."""
+    known = {} if known is None else known
+    numbers: dict[Value, int] = {}
+    for value in graph.inputs:
+        numbers[value] = len(numbers)
+        yield f"input {value.type}"
+    for node in canonical_nodes(graph):
+        for value in node.results:
+            numbers[value] = len(numbers)
+        operands = ",".join(str(numbers.get(operand, "?")) for operand in node.operands)
+        params = ",".join(f"{key}:{_param(node.params[key], known)}" for key in sorted(node.params))
+        types = ",".join(str(value.type) for value in node.results)
+        yield f"{node.op_name} {operands} {{{params}}} {types}"
+    yield "return " + ",".join(str(numbers.get(value, "?")) for value in graph.outputs)
+
+
+def _param(value: Any, known: dict[Graph, str]) -> str:
+    if not isinstance(value, Graph):
+        return format_param(value)
+    if value not in known:
+        known[value] = _digest(value, known)
+    return known[value]
+
+
+def _digest(graph: Graph, known: dict[Graph, str]) -> str:
+    return hashlib.sha256("\n".join(canonical_lines(graph, known)).encode()).hexdigest()
+
+
+def fingerprint(graph: Graph) -> str:
+    """A hash of the content: ops, params, types and wiring, but not names, sources or order.
+
+    Equal for graphs that compute the same by the same nodes; stable from one run to the next.
+    """
+    return _digest(graph, {})
+
+
+def same_graph(a: Graph, b: Graph) -> bool:
+    """Whether two graphs have the same inputs, nodes, wiring and outputs (names do not count)."""
+    return a is b or list(canonical_lines(a)) == list(canonical_lines(b))
