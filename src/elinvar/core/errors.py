@@ -10,6 +10,8 @@
     │   └── LeakedTensorError            a traced tensor is used after its trace ended
     ├── GradientError (RuntimeError)     backward or a transform cannot differentiate
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
+    ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
+    │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
     ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed; a fault of ours or of a file
         └── CompileError                 lowering or LLVM refused a graph
@@ -63,6 +65,14 @@ class GradientError(ElinvarError, RuntimeError):
 
 class StateError(ElinvarError, RuntimeError):
     """A state dict or a file of weights does not fit."""
+
+
+class DataError(ElinvarError, ValueError):
+    """A file of data is damaged, or not what it claims to be."""
+
+
+class DataMissingError(DataError, FileNotFoundError):
+    """A data set is nowhere to be had."""
 
 
 class BufferError_(ElinvarError, RuntimeError):
