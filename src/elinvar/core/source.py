@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import os
 import sys
@@ -49,6 +50,26 @@ def user_source() -> Source | None:
             return Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def user_place() -> tuple[CodeType, int] | None:
+    """The same place, unread: cheap enough to keep for every recorded operation."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not _is_inside(code):
+            return code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def source_of(place: tuple[CodeType, int] | None) -> Source | None:
+    """What `user_place` kept, as a Source."""
+    if place is None:
+        return None
+    code, instruction = place
+    line = next(itertools.islice(code.co_positions(), instruction // 2, None), (None,))[0]
+    return Source(code.co_filename, line or code.co_firstlineno, code.co_name)
 
 
 class RunningModules(threading.local):

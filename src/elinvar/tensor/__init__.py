@@ -1,0 +1,1 @@
+"""The user's tensor: cells, eager execution, the tape, traces and jit."""

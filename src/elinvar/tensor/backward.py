@@ -1,0 +1,183 @@
+"""Backward: walk the tape from results to leaves.
+
+The walk sorts nodes by serial number, newest first, so it needs no recursion and every node is met
+after all that use it. Derivative rules run through `F`; with `create_graph` they are recorded too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
+from elinvar.core.shapes import format_shape
+from elinvar.ops.record import Absent, Op
+from elinvar.tensor.cell import detached, restore, state
+from elinvar.tensor.dispatch import F, packed
+from elinvar.tensor.tape import TapeNode, no_derivative
+
+Gradients = dict[Any, list[Any]]
+
+
+def backward(
+    outputs: list[Any],
+    cotangents: list[Any],
+    retain_graph: bool = False,
+    create_graph: bool = False,
+    wanted: list[Any] | None = None,
+) -> list[Any] | None:
+    """Add the gradients of `outputs` to the `.grad` of all leaves; or return those of `wanted`.
+
+    `wanted` are tensors on the tape, leaves or not; their gradients come back (None where nothing
+    flows) and no `.grad` is touched.
+    """
+    before = state.grad_enabled
+    state.grad_enabled = create_graph
+    try:
+        return _walk(outputs, cotangents, retain_graph, create_graph, wanted)
+    finally:
+        state.grad_enabled = before
+
+
+def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any) -> Any:
+    gradients: Gradients = {}
+    heap: list[tuple[int, Any]] = []
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        _push(gradients, heap, output._node, output._slot, cotangent)
+    stops = {(w._node, w._slot): None for w in wanted if w._node is not None} if wanted else None
+    useful = None if wanted is None else _ancestors(outputs, {node for node, _ in stops or ()})
+    while heap:
+        _, node = heapq.heappop(heap)
+        found = gradients.pop(node)
+        _run_hooks(node, found)
+        if stops is not None:
+            for slot, gradient in enumerate(found):
+                if (node, slot) in stops:
+                    stops[node, slot] = gradient
+        if node.is_leaf:
+            if stops is None:
+                accumulate(node, found[0], create)
+            continue
+        if useful is not None and node not in useful:
+            continue
+        for held, gradient in zip(*_differentiate(node, found, create), strict=True):
+            if gradient is not None and held[4] is not None:
+                _push(gradients, heap, held[4], held[5], gradient)
+        if not retain and not create:
+            node.release()
+    if wanted is None:
+        return None
+    assert stops is not None
+    return [None if w._node is None else stops[w._node, w._slot] for w in wanted]
+
+
+def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) -> None:
+    held = gradients.get(node)
+    if held is None:
+        held = gradients[node] = [None] * node.count
+        heapq.heappush(heap, (-node.serial, node))
+    held[slot] = gradient if held[slot] is None else F.add(held[slot], gradient)
+
+
+def _ancestors(outputs: Any, targets: set[Any]) -> set[Any]:
+    """The nodes through which a gradient can reach one of the targets."""
+    seen: set[Any] = set()
+    stack = [output._node for output in outputs]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if not node.is_leaf and node.operands is not None:
+            stack.extend(held[4] for held in node.operands)
+    useful: set[Any] = set()
+    for node in sorted(seen, key=lambda node: node.serial):
+        if node.is_leaf:
+            continue
+        operands = node.operands or ()
+        if any(held[4] in targets or held[4] in useful for held in operands if held[4] is not None):
+            useful.add(node)
+    return useful
+
+
+def _run_hooks(node: Any, gradients: list[Any]) -> None:
+    if node.hooks is None:
+        return
+    for slot, hook in list(node.hooks.values()):
+        if gradients[slot] is not None:
+            changed = hook(gradients[slot])
+            if changed is not None:
+                gradients[slot] = changed
+
+
+def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
+    """The operands' snapshots and their cotangents."""
+    if node.operands is None or node.results is None:
+        fail(
+            GradientError,
+            "backward",
+            f"the tape of {node.name} was freed by an earlier backward",
+            "call the first backward with `retain_graph=True`",
+            node.source,
+        )
+    operands = tuple(restore(held) for held in node.operands)
+    results = []
+    for slot, held in enumerate(node.results):
+        result = restore(held)
+        if create and result.dtype.kind == "f":
+            result._node, result._slot = node, slot
+        results.append(result)
+    cotangents = tuple(
+        F.zeros_like(result) if gradient is None and result.dtype.kind == "f" else gradient
+        for gradient, result in zip(gradients, results, strict=True)
+    )
+    return node.operands, _apply_rule(node, operands, tuple(results), cotangents)
+
+
+def _apply_rule(node: TapeNode, operands: Any, results: Any, cotangents: Any) -> Any:
+    rule = node.rule
+    try:
+        if not isinstance(rule, Op):
+            return rule(operands, results, cotangents)
+        if isinstance(rule.derivative, Absent):
+            no_derivative(rule.derivative, rule.name, node.source)
+        return rule.derivative(F, operands, results, cotangents, **node.params)
+    except ElinvarError as error:
+        source = node.source
+        if source is None or "in the backward of" in str(error):
+            raise
+        text = f"{error}\n  in the backward of {node.name} at {source.describe()}"
+        raise type(error)(text) from error
+
+
+def accumulate(leaf: Any, gradient: Any, create: bool) -> None:
+    """Add a gradient to the `.grad` of the leaf's tensor."""
+    cell = leaf.cell()
+    if cell is None:
+        return
+    if not create:
+        gradient = detached(gradient)
+    held = cell.grad
+    if held is None:
+        cell.grad = gradient if create else packed(gradient)
+    elif create:
+        cell.grad = F.add(held, gradient)
+    else:
+        held._rebind(F.add(held, gradient))
+
+
+def start(output: Any, gradient: Any) -> Any:
+    """The cotangent with which backward starts at `output`."""
+    if output._node is None:
+        text = f"{output._type} does not require a gradient"
+        hint = "set `requires_grad=True` on what it is computed from"
+        fail(GradientError, "backward", text, hint)
+    if gradient is None:
+        if output._type.size != 1:
+            text = f"a gradient can start at one number only, received {output._type}"
+            fail(GradientError, "backward", text, "reduce with `.sum()`, or pass `gradient=`")
+        return F.full(1, output)
+    if gradient.shape != output.shape:
+        found = format_shape(gradient.shape)
+        fail(ShapeError, "backward", f"the gradient of {output._type} must have its shape: {found}")
+    return gradient if gradient.dtype is output.dtype else F.cast(gradient, dtype=output.dtype)

@@ -1,0 +1,503 @@
+"""Elementwise functions of the Array API standard: one result element for each element.
+
+Operands may be tensors, numpy arrays or Python numbers. Python numbers are weak: they take the
+dtype of the tensor beside them (`x_int + 0.5` is float32, `x_bfloat16 * 2` stays bfloat16). Shapes
+broadcast by the standard's rule. Functions of real analysis (`exp`, `sin`, …) and `divide` turn
+integers and bool into float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from elinvar.core.dtypes import default_float, int16, int32, int64, promote
+from elinvar.core.dtypes import bool_ as bool_dtype
+from elinvar.core.errors import DTypeError, ValueRangeError, fail
+from elinvar.ops.record import Op
+from elinvar.ops.table import BY_NAME
+from elinvar.tensor.cell import Cell
+from elinvar.tensor.composite import composite
+from elinvar.tensor.convert import (
+    broadcast_all,
+    cast,
+    constant,
+    floating,
+    is_number,
+    pair,
+    result_dtype,
+    tensor_of,
+    typed_pair,
+)
+from elinvar.tensor.dispatch import F
+
+Unary = Callable[[Any], Any]
+Binary = Callable[[Any, Any], Any]
+
+
+def _record(name: str) -> Op:
+    return BY_NAME[name]
+
+
+def _named(function: Callable[..., Any], name: str, doc: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+def _float_unary(name: str, op: str | None = None) -> Unary:
+    primitive = getattr(F, op or name)
+
+    def function(x: Any, /) -> Any:
+        if not isinstance(x, Cell) or x.dtype.kind != "f":
+            x = floating(name, x)
+        return primitive(x)
+
+    return _named(function, name, _record(op or name).doc)
+
+
+def _unary(name: str, op: str | None = None) -> Unary:
+    primitive = getattr(F, op or name)
+
+    def function(x: Any, /) -> Any:
+        return primitive(x if isinstance(x, Cell) else tensor_of(name, x))
+
+    return _named(function, name, _record(op or name).doc)
+
+
+def _rounding(name: str) -> Unary:
+    """Rounding functions leave integers as they are."""
+    primitive = getattr(F, name)
+
+    def function(x: Any, /) -> Any:
+        x = tensor_of(name, x)
+        return primitive(x) if x.dtype.kind == "f" else x
+
+    return _named(function, name, _record(name).doc)
+
+
+def _binary(name: str, op: str | None = None) -> Binary:
+    primitive = getattr(F, op or name)
+
+    def function(x1: Any, x2: Any, /) -> Any:
+        try:  # the common case: two tensors that already agree
+            same = x1.dtype is x2.dtype and x1.shape == x2.shape and isinstance(x1, Cell)
+            if not (same and isinstance(x2, Cell)):
+                x1, x2 = pair(name, x1, x2)
+        except AttributeError:
+            x1, x2 = pair(name, x1, x2)
+        return primitive(x1, x2)
+
+    return _named(function, name, _record(op or name).doc)
+
+
+def _float_binary(name: str, op: str | None = None) -> Binary:
+    primitive = getattr(F, op or name)
+
+    def function(x1: Any, x2: Any, /) -> Any:
+        a, b = pair(name, x1, x2)
+        if a.dtype.kind != "f":
+            a, b = cast(a, default_float), cast(b, default_float)
+        return primitive(a, b)
+
+    return _named(function, name, _record(op or name).doc)
+
+
+exp = _float_unary("exp")
+expm1 = _float_unary("expm1")
+log = _float_unary("log")
+log1p = _float_unary("log1p")
+log2 = _float_unary("log2")
+log10 = _float_unary("log10")
+sqrt = _float_unary("sqrt")
+sin = _float_unary("sin")
+cos = _float_unary("cos")
+tan = _float_unary("tan")
+asin = _float_unary("asin")
+acos = _float_unary("acos")
+atan = _float_unary("atan")
+sinh = _float_unary("sinh")
+cosh = _float_unary("cosh")
+tanh = _float_unary("tanh")
+asinh = _float_unary("asinh")
+acosh = _float_unary("acosh")
+atanh = _float_unary("atanh")
+erf = _float_unary("erf")
+
+negative = _unary("negative")
+abs = _unary("abs")
+sign = _unary("sign")
+bitwise_invert = _unary("bitwise_invert")
+floor = _rounding("floor")
+ceil = _rounding("ceil")
+trunc = _rounding("trunc")
+round = _rounding("round")
+
+add = _binary("add")
+subtract = _binary("subtract")
+multiply = _binary("multiply")
+floor_divide = _binary("floor_divide")
+remainder = _binary("remainder")
+maximum = _binary("maximum")
+minimum = _binary("minimum")
+equal = _binary("equal")
+not_equal = _binary("not_equal")
+less = _binary("less")
+less_equal = _binary("less_equal")
+greater = _binary("greater")
+greater_equal = _binary("greater_equal")
+bitwise_and = _binary("bitwise_and")
+bitwise_or = _binary("bitwise_or")
+bitwise_xor = _binary("bitwise_xor")
+bitwise_left_shift = _binary("bitwise_left_shift", "shift_left")
+bitwise_right_shift = _binary("bitwise_right_shift", "shift_right")
+divide = _float_binary("divide")
+atan2 = _float_binary("atan2")
+copysign = _float_binary("copysign")
+nextafter = _float_binary("nextafter")
+
+
+def positive(x: Any, /) -> Any:
+    """The tensor itself: +x.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.positive(el.asarray([1, -2])).tolist()
+        [1, -2]
+    """
+    return tensor_of("positive", x)
+
+
+def square(x: Any, /) -> Any:
+    """The square of each element: x · x.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.square(el.asarray([1, -2, 3])).tolist()
+        [1, 4, 9]
+    """
+    x = tensor_of("square", x)
+    return F.multiply(x, x)
+
+
+def reciprocal(x: Any, /) -> Any:
+    """1 / x of each element; integers become float32.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.reciprocal(el.asarray([2.0, -4.0])).tolist()
+        [0.5, -0.25]
+    """
+    return divide(1, floating("reciprocal", x))
+
+
+def pow(x1: Any, x2: Any, /) -> Any:
+    """x1 raised to the power x2, with broadcasting.
+
+    Small constant exponents are products or roots: `x ** 2` is `x * x`, `x ** 0.5` is `sqrt(x)`.
+
+    Raises:
+        ValueRangeError: an integer tensor is raised to a negative Python int.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.pow(el.asarray([1.0, 2.0, 3.0]), 2).tolist()
+        [1.0, 4.0, 9.0]
+    """
+    if isinstance(x1, Cell) and is_number(x2) and not isinstance(x2, bool):
+        found = _constant_power(x1, x2)
+        if found is not None:
+            return found
+    return F.power(*pair("pow", x1, x2))
+
+
+def _constant_power(x: Any, exponent: float) -> Any:
+    if x.dtype.kind in "iu" and isinstance(exponent, int) and exponent < 0:
+        text = f"an integer tensor to a negative integer power: {x._type} ** {exponent}"
+        fail(ValueRangeError, "pow", text, "cast it first: `x.float() ** -1`")
+    if x.dtype.kind == "b" or (x.dtype.kind != "f" and isinstance(exponent, float)):
+        return None
+    if exponent == 1:
+        return positive(x)
+    if exponent == 2:
+        return F.multiply(x, x)
+    if exponent == 3:
+        return F.multiply(F.multiply(x, x), x)
+    if exponent == 0.5:
+        return F.sqrt(x)
+    if exponent == -1:
+        return divide(1, x)
+    return None
+
+
+def _tested(name: str, x: Any, test: Callable[[Any], Any]) -> Any:
+    """`test(x)` for floats, False everywhere for other dtypes."""
+    x = tensor_of(name, x)
+    return test(x) if x.dtype.kind == "f" else F.not_equal(x, x)
+
+
+def isnan(x: Any, /) -> Any:
+    """True where an element is not a number.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.isnan(el.asarray([1.0, el.nan])).tolist()
+        [False, True]
+    """
+    return _tested("isnan", x, lambda value: F.not_equal(value, value))
+
+
+def isinf(x: Any, /) -> Any:
+    """True where an element is positive or negative infinity.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.isinf(el.asarray([1.0, -el.inf])).tolist()
+        [False, True]
+    """
+    return _tested("isinf", x, lambda value: equal(F.abs(value), math.inf))
+
+
+def isfinite(x: Any, /) -> Any:
+    """True where an element is neither infinite nor NaN.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.isfinite(el.asarray([1.0, el.inf, el.nan])).tolist()
+        [True, False, False]
+    """
+    x = tensor_of("isfinite", x)
+    return F.isfinite(x) if x.dtype.kind == "f" else F.equal(x, x)
+
+
+def signbit(x: Any, /) -> Any:
+    """True where the sign bit is set; it tells -0.0 from 0.0.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.signbit(el.asarray([0.0, -0.0, -3.0])).tolist()
+        [False, True, True]
+    """
+    x = tensor_of("signbit", x)
+    if x.dtype.kind == "f":
+        x = F.bitcast(x, dtype={16: int16, 32: int32, 64: int64}[x.dtype.bits])
+    return less(x, 0)
+
+
+def logical_not(x: Any, /) -> Any:
+    """True where an element is False (or zero).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.logical_not(el.asarray([True, False])).tolist()
+        [False, True]
+    """
+    return F.bitwise_invert(cast(tensor_of("logical_not", x), bool_dtype))
+
+
+def _logical(name: str, x1: Any, x2: Any, primitive: Callable[..., Any]) -> Any:
+    a, b = (cast(tensor_of(name, value), bool_dtype) for value in (x1, x2))
+    return primitive(*broadcast_all(name, a, b))
+
+
+def logical_and(x1: Any, x2: Any, /) -> Any:
+    """True where both elements are True (or not zero).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.logical_and(el.asarray([True, True]), el.asarray([True, False])).tolist()
+        [True, False]
+    """
+    return _logical("logical_and", x1, x2, F.bitwise_and)
+
+
+def logical_or(x1: Any, x2: Any, /) -> Any:
+    """True where at least one element is True (or not zero).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.logical_or(el.asarray([True, False]), False).tolist()
+        [True, False]
+    """
+    return _logical("logical_or", x1, x2, F.bitwise_or)
+
+
+def logical_xor(x1: Any, x2: Any, /) -> Any:
+    """True where exactly one element is True (or not zero).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.logical_xor(el.asarray([True, False]), True).tolist()
+        [False, True]
+    """
+    return _logical("logical_xor", x1, x2, F.bitwise_xor)
+
+
+def logaddexp(x1: Any, x2: Any, /) -> Any:
+    """log(exp(x1) + exp(x2)) without overflow.
+
+    Example:
+        >>> import elinvar as el
+        >>> round(el.logaddexp(1000.0, 1000.0).item(), 3)
+        1000.693
+    """
+    a, b = pair("logaddexp", x1, x2)
+    if a.dtype.kind != "f":
+        a, b = cast(a, default_float), cast(b, default_float)
+    return _logaddexp(a, b)
+
+
+@composite
+def _logaddexp(a: Any, b: Any) -> Any:
+    # equal infinities would give inf - inf, so the difference is taken as 0 there
+    difference = where(F.equal(a, b), 0.0, F.negative(F.abs(F.subtract(a, b))))
+    return F.add(F.maximum(a, b), F.log1p(F.exp(difference)))
+
+
+def hypot(x1: Any, x2: Any, /) -> Any:
+    """The length of the hypotenuse, √(x1² + x2²), without overflow.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.hypot(3.0, 4.0).item()
+        5.0
+    """
+    a, b = pair("hypot", x1, x2)
+    if a.dtype.kind != "f":
+        a, b = cast(a, default_float), cast(b, default_float)
+    return _hypot(a, b)
+
+
+@composite
+def _hypot(a: Any, b: Any) -> Any:
+    a, b = F.abs(a), F.abs(b)
+    large, small = F.maximum(a, b), F.minimum(a, b)
+    ratio = where(F.equal(large, F.zeros_like(large)), 0.0, F.divide(small, large))
+    ratio = where(F.equal(a, b), 1.0, ratio)  # also ∞ / ∞
+    length = F.multiply(large, F.sqrt(add(F.multiply(ratio, ratio), 1.0)))
+    infinite = F.bitwise_or(equal(a, math.inf), equal(b, math.inf))
+    return where(infinite, math.inf, length)
+
+
+def where(condition: Any, x1: Any, x2: Any, /) -> Any:
+    """x1 where the condition holds, else x2; all three broadcast together.
+
+    Args:
+        condition: bool tensor (numbers are compared with zero).
+        x1, x2: tensors or Python numbers; the result has their promoted dtype.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.asarray([-1.0, 2.0])
+        >>> el.where(x > 0, x, 0.0).tolist()
+        [0.0, 2.0]
+    """
+    condition = cast(tensor_of("where", condition), bool_dtype)
+    a, b = typed_pair("where", x1, x2)
+    return F.where(*broadcast_all("where", condition, a, b))
+
+
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """Limit values to min … max; either bound may be None.
+
+    The gradient is 1 for elements within the bounds (bounds included) and 0 outside.
+
+    Raises:
+        ValueRangeError: both bounds are Python numbers and min is greater than max.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.clip(el.asarray([-2, 0, 5]), 0, 3).tolist()
+        [0, 0, 3]
+    """
+    x = tensor_of("clip", x)
+    if is_number(min) and is_number(max) and min > max:
+        fail(ValueRangeError, "clip", f"min {min} is greater than max {max}")
+    bounds = [bound for bound in (min, max) if bound is not None]
+    if x.dtype.kind in "iu" and all(is_number(bound) for bound in bounds):
+        # a bound outside of the dtype's range limits nothing, or everything
+        return _clip_numbers(x, min, max)
+    if min is not None:
+        x = where(less(x, min), min, x)
+    return x if max is None else where(greater(x, max), max, x)
+
+
+def _clip_numbers(x: Any, low: Any, high: Any) -> Any:
+    dtype = result_dtype("clip", [x, *(bound for bound in (low, high) if bound is not None)])
+    x = cast(x, dtype)
+    for bound, compare in ((low, less), (high, greater)):
+        if bound is not None:
+            limit = constant("clip", bound, dtype)
+            x = where(compare(x, limit), limit, x)
+    return x
+
+
+def isclose(
+    x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    """True where |x1 - x2| ≤ atol + rtol · |x2|; equal infinities are close.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.isclose(el.asarray([1.0, 2.0]), el.asarray([1.0, 2.1])).tolist()
+        [True, False]
+    """
+    a, b = pair("isclose", x1, x2)
+    same = F.equal(a, b)
+    if a.dtype.kind != "f":
+        a, b = cast(a, default_float), cast(b, default_float)
+    near = less_equal(F.abs(F.subtract(a, b)), add(multiply(F.abs(b), rtol), atol))
+    close = F.bitwise_or(same, F.bitwise_and(near, F.isfinite(b)))
+    if equal_nan:
+        close = F.bitwise_or(close, F.bitwise_and(isnan(a), isnan(b)))
+    return close
+
+
+def lerp(start: Any, end: Any, weight: Any) -> Any:
+    """Linear interpolation: start + weight · (end - start).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.lerp(el.asarray([0.0]), el.asarray([10.0]), 0.5).tolist()
+        [5.0]
+    """
+    return add(start, multiply(weight, subtract(end, start)))
+
+
+def real(x: Any, /) -> Any:
+    """The real part; tensors are real, so x itself.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.real(el.asarray([1.5])).tolist()
+        [1.5]
+    """
+    return tensor_of("real", x)
+
+
+def conj(x: Any, /) -> Any:
+    """The complex conjugate; tensors are real, so x itself.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.conj(el.asarray([1.5])).tolist()
+        [1.5]
+    """
+    return tensor_of("conj", x)
+
+
+def need_bool(op: str, x: Any) -> Any:
+    """Refuse what is not a bool tensor."""
+    if x.dtype.kind != "b":
+        fail(DTypeError, op, f"expected bool, received {x._type}", "compare: `x != 0`")
+    return x
+
+
+def common(op: str, *values: Any) -> list[Any]:
+    """Tensors of one dtype; shapes are kept."""
+    tensors = [tensor_of(op, value) for value in values]
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = promote(dtype, tensor.dtype)
+    return [cast(tensor, dtype) for tensor in tensors]

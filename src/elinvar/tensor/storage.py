@@ -1,0 +1,115 @@
+"""Between memory and numpy arrays: how data enters and leaves tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from elinvar.core import dtypes
+from elinvar.core.dtypes import DType
+from elinvar.core.errors import LeakedTensorError, TraceError, fail
+from elinvar.tensor.cell import Cell, concrete, current_trace
+from elinvar.tensor.engine import allocate
+from elinvar.tensor.layout import Layout, dense
+
+OUT = "compute with `where`, `cond`, `while_loop` or `scan`, or read the value outside of the jit"
+
+
+class ArrayOwner:
+    """numpy's array interface over a tensor's memory, which stays alive with the array."""
+
+    __slots__ = ("__array_interface__", "_buffer")
+
+    def __init__(self, buffer: Any, address: int, layout: Layout) -> None:
+        step = layout.dtype.itemsize
+        self._buffer = buffer
+        self.__array_interface__ = {
+            "shape": layout.shape,
+            "typestr": layout.dtype.storage.str,
+            "data": (address, True),
+            "strides": tuple(stride * step for stride in layout.strides),
+            "version": 3,
+        }
+
+
+def stored_array(tensor: Cell, op: str = "numpy") -> Any:
+    """A read-only view of the memory (bfloat16 as its bits in uint16)."""
+    layout = tensor._layout
+    trace = current_trace()
+    if trace is not None and not trace.finished:
+        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+    if layout is None:
+        need_live(tensor, op)
+        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+    if not layout.size:
+        return np.empty(layout.shape, layout.dtype.storage)
+    return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+
+
+def need_live(tensor: Cell, op: str) -> None:
+    """Refuse a traced tensor whose trace has ended."""
+    if tensor._buffer.finished:
+        fail(
+            LeakedTensorError,
+            op,
+            f"a traced {tensor._type} is used after its trace ended",
+            "return it from the traced function, or write it into a tensor with `assign`",
+        )
+
+
+def numpy_view(tensor: Cell, op: str = "numpy") -> Any:
+    """A read-only numpy array over the tensor's memory."""
+    array = stored_array(tensor, op)
+    return array.view(tensor.dtype.numpy) if tensor.dtype.name == "bfloat16" else array
+
+
+def from_stored(array: Any, dtype: DType) -> Any:
+    """A new tensor with the elements of an array that holds the stored bits. Copies."""
+    shape = tuple(int(dim) for dim in array.shape)
+    kind = dense(dtype, shape)
+    source = np.ascontiguousarray(array, dtype.storage)
+    buffer = allocate(kind.nbytes)
+    if kind.nbytes:
+        ctypes.memmove(buffer.address, source.__array_interface__["data"][0], kind.nbytes)
+    tensor = concrete(buffer, buffer.address, kind)
+    trace = current_trace()
+    return tensor if trace is None else trace.constant(tensor)
+
+
+def from_numpy(array: Any, dtype: DType | None = None) -> Any:
+    """A new tensor with the elements of a numpy array, converted if `dtype` is given. Copies."""
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("="))
+    if dtype is None:
+        dtype = dtypes.from_numpy(array.dtype)
+    if dtype.name == "bfloat16":
+        if array.dtype.name == "bfloat16":
+            return from_stored(array.view(np.uint16), dtype)
+        return from_stored(_bfloat16_bits(array), dtype)
+    return from_stored(array.astype(dtype.numpy, copy=False), dtype)
+
+
+def _bfloat16_bits(array: Any) -> Any:
+    """The bits of the nearest bfloat16, ties to even; NaN stays a quiet NaN."""
+    single = np.ascontiguousarray(array, np.float32)
+    bits = single.view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    quiet = (bits >> 16) | 0x40
+    return np.where(np.isnan(single), quiet, rounded).astype(np.uint16).reshape(array.shape)
+
+
+def from_data(data: Any, dtype: DType | None = None) -> Any:
+    """A new tensor from Python numbers, nested lists or a numpy array.
+
+    Python floats become float32 and ints int64, unless `dtype` says otherwise.
+    """
+    if isinstance(data, np.ndarray | np.generic):
+        return from_numpy(np.asarray(data), dtype)
+    array = np.asarray(data)
+    if array.dtype == np.float64 and dtype is None:
+        dtype = dtypes.default_float
+    if array.dtype.kind not in "biuf":
+        fail(dtypes.DTypeError, "tensor", f"cannot make a tensor of {type(data).__name__} {data!r}")
+    return from_numpy(array, dtype)

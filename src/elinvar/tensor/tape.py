@@ -1,0 +1,223 @@
+"""The tape: which operations made a tensor, kept for backward.
+
+    Leaf       the end of the tape at a tensor whose `requires_grad` is set
+    TapeNode   one operation: what differentiates it, snapshots of its operands and results
+
+Nodes are numbered; a node's number is above those of all nodes it depends on. Whether operations are
+recorded is a mode of the thread: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+from elinvar.core.errors import GradientError, fail
+from elinvar.core.source import Source, source_of, user_place
+from elinvar.ops.record import Absent, Op
+from elinvar.tensor.cell import Snapshot, snapshot, state
+
+next_serial = itertools.count().__next__
+
+# derive(operands, results, cotangents) -> one cotangent or None for each operand
+Derive = Callable[[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]], Any]
+
+
+class Leaf:
+    """The tape's end at a tensor that requires a gradient."""
+
+    __slots__ = ("__weakref__", "cell", "hooks", "serial")
+
+    is_leaf = True
+    count = 1
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = ref(cell)
+        self.hooks: dict[int, tuple[int, Any]] | None = None
+        self.serial = next_serial()
+
+
+class TapeNode:
+    """One recorded operation. `rule` is its Op with `params`, or a Derive function."""
+
+    __slots__ = (
+        "__weakref__",
+        "_place",
+        "count",
+        "hooks",
+        "name",
+        "operands",
+        "params",
+        "results",
+        "rule",
+        "serial",
+    )
+
+    is_leaf = False
+
+    def __init__(self, name: str, rule: Any, params: Any, operands: Any, results: Any) -> None:
+        self.name = name
+        self.rule = rule
+        self.params = params
+        self.operands: tuple[Snapshot, ...] | None = tuple([snapshot(x) for x in operands])
+        self.results: tuple[Snapshot, ...] | None = tuple([snapshot(y) for y in results])
+        self.count = len(results)
+        self.serial = next_serial()
+        self.hooks: dict[int, tuple[int, Any]] | None = None
+        self._place = user_place()
+
+    @property
+    def source(self) -> Source | None:
+        """The user's line that called the operation."""
+        return source_of(self._place)
+
+    def release(self) -> None:
+        """Forget the values; a later backward through this node is refused."""
+        self.operands = self.results = None
+
+    def __repr__(self) -> str:
+        return f"<{self.name} on the tape>"
+
+
+def record(op: Op, operands: Any, params: Any, results: Any) -> None:
+    """Put a primitive on the tape, if gradients are wanted here and can flow."""
+    if state.grad_enabled:
+        _attach(op.name, op, operands, params, results)
+
+
+def record_call(name: str, derive: Derive, operands: Any, results: Any) -> None:
+    """Put a function with its own derivative on the tape as one node."""
+    if state.grad_enabled:
+        _attach(name, derive, operands, None, results)
+
+
+def _attach(name: str, rule: Any, operands: Any, params: Any, results: Any) -> None:
+    node = None
+    for slot, result in enumerate(results):
+        if result.dtype.kind == "f":
+            if node is None:
+                node = TapeNode(name, rule, params, operands, results)
+            result._node = node
+            result._slot = slot
+
+
+_hook_numbers = itertools.count().__next__
+
+
+class HookHandle:
+    """Returned by `register_hook`; `remove()` takes the hook away. Also a context manager."""
+
+    __slots__ = ("_node", "_number")
+
+    def __init__(self, node: Any, number: int) -> None:
+        self._node, self._number = ref(node), number
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        node = self._node()
+        if node is not None and node.hooks is not None:
+            node.hooks.pop(self._number, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def add_hook(tensor: Any, hook: Callable[[Any], Any]) -> HookHandle:
+    """Call `hook(gradient)` when the gradient of `tensor` is known; its result replaces it."""
+    node = tensor._node
+    if node is None:
+        text = "a hook needs a tensor that requires a gradient"
+        fail(GradientError, "register_hook", text, "call `requires_grad_()` first")
+    if node.hooks is None:
+        node.hooks = {}
+    number = _hook_numbers()
+    node.hooks[number] = (tensor._slot, hook)
+    return HookHandle(node, number)
+
+
+class GradMode:
+    """Switches recording for the running thread; a context manager and a decorator.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.ones(2, requires_grad=True)
+        >>> with el.no_grad():
+        ...     y = x * 2
+        >>> y.requires_grad
+        False
+    """
+
+    __slots__ = ("_before", "_enabled")
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(state.grad_enabled)
+        state.grad_enabled = self._enabled
+
+    def __exit__(self, *_: object) -> None:
+        state.grad_enabled = self._before.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        enabled = self._enabled
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with GradMode(enabled):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+class no_grad(GradMode):  # noqa: N801
+    """Within, operations are not recorded: results do not require gradients."""
+
+    __slots__ = ()
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        mode = super().__new__(cls)
+        if function is None:
+            return mode
+        mode.__init__()  # type: ignore[misc]
+        return mode(function)
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        super().__init__(False)
+
+
+class inference_mode(no_grad):  # noqa: N801
+    """The same as `no_grad`; PyTorch's second name for it."""
+
+    __slots__ = ()
+
+
+class enable_grad(GradMode):  # noqa: N801
+    """Within, operations are recorded, also inside `no_grad`."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def set_grad_enabled(enabled: bool) -> GradMode:
+    """A context in which recording is on or off."""
+    return GradMode(enabled)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in the running thread."""
+    return state.grad_enabled
+
+
+def no_derivative(rule: Absent, name: str, source: Source | None) -> None:
+    """Refuse to differentiate an op whose record says that it has no derivative."""
+    fail(GradientError, name, f"has no derivative: {rule.reason}", None, source)

@@ -1,0 +1,221 @@
+"""The tensor: what users hold.
+
+`Tensor` is a cell (see cell.py): its memory is immutable, `x += y` and `x.assign(v)` rebind it. The
+operators and methods come from `TensorMethods`; here is what concerns the cell and its gradient.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from elinvar.core.dtypes import DType
+from elinvar.core.errors import GradientError, ShapeError, fail
+from elinvar.tensor import storage
+from elinvar.tensor.backward import backward, start
+from elinvar.tensor.cell import Cell, current_trace, detached, set_tensor_class, state
+from elinvar.tensor.dispatch import as_tensor, broadcast
+from elinvar.tensor.methods import TensorMethods
+from elinvar.tensor.tape import HookHandle, Leaf, add_hook, no_grad
+
+
+class Size(int):
+    """The number of elements; calling it gives the shape, or one dimension, as in PyTorch.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.ones((2, 3))
+        >>> x.size, x.size(), x.size(1)
+        (6, (2, 3), 3)
+    """
+
+    def __call__(self, dim: int | None = None) -> Any:
+        """The shape, or the size of axis `dim`."""
+        return self._shape if dim is None else self._shape[dim]
+
+
+class Tensor(TensorMethods, Cell):
+    """An n-dimensional array of one data type that can carry a gradient.
+
+    Args:
+        data: Python numbers, nested lists, a numpy array or a tensor. The elements are copied.
+        dtype: the data type; by default the data's own, float32 for Python floats.
+        requires_grad: whether `backward` shall compute a gradient for it.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.Tensor([1.0, 2.0], requires_grad=True)
+        >>> (x * x).sum().backward()
+        >>> x.grad.tolist()
+        [2.0, 4.0]
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: DType | None = None, requires_grad: bool = False) -> None:
+        source = detached(as_tensor(data, dtype)) if isinstance(data, Cell) else None
+        if source is None:
+            source = storage.from_data(data, dtype)
+        self._node = None
+        self._grad = None
+        self._take(source)
+        if requires_grad:
+            self.requires_grad = True
+
+    def _take(self, other: Cell) -> None:
+        self._buffer, self._address = other._buffer, other._address
+        self._layout, self._value = other._layout, other._value
+
+    # the cell
+
+    @property
+    def size(self) -> Any:
+        """The number of elements, as an int; `x.size()` is the shape and `x.size(1)` one of it."""
+        kind = self._type
+        count = kind.size
+        if not isinstance(count, int):
+            return count
+        size = Size(count)
+        size._shape = kind.shape
+        return size
+
+    @property
+    def device(self) -> str:
+        """Where the elements are: always the CPU."""
+        return "cpu"
+
+    def assign(self, value: Any) -> Tensor:
+        """Replace the content in place by `value`, broadcast and cast to this shape and dtype."""
+        value = as_tensor(value)
+        if value.dtype is not self.dtype:
+            value = as_tensor(value, self.dtype)
+        if value.shape != self.shape:
+            value = broadcast(value, self)[0]
+            if value.shape != self.shape:
+                fail(ShapeError, "assign", f"{value._type} does not fit into {self._type}")
+        self._rebind(value)
+        return self
+
+    def _rebind(self, value: Cell) -> None:
+        """Hold what `value` holds. The one way in which a tensor changes."""
+        node = self._node
+        if state.grad_enabled:
+            if node is not None and node.is_leaf:
+                fail(
+                    GradientError,
+                    "assign",
+                    "a leaf tensor that requires a gradient must not be changed in place",
+                    "wrap the change in `with el.no_grad():`, or change `.detach()`",
+                )
+            node = value._node
+        trace = current_trace()
+        if trace is not None:
+            trace.write(self, trace.read(value))
+        else:
+            self._take(value)
+        self._node = node
+        if node is not None and node is value._node:
+            self._slot = value._slot
+
+    def detach(self) -> Tensor:
+        """A tensor with the same content that does not require a gradient."""
+        return detached(self)  # type: ignore[no-any-return]
+
+    # the gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        node = self._node
+        if wanted and node is None:
+            if self.dtype.kind != "f":
+                text = f"only floating tensors can require a gradient, received {self._type}"
+                fail(GradientError, "requires_grad", text)
+            self._node, self._slot = Leaf(self), 0
+        elif not wanted and node is not None:
+            if not node.is_leaf:
+                text = "only leaf tensors can be told not to require a gradient"
+                fail(GradientError, "requires_grad", text, "use `.detach()`")
+            self._node = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for tensors that no recorded operation made."""
+        return self._node is None or self._node.is_leaf
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that `backward` added up, or None."""
+        trace = current_trace()
+        if trace is not None:
+            trace.note_gradient(self)
+        return self._grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
+            fail(ShapeError, "grad", f"the gradient of {self._type} cannot be {value._type}")
+        trace = current_trace()
+        if trace is not None:
+            trace.note_gradient(self)
+        self._grad = value
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:
+        """Add d self / d leaf to the `.grad` of every leaf that this tensor depends on.
+
+        Args:
+            gradient: where to start; needed unless the tensor is one number.
+            retain_graph: keep the tape for a second backward.
+            create_graph: record backward itself, for second derivatives.
+
+        Example:
+            >>> import elinvar as el
+            >>> x = el.Tensor(3.0, requires_grad=True)
+            >>> (x * x).backward()
+            >>> x.grad.item()
+            6.0
+        """
+        if gradient is not None:
+            gradient = as_tensor(gradient)
+        cotangent = start(self, gradient)
+        backward([self], [cotangent], retain_graph or create_graph, create_graph)
+
+    def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
+        """Call `hook(gradient)` in backward; what it returns (if not None) replaces the gradient."""
+        return add_hook(self, hook)
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of this tensor in backward although it is no leaf."""
+        if self._node is not None and not self._node.is_leaf:
+            add_hook(self, _keeper(self))
+
+
+def _keeper(tensor: Tensor) -> Callable[[Any], None]:
+    cell = weakref.ref(tensor)
+
+    def keep(gradient: Any) -> None:
+        found = cell()
+        if found is not None:
+            held = found.grad
+            with no_grad():
+                found.grad = detached(gradient) if held is None else held + gradient
+
+    return keep
+
+
+set_tensor_class(Tensor)
