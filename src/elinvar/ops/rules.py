@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.dtypes import DType, bool_
+from elinvar.core.dtypes import DType, bool_, int64
 from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape
+from elinvar.core.shapes import size as size_product
 from elinvar.core.types import TensorType
 
 Array = Any
@@ -151,6 +152,20 @@ def round_to_bfloat16(x: Array) -> Array:
     return np.where(np.isnan(x), np.float32(np.nan), result)
 
 
+def lowest(dtype: Any) -> float | int:
+    """The number below or equal to all others of a dtype (Elinvar's or numpy's)."""
+    return -float("inf") if dtype.kind == "f" else int(np.iinfo(_numpy(dtype)).min)
+
+
+def highest(dtype: Any) -> float | int:
+    """The number above or equal to all others of a dtype (Elinvar's or numpy's)."""
+    return float("inf") if dtype.kind == "f" else int(np.iinfo(_numpy(dtype)).max)
+
+
+def _numpy(dtype: Any) -> Any:
+    return dtype.numpy if isinstance(dtype, DType) else dtype
+
+
 # ---- shapes -------------------------------------------------------------------------------------
 
 
@@ -162,3 +177,115 @@ def without(shape: Shape, axes: tuple[int, ...]) -> Shape:
 def replaced(shape: tuple[Any, ...], axis: int, *new: Any) -> tuple[Any, ...]:
     """The tuple with entry `axis` replaced by others."""
     return (*shape[:axis], *new, *shape[axis + 1 :])
+
+
+# ---- rules written with the primitives (f: a Namespace) -----------------------------------------
+
+
+def permuted(f: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """x with its dimensions in the given order; x itself when that is theirs."""
+    return x if axes == tuple(range(len(axes))) else f.permute(x, axes=axes)
+
+
+def reshaped(f: Any, x: Any, shape: Shape) -> Any:
+    """x in the shape; x itself when it has it."""
+    return x if tuple(x.shape) == tuple(shape) else f.reshape(x, shape=tuple(shape))
+
+
+def moved_axis(f: Any, x: Any, source: int, target: int) -> Any:
+    """x with one axis moved to another place."""
+    order = [axis for axis in range(len(x.shape)) if axis != source]
+    order.insert(target, source)
+    return permuted(f, x, tuple(order))
+
+
+def expanded(f: Any, x: Any, shape: Shape, axes: tuple[int, ...]) -> Any:
+    """x, which lacks `axes` of the shape, repeated along them."""
+    ones = tuple(1 if axis in axes else dim for axis, dim in enumerate(shape))
+    return f.broadcast(reshaped(f, x, ones), shape=tuple(shape))
+
+
+def dim_value(f: Any, dim: DimLike) -> Any:
+    """A size as an int64 scalar."""
+    return f.constant(value=dim, dtype=int64) if isinstance(dim, int) else f.size_of(dim=dim)
+
+
+def filled(f: Any, scalar: Any, shape: Shape) -> Any:
+    """A 0-d value repeated over a shape."""
+    return f.broadcast(scalar, shape=tuple(shape)) if shape else scalar
+
+
+def positions(f: Any, shape: Shape, axis: int) -> Any:
+    """int64 array of the shape that holds each element's index along the axis."""
+    others = tuple(other for other in range(len(shape)) if other != axis)
+    return expanded(f, f.iota(size=shape[axis], dtype=int64), shape, others)
+
+
+def shifted(f: Any, x: Any, axis: int, by: int, fill: float) -> Any:
+    """x moved by some places along the axis, to higher indices if `by` > 0; `fill` enters."""
+    none = (0,) * len(x.shape)
+    here = replaced(none, axis, abs(by))
+    value = f.scalar(fill, x.dtype)
+    low, high = (here, none) if by > 0 else (none, here)
+    wide = f.pad(x, value, low=low, high=high, interior=none)
+    start = none if by > 0 else here
+    return f.slice(wide, start=start, size=tuple(x.shape), step=(1,) * len(none))
+
+
+def _row_indices(f: Any, i: Any, n: DimLike) -> tuple[Any, Any]:
+    """Indices into rows of n entries (i's last axis within a row) as indices into all of them."""
+    rows, k = size_product(i.shape[:-1]), i.shape[-1]
+    starts = f.multiply(f.iota(size=rows, dtype=int64), filled(f, dim_value(f, n), (rows,)))
+    flat = reshaped(f, i, (rows, k))
+    return f.add(flat, expanded(f, starts, (rows, k), (1,))), rows * n
+
+
+def take_along(f: Any, x: Any, i: Any, axis: int) -> Any:
+    """Result[…, j, …] = x[…, i[…, j, …], …]; x and i differ in size along `axis` only."""
+    last = len(x.shape) - 1
+    indices = moved_axis(f, i, axis, last)
+    flat, total = _row_indices(f, indices, x.shape[axis])
+    found = f.gather(reshaped(f, moved_axis(f, x, axis, last), (total,)), flat, axis=0)
+    return moved_axis(f, reshaped(f, found, indices.shape), last, axis)
+
+
+def put_along(f: Any, like: Any, i: Any, u: Any, axis: int) -> Any:
+    """The adjoint of `take_along`: zeros shaped as `like`, plus u[…, j, …] at i[…, j, …]."""
+    last = len(like.shape) - 1
+    indices, updates = moved_axis(f, i, axis, last), moved_axis(f, u, axis, last)
+    flat, total = _row_indices(f, indices, like.shape[axis])
+    zeros = filled(f, f.scalar(0, like.dtype), (total,))
+    found = f.scatter(zeros, flat, reshaped(f, updates, flat.shape), axis=0, mode="add")
+    shape = (*without(tuple(like.shape), (axis,)), like.shape[axis])
+    return moved_axis(f, reshaped(f, found, shape), last, axis)
+
+
+# ---- batching -----------------------------------------------------------------------------------
+
+
+def batched(f: Any, size: DimLike, x: Any, mapped: bool) -> Any:
+    """x with a batch dimension in front, repeated when it has none yet."""
+    return x if mapped else f.broadcast(x, shape=(size, *x.shape))
+
+
+def batch_axis(name: str) -> Any:
+    """The batching rule of a one-operand op whose `axis` moves by one."""
+
+    def rule(f: Any, size: DimLike, operands: Any, mapped: Any, *, axis: int, **params: Any) -> Any:
+        return getattr(f, name)(operands[0], axis=axis + 1, **params)
+
+    return rule
+
+
+def batch_axes(name: str) -> Any:
+    """The batching rule of a one-operand op whose `axes` move by one."""
+
+    def rule(f: Any, size: DimLike, operands: Any, mapped: Any, *, axes: Any, **params: Any) -> Any:
+        return getattr(f, name)(operands[0], axes=next_axes(axes), **params)
+
+    return rule
+
+
+def next_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes after a batch dimension was put in front."""
+    return tuple(axis + 1 for axis in axes)
