@@ -160,8 +160,7 @@ class Builder:
         source: Source | None = None,
     ) -> tuple[Value, ...]:
         """Apply an op; returns all its results. Raises the op's own error when types do not fit."""
-        # 1 == 1.0 == True for Python, so the key carries the types of params too
-        key = (op.name, operands, tuple((k, params[k], _kinds(params[k])) for k in sorted(params)))
+        key = _key(op, operands, params)
         node = self._known.get(key)
         if node is None:
             types = op.result_types(tuple(value.type for value in operands), params)
@@ -169,6 +168,18 @@ class Builder:
                 source = user_source()
             node = self._known[key] = Node(op, operands, params, types, source)
         return node.results
+
+    def copy(self, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...]:
+        """`node` again, on other operands; its type rule runs only when their types are new."""
+        assert node.op is not None
+        if any(a.type != b.type for a, b in zip(node.operands, operands, strict=True)):
+            return self.add(node.op, operands, node.params, node.source)
+        key = _key(node.op, operands, node.params)
+        found = self._known.get(key)
+        if found is None:
+            types = tuple(value.type for value in node.results)
+            found = self._known[key] = Node(node.op, operands, node.params, types, node.source)
+        return found.results
 
     def apply(self, op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
         """Apply an op; one result comes back bare, several as a tuple."""
@@ -180,12 +191,18 @@ class Builder:
         return Graph(self.inputs, outputs, name)
 
 
-def _kinds(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_kinds(item) for item in value)
-    if isinstance(value, float) and value == 0:
-        return str(value)  # -0.0 and 0.0 are different constants
-    return type(value)
+def _key(op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
+    return (op.name, operands, tuple((name, _keyed(params[name])) for name in sorted(params)))
+
+
+def _keyed(value: Any) -> Any:
+    """A param as part of a key: with its type, as Python holds 1 == 1.0 == True and 0.0 == -0.0."""
+    kind = type(value)
+    if kind is tuple:
+        return tuple(_keyed(item) for item in value)
+    if kind is float and (value == 0 or value != value):
+        return (kind, str(value))
+    return (kind, value)
 
 
 def rewrite(
@@ -204,8 +221,7 @@ def rewrite(
         operands = tuple(new[operand] for operand in node.operands)
         results = rule(builder, node, operands)
         if results is None:
-            assert node.op is not None
-            results = builder.add(node.op, operands, node.params, node.source)
+            results = builder.copy(node, operands)
         for old, fresh in zip(node.results, results, strict=True):
             new[old] = fresh
     return builder.graph([new[value] for value in graph.outputs], name or graph.name)
@@ -215,8 +231,7 @@ def inline(builder: Builder, graph: Graph, arguments: Iterable[Value]) -> tuple[
     """Build the nodes of `graph` in `builder` on the given arguments; returns its outputs."""
     new = dict(zip(graph.inputs, arguments, strict=True))
     for node in graph.nodes:
-        assert node.op is not None
         operands = tuple(new[operand] for operand in node.operands)
-        results = builder.add(node.op, operands, node.params, node.source)
+        results = builder.copy(node, operands)
         new.update(zip(node.results, results, strict=True))
     return tuple(new[value] for value in graph.outputs)
