@@ -1,0 +1,29 @@
+"""The table of primitives: an explicit tuple, and the same by name. Nothing registers itself."""
+
+from __future__ import annotations
+
+from elinvar.ops import (
+    arithmetic,
+    comparison,
+    contract,
+    control,
+    conversion,
+    index,
+    movement,
+    random,
+    reduce,
+)
+from elinvar.ops.record import Op
+
+TABLE: tuple[Op, ...] = (
+    *arithmetic.OPS,
+    *comparison.OPS,
+    *conversion.OPS,
+    *reduce.OPS,
+    *movement.OPS,
+    *contract.OPS,
+    *index.OPS,
+    *random.OPS,
+    *control.OPS,
+)
+BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}
