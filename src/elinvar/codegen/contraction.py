@@ -1,0 +1,326 @@
+"""Contractions as packed, cache-blocked micro-kernels: one pair of kernels serves every shape.
+
+An operand is read through offset tables: the element (batch, row, k) stands at
+batch_offset[batch] + row_offset[row] + k_offset[k]. So any transposition, batch or convolution
+window is a contraction without a copy. The left operand is packed once into panels of MR rows, the
+right one block by block into panels of NR columns on the stack of the task that needs it.
+
+The sum over k runs in increasing order with fma, in blocks of 256 whose partial sums are added in
+order: a function of K alone, whatever MR, NR, the blocks or the threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elinvar.codegen.body import Body
+from elinvar.codegen.fused import ATTRIBUTES
+from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.core.dtypes import DType
+
+BLOCK = 256  # length of a block of k: part of the numerics contract
+GROUP = 8  # columns that are packed at once
+PANELS = 8  # panels of columns per task at most
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A micro-kernel's size: rows, columns, elements in one machine vector."""
+
+    rows: int
+    columns: int
+    vector: int
+
+
+def tile_for(dtype: DType, vector_bits: int) -> Tile:
+    """The tile that fills the registers of the target's vectors."""
+    vector = vector_bits // dtype.bits
+    rows = {512: 12, 256: 6}.get(vector_bits, 4)
+    columns = max(GROUP, 2 * vector)
+    return Tile(rows, columns, min(vector, columns))
+
+
+def pack_left_text(name: str, dtype: DType, tile: Tile) -> str:
+    """Kernel: copy the left operand into panels [batch][panel][k][MR], rows past the end as zeros.
+
+    Slots: source, target, row offsets, k offsets, batch offsets, rows, depth. Tasks: batch × panel.
+    """
+    body = Body()
+    element, rows = llvm_type(dtype), tile.rows
+    panels = body.div(body.add("%rows", str(rows - 1)), str(rows))
+    with body.loop("%begin", "%end", hint="task") as task:
+        batch, panel = body.div(task, panels), body.rem(task, panels)
+        first = body.mul(panel, str(rows))
+        base = _table(body, "%batches", batch)
+        offsets, inside = [], []
+        for i in range(rows):
+            row = body.add(first, str(i))
+            test = body.instruction(f"icmp slt i64 {row}, %rows")
+            safe = body.instruction(f"select i1 {test}, i64 {row}, i64 0")
+            offsets.append(body.add(base, _table(body, "%row.offsets", safe)))
+            inside.append(test)
+        target = body.mul(body.mul(task, "%depth"), str(rows))
+        with body.loop("0", "%depth", hint="k") as k:
+            step = _table(body, "%k.offsets", k)
+            place = body.add(target, body.mul(k, str(rows)))
+            for i in range(rows):
+                source = _pointer(body, "%source", element, body.add(offsets[i], step))
+                value = body.instruction(f"load {element}, ptr {source}, align {dtype.itemsize}")
+                zero = "0.0" if dtype.kind == "f" else "0"
+                value = body.instruction(f"select i1 {inside[i]}, {element} {value}, {element} {zero}")
+                pointer = _pointer(body, "%target", element, body.add(place, str(i)))
+                body.emit(f"store {element} {value}, ptr {pointer}, align {dtype.itemsize}")
+    body.emit("ret void")
+    pointers = ["%source", "%target", "%row.offsets", "%k.offsets", "%batches"]
+    return _module(name, body, pointers, ["%rows", "%depth"])
+
+
+def contract_text(name: str, dtype: DType, tile: Tile) -> str:
+    """Kernel: multiply packed left panels with the right operand, packed on the way.
+
+    Slots: left panels, right, result, k offsets, column offsets, column group flags, batch offsets
+    of the right operand, batch offsets of the panels (elements), rows, columns, depth,
+    panels of columns per task, panels of rows per task. Tasks: batch × row block × column block.
+    Result: dense [batch][row][column].
+    """
+    return _Contraction(name, dtype, tile).text()
+
+
+class _Contraction:
+    def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
+        self.name, self.dtype, self.tile = name, dtype, tile
+        self.element = llvm_type(dtype)
+        self.vector = f"<{tile.vector} x {self.element}>"
+        self.zero = "0.0" if dtype.kind == "f" else "0"
+        self.body = Body()
+        self.parts = tile.columns // tile.vector
+
+    def text(self) -> str:
+        body, tile = self.body, self.tile
+        self.packed = body.stack_slot(f"[{BLOCK * tile.columns * PANELS} x {self.element}]", "packed")
+        self.edge = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "edge")
+        self.slots = [
+            [body.stack_slot(self.vector, "acc") for _ in range(self.parts)] for _ in range(tile.rows)
+        ]
+        row_panels = body.div(body.add("%rows", str(tile.rows - 1)), str(tile.rows))
+        column_panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
+        self.row_panels = row_panels
+        row_blocks = _ceil(body, row_panels, "%row.block")
+        column_blocks = _ceil(body, column_panels, "%column.block")
+        depth = body.maximum("%depth", "1")
+        with body.loop("%begin", "%end", hint="task") as task:
+            column_block = body.rem(task, column_blocks)
+            left = body.div(task, column_blocks)
+            row_block, batch = body.rem(left, row_blocks), body.div(left, row_blocks)
+            first_column = body.mul(column_block, "%column.block")
+            last_column = body.minimum(body.add(first_column, "%column.block"), column_panels)
+            first_row = body.mul(row_block, "%row.block")
+            last_row = body.minimum(body.add(first_row, "%row.block"), row_panels)
+            right = _pointer(body, "%right", self.element, _table(body, "%batches", batch))
+            panels = _pointer(body, "%left", self.element, _table(body, "%left.batches", batch))
+            size = body.mul("%rows", "%columns")
+            result = _pointer(body, "%result", self.element, body.mul(batch, size))
+            with body.loop("0", depth, BLOCK, "block") as low:
+                count = body.minimum(body.sub("%depth", low), str(BLOCK))
+                self._pack(right, low, count, first_column, last_column)
+                with body.loop(first_column, last_column, hint="column") as column:
+                    packed = self._packed_panel(body.sub(column, first_column))
+                    with body.loop(first_row, last_row, hint="row") as row:
+                        place = body.mul(body.add(body.mul(row, "%depth"), low), str(tile.rows))
+                        panel = _pointer(body, panels, self.element, place)
+                        self._multiply(panel, packed, count)
+                        self._write(result, row, column, low)
+        body.emit("ret void")
+        pointers = "%left %right %result %k.offsets %column.offsets %flags %batches %left.batches"
+        sizes = "%rows %columns %depth %column.block %row.block"
+        return _module(self.name, body, pointers.split(), sizes.split())
+
+    def _packed_panel(self, number: str) -> str:
+        place = self.body.mul(number, str(BLOCK * self.tile.columns))
+        return _pointer(self.body, self.packed, self.element, place)
+
+    def _pack(self, right: str, low: str, count: str, first: str, last: str) -> None:
+        """Copy a block of the right operand into panels [panel][k][NR]."""
+        body, tile = self.body, self.tile
+        group = f"<{GROUP} x {self.element}>"
+        groups = tile.columns // GROUP
+        with body.loop(first, last, hint="panel") as panel:
+            target = self._packed_panel(body.sub(panel, first))
+            for g in range(groups):
+                number = body.add(body.mul(panel, str(groups)), str(g))
+                flag = _table(body, "%flags", number)
+                start = body.mul(number, str(GROUP))
+                pointer = _pointer(body, "%column.offsets", "i64", start)
+                offsets = body.instruction(f"load <{GROUP} x i64>, ptr {pointer}, align 8")
+                first_offset = _table(body, "%column.offsets", start)
+                dense = body.instruction(f"icmp eq i64 {flag}, 1")
+                with body.when(dense), body.loop("0", count, hint="k") as k:
+                    step = _table(body, "%k.offsets", body.add(low, k))
+                    source = _pointer(body, right, self.element, body.add(first_offset, step))
+                    value = body.instruction(f"load {group}, ptr {source}, align {self.dtype.itemsize}")
+                    self._put_group(target, k, g, value)
+                sparse = body.instruction(f"icmp ne i64 {flag}, 1")
+                with body.when(sparse), body.loop("0", count, hint="k") as k:
+                    step = _table(body, "%k.offsets", body.add(low, k))
+                    base = _pointer(body, right, self.element, step)
+                    self._put_group(target, k, g, self._gather(base, offsets, group))
+
+    def _gather(self, base: str, offsets: str, group: str) -> str:
+        body = self.body
+        value = "poison"
+        for lane in range(GROUP):
+            offset = body.instruction(f"extractelement <{GROUP} x i64> {offsets}, i64 {lane}")
+            pointer = _pointer(body, base, self.element, offset)
+            one = body.instruction(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")
+            value = body.instruction(f"insertelement {group} {value}, {self.element} {one}, i64 {lane}")
+        return value
+
+    def _put_group(self, target: str, k: str, group: int, value: str) -> None:
+        body = self.body
+        place = body.add(body.mul(k, str(self.tile.columns)), str(group * GROUP))
+        pointer = _pointer(body, target, self.element, place)
+        body.emit(f"store <{GROUP} x {self.element}> {value}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def _multiply(self, panel: str, packed: str, count: str) -> None:
+        """acc[i][j] = Σ over a block of k, in order."""
+        body, tile = self.body, self.tile
+        align = self.dtype.itemsize
+        zero = "zeroinitializer"
+        for row in self.slots:
+            for slot in row:
+                body.emit(f"store {self.vector} {zero}, ptr {slot}, align 64")
+        with body.loop("0", count, hint="k") as k:
+            columns = body.mul(k, str(tile.columns))
+            rows = body.mul(k, str(tile.rows))
+            right = []
+            for part in range(self.parts):
+                pointer = _pointer(body, packed, self.element, body.add(columns, str(part * tile.vector)))
+                right.append(body.instruction(f"load {self.vector}, ptr {pointer}, align {align}"))
+            for i in range(tile.rows):
+                pointer = _pointer(body, panel, self.element, body.add(rows, str(i)))
+                one = body.instruction(f"load {self.element}, ptr {pointer}, align {align}")
+                left = self._splat(one)
+                for part in range(self.parts):
+                    slot = self.slots[i][part]
+                    acc = body.instruction(f"load {self.vector}, ptr {slot}, align 64")
+                    body.emit(
+                        f"store {self.vector} {self._step(left, right[part], acc)}, ptr {slot}, align 64"
+                    )
+
+    def _splat(self, one: str) -> str:
+        body, n = self.body, self.tile.vector
+        if n == 1:
+            return one
+        first = body.instruction(f"insertelement {self.vector} poison, {self.element} {one}, i64 0")
+        return body.instruction(
+            f"shufflevector {self.vector} {first}, {self.vector} poison, <{n} x i32> zeroinitializer"
+        )
+
+    def _step(self, left: str, right: str, acc: str) -> str:
+        body, vector = self.body, self.vector
+        if self.dtype.kind == "f":
+            name = f"@llvm.fma.v{self.tile.vector}f{self.dtype.bits}"
+            body.declare(f"declare {vector} {name}({vector}, {vector}, {vector})")
+            return body.instruction(
+                f"call {vector} {name}({vector} {left}, {vector} {right}, {vector} {acc})"
+            )
+        product = body.instruction(f"mul {vector} {left}, {right}")
+        return body.instruction(f"add {vector} {product}, {acc}")
+
+    def _write(self, result: str, row: str, column: str, low: str) -> None:
+        """Add the block's sums to the result (or set it, for the first block)."""
+        body, tile = self.body, self.tile
+        first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
+        fits_rows = body.instruction(f"icmp sle i64 {body.add(first_row, str(tile.rows))}, %rows")
+        fits_columns = body.instruction(
+            f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"
+        )
+        whole = body.instruction(f"and i1 {fits_rows}, {fits_columns}")
+        is_first = body.instruction(f"icmp eq i64 {low}, 0")
+        base = body.add(body.mul(first_row, "%columns"), first_column)
+        with body.when(whole):
+            for i in range(tile.rows):
+                for part in range(self.parts):
+                    place = body.add(base, body.add(body.mul("%columns", str(i)), str(part * tile.vector)))
+                    self._update(_pointer(body, result, self.element, place), i, part, is_first)
+        partly = body.instruction(f"xor i1 {whole}, true")
+        with body.when(partly):
+            for i in range(tile.rows):
+                for part in range(self.parts):
+                    value = body.instruction(f"load {self.vector}, ptr {self.slots[i][part]}, align 64")
+                    place = str(i * tile.columns + part * tile.vector)
+                    pointer = _pointer(body, self.edge, self.element, place)
+                    body.emit(f"store {self.vector} {value}, ptr {pointer}, align {self.dtype.itemsize}")
+            height = body.minimum(body.sub("%rows", first_row), str(tile.rows))
+            width = body.minimum(body.sub("%columns", first_column), str(tile.columns))
+            with body.loop("0", height, hint="i") as i, body.loop("0", width, hint="j") as j:
+                source = body.add(body.mul(i, str(tile.columns)), j)
+                place = body.add(base, body.add(body.mul(i, "%columns"), j))
+                pointer = _pointer(body, result, self.element, place)
+                edge = _pointer(body, self.edge, self.element, source)
+                self._update_one(pointer, edge, is_first)
+
+    def _update(self, pointer: str, i: int, part: int, is_first: str) -> None:
+        body = self.body
+        value = body.instruction(f"load {self.vector}, ptr {self.slots[i][part]}, align 64")
+        old = body.instruction(f"load {self.vector}, ptr {pointer}, align {self.dtype.itemsize}")
+        word = "fadd" if self.dtype.kind == "f" else "add"
+        total = body.instruction(f"{word} {self.vector} {old}, {value}")
+        chosen = body.instruction(f"select i1 {is_first}, {self.vector} {value}, {self.vector} {total}")
+        body.emit(f"store {self.vector} {chosen}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def _update_one(self, pointer: str, edge: str, is_first: str) -> None:
+        body, element, align = self.body, self.element, self.dtype.itemsize
+        value = body.instruction(f"load {element}, ptr {edge}, align {align}")
+        old = body.instruction(f"load {element}, ptr {pointer}, align {align}")
+        word = "fadd" if self.dtype.kind == "f" else "add"
+        total = body.instruction(f"{word} {element} {old}, {value}")
+        chosen = body.instruction(f"select i1 {is_first}, {element} {value}, {element} {total}")
+        body.emit(f"store {element} {chosen}, ptr {pointer}, align {align}")
+
+
+def _ceil(body: Body, value: str, step: str) -> str:
+    return body.div(body.add(value, body.sub(step, "1")), step)
+
+
+def _pointer(body: Body, base: str, element: str, index: str) -> str:
+    return body.instruction(f"getelementptr inbounds {element}, ptr {base}, i64 {index}", "p")
+
+
+def _table(body: Body, table: str, index: str) -> str:
+    pointer = _pointer(body, table, "i64", index)
+    return body.instruction(f"load i64, ptr {pointer}, align 8", "o")
+
+
+def _module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
+    return kernel_module(name, body, pointers, sizes)
+
+
+def kernel_module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
+    """Wrap a body whose arguments are slots: pointers first, then sizes."""
+    parameters = [f"ptr noalias {p}" for p in pointers] + [f"i64 {s}" for s in sizes]
+    wrapper, arguments = [], []
+    for number in range(len(parameters)):
+        kind = "ptr" if number < len(pointers) else "i64"
+        wrapper.append(f"  %slot{number} = getelementptr i64, ptr %slots, i64 {number}")
+        wrapper.append(f"  %arg{number} = load {kind}, ptr %slot{number}, align 8")
+        arguments.append(f"{kind} %arg{number}")
+    parameters += ["i64 %begin", "i64 %end"]
+    arguments += ["i64 %begin", "i64 %end"]
+    return "\n".join(
+        [
+            f"define internal void @{name}.body({', '.join(parameters)}) #0 {{",
+            "entry:",
+            body.text(),
+            "}",
+            f"define void @{name}(ptr %slots, i64 %begin, i64 %end) #0 {{",
+            "entry:",
+            *wrapper,
+            f"  call void @{name}.body({', '.join(arguments)})",
+            "  ret void",
+            "}",
+            *body.declarations,
+            f"attributes #0 = {{ {ATTRIBUTES} }}",
+            "",
+        ]
+    )

@@ -1,0 +1,394 @@
+"""Emitting the value of a graph node at an index: loads, index maps and scalar instructions.
+
+Everything here works for one lane or many. The loop variable that runs along the lanes is the
+vector variable; what does not depend on it is computed once and copied into all lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from elinvar.codegen.body import Body
+from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
+from elinvar.core import dtypes
+from elinvar.core.dtypes import DType
+from elinvar.core.errors import CompileError, fail
+from elinvar.core.shapes import DimLike, Shape, row_major_strides
+from elinvar.graph.ir import Value
+from elinvar.kernels.index import TRUE, Atom, Cond, Lin, Var
+from elinvar.kernels.pull import address, is_elementwise, is_movement, movement_reads
+from elinvar.ops.scalars import Scalar, select
+
+_PREDICATES = {"lt": "slt", "le": "sle", "eq": "eq"}
+
+
+class Leaf:
+    """Memory that a kernel reads: the SSA name of its pointer, dtype and strides in elements."""
+
+    __slots__ = ("dtype", "pointer", "strides")
+
+    def __init__(self, pointer: str, dtype: DType, strides: Shape) -> None:
+        self.pointer, self.dtype, self.strides = pointer, dtype, strides
+
+
+class Evaluator:
+    """Emits values into a body.
+
+    `collapse` maps loop variables to linear forms and is applied to addresses only (two adjacent
+    loops that every address walks as one).
+    """
+
+    def __init__(self, body: Body, leaves: dict[Value, Leaf]) -> None:
+        self.body = body
+        self.leaves = leaves
+        self.registers: dict[Value, Scalar] = {}  # row results
+        self.counters: dict[Var, str] = {}
+        self.collapse: dict[Var, Lin] = {}
+        self.vector: Var | None = None
+        self.lanes = 1
+
+    @contextmanager
+    def vectorized(self, var: Var, counter: str, lanes: int) -> Any:
+        """Within: `var` runs over counter … counter+lanes-1, one value per lane."""
+        before = self.vector, self.lanes, self.counters.get(var)
+        self.vector, self.lanes, self.counters[var] = var, lanes, counter
+        with self.body.scope():
+            yield
+        self.vector, self.lanes = before[0], before[1]
+        if before[2] is not None:
+            self.counters[var] = before[2]
+
+    # indices
+
+    def varies(self, *parts: Lin | Cond) -> bool:
+        """Whether an index or guard differs between lanes."""
+        return self.lanes > 1 and any(part.depends_on(self.vector) for part in parts)  # type: ignore[arg-type]
+
+    def scalar_index(self, form: Lin) -> str:
+        """A linear form as one i64 (lane 0 where it varies)."""
+        key = ("index", form)
+        known = self.body.recall(key)
+        if known is not None:
+            return known
+        total = self.body.dim(form.const)
+        for atom, coefficient in form.terms.items():
+            term = self.body.mul(self._scalar_atom(atom), self.body.dim(coefficient))
+            total = self.body.add(total, term)
+        return self.body.remember(key, total)
+
+    def _scalar_atom(self, atom: Any) -> str:
+        if isinstance(atom, Var):
+            return self.counters[atom]
+        if atom.kind == "load":
+            return self._loaded_index(atom, 1)
+        inner = self.scalar_index(atom.args[0])
+        divisor = self.body.dim(atom.args[1])
+        if atom.kind == "div":
+            return self.body.div(inner, divisor)
+        if atom.kind == "mod":
+            return self.body.rem(inner, divisor)
+        top = self.body.sub(divisor, "1")
+        return self.body.maximum(self.body.minimum(inner, top), "0")
+
+    def _loaded_index(self, atom: Atom, lanes: int) -> str:
+        value, at = atom.args
+        scalar = self.value(value, at, TRUE).cast(dtypes.int64)
+        return self.widen(scalar, lanes).payload
+
+    def vector_index(self, form: Lin) -> str:
+        """A linear form as one i64 per lane."""
+        if not self.varies(form):
+            return self.splat(self.scalar_index(form), "i64")
+        key = ("vector", form, self.lanes)
+        known = self.body.recall(key)
+        if known is not None:
+            return known
+        uniform = Lin(form.const, {a: c for a, c in form.terms.items() if not self.varies(_one(a))})
+        total = self.splat(self.scalar_index(uniform), "i64")
+        kind = f"<{self.lanes} x i64>"
+        for atom, coefficient in form.terms.items():
+            if not self.varies(_one(atom)):
+                continue
+            term = self._vector_atom(atom)
+            if coefficient != 1:
+                factor = self.splat(self.body.dim(coefficient), "i64")
+                term = self.body.instruction(f"mul nsw {kind} {term}, {factor}", "v")
+            total = self.body.instruction(f"add nsw {kind} {total}, {term}", "v")
+        return self.body.remember(key, total)
+
+    def _vector_atom(self, atom: Any) -> str:
+        kind = f"<{self.lanes} x i64>"
+        if isinstance(atom, Var):
+            base = self.splat(self.counters[atom], "i64")
+            lanes = ", ".join(f"i64 {lane}" for lane in range(self.lanes))
+            return self.body.instruction(f"add nsw {kind} {base}, <{lanes}>", "v")
+        if atom.kind == "load":
+            return self._loaded_index(atom, self.lanes)
+        inner = self.vector_index(atom.args[0])
+        divisor = self.splat(self.body.dim(atom.args[1]), "i64")
+        if atom.kind in ("div", "mod"):
+            word = "sdiv" if atom.kind == "div" else "srem"
+            return self.body.instruction(f"{word} {kind} {inner}, {divisor}", "v")
+        top = self.splat(self.body.sub(self.body.dim(atom.args[1]), "1"), "i64")
+        zero = "zeroinitializer"
+        suffix = f"v{self.lanes}i64"
+        for word in ("smin", "smax"):
+            self.body.declare(f"declare {kind} @llvm.{word}.{suffix}({kind}, {kind})")
+        low = self.body.instruction(f"call {kind} @llvm.smin.{suffix}({kind} {inner}, {kind} {top})")
+        return self.body.instruction(f"call {kind} @llvm.smax.{suffix}({kind} {low}, {kind} {zero})")
+
+    def splat(self, payload: str, kind: str, lanes: int | None = None) -> str:
+        """Copy a scalar into all lanes."""
+        lanes = self.lanes if lanes is None else lanes
+        if lanes == 1:
+            return payload
+        key = ("splat", payload, kind, lanes)
+        known = self.body.recall(key)
+        if known is not None:
+            return known
+        vector = f"<{lanes} x {kind}>"
+        first = self.body.instruction(f"insertelement {vector} poison, {kind} {payload}, i64 0", "s")
+        result = self.body.instruction(
+            f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer", "s"
+        )
+        return self.body.remember(key, result)
+
+    def widen(self, scalar: Scalar, lanes: int | None = None) -> Scalar:
+        """The same value in `lanes` lanes."""
+        lanes = self.lanes if lanes is None else lanes
+        handler = scalar.handler
+        assert isinstance(handler, LLVMHandler)
+        if handler.lanes == lanes:
+            return scalar
+        payload = self.splat(scalar.payload, llvm_type(scalar.dtype), lanes)
+        return Scalar(LLVMHandler(self.body, lanes), scalar.dtype, payload)
+
+    # guards
+
+    def guard(self, guard: Cond, lanes: int) -> str:
+        """A conjunction of comparisons as i1, or as one i1 per lane."""
+        key = ("guard", guard, lanes)
+        known = self.body.recall(key)
+        if known is not None:
+            return known
+        total = None
+        tests = sorted(guard.tests, key=repr)
+        for kind, left, right in tests:
+            if lanes == 1 or not self.varies(left, right):
+                a, b = self.scalar_index(left), self.scalar_index(right)
+                test = self.body.instruction(f"icmp {_PREDICATES[kind]} i64 {a}, {b}", "g")
+                test = self.splat(test, "i1", lanes)
+            else:
+                a, b = self.vector_index(left), self.vector_index(right)
+                vector = f"<{lanes} x i64>"
+                test = self.body.instruction(f"icmp {_PREDICATES[kind]} {vector} {a}, {b}", "g")
+            bit = "i1" if lanes == 1 else f"<{lanes} x i1>"
+            total = test if total is None else self.body.instruction(f"and {bit} {total}, {test}", "g")
+        assert total is not None
+        return self.body.remember(key, total)
+
+    # memory
+
+    def element_pointer(self, pointer: str, dtype: DType, offset: str) -> str:
+        return self.body.instruction(
+            f"getelementptr inbounds {memory_type(dtype)}, ptr {pointer}, i64 {offset}", "p"
+        )
+
+    def _from_memory(self, payload: str, dtype: DType, lanes: int) -> Scalar:
+        if dtype.kind == "b":
+            kind = llvm_type(dtypes.uint8, lanes)
+            payload = self.body.instruction(f"icmp ne {kind} {payload}, zeroinitializer"
+                                            if lanes > 1 else f"icmp ne i8 {payload}, 0")  # fmt: skip
+        return Scalar(LLVMHandler(self.body, lanes), dtype, payload)
+
+    def load(self, leaf: Leaf, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        """One element, or one per lane, of memory."""
+        form = Lin(0)
+        for step, part in zip(leaf.strides, index, strict=True):
+            form = form + part * step
+        form = form.substitute(lambda atom: self.collapse.get(atom))
+        element = memory_type(leaf.dtype)
+        size = leaf.dtype.itemsize
+        if not self.varies(form, guard):
+            offset = self.scalar_index(form)
+            if guard.tests:
+                allowed = self.guard(guard, 1)
+                offset = self.body.instruction(f"select i1 {allowed}, i64 {offset}, i64 0", "n")
+            pointer = self.element_pointer(leaf.pointer, leaf.dtype, offset)
+            payload = self.body.instruction(f"load {element}, ptr {pointer}, align {size}", "x")
+            return self._from_memory(payload, leaf.dtype, 1)
+        lanes = self.lanes
+        vector = f"<{lanes} x {element}>"
+        step = self._lane_step(form)
+        if step == 1:
+            pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
+            if guard.tests:
+                payload = self._masked_load(pointer, vector, element, size, self.guard(guard, lanes))
+            else:
+                payload = self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
+        elif isinstance(step, int) and step in (-1, 2, 3, 4) and not guard.tests:
+            payload = self._strided_load(leaf, form, step, element)
+        else:
+            payload = self._gather(leaf, form, guard, vector, element, size)
+        return self._from_memory(payload, leaf.dtype, lanes)
+
+    def _lane_step(self, form: Lin) -> DimLike | None:
+        """How far neighbouring lanes are apart in memory, None when not constant."""
+        assert self.vector is not None
+        for atom in form.terms:
+            if atom is not self.vector and self.varies(_one(atom)):
+                return None
+        return form.terms.get(self.vector, 0)
+
+    def _masked_load(self, pointer: str, vector: str, element: str, size: int, mask: str) -> str:
+        suffix = f"v{self.lanes}{_suffix(element)}"
+        bits = f"<{self.lanes} x i1>"
+        self.body.declare(
+            f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {vector})"
+        )
+        return self.body.instruction(
+            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {size}, {bits} {mask}, "
+            f"{vector} zeroinitializer)",
+            "x",
+        )
+
+    def _strided_load(self, leaf: Leaf, form: Lin, step: int, element: str) -> str:
+        lanes = self.lanes
+        span = (lanes - 1) * abs(step) + 1
+        first = form if step > 0 else form - (lanes - 1)
+        pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(first))
+        wide = f"<{span} x {element}>"
+        loaded = self.body.instruction(f"load {wide}, ptr {pointer}, align {leaf.dtype.itemsize}", "x")
+        picks = [lane * step if step > 0 else lanes - 1 - lane for lane in range(lanes)]
+        mask = ", ".join(f"i32 {pick}" for pick in picks)
+        return self.body.instruction(
+            f"shufflevector {wide} {loaded}, {wide} poison, <{lanes} x i32> <{mask}>", "x"
+        )
+
+    def _gather(self, leaf: Leaf, form: Lin, guard: Cond, vector: str, element: str, size: int) -> str:
+        lanes = self.lanes
+        offsets = self.vector_index(form)
+        bits = f"<{lanes} x i1>"
+        mask = self.guard(guard, lanes) if guard.tests else self.splat("true", "i1")
+        pointers = self.body.instruction(
+            f"getelementptr inbounds {element}, ptr {leaf.pointer}, <{lanes} x i64> {offsets}", "p"
+        )
+        suffix = f"v{lanes}{_suffix(element)}"
+        self.body.declare(
+            f"declare {vector} @llvm.masked.gather.{suffix}.v{lanes}p0"
+            f"(<{lanes} x ptr>, i32, {bits}, {vector})"
+        )
+        return self.body.instruction(
+            f"call {vector} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr> {pointers}, "
+            f"i32 {size}, {bits} {mask}, {vector} zeroinitializer)",
+            "x",
+        )
+
+    def store(self, leaf: Leaf, index: tuple[Lin, ...], scalar: Scalar) -> None:
+        """Write one element, or one per lane (neighbours in memory)."""
+        form = Lin(0)
+        for step, part in zip(leaf.strides, index, strict=True):
+            form = form + part * step
+        form = form.substitute(lambda atom: self.collapse.get(atom))
+        lanes = self.lanes if self.varies(form) else 1
+        if lanes > 1 and self._lane_step(form) != 1:
+            fail(CompileError, "store", f"lanes are not neighbours in memory: {form}")
+        scalar = self.widen(scalar, lanes)
+        payload = scalar.payload
+        kind = memory_type(leaf.dtype) if lanes == 1 else f"<{lanes} x {memory_type(leaf.dtype)}>"
+        if leaf.dtype.kind == "b":
+            payload = self.body.instruction(f"zext {llvm_type(leaf.dtype, lanes)} {payload} to {kind}")
+        pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
+        self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {leaf.dtype.itemsize}")
+
+    # values
+
+    def value(self, value: Value, index: tuple[Lin, ...], guard: Cond = TRUE) -> Scalar:
+        """The value at an index: in one lane when it is the same in all."""
+        register = self.registers.get(value)
+        if register is not None:
+            return register
+        key = ("value", value, index, guard, self.lanes)
+        known = self.body.recall(key)
+        if known is not None:
+            return known
+        if not self.varies(*index, guard) and self.lanes > 1:
+            vector, lanes = self.vector, self.lanes
+            self.vector, self.lanes = None, 1
+            scalar = self.value(value, index, guard)
+            self.vector, self.lanes = vector, lanes
+        else:
+            scalar = self._compute(value, index, guard)
+        return self.body.remember(key, scalar)
+
+    def _compute(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        leaf = self.leaves.get(value)
+        if leaf is not None:
+            return self.load(leaf, index, guard)
+        node = value.node
+        generate: Callable[..., Scalar] | None = getattr(self, f"_{node.op_name}", None)
+        if generate is not None:
+            return generate(value, index, guard)
+        if is_movement(node):
+            return self._movement(value, index, guard)
+        if not is_elementwise(node):
+            fail(CompileError, node.op_name, "cannot be computed inside of a fused loop")
+        scalars = [
+            self.value(operand, index if operand.type.rank else (), guard) for operand in node.operands
+        ]
+        lanes = max((s.handler.lanes for s in scalars), default=1)  # type: ignore[attr-defined]
+        scalars = [self.widen(s, lanes) for s in scalars]
+        assert node.op is not None
+        return apply_elementwise(node.op, scalars, node.params)
+
+    def _movement(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        reads = movement_reads(value.node, index, guard)
+        result = None
+        for condition, place in reversed(reads):
+            scalar = self.value(place.value, place.index, place.guard)
+            if result is None or not condition.tests:
+                result = scalar
+                continue
+            lanes = self.lanes if self.varies(condition) else 1
+            lanes = max(lanes, scalar.handler.lanes, result.handler.lanes)  # type: ignore[attr-defined]
+            test = Scalar(LLVMHandler(self.body, lanes), dtypes.bool_, self.guard(condition, lanes))
+            result = select(test, self.widen(scalar, lanes), self.widen(result, lanes))
+        assert result is not None
+        return result
+
+    def _constant(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        handler = LLVMHandler(self.body, 1)
+        payload = handler.instruction("const", value.dtype, (value.node.params["value"],))
+        return Scalar(handler, value.dtype, payload)
+
+    def _iota(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        return self._index_scalar(index[0]).cast(value.dtype)
+
+    def _size_of(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        return self._index_scalar(Lin(value.node.params["dim"]))
+
+    def _index_scalar(self, form: Lin, dtype: DType = dtypes.int64) -> Scalar:
+        if self.varies(form):
+            return Scalar(LLVMHandler(self.body, self.lanes), dtype, self.vector_index(form))
+        return Scalar(LLVMHandler(self.body, 1), dtype, self.scalar_index(form))
+
+    def _random_bits(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        state = value.node.operands[0]
+        key = self.value(state, (Lin(0),), TRUE)
+        counter = self.value(state, (Lin(1),), TRUE)
+        linear = address(value.shape, index, row_major_strides(value.shape))
+        linear = linear.substitute(lambda atom: self.collapse.get(atom))
+        place = self._index_scalar(linear, dtypes.uint64)
+        lanes = place.handler.lanes  # type: ignore[attr-defined]
+        lowering: Any = value.node.op.lowering  # type: ignore[union-attr]
+        return lowering(place, self.widen(key, lanes), self.widen(counter, lanes))
+
+
+def _one(atom: Any) -> Lin:
+    return Lin(0, {atom: 1})
+
+
+def _suffix(element: str) -> str:
+    return {"float": "f32", "double": "f64"}.get(element, element)

@@ -1,0 +1,133 @@
+"""Steps of a program, the memory that they touch, and where it stands in the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from elinvar.core.shapes import DimLike, evaluate
+
+ALIGNMENT = 64
+Sizes = Mapping[str, int]
+
+
+@dataclass(eq=False)
+class Storage:
+    """A block of memory: an input, an output, or a part of the arena."""
+
+    kind: str  # input | output | arena
+    number: int  # which input or output
+    nbytes: DimLike = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A slot that holds an address: a storage plus an offset in bytes, which may move by `stride`
+    bytes with each iteration of the enclosing loop."""
+
+    storage: Storage
+    offset: DimLike = 0
+    stride: DimLike = 0
+
+
+@dataclass(frozen=True)
+class Number:
+    """A slot that holds a number computed from the sizes."""
+
+    value: DimLike | Callable[[Sizes], int]
+
+    def at(self, sizes: Sizes) -> int:
+        return self.value(sizes) if callable(self.value) else evaluate(self.value, sizes)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A slot that holds the address of a constant int64 table computed from the sizes."""
+
+    make: Callable[[Sizes], np.ndarray[Any, Any]]
+
+
+@dataclass
+class Step:
+    """One launch: the kernel's text and name, its slots and how many tasks it has."""
+
+    name: str
+    text: str
+    slots: list[Any]
+    tasks: Callable[[Sizes], int]
+    reads: list[Storage] = field(default_factory=list)
+    writes: list[Storage] = field(default_factory=list)
+    label: str = ""
+    work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
+
+
+@dataclass
+class ControlStep:
+    """cond, while or for over nested steps."""
+
+    kind: str
+    predicate: Place | None
+    bodies: list[list[Any]]
+    count: DimLike = 0
+    reverse: bool = False
+    reads: list[Storage] = field(default_factory=list)
+    writes: list[Storage] = field(default_factory=list)
+    label: str = ""
+
+
+def flatten(steps: Iterable[Any]) -> Iterable[Step]:
+    """All launches, also those inside of control steps."""
+    for step in steps:
+        if isinstance(step, ControlStep):
+            for body in step.bodies:
+                yield from flatten(body)
+        else:
+            yield step
+
+
+def touched(step: Any) -> tuple[list[Storage], list[Storage]]:
+    """What a step reads and writes, nested steps included."""
+    if isinstance(step, Step):
+        return step.reads, step.writes
+    reads, writes = list(step.reads), list(step.writes)
+    for inner in flatten([step]):
+        reads += inner.reads
+        writes += inner.writes
+    return reads, writes
+
+
+def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:
+    """Offsets of the arena's parts, such that parts alive at the same time do not overlap.
+
+    The largest parts are placed first, each at the lowest offset that is free during its life.
+    A part that a control step touches lives for the whole of that step.
+    """
+    first: dict[Storage, int] = {}
+    last: dict[Storage, int] = {}
+    for number, step in enumerate(steps):
+        reads, writes = touched(step)
+        for storage in (*reads, *writes):
+            if storage.kind == "arena":
+                first.setdefault(storage, number)
+                last[storage] = number
+    wanted = {s: -(-max(1, evaluate(s.nbytes, sizes)) // ALIGNMENT) * ALIGNMENT for s in first}
+    offsets: dict[Storage, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+    total = 0
+    for storage in sorted(first, key=lambda s: (-wanted[s], first[s])):
+        start, stop, nbytes = first[storage], last[storage], wanted[storage]
+        offset = 0
+        for low, high, begin, end in placed:
+            if end < start or begin > stop:
+                continue
+            if low - offset >= nbytes:
+                break
+            offset = max(offset, high)
+        offsets[storage] = offset
+        placed.append((offset, offset + nbytes, start, stop))
+        placed.sort()
+        total = max(total, offset + nbytes)
+    return offsets, total

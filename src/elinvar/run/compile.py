@@ -1,0 +1,188 @@
+"""Graph → program: passes, kernels, machine code, memory plan, and one native call to run it.
+
+    compile_graph   types may be symbolic; machine code is made once
+    Compiled.bind   sizes become numbers: tables, task counts, the arena's layout, a callable
+    Bound.call      addresses of the arena, the inputs and the outputs → runs everything
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from elinvar.codegen.lower import Lowering
+from elinvar.core.dtypes import DType
+from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
+from elinvar.graph.ir import Graph
+from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
+from elinvar.passes.legalize import legalize
+from elinvar.passes.pipeline import optimize
+from elinvar.run import native, program
+
+SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
+PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
+
+
+@cache
+def vector_bits() -> int:
+    """The widest vectors that the host's instruction set computes with."""
+    features = native.host().features.split(",")
+    if "+avx512f" in features and "+avx512vl" in features:
+        return 512
+    return 256 if "+avx2" in features else 128
+
+
+@dataclass
+class Output:
+    """One result of a program: dense, row-major."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+@dataclass
+class Bound:
+    """A program for given sizes. `call(arena, *inputs, *outputs)` takes addresses."""
+
+    call: Any
+    arena_nbytes: int
+    outputs: list[Output]
+    launches: list[Any]
+    keep: list[Any] = field(default_factory=list)
+
+
+class Compiled:
+    """Machine code for one graph."""
+
+    def __init__(self, graph: Graph, optimized: Graph, steps: list[Any],
+                 inputs: list[Storage], outputs: list[Storage], seconds: float) -> None:  # fmt: skip
+        self.graph = graph
+        self.optimized = optimized
+        self.steps = steps
+        self.seconds = seconds
+        self._inputs, self._outputs = inputs, outputs
+        self._addresses: dict[str, int] = {}
+        for step in flatten(steps):
+            if step.name not in self._addresses:
+                self._addresses[step.name] = native.load(step.text, [step.name])[step.name]
+
+    def bind(self, sizes: Mapping[str, int] | None = None) -> Bound:
+        """Fix the sizes of the symbolic dims."""
+        sizes = sizes or {}
+        offsets, arena = place_arena(self.steps, sizes)
+        keep: list[Any] = []
+        externals = {storage: 1 + i for i, storage in enumerate(self._inputs)}
+        externals |= {s: 1 + len(self._inputs) + i for i, s in enumerate(self._outputs)}
+
+        def address(place: Place) -> tuple[int, int]:
+            storage, extra = place.storage, evaluate(place.offset, sizes)
+            if storage.kind == "arena":
+                return 0, offsets[storage] + extra
+            return externals[storage], extra
+
+        def slot(item: Any) -> Any:
+            if isinstance(item, Place):
+                number, offset = address(item)
+                stride = evaluate(item.stride, sizes)
+                return program.Slot(number, offset, stride) if stride else (number, offset)
+            if isinstance(item, Number):
+                return (-1, item.at(sizes))
+            table = np.ascontiguousarray(item.make(sizes), dtype=np.int64)
+            keep.append(table)
+            return (-1, table.__array_interface__["data"][0])
+
+        def launch(step: Any) -> Any:
+            if isinstance(step, ControlStep):
+                return control(step)
+            tasks = step.tasks(sizes)
+            work = step.work(sizes) if step.work else PARALLEL_WORK
+            parallel = tasks > 1 and work >= PARALLEL_WORK
+            slots = [slot(item) for item in step.slots]
+            return program.Launch(self._addresses[step.name], tasks, slots, parallel)
+
+        def control(step: ControlStep) -> Any:
+            bodies = [[launch(inner) for inner in body] for body in step.bodies]
+            if step.kind == "for":
+                return program.For(evaluate(step.count, sizes), bodies[0], step.reverse)
+            assert step.predicate is not None
+            predicate = address(step.predicate)
+            if step.kind == "cond":
+                return program.Cond(predicate, bodies[0], bodies[1])
+            return program.While(bodies[0], predicate, bodies[1])
+
+        launches = [launch(step) for step in self.steps]
+        total = 0
+        for step in flatten(self.steps):
+            total += step.work(sizes) if step.work else SMALL_WORK
+        if any(isinstance(step, ControlStep) for step in self.steps):
+            total += SMALL_WORK
+        outputs = [
+            Output(v.dtype, tuple(evaluate(n, sizes) for n in v.shape),
+                   evaluate(size(v.shape), sizes) * v.dtype.itemsize)
+            for v in self.graph.outputs
+        ]  # fmt: skip
+        count = 1 + len(self._inputs) + len(self._outputs)
+        call = program.make_program(launches, count, short=total < SMALL_WORK)
+        return Bound(call, arena, outputs, launches, keep)
+
+    # what `lower()` shows
+
+    def loops(self) -> str:
+        """The kernels in the order in which they run."""
+        lines: list[str] = []
+        self._describe(self.steps, "", lines)
+        return "\n".join(lines)
+
+    def _describe(self, steps: list[Any], indent: str, lines: list[str]) -> None:
+        for step in steps:
+            if isinstance(step, ControlStep):
+                lines.append(f"{indent}{step.kind}")
+                for body in step.bodies:
+                    self._describe(body, indent + "  ", lines)
+            else:
+                lines.append(f"{indent}{step.name}  {step.label}")
+
+    def llvm(self) -> str:
+        """The LLVM text of all kernels."""
+        texts = {step.name: step.text for step in flatten(self.steps)}
+        return "\n".join(texts.values())
+
+    def assembly(self) -> str:
+        """The assembly of all kernels for this machine."""
+        texts = {step.name: step.text for step in flatten(self.steps)}
+        return "\n".join(native.assembly(text) for text in texts.values())
+
+
+def lower_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
+    """See `compile_graph`."""
+    start = time.perf_counter()
+    optimized = optimize(legalize(optimize(graph)))
+    lowering = Lowering(vector_bits())
+    inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
+    outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
+    for number, (value, storage) in enumerate(zip(optimized.inputs, inputs, strict=True)):
+        lowering.storages[value] = storage
+        given = layouts[number] if layouts else None
+        if given is not None and tuple(given) != row_major_strides(value.shape):
+            lowering.strides[value] = tuple(given)
+    lowering.graph(optimized, [Place(storage) for storage in outputs])
+    return Compiled(graph, optimized, lowering.steps, inputs, outputs, time.perf_counter() - start)
+
+
+def compile_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
+    """Compile a graph for this machine.
+
+    Args:
+        graph: types may have symbolic dims, which `bind` fixes.
+        layouts: per input its strides in elements (ints or dims), None for dense row-major.
+    """
+    return lower_graph(graph, layouts)
+
+
+__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]
