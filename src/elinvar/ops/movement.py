@@ -1,4 +1,7 @@
-"""Movement: operations that only rearrange, repeat or embed elements."""
+"""Movement: operations that rearrange, repeat or join elements.
+
+slice and pad are in cutting.py, windows and fold in windows.py; their records are joined here.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.errors import ShapeError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, fail
 from elinvar.core.shapes import Shape, format_shape, size
 from elinvar.core.types import TensorType
-from elinvar.ops.record import Op, absent
+from elinvar.ops import cutting, windows
+from elinvar.ops.emit import array, operation
+from elinvar.ops.indexing import Read
+from elinvar.ops.record import Op, Sample
 from elinvar.ops.rules import (
+    batch_axes,
+    batched,
     check_axes,
     check_axis,
     check_dims,
-    check_ints,
-    known_negative,
     need_equal_dtypes,
-    quotient,
+    next_axes,
+    permuted,
     replaced,
+    reshaped,
 )
+from elinvar.ops.sampling import bad, booleans, brain_floats, floats, integers
 
-_LATER = absent("follows")
+# ---- reshape ------------------------------------------------------------------------------------
 
 
 def _reshape_type(x: TensorType, *, shape: Shape) -> TensorType:
@@ -32,11 +41,174 @@ def _reshape_type(x: TensorType, *, shape: Shape) -> TensorType:
     return x.with_shape(shape)
 
 
+def aligned_groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
+    """The smallest groups of dims (none of them 1) of two shapes with equal products.
+
+    `(2, 3, 4)` and `(6, 2, 2)` give `[([0, 1], [0]), ([2], [1, 2])]`.
+    """
+    positions: dict[Any, tuple[int, int]] = {}
+    total: Any = 1
+    for place, dim in enumerate(new):
+        total = total * dim
+        if dim != 1:
+            positions[total] = (place, len(positions))
+    groups: list[tuple[list[int], list[int]]] = []
+    pending: list[int] = []
+    taken = 0
+    total = 1
+    for place, dim in enumerate(old):
+        total = total * dim
+        if dim == 1:
+            continue
+        pending.append(place)
+        if total in positions and positions[total][0] >= taken:
+            end = positions[total][0] + 1
+            groups.append((pending, [i for i in range(taken, end) if new[i] != 1]))
+            pending, taken = [], end
+    return groups
+
+
+def _reshape_map(ix: Any, index: Any, types: Any, *, shape: Shape) -> list[Read]:
+    old = types[0].shape
+    found: list[Any] = [0] * len(old)
+    if size(old) == 0:
+        return [Read(0, tuple(found))]
+    for sources, targets in aligned_groups(old, shape):
+        if len(sources) == len(targets) == 1:
+            found[sources[0]] = index[targets[0]]
+            continue
+        linear = index[targets[0]]
+        for target in targets[1:]:
+            linear = linear * shape[target] + index[target]
+        for position, source in enumerate(sources):
+            stride = size(old[i] for i in sources[position + 1 :])
+            part = linear if len(sources) == position + 1 else linear // stride
+            found[source] = part if position == 0 else part % old[source]
+    return [Read(0, tuple(found))]
+
+
+def _reshape_samples() -> list[Sample]:
+    pairs: list[tuple[Any, Any]] = [
+        ((6,), (2, 3)), ((2, 3), (6,)), ((2, 3, 4), (6, 4)), ((2, 3, 4), (2, 12)),
+        ((2, 3, 4), (4, 3, 2)), ((2, 6), (3, 4)), ((), (1, 1)), ((1,), ()), ((2, 1, 3), (2, 3)),
+        ((2, 3), (1, 2, 1, 3)), ((0, 3), (0,)), ((2, 0), (5, 0, 7)), ((4, 6, 5), (2, 12, 5)),
+        ((2, 3, 4, 5), (2, 3, 4, 5)), ((4, 3, 5), (2, 2, 15)), ((6, 4), (3, 8)),
+    ]  # fmt: skip
+    found = [Sample((floats(*old),), {"shape": new}) for old, new in pairs]
+    return [
+        *found,
+        Sample((booleans(2, 3),), {"shape": (3, 2)}, differentiable=False),
+        Sample((integers(2, 3, dtype=np.int8),), {"shape": (6,)}, differentiable=False),
+        Sample((brain_floats(4),), {"shape": (2, 2)}, False, bfloat16=True),
+    ]
+
+
+RESHAPE = Op(
+    name="reshape",
+    family="movement",
+    doc="""The same elements in row-major order in another shape.
+
+    Args:
+        shape: the new shape, with the same number of elements.
+
+    Shape:
+        `shape`; the dtype of x.
+
+    Raises:
+        ShapeError: the numbers of elements differ.
+
+    Example:
+        >>> reshape(array([[1, 2, 3], [4, 5, 6]]), shape=(3, 2))
+        array([[1, 2],
+               [3, 4],
+               [5, 6]])
+    """,
+    type_rule=_reshape_type,
+    reference=lambda x, *, shape: np.reshape(x, shape),
+    derivative=lambda f, operands, results, cotangents, *, shape: (
+        reshaped(f, cotangents[0], operands[0].shape),
+    ),
+    batching=lambda f, size, operands, mapped, *, shape: f.reshape(
+        operands[0], shape=(size, *shape)
+    ),
+    lowering=_reshape_map,
+    stablehlo="reshape",
+    samples=_reshape_samples,
+    bad_samples=lambda: [
+        bad("f32[2,3]", "[reshape] sizes differ: f32[2,3] to [4], 6 ≠ 4", shape=(4,)),
+        bad("f32[B,3]", "sizes differ: f32[B,3] to [12], 3*B ≠ 12", shape=(12,)),
+        bad("f32[6]", "[reshape] shape must not be negative: -1", shape=(-1, 3)),
+        bad("f32[6]", "[reshape] shape must be a tuple of sizes, received [6]", shape=[6]),
+    ],
+    params=("shape",),
+)
+
+
+# ---- permute ------------------------------------------------------------------------------------
+
+
 def _permute_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     check_axes("permute", x, axes, in_order=False)
     if len(axes) != x.rank:
         fail(ShapeError, "permute", f"axes {axes} must name each dimension of {x} once")
     return x.with_shape(tuple(x.shape[axis] for axis in axes))
+
+
+def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes another."""
+    return tuple(axes.index(axis) for axis in range(len(axes)))
+
+
+PERMUTE = Op(
+    name="permute",
+    family="movement",
+    doc="""The dimensions in another order: dimension d of the result is dimension axes[d] of x.
+
+    Args:
+        axes: each dimension of x once.
+
+    Shape:
+        x's dimensions in that order; the dtype of x.
+
+    Example:
+        >>> permute(array([[1, 2, 3], [4, 5, 6]]), axes=(1, 0))
+        array([[1, 4],
+               [2, 5],
+               [3, 6]])
+    """,
+    type_rule=_permute_type,
+    reference=lambda x, *, axes: np.transpose(x, axes),
+    derivative=lambda f, operands, results, cotangents, *, axes: (
+        permuted(f, cotangents[0], inverse(axes)),
+    ),
+    batching=lambda f, size, operands, mapped, *, axes: f.permute(
+        operands[0], axes=(0, *next_axes(axes))
+    ),
+    lowering=lambda ix, index, types, *, axes: [
+        Read(0, tuple(index[axes.index(axis)] for axis in range(len(axes))))
+    ],
+    stablehlo=operation("transpose", lambda types, axes: f"permutation = {array(axes)}"),
+    samples=lambda: [
+        *(
+            Sample((floats(*shape),), {"axes": axes})
+            for shape, axes in (
+                ((), ()), ((3,), (0,)), ((2, 3), (1, 0)), ((2, 3, 4), (1, 2, 0)),
+                ((2, 3, 4), (2, 1, 0)), ((2, 1, 3, 2), (3, 0, 2, 1)), ((0, 3), (1, 0)),
+            )
+        ),
+        Sample((booleans(2, 3),), {"axes": (1, 0)}, differentiable=False),
+        Sample((floats(2, 3, dtype=np.float16),), {"axes": (1, 0)}, differentiable=False),
+    ],
+    bad_samples=lambda: [
+        bad("f32[2,3]", "axes (0,) must name each dimension of f32[2,3] once", axes=(0,)),
+        bad("f32[2,3]", "[permute] an axis is named twice in (0, 0)", axes=(0, 0)),
+        bad("f32[2,3]", "[permute] axis 2 is out of range for f32[2,3]", axes=(0, 2)),
+    ],
+    params=("axes",),
+)  # fmt: skip
+
+
+# ---- broadcast ----------------------------------------------------------------------------------
 
 
 def _broadcast_type(x: TensorType, *, shape: Shape) -> TensorType:
@@ -51,52 +223,85 @@ def _broadcast_type(x: TensorType, *, shape: Shape) -> TensorType:
     return x.with_shape(shape)
 
 
-def _slice_type(x: TensorType, *, start: Any, size: Any, step: Any) -> TensorType:
-    for name, values in (("start", start), ("size", size), ("step", step)):
-        check_ints("slice", name, values, x.rank, 1 if name == "step" and False else None)
-    check_dims("slice", "size", size)
-    for axis, (first, count, stride) in enumerate(zip(start, size, step, strict=True)):
-        if stride == 0:
-            fail(ValueRangeError, "slice", f"step must not be 0, received {step}")
-        if count == 0:
-            continue
-        last = first + (count - 1) * stride
-        for end in (first, last):
-            if known_negative(end) or known_negative(x.shape[axis] - 1 - end):
-                text = f"axis {axis} of {x} is read at {end}: start {first}, size {count}, step {stride}"
-                fail(ShapeError, "slice", text)
-    return x.with_shape(size)
+def _broadcast_derivative(
+    f: Any, operands: Any, results: Any, cotangents: Any, *, shape: Shape
+) -> Any:
+    """The one place where broadcasting is undone: by a sum over the repeated dimensions."""
+    old = tuple(operands[0].shape)
+    extra = len(shape) - len(old)
+    axes = tuple(
+        axis
+        for axis, dim in enumerate(shape)
+        if axis < extra or (old[axis - extra] == 1 and dim != 1)
+    )
+    summed = f.sum(cotangents[0], axes=axes) if axes else cotangents[0]
+    return (reshaped(f, summed, old),)
 
 
-def _slice(x: Any, *, start: Any, size: Any, step: Any) -> Any:
-    index = [
-        first + stride * np.arange(count)
-        for first, count, stride in zip(start, size, step, strict=True)
-    ]
-    return x[np.ix_(*index)] if index else x
+def _broadcast_batching(f: Any, size: Any, operands: Any, mapped: Any, *, shape: Shape) -> Any:
+    x = operands[0]
+    ones = (1,) * (len(shape) + 1 - len(x.shape))
+    return f.broadcast(reshaped(f, x, (size, *ones, *x.shape[1:])), shape=(size, *shape))
 
 
-def _pad_type(x: TensorType, value: TensorType, *, low: Any, high: Any, interior: Any) -> TensorType:
-    need_equal_dtypes("pad", x, value)
-    if value.rank:
-        fail(ShapeError, "pad", f"the padding value must have no dimensions, received {value}")
-    for name, values in (("low", low), ("high", high), ("interior", interior)):
-        check_ints("pad", name, values, x.rank, 0)
-    dims = [
-        (n + (n - 1) * inside if n != 0 else 0) + before + after
-        for n, before, after, inside in zip(x.shape, low, high, interior, strict=True)
-    ]
-    return x.with_shape(tuple(dims))
+def _broadcast_map(ix: Any, index: Any, types: Any, *, shape: Shape) -> list[Read]:
+    extra = len(shape) - types[0].rank
+    places = enumerate(types[0].shape)
+    return [Read(0, tuple(0 if dim == 1 else index[extra + axis] for axis, dim in places))]
 
 
-def _pad(x: Any, value: Any, *, low: Any, high: Any, interior: Any) -> Any:
-    spans = [max(0, (n - 1) * (k + 1) + 1) for n, k in zip(x.shape, interior, strict=True)]
-    total = [a + n + b for a, n, b in zip(low, spans, high, strict=True)]
-    result = np.full(total, value, x.dtype)
-    result[
-        tuple(slice(a, a + n, k + 1) for a, n, k in zip(low, spans, interior, strict=True))
-    ] = x
-    return result
+BROADCAST = Op(
+    name="broadcast",
+    family="movement",
+    doc="""x repeated along new leading dimensions and along dimensions of size 1.
+
+    Args:
+        shape: the new shape; aligned at the end, each dimension of x is 1 or equal to it.
+
+    Shape:
+        `shape`; the dtype of x.
+
+    Raises:
+        ShapeError: a dimension is neither 1 nor equal.
+
+    Example:
+        >>> broadcast(array([[1], [2]]), shape=(2, 3))
+        array([[1, 1, 1],
+               [2, 2, 2]])
+    """,
+    type_rule=_broadcast_type,
+    reference=lambda x, *, shape: np.array(np.broadcast_to(x, shape)),
+    derivative=_broadcast_derivative,
+    batching=_broadcast_batching,
+    lowering=_broadcast_map,
+    stablehlo=operation(
+        "broadcast_in_dim",
+        lambda types, shape: (
+            f"broadcast_dimensions = {array(range(len(shape) - types[0].rank, len(shape)))}"
+        ),
+    ),
+    samples=lambda: [
+        *(
+            Sample((floats(*old),), {"shape": new})
+            for old, new in (
+                ((), (3,)), ((), ()), ((3,), (2, 3)), ((1,), (4,)), ((2, 1), (2, 3)),
+                ((1, 3), (2, 3)), ((2, 1, 3), (4, 2, 5, 3)), ((1, 1), (0, 3)), ((1,), (2, 1)),
+                ((0, 1), (0, 4)), ((2, 3), (2, 3)),
+            )
+        ),
+        Sample((booleans(2, 1),), {"shape": (2, 3)}, differentiable=False),
+        Sample((integers(1, 3, dtype=np.uint16),), {"shape": (2, 3)}, differentiable=False),
+    ],
+    bad_samples=lambda: [
+        bad("f32[2,3]", "f32[2,3] does not broadcast to [2,4]: 3 ≠ 4", shape=(2, 4)),
+        bad("f32[B]", "f32[B] does not broadcast to [4]: B ≠ 4", shape=(4,)),
+        bad("f32[2,3]", "[broadcast] f32[2,3] has more dimensions than [3]", shape=(3,)),
+    ],
+    params=("shape",),
+)  # fmt: skip
+
+
+# ---- concatenate --------------------------------------------------------------------------------
 
 
 def _concatenate_type(*xs: TensorType, axis: int) -> TensorType:
@@ -113,106 +318,130 @@ def _concatenate_type(*xs: TensorType, axis: int) -> TensorType:
     return xs[0].with_shape(replaced(xs[0].shape, axis, total))
 
 
+def _concatenate_derivative(
+    f: Any, operands: Any, results: Any, cotangents: Any, *, axis: int
+) -> Any:
+    found = []
+    none, ones = (0,) * len(operands[0].shape), (1,) * len(operands[0].shape)
+    offset: Any = 0
+    for x in operands:
+        start = replaced(none, axis, offset)
+        found.append(f.slice(cotangents[0], start=start, size=tuple(x.shape), step=ones))
+        offset = offset + x.shape[axis]
+    return tuple(found)
+
+
+def _concatenate_map(ix: Any, index: Any, types: Any, *, axis: int) -> list[Read]:
+    found = []
+    offset: Any = 0
+    for operand, kind in enumerate(types):
+        place = index[axis] - offset if offset != 0 else index[axis]
+        offset = offset + kind.shape[axis]
+        guard = None if operand == len(types) - 1 else index[axis].lt(offset)
+        found.append(Read(operand, replaced(tuple(index), axis, place), guard))
+    return found
+
+
+CONCATENATE = Op(
+    name="concatenate",
+    family="movement",
+    doc="""The operands one after the other along an axis.
+
+    Args:
+        axis: the axis along which they are joined.
+
+    Shape:
+        The sum of the sizes along the axis; elsewhere the operands agree.
+
+    Raises:
+        ShapeError: the operands differ beside the axis.
+
+    Example:
+        >>> concatenate(array([1, 2]), array([3]), axis=0)
+        array([1, 2, 3])
+    """,
+    type_rule=_concatenate_type,
+    reference=lambda *xs, axis: np.concatenate(xs, axis),
+    derivative=_concatenate_derivative,
+    batching=lambda f, size, operands, mapped, *, axis: f.concatenate(
+        *(batched(f, size, x, m) for x, m in zip(operands, mapped, strict=True)), axis=axis + 1
+    ),
+    lowering=_concatenate_map,
+    stablehlo=operation("concatenate", lambda types, axis: f"dimension = {axis} : i64"),
+    samples=lambda: [
+        Sample((floats(2), floats(3)), {"axis": 0}),
+        Sample((floats(2, 3), floats(1, 3), floats(4, 3)), {"axis": 0}),
+        Sample((floats(2, 3), floats(2, 1)), {"axis": 1}),
+        Sample((floats(2, 0), floats(2, 2), floats(2, 0)), {"axis": 1}),
+        Sample((floats(2, 2),), {"axis": 1}),
+        Sample((floats(0, 2), floats(0, 1)), {"axis": 1}),
+        Sample((booleans(2), booleans(1)), {"axis": 0}, differentiable=False),
+        Sample((integers(2, 2), integers(2, 1, seed=1)), {"axis": 1}, differentiable=False),
+        Sample((brain_floats(2), brain_floats(3)), {"axis": 0}, False, bfloat16=True),
+    ],
+    bad_samples=lambda: [
+        bad("", "[concatenate] expected at least one operand", axis=0),
+        bad("f32[2,3] f32[2,4]", "shapes differ beside axis 0: f32[2,3] and f32[2,4]", axis=0),
+        bad("f32[2] f32[2,1]", "shapes differ beside axis 0: f32[2] and f32[2,1]", axis=0),
+        bad("f32[2] i32[2]", "[concatenate] dtypes differ: f32[2] and i32[2]", axis=0),
+        bad("f32[] f32[]", "[concatenate] axis 0 is out of range for f32[]", axis=0),
+    ],
+    params=("axis",),
+)
+
+
+# ---- flip ---------------------------------------------------------------------------------------
+
+
 def _flip_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     check_axes("flip", x, axes)
     return x
 
 
-def _window_counts(op: str, shape: Shape, axes: Any, sizes: Any, strides: Any, dilations: Any) -> Shape:
-    """The shape in which each windowed axis is replaced by its number of windows."""
-    result = list(shape)
-    for axis, n, stride, dilation in zip(axes, sizes, strides, dilations, strict=True):
-        room = shape[axis] - dilation * (n - 1) - 1
-        if known_negative(room) and not (shape[axis] == 0 and room == -1):
-            text = f"a window of {n} with dilation {dilation} does not fit into axis {axis} of"
-            fail(ShapeError, op, f"{text} {format_shape(shape)}")
-        result[axis] = quotient(op, room, stride) + 1
-    return tuple(result)
+def _flip_map(ix: Any, index: Any, types: Any, *, axes: tuple[int, ...]) -> list[Read]:
+    rows = enumerate(zip(index, types[0].shape, strict=True))
+    return [Read(0, tuple(n - 1 - i if axis in axes else i for axis, (i, n) in rows))]
 
 
-def _check_windows(op: str, x: TensorType, axes: Any, sizes: Any, strides: Any, dilations: Any) -> None:
-    check_axes(op, x, axes)
-    for name, values in (("sizes", sizes), ("strides", strides), ("dilations", dilations)):
-        check_ints(op, name, values, len(axes), 1)
+FLIP = Op(
+    name="flip",
+    family="movement",
+    doc="""The elements in reverse order along some axes.
 
+    Args:
+        axes: the axes to reverse, increasing.
 
-def _windows_type(x: TensorType, *, axes: Any, sizes: Any, strides: Any, dilations: Any) -> TensorType:
-    _check_windows("windows", x, axes, sizes, strides, dilations)
-    return x.with_shape(sizes + _window_counts("windows", x.shape, axes, sizes, strides, dilations))
+    Shape:
+        The type of x.
 
-
-def _window_slices(shape: Any, axes: Any, sizes: Any, strides: Any, dilations: Any) -> Any:
-    """(window index, slices of x that hold this element of every window), row-major."""
-    counts = _window_counts("windows", shape, axes, sizes, strides, dilations)
-    for window in np.ndindex(*sizes):
-        index = [slice(None)] * len(shape)
-        for axis, k, stride, dilation in zip(axes, window, strides, dilations, strict=True):
-            first = k * dilation
-            index[axis] = slice(first, first + (counts[axis] - 1) * stride + 1, stride)
-            if counts[axis] == 0:
-                index[axis] = slice(0, 0)
-        yield window, tuple(index)
-
-
-def _windows(x: Any, *, axes: Any, sizes: Any, strides: Any, dilations: Any) -> Any:
-    counts = _window_counts("windows", x.shape, axes, sizes, strides, dilations)
-    result = np.empty(sizes + counts, x.dtype)
-    for window, index in _window_slices(x.shape, axes, sizes, strides, dilations):
-        result[window] = x[index]
-    return result
-
-
-def _fold_type(
-    y: TensorType, *, shape: Shape, axes: Any, sizes: Any, strides: Any, dilations: Any
-) -> TensorType:
-    check_dims("fold", "shape", shape)
-    x = y.with_shape(shape)
-    _check_windows("fold", x, axes, sizes, strides, dilations)
-    expected = sizes + _window_counts("fold", shape, axes, sizes, strides, dilations)
-    if y.shape != expected:
-        text = f"windows of {format_shape(shape)} have the shape {format_shape(expected)}"
-        fail(ShapeError, "fold", f"{text}, received {y}")
-    return x
-
-
-def _fold(y: Any, *, shape: Any, axes: Any, sizes: Any, strides: Any, dilations: Any) -> Any:
-    result = np.zeros(shape, np.float32 if y.dtype == np.float16 else y.dtype)
-    for window, index in _window_slices(shape, axes, sizes, strides, dilations):
-        result[index] += y[window]
-    return result.astype(y.dtype)
-
-
-def _op(name: str, rule: Any, reference: Any, params: tuple[str, ...]) -> Op:
-    return Op(
-        name=name,
-        family="movement",
-        doc=name,
-        type_rule=rule,
-        reference=reference,
-        derivative=_LATER,
-        batching=_LATER,
-        lowering=_LATER,
-        stablehlo=_LATER,
-        samples=list,
-        bad_samples=list,
-        params=params,
-    )
+    Example:
+        >>> flip(array([1, 2, 3]), axes=(0,))
+        array([3, 2, 1])
+    """,
+    type_rule=_flip_type,
+    reference=lambda x, *, axes: np.flip(x, axes),
+    derivative=lambda f, operands, results, cotangents, *, axes: (
+        f.flip(cotangents[0], axes=axes),
+    ),
+    batching=batch_axes("flip"),
+    lowering=_flip_map,
+    stablehlo=operation("reverse", lambda types, axes: f"dimensions = {array(axes)}"),
+    samples=lambda: [
+        Sample((floats(4),), {"axes": (0,)}),
+        Sample((floats(2, 3),), {"axes": (1,)}),
+        Sample((floats(2, 1, 3),), {"axes": (0, 2)}),
+        Sample((floats(2, 3),), {"axes": ()}),
+        Sample((floats(0, 3),), {"axes": (0, 1)}),
+        Sample((booleans(3),), {"axes": (0,)}, differentiable=False),
+    ],
+    bad_samples=lambda: [
+        bad("f32[2,3]", "[flip] axis 2 is out of range for f32[2,3]", axes=(2,)),
+        bad("f32[2,3]", "[flip] axes must increase, received (1, 0)", axes=(1, 0)),
+    ],
+    params=("axes",),
+)
 
 
 OPS: tuple[Op, ...] = (
-    _op("reshape", _reshape_type, lambda x, *, shape: np.reshape(x, shape), ("shape",)),
-    _op("permute", _permute_type, lambda x, *, axes: np.transpose(x, axes), ("axes",)),
-    _op(
-        "broadcast", _broadcast_type,
-        lambda x, *, shape: np.array(np.broadcast_to(x, shape)), ("shape",),
-    ),
-    _op("slice", _slice_type, _slice, ("start", "size", "step")),
-    _op("pad", _pad_type, _pad, ("low", "high", "interior")),
-    _op(
-        "concatenate", _concatenate_type,
-        lambda *xs, axis: np.concatenate(xs, axis), ("axis",),
-    ),
-    _op("flip", _flip_type, lambda x, *, axes: np.flip(x, axes), ("axes",)),
-    _op("windows", _windows_type, _windows, ("axes", "sizes", "strides", "dilations")),
-    _op("fold", _fold_type, _fold, ("shape", "axes", "sizes", "strides", "dilations")),
+    RESHAPE, PERMUTE, BROADCAST, CONCATENATE, FLIP, *cutting.OPS, *windows.OPS,
 )  # fmt: skip

@@ -23,7 +23,9 @@ def distinct(*shape: int, seed: int = 0, dtype: Any = np.float64) -> Any:
     return ((order - count // 2) / 4 + 0.125).reshape(shape).astype(dtype)
 
 
-def integers(*shape: int, seed: int = 0, dtype: Any = np.int64, low: int = -9, high: int = 9) -> Any:
+def integers(
+    *shape: int, seed: int = 0, dtype: Any = np.int64, low: int = -9, high: int = 9
+) -> Any:
     """Whole numbers from low to high, both included (from 0 for unsigned types)."""
     if np.dtype(dtype).kind == "u":
         low = max(low, 0)
