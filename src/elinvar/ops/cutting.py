@@ -10,9 +10,9 @@ from elinvar.core.dtypes import bool_
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Shape
 from elinvar.core.types import TensorType
-from elinvar.ops.emit import array, operation, statement
+from elinvar.ops.emit import array, statement
 from elinvar.ops.indexing import Read
-from elinvar.ops.record import Op, Sample
+from elinvar.ops.record import Emit, Op, Sample
 from elinvar.ops.rules import (
     batched,
     check_dims,
@@ -127,7 +127,7 @@ SLICE = Op(
     lowering=lambda ix, index, types, *, start, size, step: [
         Read(0, tuple(i * k + a for i, a, k in zip(index, start, step, strict=True)))
     ],
-    stablehlo=_slice_stablehlo,
+    stablehlo=Emit(_slice_stablehlo),
     samples=lambda: [
         *(
             Sample((floats(*shape),), {"start": start, "size": count, "step": step})
@@ -279,12 +279,13 @@ PAD = Op(
     derivative=_pad_derivative,
     batching=_pad_batching,
     lowering=_pad_map,
-    stablehlo=operation(
-        "pad",
-        lambda types, low, high, interior: (
-            f"edge_padding_low = {array(low)}, edge_padding_high = {array(high)}, "
-            f"interior_padding = {array(interior)}"
-        ),
+    stablehlo=(
+        "stablehlo.pad",
+        lambda x, value, low, high, interior: {
+            "edge_padding_low": array(low),
+            "edge_padding_high": array(high),
+            "interior_padding": array(interior),
+        },
     ),
     samples=_pad_samples,
     bad_samples=lambda: [

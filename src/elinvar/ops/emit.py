@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from elinvar.core.dtypes import DType
@@ -43,16 +43,6 @@ def statement(
         arrow = f"({arrow})"
     lines[-1] += f" : ({', '.join(printer.type(kind) for kind in types)}) -> {arrow}"
     return lines
-
-
-def operation(name: str, attributes: Callable[..., str] | None = None) -> Callable[..., list[str]]:
-    """A `stablehlo` field: one operation, with `attributes(types, **params)`."""
-
-    def emit(printer: Any, operands: Any, types: Any, result_types: Any, params: Any) -> list[str]:
-        text = attributes(types, **params) if attributes else ""
-        return statement(printer, printer.results, name, operands, types, result_types, text)
-
-    return emit
 
 
 def returning(printer: Any, names: Sequence[str], types: Sequence[TensorType]) -> list[str]:

@@ -13,7 +13,7 @@ from elinvar.core.errors import ShapeError, fail
 from elinvar.core.shapes import Shape, format_shape, size
 from elinvar.core.types import TensorType
 from elinvar.ops import cutting, windows
-from elinvar.ops.emit import array, operation
+from elinvar.ops.emit import array
 from elinvar.ops.indexing import Read
 from elinvar.ops.record import Op, Sample
 from elinvar.ops.rules import (
@@ -132,7 +132,7 @@ RESHAPE = Op(
         operands[0], shape=(size, *shape)
     ),
     lowering=_reshape_map,
-    stablehlo="reshape",
+    stablehlo="stablehlo.reshape",
     samples=_reshape_samples,
     bad_samples=lambda: [
         bad("f32[2,3]", "[reshape] sizes differ: f32[2,3] to [4], 6 ≠ 4", shape=(4,)),
@@ -187,7 +187,7 @@ PERMUTE = Op(
     lowering=lambda ix, index, types, *, axes: [
         Read(0, tuple(index[axes.index(axis)] for axis in range(len(axes))))
     ],
-    stablehlo=operation("transpose", lambda types, axes: f"permutation = {array(axes)}"),
+    stablehlo=("stablehlo.transpose", lambda x, axes: {"permutation": array(axes)}),
     samples=lambda: [
         *(
             Sample((floats(*shape),), {"axes": axes})
@@ -274,11 +274,11 @@ BROADCAST = Op(
     derivative=_broadcast_derivative,
     batching=_broadcast_batching,
     lowering=_broadcast_map,
-    stablehlo=operation(
-        "broadcast_in_dim",
-        lambda types, shape: (
-            f"broadcast_dimensions = {array(range(len(shape) - types[0].rank, len(shape)))}"
-        ),
+    stablehlo=(
+        "stablehlo.broadcast_in_dim",
+        lambda x, shape: {
+            "broadcast_dimensions": array(range(len(shape) - x.rank, len(shape)))
+        },
     ),
     samples=lambda: [
         *(
@@ -367,7 +367,7 @@ CONCATENATE = Op(
         *(batched(f, size, x, m) for x, m in zip(operands, mapped, strict=True)), axis=axis + 1
     ),
     lowering=_concatenate_map,
-    stablehlo=operation("concatenate", lambda types, axis: f"dimension = {axis} : i64"),
+    stablehlo=("stablehlo.concatenate", lambda *xs, axis: {"dimension": f"{axis} : i64"}),
     samples=lambda: [
         Sample((floats(2), floats(3)), {"axis": 0}),
         Sample((floats(2, 3), floats(1, 3), floats(4, 3)), {"axis": 0}),
@@ -425,7 +425,7 @@ FLIP = Op(
     ),
     batching=batch_axes("flip"),
     lowering=_flip_map,
-    stablehlo=operation("reverse", lambda types, axes: f"dimensions = {array(axes)}"),
+    stablehlo=("stablehlo.reverse", lambda x, axes: {"dimensions": array(axes)}),
     samples=lambda: [
         Sample((floats(4),), {"axes": (0,)}),
         Sample((floats(2, 3),), {"axes": (1,)}),

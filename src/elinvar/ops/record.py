@@ -18,14 +18,12 @@ A field may be `absent("reason")`, never missing. The conventions that all recor
 - `batching(f, size, operands, mapped, **params)`: operands whose `mapped` flag is set carry a batch
   dimension of `size` in front; the result (a tuple for several) carries it in front.
 - `stablehlo` is one of
-    "name"              the operation of that name on the same operands, without attributes
-    Decompose(rule)     `rule(f, *operands, **params)` says the op in terms of others
-    a function          `emit(printer, operands, types, result_types, params) -> list of lines`, with
-                        operand names (`%3`) and types; the lines define the names
-                        `printer.results`. Further names come from `printer.fresh()`;
-                        `printer.type(kind)` is the text of a TensorType (`tensor<2x3xf32>`);
-                        `printer.region(graph, names)` is the pair (lines, result names) of a
-                        sub-graph on named values. All dims are ints by then.
+    "stablehlo.name"          that operation on the same operands, without attributes
+    (name, attributes)        `attributes(*types, **params)`: a dict from attribute to MLIR text
+    Decompose(rule)           `rule(f, *operands, **params)` says the op in terms of others (so does
+                              a bare function); f has one more method, `native` (see elementwise.py)
+    Emit(function)            for special syntax, see `Emit`
+  All dims are ints by then.
 """
 
 from __future__ import annotations
@@ -69,6 +67,24 @@ class Decompose:
     """A StableHLO field: the op written with other primitives, `rule(f, *operands, **params)`."""
 
     rule: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Emit:
+    """A StableHLO field for special syntax: a function that gives the lines of text.
+
+    `function(printer, operands, types, result_types, params)` receives the operands' names (`%3`)
+    and types; its lines define the names `printer.results`. Further names come from
+    `printer.fresh()`; `printer.type(kind)` is the text of a TensorType (`tensor<2x3xf32>`);
+    `printer.region(graph, names)` is the pair (lines, result names) of a sub-graph on named values.
+    """
+
+    function: Callable[..., list[str]]
+
+    def __call__(
+        self, printer: Any, operands: Any, types: Any, result_types: Any, params: Any
+    ) -> list[str]:
+        return self.function(printer, operands, types, result_types, params)
 
 
 @dataclass(frozen=True)

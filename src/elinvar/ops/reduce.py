@@ -13,7 +13,7 @@ from elinvar.core.shapes import size
 from elinvar.core.types import TensorType
 from elinvar.ops import cumulative
 from elinvar.ops.emit import array, combining, constant, statement
-from elinvar.ops.record import Decompose, Op, Sample, absent
+from elinvar.ops.record import Decompose, Emit, Op, Sample, absent
 from elinvar.ops.rules import (
     batch_axes,
     batch_axis,
@@ -52,7 +52,7 @@ def _type(name: str, boolean: bool = False, never_empty: bool = False) -> Callab
     return rule
 
 
-def _reduction(name: str, identity: Callable[[DType], Any]) -> Callable[..., list[str]]:
+def _reduction(name: str, identity: Callable[[DType], Any]) -> Emit:
     """StableHLO's reduce; 16-bit floats are reduced in f32 and rounded once."""
 
     def emit(printer: Any, operands: Any, types: Any, result_types: Any, params: Any) -> list[str]:
@@ -78,7 +78,7 @@ def _reduction(name: str, identity: Callable[[DType], Any]) -> Callable[..., lis
             )
         return lines
 
-    return emit
+    return Emit(emit)
 
 
 def _samples(maker: Callable[..., Any]) -> Callable[[], list[Sample]]:
