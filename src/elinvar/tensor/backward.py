@@ -14,7 +14,9 @@ from elinvar.core.shapes import format_shape
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import detached, restore, state
 from elinvar.tensor.dispatch import F, packed
-from elinvar.tensor.tape import TapeNode, no_derivative
+from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
+from elinvar.transforms.control import Application, differentiate_control
+from elinvar.transforms.differentiate import vjp_graph
 
 Gradients = dict[Any, list[Any]]
 
@@ -127,21 +129,8 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         if create and result.dtype.kind == "f":
             result._node, result._slot = node, slot
         results.append(result)
-    cotangents = tuple(
-        F.zeros_like(result) if gradient is None and result.dtype.kind == "f" else gradient
-        for gradient, result in zip(gradients, results, strict=True)
-    )
-    return node.operands, _apply_rule(node, operands, tuple(results), cotangents)
-
-
-def _apply_rule(node: TapeNode, operands: Any, results: Any, cotangents: Any) -> Any:
-    rule = node.rule
     try:
-        if not isinstance(rule, Op):
-            return rule(operands, results, cotangents)
-        if isinstance(rule.derivative, Absent):
-            no_derivative(rule.derivative, rule.name, node.source)
-        return rule.derivative(F, operands, results, cotangents, **node.params)
+        return node.operands, _apply_rule(node, operands, tuple(results), gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):
@@ -150,11 +139,31 @@ def _apply_rule(node: TapeNode, operands: Any, results: Any, cotangents: Any) ->
         raise type(error)(text) from error
 
 
+def _apply_rule(node: TapeNode, operands: Any, results: Any, gradients: list[Any]) -> Any:
+    rule = node.rule
+    if not isinstance(rule, Op):
+        return rule(operands, results, tuple(gradients))
+    if rule.family == "control":
+        needed = frozenset(n for n, x in enumerate(operands) if x._node is not None)
+        use = Application(rule.name, operands, gradients, node.params, needed)
+        return differentiate_control(F, use, vjp_graph)
+    if isinstance(rule.derivative, Absent):
+        no_derivative(rule.derivative, rule.name, node.source)
+    cotangents = tuple(
+        F.zeros_like(result) if gradient is None and result.dtype.kind == "f" else gradient
+        for gradient, result in zip(gradients, results, strict=True)
+    )
+    return rule.derivative(F, operands, results, cotangents, **node.params)
+
+
 def accumulate(leaf: Any, gradient: Any, create: bool) -> None:
     """Add a gradient to the `.grad` of the leaf's tensor."""
     cell = leaf.cell()
     if cell is None:
         return
+    if isinstance(leaf, Boundary):
+        text = f"backward inside of a trace reaches {cell._type}, which was computed outside of it"
+        fail(GradientError, "backward", text, "call backward outside, or compute it inside too")
     if not create:
         gradient = detached(gradient)
     held = cell.grad

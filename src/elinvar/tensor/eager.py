@@ -11,7 +11,6 @@ from elinvar.tensor import views
 from elinvar.tensor.cell import Cell, concrete
 from elinvar.tensor.engine import allocate, compile_graph
 from elinvar.tensor.layout import dense
-from elinvar.tensor.storage import need_live
 
 _programs: dict[Any, Any] = {}
 
@@ -22,7 +21,7 @@ def execute(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> list[A
         if not isinstance(operand, Cell):
             fail(DTypeError, op.name, f"expected a tensor, received {type(operand).__name__}")
         if operand._layout is None:
-            need_live(operand, op.name)
+            operand._buffer.refuse_outside(operand, op.name)
     if op.name in views.VIEWS:
         (x,) = operands
         op.result_types((x._layout.type,), params)

@@ -11,7 +11,7 @@ the native compiler takes its place behind the same names.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,14 @@ def _at(address: int, dtype: DType, shape: Any, strides: Any) -> Any:
     return np.asarray(_Memory(address, dtype, shape, strides))
 
 
+class Output(NamedTuple):
+    """One result: dense, row-major."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    nbytes: int
+
+
 class Bound:
     """A compiled graph for given sizes."""
 
@@ -87,7 +95,7 @@ class Compiled:
         for value in graph.outputs:
             shape = tuple(evaluate(dim, sizes) for dim in value.shape)
             count = int(np.prod(shape, dtype=np.int64))
-            outputs.append((value.dtype, shape, count * value.dtype.itemsize))
+            outputs.append(Output(value.dtype, shape, count * value.dtype.itemsize))
 
         def call(arena: int, *addresses: int) -> None:
             values = {}

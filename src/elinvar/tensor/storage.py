@@ -38,7 +38,7 @@ def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     """A read-only view of the memory (bfloat16 as its bits in uint16)."""
     layout = tensor._layout
     trace = current_trace()
-    if trace is not None and not trace.finished:
+    if trace is not None:
         fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
     if layout is None:
         need_live(tensor, op)

@@ -40,6 +40,12 @@ class Leaf:
         self.serial = next_serial()
 
 
+class Boundary(Leaf):
+    """The end of a trace's tape at a tensor that has a tape of its own outside of the trace."""
+
+    __slots__ = ()
+
+
 class TapeNode:
     """One recorded operation. `rule` is its Op with `params`, or a Derive function."""
 
@@ -88,16 +94,23 @@ def record(op: Op, operands: Any, params: Any, results: Any) -> None:
         _attach(op.name, op, operands, params, results)
 
 
-def record_call(name: str, derive: Derive, operands: Any, results: Any) -> None:
-    """Put a function with its own derivative on the tape as one node."""
+def record_call(
+    name: str, derive: Derive, operands: Any, results: Any, differentiable: Any = None
+) -> None:
+    """Put a function with its own derivative on the tape as one node.
+
+    `differentiable`: for each result whether a gradient flows through it; None: all floats.
+    """
     if state.grad_enabled:
-        _attach(name, derive, operands, None, results)
+        _attach(name, derive, operands, None, results, differentiable)
 
 
-def _attach(name: str, rule: Any, operands: Any, params: Any, results: Any) -> None:
+def _attach(
+    name: str, rule: Any, operands: Any, params: Any, results: Any, differentiable: Any = None
+) -> None:
     node = None
     for slot, result in enumerate(results):
-        if result.dtype.kind == "f":
+        if result.dtype.kind == "f" and (differentiable is None or differentiable[slot]):
             if node is None:
                 node = TapeNode(name, rule, params, operands, results)
             result._node = node

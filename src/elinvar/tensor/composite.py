@@ -1,0 +1,159 @@
+"""Composites: functions of tensors that run as one program.
+
+    @composite
+    def softmax(x, *, axis): ...
+
+In eager mode the function is traced once for each kind of arguments, compiled as one program and
+recorded as one node of the tape, whose derivative is a compiled program too. The trace has symbolic
+sizes where it can (equal sizes share a symbol; 0 and 1 stay numbers), so one program serves all
+sizes. Under a trace the function is simply called.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from elinvar.core.errors import DTypeError, TraceError, fail
+from elinvar.core.shapes import Dim
+from elinvar.core.types import TensorType
+from elinvar.tensor.cell import Cell, state, traces
+from elinvar.tensor.function import TracedFunction
+from elinvar.tensor.tape import Leaf
+from elinvar.tensor.trace import Trace
+
+MOST_KEPT = 4096  # kinds of arguments that one composite remembers
+
+
+def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a function of tensors as one compiled program.
+
+    Args:
+        function: takes tensors (or None, or Python values) as positional arguments and hashable
+            Python values as keyword arguments; gives a tensor or a tuple of tensors. It must
+            depend on nothing else, and must rebind no tensor from outside.
+
+    Example:
+        >>> import elinvar as el
+        >>> @el.composite
+        ... def half_square(x):
+        ...     return x * x * 0.5
+        >>> half_square(el.asarray([2.0, 4.0])).tolist()
+        [2.0, 8.0]
+    """
+    return Composite(function)
+
+
+class Composite:
+    """What `composite` returns: callable, with the programs traced so far."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self._entries: dict[Any, tuple[TracedFunction, bool]] = {}
+        self._traced: dict[Any, tuple[TracedFunction, bool]] = {}
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return self if owner is None else functools.partial(self, owner)
+
+    def __call__(self, *args: Any, **static: Any) -> Any:
+        if traces.active and state.trace is not None:
+            return self.function(*args, **static)
+        tensors = [arg for arg in args if isinstance(arg, Cell)]
+        key: Any = [arg._layout if isinstance(arg, Cell) else (arg, type(arg)) for arg in args]
+        if static:
+            key.append(tuple(static.items()))
+        key = tuple(key)
+        try:
+            entry = self._entries.get(key)
+        except TypeError:
+            self._need_hashable(args, static)
+            raise
+        if entry is None:
+            entry = self._prepare(key, args, static)
+        function, single = entry
+        results = function(tensors)
+        return results[0] if single else tuple(results)
+
+    def _need_hashable(self, args: Any, static: Any) -> None:
+        for name, value in (*enumerate(args), *static.items()):
+            try:
+                hash(value)
+            except TypeError:
+                text = f"argument {name} must be a tensor or hashable, received {value!r:.60}"
+                fail(DTypeError, self.__name__, text)  # type: ignore[attr-defined]
+
+    def _prepare(self, key: Any, args: Any, static: Any) -> tuple[TracedFunction, bool]:
+        for arg in args:
+            if isinstance(arg, Cell) and arg._layout is None:
+                arg._buffer.refuse_outside(arg, self.__name__)  # type: ignore[attr-defined]
+        types = symbolic_types([arg._layout.type for arg in args if isinstance(arg, Cell)])
+        others = tuple(None if isinstance(arg, Cell) else (arg, type(arg)) for arg in args)
+        pattern = (tuple(types), others, tuple(static.items()))
+        entry = self._traced.get(pattern)
+        if entry is None:
+            try:
+                entry = self._traced[pattern] = self._trace(args, static, types)
+            except Exception:  # the function needs its sizes as numbers, or is at fault
+                entry = None
+        if entry is None:
+            types = [arg._layout.type for arg in args if isinstance(arg, Cell)]
+            entry = self._trace(args, static, types)
+        if len(self._entries) >= MOST_KEPT:
+            self._entries.clear()
+        self._entries[key] = entry
+        return entry
+
+    def _trace(self, args: Any, static: Any, types: Any) -> tuple[TracedFunction, bool]:
+        name = self.__name__  # type: ignore[attr-defined]
+        before = state.grad_enabled
+        state.grad_enabled = True
+        try:
+            with Trace(name) as trace:
+                inputs = [trace.input(kind) for kind in types]
+                for x in inputs:
+                    if x.dtype.kind == "f":
+                        x._node, x._slot = Leaf(x), 0
+                places = iter(inputs)
+                given = [next(places) if isinstance(arg, Cell) else arg for arg in args]
+                outputs = self.function(*given, **static)
+                single = isinstance(outputs, Cell)
+                results = [outputs] if single else list(outputs)
+                if any(not isinstance(y, Cell) for y in results):
+                    text = f"a composite must return tensors, received {outputs!r:.60}"
+                    fail(TraceError, name, text)
+                stand_ins = [trace.stand_in(y) for y in results]
+                if trace.written or trace.changed_gradients:
+                    text = "a composite must not change tensors from outside"
+                    fail(TraceError, name, text)
+                held = trace.inputs
+        finally:
+            state.grad_enabled = before
+        inputs = [*inputs, *(one.tensor for one in held)]
+        cells = [one.cell for one in held]
+        return TracedFunction(name, trace, inputs, stand_ins, cells), single
+
+
+def symbolic_types(types: list[TensorType]) -> list[TensorType]:
+    """The types with a symbol for each distinct size above 1.
+
+    Example:
+        >>> symbolic_types([parse_type("f32[8,1,16]"), parse_type("f32[16]")])
+        [f32[d0,1,d1], f32[d1]]
+    """
+    symbols: dict[int, Dim] = {}
+    found = []
+    for kind in types:
+        shape = []
+        for size in kind.shape:
+            if size > 1:
+                if size not in symbols:
+                    symbols[size] = Dim(f"d{len(symbols)}")
+                shape.append(symbols[size])
+            else:
+                shape.append(size)
+        found.append(TensorType(kind.dtype, tuple(shape)))
+    return found
+
+

@@ -1,0 +1,187 @@
+"""Traced functions: a graph with typed places for tensors, compiled on demand and differentiable.
+
+A `TracedFunction` keeps the tape of its trace. Its vector-Jacobian product is found by walking that
+tape inside the same trace, and is a traced function again; so custom rules, `no_grad` and `detach`
+in the traced code mean what they mean in eager code, to any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elinvar.graph.ir import Graph
+from elinvar.graph.sizes import resolve_sizes
+from elinvar.tensor.backward import backward
+from elinvar.tensor.cell import concrete, state
+from elinvar.tensor.dispatch import packed
+from elinvar.tensor.engine import Compiled, allocate, compile_graph
+from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.tape import Leaf, record_call
+from elinvar.tensor.trace import Trace
+
+MOST_BOUND = 1024  # programs bound to sizes that one function keeps
+
+
+class Program:
+    """A compiled graph for given layouts; `run` takes tensors of these layouts."""
+
+    __slots__ = ("arena_nbytes", "bound", "call", "results")
+
+    def __init__(self, bound: Any, results: list[Any]) -> None:
+        self.bound = bound
+        self.call = bound.call
+        self.arena_nbytes = bound.arena_nbytes
+        self.results = results  # (input number, -1, None) or (-1, output number, layout)
+
+    def run(self, operands: list[Any]) -> list[Any]:
+        """New tensors with the results."""
+        buffers = [allocate(output.nbytes) for output in self.bound.outputs]
+        arena = allocate(self.arena_nbytes) if self.arena_nbytes else None
+        self.call(
+            0 if arena is None else arena.address,
+            *[x._address for x in operands],
+            *[buffer.address for buffer in buffers],
+        )
+        found = []
+        for source, output, layout in self.results:
+            if source >= 0:
+                x = operands[source]
+                found.append(concrete(x._buffer, x._address, x._layout))
+            else:
+                found.append(concrete(buffers[output], buffers[output].address, layout))
+        return found
+
+
+class TracedFunction:
+    """A graph over tensors.
+
+    Args:
+        name: for printing and for the tape.
+        trace: where it was traced; kept for derivatives.
+        inputs: traced tensors in the order of arguments; a leaf of the tape where a derivative may
+            be wanted.
+        outputs: traced tensors.
+        held: tensors from outside that are the last inputs of every call.
+    """
+
+    def __init__(
+        self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
+    ) -> None:
+        self.name = name
+        self._inputs = inputs
+        self._outputs = outputs
+        self.held = held
+        self.graph = Graph([x._value for x in inputs], [y._value for y in outputs], name)
+        self.differentiable = [y._node is not None and _is_usable(y._node) for y in outputs]
+        self._trace = trace if any(self.differentiable) else None
+        self._compiled: Compiled | None = None
+        self._programs: dict[tuple[Layout, ...], Program] = {}
+        self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<traced {self.name}>"
+
+    # running
+
+    def __call__(self, tensors: list[Any]) -> list[Any]:
+        """Run on concrete tensors, and record one node on the tape where gradients are wanted."""
+        operands = [packed(x) for x in (*tensors, *self.held)]
+        results = self.program(operands).run(operands)
+        self.record(operands, results)
+        return results
+
+    def record(self, operands: list[Any], results: list[Any]) -> None:
+        """Put the call on the tape, if an operand requires a gradient and one can flow."""
+        if self._trace is not None and state.grad_enabled:
+            if any(x._node is not None for x in operands):
+                record_call(self.name, self._derive, operands, results, self.differentiable)
+
+    def program(self, operands: list[Any]) -> Program:
+        """The compiled graph for the operands' layouts, which are dense."""
+        key = tuple([x._layout for x in operands])
+        found = self._programs.get(key)
+        if found is None:
+            if len(self._programs) >= MOST_BOUND:
+                self._programs.clear()
+            found = self._programs[key] = self._bind(key)
+        return found
+
+    def _bind(self, layouts: tuple[Layout, ...]) -> Program:
+        numbers = {value: number for number, value in enumerate(self.graph.inputs)}
+        outputs: dict[Any, int] = {}
+        places = []
+        for value in self.graph.outputs:
+            number = numbers.get(value, -1)
+            if number < 0:
+                outputs.setdefault(value, len(outputs))
+            places.append((number, outputs.get(value, -1)))
+        if self._compiled is None:
+            self._compiled = compile_graph(Graph(self.graph.inputs, outputs, self.name))
+        sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
+        bound = self._compiled.bind(sizes)
+        kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
+        return Program(bound, [(i, o, kinds[o] if i < 0 else None) for i, o in places])
+
+    @property
+    def compiled(self) -> Compiled:
+        """What the compiler made of the graph; there once the function has run."""
+        assert self._compiled is not None
+        return self._compiled
+
+    # derivatives
+
+    def _derive(self, operands: Any, results: Any, cotangents: Any) -> list[Any]:
+        wanted = tuple([x._node is not None for x in operands])
+        present = tuple([c is not None for c in cotangents])
+        vjp, places = self.vjp(wanted, present)
+        found: list[Any] = [None] * len(operands)
+        if places:
+            given = [*operands, *(c for c in cotangents if c is not None)]
+            for place, gradient in zip(places, vjp(given), strict=True):
+                found[place] = gradient
+        return found
+
+    def vjp(self, wanted: tuple[bool, ...], present: tuple[bool, ...]) -> Any:
+        """The function (inputs, cotangents of `present` outputs) → cotangents of some inputs.
+
+        Returns:
+            the traced function, and the numbers of the inputs whose cotangents it gives: those of
+            the `wanted` ones that the outputs depend on.
+        """
+        key = (wanted, present)
+        if key not in self._vjps:
+            self._vjps[key] = self._trace_vjp(wanted, present)
+        return self._vjps[key]
+
+    def _trace_vjp(self, wanted: tuple[bool, ...], present: tuple[bool, ...]) -> Any:
+        trace = self._trace
+        assert trace is not None
+        asked = [n for n, want in enumerate(wanted) if want and self._inputs[n]._node is not None]
+        given = [n for n, there in enumerate(present) if there and self.differentiable[n]]
+        with trace:
+            seeds = []
+            for number, there in enumerate(present):
+                if there:
+                    seed = trace.input(self._outputs[number]._type, "cotangent")
+                    seed._node, seed._slot = Leaf(seed), 0
+                    seeds.append(seed)
+            starts = [s for s, n in zip(seeds, _true(present), strict=True) if n in given]
+            outputs = [self._outputs[number] for number in given]
+            found: Any = []
+            if outputs and asked:
+                chosen = [self._inputs[number] for number in asked]
+                found = backward(outputs, starts, True, True, chosen)
+            places = [n for n, gradient in zip(asked, found, strict=False) if gradient is not None]
+            gradients = [gradient for gradient in found if gradient is not None]
+            held = trace.inputs
+        inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
+        cells = [one.cell for one in held]
+        return TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells), places
+
+
+def _true(flags: tuple[bool, ...]) -> list[int]:
+    return [number for number, flag in enumerate(flags) if flag]
+
+
+def _is_usable(node: Any) -> bool:
+    return node.is_leaf or node.operands is not None

@@ -1,0 +1,221 @@
+"""Traces: ordinary Python runs once on stand-ins, and a graph of it remains.
+
+While a trace is open on a thread, every operation of that thread becomes a node of its graph.
+
+- A tensor from outside that is read becomes an input: its cell then holds the input's value, until
+  the trace ends and the cell gets its content back (also when an exception ends the trace).
+- A tensor from outside that is rebound is *written*; whoever runs the graph writes the output back.
+- Gradients that `backward` leaves in `.grad`, and attributes that a trace depends on (`note_guard`),
+  are noted.
+
+Traces nest: the sub-graphs of `cond`, `while_loop` and `scan` are traces within a trace. An inner
+trace may read what an outer one made.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import Any
+
+from elinvar.core.errors import DTypeError, TraceError, fail
+from elinvar.core.source import user_source
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Builder, Value
+from elinvar.ops.record import Op
+from elinvar.tensor.cell import Cell, current_trace, state, traced, traces
+from elinvar.tensor.storage import need_live
+from elinvar.tensor.tape import Boundary, next_serial
+
+_lock = threading.Lock()
+
+
+class Captured:
+    """A tensor from outside, with what it held before the trace touched it."""
+
+    __slots__ = ("cell", "content", "node", "tensor")
+
+    def __init__(self, cell: Any) -> None:
+        self.cell = cell
+        self.content = (cell._buffer, cell._address, cell._layout, cell._value)
+        self.node = cell._node
+        self.tensor: Any = None  # stands for the input; None while the cell was not read
+        if self.node is not None and not self.node.is_leaf:
+            cell._node, cell._slot = Boundary(cell), 0
+
+    def make_input(self, trace: Any) -> None:
+        """Let the cell hold an input of the trace's graph."""
+        cell = self.cell
+        self.tensor = trace.input(cell._type)
+        self.tensor._node, self.tensor._slot = cell._node, 0
+        cell._buffer, cell._address, cell._layout = trace, 0, None
+        cell._value = self.tensor._value
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the trace rebound the cell (asked while the trace is open)."""
+        return self.tensor is None or self.cell._value is not self.tensor._value
+
+    def put_back(self) -> None:
+        """Give the cell its content of before."""
+        cell = self.cell
+        cell._buffer, cell._address, cell._layout, cell._value = self.content
+        cell._node = self.node
+
+
+class Trace:
+    """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
+
+    def __init__(self, purpose: str) -> None:
+        self.purpose = purpose
+        self.builder = Builder()
+        self.captured: dict[int, Captured] = {}
+        self.gradients: dict[int, tuple[Any, Any]] = {}  # id(cell) -> cell, .grad of before
+        self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+        self.first_serial = next_serial()
+        self.finished = False
+        self._parents: list[Any] = []
+
+    def __enter__(self) -> Trace:
+        self._parents.append(state.trace)
+        state.trace = self
+        with _lock:
+            traces.active += 1
+        self.finished = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            traces.active -= 1
+        state.trace = self._parents.pop()
+        for held in self.captured.values():
+            held.put_back()
+        for cell, before in self.gradients.values():
+            cell._grad = before
+        self.captured, self.gradients = {}, {}
+        self.finished = True
+
+    # what happens inside
+
+    def input(self, kind: TensorType, name: str = "") -> Any:
+        """A new input of the graph, as a tensor."""
+        return traced(self, self.builder.input(kind, name))
+
+    def apply(self, op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> list[Any]:
+        """Add a node."""
+        values = []
+        for operand in operands:
+            if isinstance(operand, Cell) and operand._buffer is self:
+                values.append(operand._value)
+            else:
+                values.append(self.read(operand, op.name))
+        results = self.builder.add(op, tuple(values), params, user_source())
+        return [traced(self, value) for value in results]
+
+    def read(self, cell: Any, op: str = "trace") -> Value:
+        """The value of a tensor in this graph; one from outside becomes an input."""
+        if not isinstance(cell, Cell):
+            fail(DTypeError, op, f"expected a tensor, received {type(cell).__name__}")
+        if cell._buffer is self:
+            return cell._value  # type: ignore[no-any-return]
+        held = self._capture(cell, op)
+        held.make_input(self)
+        return held.tensor._value
+
+    def write(self, cell: Any, value: Value) -> None:
+        """Rebind a tensor to a value of this graph."""
+        if cell._buffer is not self:
+            self._capture(cell, "assign")
+        cell._buffer, cell._address, cell._layout, cell._value = self, 0, None, value
+
+    def _capture(self, cell: Any, op: str) -> Captured:
+        if cell._layout is None:
+            need_live(cell, op)
+            if not self._is_outer(cell._buffer):
+                fail(TraceError, op, "a traced tensor of another trace is used here")
+        held = self.captured[id(cell)] = Captured(cell)
+        return held
+
+    def _is_outer(self, other: Any) -> bool:
+        trace = self
+        while trace is not None and trace._parents:
+            trace = trace._parents[-1]
+            if trace is other:
+                return True
+        return False
+
+    def constant(self, tensor: Any) -> Any:
+        """A tensor made from Python data inside the trace: an input that is always the same."""
+        return traced(self, self.read(tensor))
+
+    def stand_in(self, tensor: Any) -> Any:
+        """A new traced tensor with the value and the tape that `tensor` has at this moment."""
+        copy = traced(self, self.read(tensor))
+        copy._node = tensor._node
+        copy._slot = tensor._slot if copy._node is not None else 0
+        return copy
+
+    def refuse_outside(self, tensor: Any, op: str) -> None:
+        """Refuse to run an operation at once on a traced tensor."""
+        need_live(tensor, op)
+        fail(TraceError, op, f"a traced {tensor._type} has no value yet, but `{op}` runs at once")
+
+    def note_gradient(self, cell: Any) -> None:
+        """Called before `.grad` of a tensor is read or set."""
+        if id(cell) not in self.gradients:
+            self.gradients[id(cell)] = (cell, cell._grad)
+            if self._parents[-1] is not None:
+                self._parents[-1].note_gradient(cell)
+
+    def note_guard(self, owner: Any, name: str, value: Any) -> None:
+        """The trace depends on the attribute `name` of `owner` being `value`."""
+        self.guards.setdefault((id(owner), name), (owner, name, value))
+        if self._parents[-1] is not None:
+            self._parents[-1].note_guard(owner, name, value)
+
+    # what remains
+
+    @property
+    def inputs(self) -> list[Captured]:
+        """The captured cells that are inputs."""
+        return [held for held in self.captured.values() if held.tensor is not None]
+
+    @property
+    def written(self) -> list[Captured]:
+        """The captured cells that were rebound (asked while the trace is open)."""
+        return [held for held in self.captured.values() if held.is_written]
+
+    @property
+    def changed_gradients(self) -> list[tuple[Any, Any]]:
+        """(cell, new .grad) of cells whose .grad is another object than before."""
+        return [(c, c._grad) for c, before in self.gradients.values() if c._grad is not before]
+
+
+def is_tracing() -> bool:
+    """Whether the running thread traces."""
+    return bool(traces.active) and state.trace is not None
+
+
+def note_guard(owner: Any, name: str, value: Any) -> None:
+    """Tell the running trace that it depends on `owner.name == value`.
+
+    A program is used again only while its guards hold; otherwise the function is traced anew.
+    """
+    trace = current_trace()
+    if trace is not None:
+        trace.note_guard(owner, name, value)
+
+
+@contextmanager
+def outside_trace() -> Any:
+    """Within, operations run at once although a trace is open.
+
+    For state that is made on first use, such as an optimizer's moments: made here, it is concrete,
+    and the trace that then reads and writes it finds an ordinary tensor from outside.
+    """
+    before = state.trace
+    state.trace = None
+    try:
+        yield
+    finally:
+        state.trace = before
