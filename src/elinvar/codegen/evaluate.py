@@ -46,6 +46,7 @@ class Evaluator:
         self.registers: dict[Value, Scalar] = {}  # row results
         self.counters: dict[Var, str] = {}
         self.collapse: dict[Var, Lin] = {}
+        self.merged: dict[Var, set[Var]] = {}  # joined variable → the variables that it stands for
         self.vector: Var | None = None
         self.lanes = 1
 
@@ -64,7 +65,10 @@ class Evaluator:
 
     def varies(self, *parts: Lin | Cond) -> bool:
         """Whether an index or guard differs between lanes."""
-        return self.lanes > 1 and any(part.depends_on(self.vector) for part in parts)  # type: ignore[arg-type]
+        if self.lanes == 1 or self.vector is None:
+            return False
+        along = (self.vector, *self.merged.get(self.vector, ()))
+        return any(part.depends_on(var) for part in parts for var in along)
 
     def scalar_index(self, form: Lin) -> str:
         """A linear form as one i64 (lane 0 where it varies)."""
@@ -362,6 +366,9 @@ class Evaluator:
         handler = LLVMHandler(self.body, 1)
         payload = handler.instruction("const", value.dtype, (value.node.params["value"],))
         return Scalar(handler, value.dtype, payload)
+
+    def _barrier(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        return self.value(value.node.operands[0], index, guard)
 
     def _iota(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         return self._index_scalar(index[0]).cast(value.dtype)

@@ -290,6 +290,9 @@ class FusedKernel:
         for var, form in list(collapse.items()):
             collapse[var] = replace(form)
         collapse.update(mapping)
+        merged = self.evaluator.merged
+        members = merged.pop(outer, set()) | merged.pop(inner, set())
+        merged[joined] = {outer, inner} | members
         self.collector.addresses = {replace(form) for form in self.collector.addresses}
         self._joined = joined
         return True
@@ -683,12 +686,11 @@ class FusedKernel:
         return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
 
     def _put(self, slot: str, kind: DType, lanes: int, scalar: Scalar) -> None:
-        align = kind.itemsize if lanes == 1 else kind.itemsize * lanes
-        self.body.emit(f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {min(align, 64)}")
+        text = f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {kind.itemsize}"
+        self.body.emit(text)
 
     def _get(self, slot: str, kind: DType, lanes: int) -> Scalar:
-        align = kind.itemsize if lanes == 1 else kind.itemsize * lanes
-        text = f"load {llvm_type(kind, lanes)}, ptr {slot}, align {min(align, 64)}"
+        text = f"load {llvm_type(kind, lanes)}, ptr {slot}, align {kind.itemsize}"
         return Scalar(LLVMHandler(self.body, lanes), kind, self.body.instruction(text, "x"))
 
     def _finish(self, scalar: Scalar, dtype: DType) -> Scalar:

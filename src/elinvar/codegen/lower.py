@@ -18,13 +18,16 @@ from elinvar.codegen.contraction import (
 )
 from elinvar.codegen.fused import FusedKernel, KernelText
 from elinvar.codegen.heavy import argsort_text, cumulative_text, scatter_text
+from elinvar.core import dtypes
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
+from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.cluster import partition
 from elinvar.kernels.group import Group, cut
-from elinvar.kernels.plan import ControlStep, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.plan import ControlStep, Loop, Number, Place, Sizes, Step, Storage, Table
 from elinvar.kernels.pull import squeeze, view_of
+from elinvar.passes.legalize import take_along
 
 Strides = Shape | None
 _fused_cache: dict[Any, KernelText] = {}
@@ -154,7 +157,7 @@ class Lowering:
         strides = base_strides if base_strides is not None else view.strides
         place = self.place(view.base)
         offset = place.offset + view.offset * value.dtype.itemsize
-        return Place(place.storage, offset, place.stride), strides
+        return Place(place.storage, offset, place.moves), strides
 
     def dense(self, value: Value) -> Place:
         """Where an operand lies dense in memory, after a copy if need be."""
@@ -355,8 +358,21 @@ class Lowering:
             fail(CompileError, "argsort", "expected the last axis after legalization")
         self._order(node, node.operands[0], self.place(node.results[0]), node.params["descending"], False)
 
-    def _lower_order_largest(self, node: Node) -> None:
-        self._order(node, node.operands[0], self.place(node.results[0]), True, True)
+    def _lower_top_k(self, node: Node) -> None:
+        """Order each row, largest first, then read the first k."""
+        (x,) = node.operands
+        order = Place(self.arena(size(x.shape) * 8))
+        self._order(node, x, order, True, True)
+        builder = Builder(capture_source=False)
+        values = builder.input(x.type)
+        places = builder.input(TensorType(dtypes.int64, x.shape))
+        count = (*x.shape[:-1], node.params["k"])
+        first = builder.f.slice(places, start=(0,) * len(count), size=count, step=(1,) * len(count))
+        best = take_along(builder, values, first, len(count) - 1)
+        steps, _ = self._sub_lowering(
+            builder.graph([best, first]), [self.dense(x), order], [self.place(v) for v in node.results]
+        )
+        self.steps += steps
 
     # control
 
@@ -393,8 +409,8 @@ class Lowering:
         body = self._carried_body(node.params["body"], inside, state, [])
         reads = [p.storage for p in arguments]
         writes = [p.storage for p in state] + [test.storage]
-        self.steps.append(ControlStep("while", test, [condition, body], reads=reads, writes=writes,
-                                      label="while_loop"))  # fmt: skip
+        self.steps.append(ControlStep("while", test, [condition, body], Loop(), reads=reads,
+                                      writes=writes, label="while_loop"))  # fmt: skip
 
     def _carried_body(self, graph: Graph, inside: list[Place], state: list[Place],
                       stacked: list[Place]) -> list[Any]:  # fmt: skip
@@ -424,21 +440,21 @@ class Lowering:
         state = [self.place(v) for v in node.results[:carry]]
         for value, source, target in zip(node.operands[:carry], arguments, state, strict=False):
             self._copy_dense(value, source, target)
-        slices = []
-        for value, place in zip(node.operands[carry:][:sequences], arguments[carry:], strict=False):
+        loop = Loop()
+
+        def moving(value: Value, place: Place) -> Place:
             stride = size(value.shape[1:]) * value.dtype.itemsize
-            slices.append(Place(place.storage, place.offset, stride))
-        stacked = []
-        for value in node.results[carry:]:
-            place = self.place(value)
-            stride = size(value.shape[1:]) * value.dtype.itemsize
-            stacked.append(Place(place.storage, place.offset, stride))
+            return Place(place.storage, place.offset, (*place.moves, (loop, stride)))
+
+        sources = arguments[carry : carry + sequences]
+        slices = [moving(v, p) for v, p in zip(node.operands[carry:], sources, strict=False)]
+        stacked = [moving(v, self.place(v)) for v in node.results[carry:]]
         inside = [*state, *slices, *arguments[carry + sequences :]]
         body = self._carried_body(node.params["body"], inside, state, stacked)
         reads = [p.storage for p in arguments]
         writes = [p.storage for p in (*state, *stacked)]
         self.steps.append(
-            ControlStep("for", None, [body], node.params["length"], node.params["reverse"],
+            ControlStep("for", None, [body], loop, node.params["length"], node.params["reverse"],
                         reads, writes, "scan")
         )  # fmt: skip
 

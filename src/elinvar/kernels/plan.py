@@ -23,14 +23,18 @@ class Storage:
     nbytes: DimLike = 0
 
 
+class Loop:
+    """The identity of a while or for step, which moving places refer to."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """A slot that holds an address: a storage plus an offset in bytes, which may move by `stride`
-    bytes with each iteration of the enclosing loop."""
+    """A slot that holds an address: a storage plus an offset in bytes, which may move by some bytes
+    with each iteration of enclosing loops."""
 
     storage: Storage
     offset: DimLike = 0
-    stride: DimLike = 0
+    moves: tuple[tuple[Loop, DimLike], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class ControlStep:
     kind: str
     predicate: Place | None
     bodies: list[list[Any]]
+    loop: Loop | None = None
     count: DimLike = 0
     reverse: bool = False
     reads: list[Storage] = field(default_factory=list)

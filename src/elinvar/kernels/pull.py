@@ -24,7 +24,7 @@ MOVEMENT = frozenset(
     ("reshape", "permute", "broadcast", "slice", "pad", "concatenate", "flip", "windows", "gather")
 )
 # Elementwise in the scheduler's eyes: computed from an index or from operands at the same index.
-GENERATED = frozenset(("constant", "iota", "size_of", "random_bits"))
+GENERATED = frozenset(("constant", "iota", "size_of", "random_bits", "barrier"))
 EXPENSIVE = frozenset(
     (
         "exp expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "

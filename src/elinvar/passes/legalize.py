@@ -157,6 +157,19 @@ def _sort(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     return (take_along(b, x, order, axis),)
 
 
+def _argsort(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    """Sort along the last axis."""
+    (x,) = operands
+    rank, axis = len(x.shape), node.params["axis"]
+    if axis == rank - 1:
+        return None
+    order = tuple(i for i in range(rank) if i != axis) + (axis,)
+    back = tuple(order.index(i) for i in range(rank))
+    moved = b.f.permute(x, axes=order)
+    sorted_ = b.f.argsort(moved, axis=rank - 1, descending=node.params["descending"])
+    return (b.f.permute(sorted_, axes=back),)
+
+
 def take_along(b: Builder, x: Value, order: Value, axis: int) -> Value:
     """x at the positions `order` along an axis (equal shapes elsewhere): gather on the flat array."""
     strides: list[DimLike] = []
@@ -196,5 +209,6 @@ _RULES: dict[str, Callable[..., tuple[Value, ...] | None]] = {
     "argmin": _arg_extreme("min"),
     "scatter": _scatter,
     "sort": _sort,
+    "argsort": _argsort,
     "gather": _gather,
 }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,7 @@ def vector_bits() -> int:
     return 256 if "+avx2" in features else 128
 
 
-@dataclass
-class Output:
+class Output(NamedTuple):
     """One result of a program: dense, row-major."""
 
     dtype: DType
@@ -86,11 +85,15 @@ class Compiled:
                 return 0, offsets[storage] + extra
             return externals[storage], extra
 
+        loops: dict[Any, int] = {}
+
         def slot(item: Any) -> Any:
             if isinstance(item, Place):
                 number, offset = address(item)
-                stride = evaluate(item.stride, sizes)
-                return program.Slot(number, offset, stride) if stride else (number, offset)
+                moves = [
+                    program.Move(loops[loop], evaluate(step, sizes)) for loop, step in item.moves
+                ]
+                return (number, offset, moves) if moves else (number, offset)
             if isinstance(item, Number):
                 return (-1, item.at(sizes))
             table = np.ascontiguousarray(item.make(sizes), dtype=np.int64)
@@ -107,14 +110,17 @@ class Compiled:
             return program.Launch(self._addresses[step.name], tasks, slots, parallel)
 
         def control(step: ControlStep) -> Any:
+            if step.loop is not None:
+                loops[step.loop] = len(loops)
             bodies = [[launch(inner) for inner in body] for body in step.bodies]
             if step.kind == "for":
-                return program.For(evaluate(step.count, sizes), bodies[0], step.reverse)
+                count = evaluate(step.count, sizes)
+                return program.For(loops[step.loop], count, bodies[0], step.reverse)
             assert step.predicate is not None
-            predicate = address(step.predicate)
+            predicate = slot(step.predicate)
             if step.kind == "cond":
                 return program.Cond(predicate, bodies[0], bodies[1])
-            return program.While(bodies[0], predicate, bodies[1])
+            return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
 
         launches = [launch(step) for step in self.steps]
         total = 0
@@ -128,7 +134,7 @@ class Compiled:
             for v in self.graph.outputs
         ]  # fmt: skip
         count = 1 + len(self._inputs) + len(self._outputs)
-        call = program.make_program(launches, count, short=total < SMALL_WORK)
+        call = program.make_program(launches, count, release=total >= SMALL_WORK)
         return Bound(call, arena, outputs, launches, keep)
 
     # what `lower()` shows

@@ -183,10 +183,12 @@ def _without_internal(text: str) -> str:
 def _jit() -> Any:
     if _engine.jit is None:
         llvm = _llvm()
-        # llvmlite's memory manager keeps the sections of an object side by side, which the small
-        # code model needs.
+        # On AArch64 the sections of an object must be side by side, which llvmlite's memory manager
+        # sees to. Elsewhere LLVM's own is near enough, and does not abort on objects whose
+        # constant sections differ in alignment, as llvmlite's does.
         machine = _target_machine(host(), jit=True)
-        _engine.jit = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
+        together = host().triple.startswith(("aarch64", "arm64"))
+        _engine.jit = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=together)
     return _engine.jit
 
 
