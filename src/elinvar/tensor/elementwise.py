@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from elinvar.core.dtypes import default_float, int16, int32, int64, promote
+from elinvar.core.dtypes import default_float, int16, int32, int64
 from elinvar.core.dtypes import bool_ as bool_dtype
-from elinvar.core.errors import DTypeError, ValueRangeError, fail
+from elinvar.core.errors import ValueRangeError, fail
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor.cell import Cell
@@ -22,11 +22,9 @@ from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import (
     broadcast_all,
     cast,
-    constant,
     floating,
     is_number,
     pair,
-    result_dtype,
     tensor_of,
     typed_pair,
 )
@@ -339,7 +337,7 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
 
     Example:
         >>> import elinvar as el
-        >>> round(el.logaddexp(1000.0, 1000.0).item(), 3)
+        >>> print(f"{el.logaddexp(1000.0, 1000.0).item():.3f}")
         1000.693
     """
     a, b = pair("logaddexp", x1, x2)
@@ -414,23 +412,9 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     x = tensor_of("clip", x)
     if is_number(min) and is_number(max) and min > max:
         fail(ValueRangeError, "clip", f"min {min} is greater than max {max}")
-    bounds = [bound for bound in (min, max) if bound is not None]
-    if x.dtype.kind in "iu" and all(is_number(bound) for bound in bounds):
-        # a bound outside of the dtype's range limits nothing, or everything
-        return _clip_numbers(x, min, max)
     if min is not None:
         x = where(less(x, min), min, x)
     return x if max is None else where(greater(x, max), max, x)
-
-
-def _clip_numbers(x: Any, low: Any, high: Any) -> Any:
-    dtype = result_dtype("clip", [x, *(bound for bound in (low, high) if bound is not None)])
-    x = cast(x, dtype)
-    for bound, compare in ((low, less), (high, greater)):
-        if bound is not None:
-            limit = constant("clip", bound, dtype)
-            x = where(compare(x, limit), limit, x)
-    return x
 
 
 def isclose(
@@ -485,19 +469,3 @@ def conj(x: Any, /) -> Any:
         [1.5]
     """
     return tensor_of("conj", x)
-
-
-def need_bool(op: str, x: Any) -> Any:
-    """Refuse what is not a bool tensor."""
-    if x.dtype.kind != "b":
-        fail(DTypeError, op, f"expected bool, received {x._type}", "compare: `x != 0`")
-    return x
-
-
-def common(op: str, *values: Any) -> list[Any]:
-    """Tensors of one dtype; shapes are kept."""
-    tensors = [tensor_of(op, value) for value in values]
-    dtype = tensors[0].dtype
-    for tensor in tensors[1:]:
-        dtype = promote(dtype, tensor.dtype)
-    return [cast(tensor, dtype) for tensor in tensors]

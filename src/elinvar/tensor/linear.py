@@ -1,0 +1,313 @@
+"""Linear algebra: products of vectors, matrices and tensors, as front ends of `contract`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from elinvar.core.dtypes import int64, promote
+from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
+from elinvar.core.shapes import Shape, broadcast_shapes, normalize_axis
+from elinvar.tensor import elementwise as ew
+from elinvar.tensor import reductions
+from elinvar.tensor.cell import Cell
+from elinvar.tensor.convert import (
+    ArrayLike,
+    broadcast_all,
+    cast,
+    expand,
+    pair,
+    size_tensor,
+    tensor_of,
+)
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.manipulation import matrix_transpose, moveaxis, permuted, sliced
+
+
+def _promoted(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
+    a = x1 if isinstance(x1, Cell) else tensor_of(op, x1)
+    b = x2 if isinstance(x2, Cell) else tensor_of(op, x2)
+    if a.dtype is not b.dtype:
+        dtype = promote(a.dtype, b.dtype)
+        a, b = cast(a, dtype), cast(b, dtype)
+    return a, b
+
+
+def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Any:
+    """The matrix product x1 @ x2.
+
+    Shape:
+        (…, M, K) @ (…, K, N) → (…, M, N); leading axes broadcast. A 1-D x1 is a row and a 1-D x2 a
+        column, whose axis is dropped from the result.
+
+    Raises:
+        ShapeError: the inner dimensions differ, or an operand has no dimensions.
+
+    Example:
+        >>> import elinvar as el
+        >>> (el.asarray([[1.0, 2.0], [3.0, 4.0]]) @ el.asarray([1.0, 1.0])).tolist()
+        [3.0, 7.0]
+    """
+    a, b = _promoted("matmul", x1, x2)
+    rank_a, rank_b = a.ndim, b.ndim
+    if not rank_a or not rank_b:
+        text = f"expected at least 1 dimension, received {a._type} @ {b._type}"
+        fail(ShapeError, "matmul", text, "use `*` to scale a tensor")
+    inner_a, inner_b = rank_a - 1, max(rank_b - 2, 0)
+    if a.shape[inner_a] != b.shape[inner_b]:
+        text = f"inner dimensions differ: {a._type} @ {b._type}, "
+        fail(ShapeError, "matmul", f"{text}{a.shape[inner_a]} ≠ {b.shape[inner_b]}")
+    if rank_b <= 2:  # nothing to batch: all but the inner axis of x1 stay in front
+        return F.contract(a, b, batch=((), ()), axes=((inner_a,), (inner_b,)))
+    if rank_a == 1:
+        found = F.contract(b, a, batch=((), ()), axes=((inner_b,), (0,)))
+        return found  # (…, N)
+    return _batched(a, b)
+
+
+def _batched(a: Any, b: Any) -> Any:
+    """Products with leading axes on x2: equal ones are batch dims, the others stay free dims.
+
+    An axis that only one operand has (or where the other has size 1) is a free dim of that operand,
+    so nothing is repeated in memory; the result is permuted into place.
+    """
+    rank = max(a.ndim, b.ndim)
+    a = F.reshape(a, shape=(1,) * (rank - a.ndim) + a.shape) if a.ndim < rank else a
+    b = F.reshape(b, shape=(1,) * (rank - b.ndim) + b.shape) if b.ndim < rank else b
+    lead = rank - 2
+    try:
+        batch_shape = broadcast_shapes("matmul", a.shape[:lead], b.shape[:lead])
+    except ShapeError:
+        fail(ShapeError, "matmul", f"leading dimensions do not broadcast: {a._type} @ {b._type}")
+    shared = tuple(i for i in range(lead) if a.shape[i] == b.shape[i])
+    only_b = tuple(i for i in range(lead) if i not in shared and a.shape[i] == 1)
+    only_a = tuple(i for i in range(lead) if i not in shared and i not in only_b)
+    left = F.reshape(a, shape=_without(a.shape, only_b)) if only_b else a
+    right = F.reshape(b, shape=_without(b.shape, only_a)) if only_a else b
+    at_a = [i for i in range(rank) if i not in only_b]
+    at_b = [i for i in range(rank) if i not in only_a]
+    product = F.contract(
+        left,
+        right,
+        batch=(tuple(at_a.index(i) for i in shared), tuple(at_b.index(i) for i in shared)),
+        axes=((len(at_a) - 1,), (len(at_b) - 2,)),
+    )
+    # result dims: shared, only_a, rows, only_b, columns
+    order = (*shared, *only_a, lead, *only_b, lead + 1)
+    found = permuted(product, tuple(order.index(i) for i in range(rank)))
+    assert found.shape[:lead] == batch_shape
+    return found
+
+
+def _without(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    return tuple(dim for axis, dim in enumerate(shape) if axis not in axes)
+
+
+def tensordot(
+    x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+) -> Any:
+    """The sum of products over pairs of axes.
+
+    Args:
+        axes: how many of the last axes of x1 meet the first of x2, or the two lists of axes.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.tensordot(el.asarray([1, 2]), el.asarray([3, 4]), axes=1).item()
+        11
+    """
+    a, b = _promoted("tensordot", x1, x2)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(a.ndim, b.ndim):
+            fail(ValueRangeError, "tensordot", f"axes is {axes} for {a._type} and {b._type}")
+        left = tuple(range(a.ndim - axes, a.ndim))
+        right = tuple(range(axes))
+    else:
+        given = tuple((item,) if isinstance(item, int) else tuple(item) for item in axes)
+        left = tuple(normalize_axis("tensordot", axis, a.ndim) for axis in given[0])
+        right = tuple(normalize_axis("tensordot", axis, b.ndim) for axis in given[1])
+    if len(left) != len(right):
+        fail(ValueRangeError, "tensordot", f"the lists of axes differ in length: {axes}")
+    for i, j in zip(left, right, strict=True):
+        if a.shape[i] != b.shape[j]:
+            text = f"axis {i} of {a._type} and axis {j} of {b._type} differ: "
+            fail(ShapeError, "tensordot", f"{text}{a.shape[i]} ≠ {b.shape[j]}")
+    return F.contract(a, b, batch=((), ()), axes=(left, right))
+
+
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
+    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.vecdot(el.asarray([[1, 2], [3, 4]]), el.asarray([1, 1])).tolist()
+        [3, 7]
+    """
+    a, b = _promoted("vecdot", x1, x2)
+    if axis >= 0 or axis < -min(a.ndim, b.ndim):
+        shortest = min(a.ndim, b.ndim)
+        if a.ndim != b.ndim or not 0 <= axis < shortest:
+            text = f"axis {axis} is out of range for {a._type} and {b._type}"
+            fail(AxisError, "vecdot", text)
+    if a.shape[axis] != b.shape[axis]:
+        text = f"sizes along axis {axis} differ: {a._type} and {b._type}"
+        fail(ShapeError, "vecdot", text)
+    a, b = broadcast_all("vecdot", a, b)
+    axis = normalize_axis("vecdot", axis, a.ndim)
+    lead = tuple(i for i in range(a.ndim) if i != axis)
+    return F.contract(a, b, batch=(lead, lead), axes=((axis,), (axis,)))
+
+
+def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
+    """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j].
+
+    Example:
+        >>> import elinvar as el
+        >>> el.outer(el.asarray([1, 2]), el.asarray([3, 4])).tolist()
+        [[3, 4], [6, 8]]
+    """
+    a, b = _promoted("outer", x1, x2)
+    if a.ndim != 1 or b.ndim != 1:
+        fail(ShapeError, "outer", f"expected 1-D tensors, received {a._type} and {b._type}")
+    shape = (*a.shape, *b.shape)
+    return F.multiply(expand(F.reshape(a, shape=(*a.shape, 1)), shape), expand(b, shape))
+
+
+def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
+    """The dot product of two 1-D tensors.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.dot(el.asarray([1, 2]), el.asarray([3, 4])).item()
+        11
+    """
+    a, b = _promoted("dot", x1, x2)
+    if a.ndim != 1 or b.ndim != 1:
+        text = f"expected 1-D tensors, received {a._type} and {b._type}"
+        fail(ShapeError, "dot", text, "use `matmul` or `tensordot`")
+    return matmul(a, b)
+
+
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
+    """The cross product of vectors of three along an axis.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.linalg.cross(el.asarray([1, 0, 0]), el.asarray([0, 1, 0])).tolist()
+        [0, 0, 1]
+    """
+    a, b = pair("cross", x1, x2)
+    axis = normalize_axis("cross", axis, a.ndim)
+    if a.shape[axis] != 3:
+        fail(ShapeError, "cross", f"axis {axis} must have size 3: {a._type} and {b._type}")
+    a1, a2, a3 = (sliced(a, axis, i, 1) for i in range(3))
+    b1, b2, b3 = (sliced(b, axis, i, 1) for i in range(3))
+    parts = [
+        F.subtract(F.multiply(p, q), F.multiply(r, s))
+        for p, q, r, s in ((a2, b3, a3, b2), (a3, b1, a1, b3), (a1, b2, a2, b1))
+    ]
+    return F.concatenate(*parts, axis=axis)
+
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Any:
+    """The diagonals of matrices: the elements (i, i + offset) of the last two axes.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.linalg.diagonal(el.asarray([[1, 2], [3, 4]])).tolist()
+        [1, 4]
+    """
+    x = tensor_of("diagonal", x)
+    if x.ndim < 2:
+        fail(ShapeError, "diagonal", f"expected at least 2 dimensions, received {x._type}")
+    rows, columns = x.shape[-2:]
+    row, column = max(0, -offset), max(0, offset)
+    if rows == columns and not offset:
+        count = rows
+    elif isinstance(rows, int) and isinstance(columns, int):
+        count = max(0, min(rows - row, columns - column))
+    else:
+        fail(ShapeError, "diagonal", f"the diagonal's length is not known for {x._type}")
+    flat = F.reshape(x, shape=(*x.shape[:-2], rows * columns))
+    # neighbours on a diagonal lie columns + 1 elements apart
+    step = expand(size_tensor(columns + 1), (count,))
+    start = expand(size_tensor(row * columns + column), (count,))
+    places = F.add(F.multiply(F.iota(size=count, dtype=int64), step), start)
+    return F.gather(flat, places, axis=flat.ndim - 1)
+
+
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    """The sums of the diagonals of matrices.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.linalg.trace(el.asarray([[1, 2], [3, 4]])).item()
+        5
+    """
+    return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Norms of matrices: "fro", 1, -1, ∞ or -∞.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.linalg.matrix_norm(el.asarray([[3.0, 0.0], [0.0, 4.0]])).item()
+        5.0
+    """
+    x = tensor_of("matrix_norm", x)
+    if x.ndim < 2:
+        fail(ShapeError, "matrix_norm", f"expected at least 2 dimensions, received {x._type}")
+    if ord == "fro":
+        return reductions.vector_norm(x, axis=(-2, -1), keepdims=keepdims)
+    if ord not in (1, -1, float("inf"), -float("inf")):
+        text = f"ord must be 'fro', 1, -1, inf or -inf, received {ord!r}"
+        fail(ValueRangeError, "matrix_norm", text)
+    inner, outer_axis = (-2, -1) if abs(ord) == 1 else (-1, -2)
+    totals = reductions.sum(ew.abs(x), axis=inner, keepdims=True)
+    choose = reductions.max if ord > 0 else reductions.min
+    found = choose(totals, axis=outer_axis, keepdims=True)
+    return found if keepdims else F.reshape(found, shape=x.shape[:-2])
+
+
+def matrix_power(x: ArrayLike, n: int, /) -> Any:
+    """A square matrix multiplied n times with itself (n ≥ 0).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.linalg.matrix_power(el.asarray([[1, 1], [0, 1]]), 3).tolist()
+        [[1, 3], [0, 1]]
+    """
+    x = tensor_of("matrix_power", x)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        fail(ShapeError, "matrix_power", f"expected square matrices, received {x._type}")
+    if n < 0:
+        fail(ValueRangeError, "matrix_power", f"n must not be negative, received {n}")
+    if n == 0:
+        column = F.iota(size=x.shape[-1], dtype=int64)
+        row = F.reshape(column, shape=(x.shape[-1], 1))
+        return cast(expand(ew.equal(row, column), x.shape), x.dtype)
+    found = None
+    while n:
+        if n & 1:
+            found = x if found is None else matmul(found, x)
+        n >>= 1
+        if n:
+            x = matmul(x, x)
+    return found
+
+
+__all__ = [
+    "cross",
+    "diagonal",
+    "dot",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "moveaxis",
+    "outer",
+    "tensordot",
+    "trace",
+    "vecdot",
+]

@@ -1,0 +1,425 @@
+"""Searching, sorting, taking and sets, by the Array API standard.
+
+Functions whose result's shape depends on values (`nonzero`, `unique_…`) need the values, so they run
+eagerly only; under `jit` they say so and name the way out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from elinvar.core.dtypes import int64
+from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.shapes import Dim, normalize_axis
+from elinvar.tensor import elementwise as ew
+from elinvar.tensor.cell import current_trace
+from elinvar.tensor.convert import (
+    ArrayLike,
+    broadcast_all,
+    cast,
+    expand,
+    size_tensor,
+    tensor_of,
+    typed_pair,
+)
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.gathering import checked_index
+from elinvar.tensor.manipulation import reshape, sliced
+
+
+class UniqueAll(NamedTuple):
+    """Results of `unique_all`."""
+
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+class UniqueCounts(NamedTuple):
+    """Results of `unique_counts`."""
+
+    values: Any
+    counts: Any
+
+
+class UniqueInverse(NamedTuple):
+    """Results of `unique_inverse`."""
+
+    values: Any
+    inverse_indices: Any
+
+
+class TopK(NamedTuple):
+    """Results of `topk`."""
+
+    values: Any
+    indices: Any
+
+
+def _orderable(op: str, x: Any, axis: int) -> tuple[Any, int]:
+    x = tensor_of(op, x)
+    if not x.ndim:
+        fail(ShapeError, op, f"expected at least one dimension, received {x._type}")
+    return x, normalize_axis(op, axis, x.ndim)
+
+
+def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The elements along an axis in order; NaN comes last. Always stable.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.sort(el.asarray([3, 1, 2]), descending=True).tolist()
+        [3, 2, 1]
+    """
+    x, axis = _orderable("sort", x, axis)
+    return F.sort(x, axis=axis, descending=descending)
+
+
+def argsort(
+    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Any:
+    """The indices that sort an axis; NaN comes last. Always stable.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.argsort(el.asarray([3, 1, 2])).tolist()
+        [1, 2, 0]
+    """
+    x, axis = _orderable("argsort", x, axis)
+    return F.argsort(x, axis=axis, descending=descending)
+
+
+def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> TopK:
+    """The k greatest (or least) elements along an axis in order, and their indices.
+
+    Of equal elements the one with the lower index comes first; NaN counts as the greatest.
+
+    Example:
+        >>> import elinvar as el
+        >>> values, indices = el.topk(el.asarray([3.0, 1.0, 2.0]), 2)
+        >>> values.tolist(), indices.tolist()
+        ([3.0, 2.0], [0, 2])
+    """
+    x, axis = _orderable("topk", x, axis)
+    count = x.shape[axis]
+    if k < 0 or (isinstance(count, int) and k > count):
+        fail(ValueRangeError, "topk", f"k is {k}, axis {axis} of {x._type} has {count} elements")
+    if largest:
+        last = x.ndim - 1
+        order = tuple(i for i in range(x.ndim) if i != axis) + (axis,)
+        back = (*range(axis), last, *range(axis, last))
+        moved = x if axis == last else F.permute(x, axes=order)
+        values, indices = F.top_k(moved, k=k)
+        if axis != last:
+            values, indices = F.permute(values, axes=back), F.permute(indices, axes=back)
+        return TopK(values, indices)
+    indices = sliced(F.argsort(x, axis=axis, descending=False), axis, 0, k)
+    return TopK(take_along_axis(x, indices, axis=axis), indices)
+
+
+def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Any:
+    """The elements (or slices) at indices along an axis.
+
+    Args:
+        indices: integers of any shape; negative ones count from the end.
+        axis: may be left out for 1-D tensors.
+
+    Raises:
+        OutOfBoundsError: an index points outside of the axis.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.take(el.asarray([10, 20, 30]), el.asarray([2, 0])).tolist()
+        [30, 10]
+    """
+    x = tensor_of("take", x)
+    if axis is None:
+        if x.ndim != 1:
+            text = f"axis must be given for a tensor that is not 1-D, received {x._type}"
+            fail(ValueRangeError, "take", text)
+        axis = 0
+    axis = normalize_axis("take", axis, x.ndim)
+    return F.gather(x, checked_index("take", indices, x.shape[axis], axis), axis=axis)
+
+
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Any:
+    """Elements picked along one axis: result[…, i, …] = x[…, indices[…, i, …], …].
+
+    Args:
+        indices: integers with as many axes as x; other axes broadcast.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.asarray([[3, 1], [2, 4]])
+        >>> el.take_along_axis(x, el.argsort(x, axis=1), axis=1).tolist()
+        [[1, 3], [2, 4]]
+    """
+    x, axis = _orderable("take_along_axis", x, axis)
+    index = checked_index("take_along_axis", indices, x.shape[axis], axis)
+    if index.ndim != x.ndim:
+        text = f"indices need {x.ndim} dimensions as {x._type}, received {index._type}"
+        fail(ShapeError, "take_along_axis", text)
+    full_x, full_i = _joint_shapes(x, index, axis)
+    return gather_elements(expand(x, full_x), expand(index, full_i), axis)
+
+
+def _joint_shapes(x: Any, index: Any, axis: int) -> tuple[Any, Any]:
+    shape_x, shape_i = list(x.shape), list(index.shape)
+    for place, (a, b) in enumerate(zip(x.shape, index.shape, strict=True)):
+        if place == axis or a == b:
+            continue
+        if a == 1:
+            shape_x[place] = b
+        elif b == 1:
+            shape_i[place] = a
+        else:
+            text = f"indices {index._type} do not broadcast to {x._type} beside axis {axis}"
+            fail(ShapeError, "take_along_axis", text)
+    return tuple(shape_x), tuple(shape_i)
+
+
+def gather_elements(x: Any, index: Any, axis: int) -> Any:
+    """result[…, i, …] = x[…, index[…, i, …], …], where index is within bounds.
+
+    The other axes of index may be shorter than those of x. Reads the flattened x.
+    """
+    if x.ndim == 1:
+        return F.gather(x, index, axis=0)
+    return F.gather(reshape(x, (-1,)), flat_positions(x.shape, index, axis), axis=0)
+
+
+def flat_positions(shape: Any, index: Any, axis: int) -> Any:
+    """Where the elements that `index` names along an axis lie in the flattened tensor."""
+    total: Any = None
+    stride: Any = 1
+    for place in reversed(range(len(shape))):
+        if place == axis:
+            coordinate = cast(index, int64)
+        else:
+            alone = tuple(d if i == place else 1 for i, d in enumerate(index.shape))
+            counted = F.reshape(F.iota(size=index.shape[place], dtype=int64), shape=alone)
+            coordinate = expand(counted, index.shape)
+        if stride != 1:
+            coordinate = F.multiply(coordinate, expand(size_tensor(stride), index.shape))
+        total = coordinate if total is None else F.add(total, coordinate)
+        stride = stride * shape[place]
+    return total
+
+
+def need_values(op: str, x: Any, way_out: str) -> None:
+    """Refuse a trace: the result's shape would depend on values."""
+    if current_trace() is not None:
+        text = f"the shape of the result would depend on the values of {x._type}"
+        fail(TraceError, op, text, way_out)
+
+
+_WAY_OUT = "use `el.where` with a fixed shape, or call it outside of the jit"
+
+
+def nonzero(x: ArrayLike, /) -> tuple[Any, ...]:
+    """The indices of elements that are not zero, one tensor per axis. Not under `jit`.
+
+    Raises:
+        TraceError: inside of a trace, because the result's shape would depend on values.
+
+    Example:
+        >>> import elinvar as el
+        >>> [index.tolist() for index in el.nonzero(el.asarray([[0, 1], [2, 0]]))]
+        [[0, 1], [1, 0]]
+    """
+    x = tensor_of("nonzero", x)
+    need_values("nonzero", x, _WAY_OUT)
+    if not x.ndim:
+        fail(ShapeError, "nonzero", "expected at least one dimension, received a 0-d tensor")
+    flat = flat_nonzero(x)
+    coordinates = []
+    for dim in reversed(x.shape):
+        coordinates.append(ew.remainder(flat, max(dim, 1)))
+        flat = ew.floor_divide(flat, max(dim, 1))
+    return tuple(reversed(coordinates))
+
+
+def flat_nonzero(x: Any) -> Any:
+    """Positions of the elements of a concrete tensor that are not zero, in row-major order."""
+    mask = reshape(ew.not_equal(x, 0) if x.dtype.kind != "b" else x, (-1,))
+    size = mask.shape[0]
+    if not size:
+        return F.iota(size=0, dtype=int64)
+    rank = F.cumsum(cast(mask, int64), axis=0, reverse=False)  # 1 at the first one
+    count = int(sliced(rank, 0, size - 1, 1).item())
+    target = F.where(mask, ew.subtract(rank, 1), F.full(count, rank))  # `count` drops out
+    places = F.iota(size=size, dtype=int64)
+    empty = expand(F.constant(value=0, dtype=int64), (count,))
+    return F.scatter(empty, target, places, axis=0, mode="set")
+
+
+def searchsorted(
+    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: Any = None
+) -> Any:
+    """Where values would be put into a sorted 1-D tensor so that it stays sorted.
+
+    Args:
+        x1: the sorted tensor.
+        x2: the values.
+        side: "left": before equal elements, "right": after them.
+        sorter: indices that sort x1, where it is not sorted itself.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.searchsorted(el.asarray([1, 3, 5]), el.asarray([0, 3, 9])).tolist()
+        [0, 1, 3]
+    """
+    if side not in ("left", "right"):
+        fail(ValueRangeError, "searchsorted", f"side must be 'left' or 'right', received {side!r}")
+    a, b = typed_pair("searchsorted", x1, x2)
+    if a.ndim != 1:
+        fail(ShapeError, "searchsorted", f"x1 must be 1-D, received {a._type}")
+    if sorter is not None:
+        a = take(a, sorter)
+    # binary search, all values at once: the answer grows bit by bit from the highest
+    count = a.shape[0]
+    below = F.less if side == "left" else F.less_equal
+    if isinstance(count, Dim):
+        wide = (*b.shape, count)
+        row = expand(F.reshape(a, shape=(1,) * b.ndim + (count,)), wide)
+        column = expand(F.reshape(b, shape=(*b.shape, 1)), wide)
+        return F.sum(cast(below(row, column), int64), axes=(b.ndim,))
+    found = expand(F.constant(value=0, dtype=int64), b.shape)
+    step = 1 << max(count.bit_length() - 1, 0)
+    while step and count:
+        probe = ew.add(found, step)
+        inside = ew.less_equal(probe, count)
+        element = F.gather(a, ew.subtract(ew.minimum(probe, count), 1), axis=0)
+        found = F.where(F.bitwise_and(inside, below(element, b)), probe, found)
+        step >>= 1
+    return found
+
+
+def _unique_parts(op: str, x: ArrayLike) -> tuple[Any, Any, Any, Any]:
+    """The flattened tensor, the order that sorts it, the sorted values, the first of each run."""
+    x = tensor_of(op, x)
+    need_values(op, x, "call it outside of the jit")
+    flat = reshape(x, (-1,))
+    keys = cast(flat, int64) if flat.dtype.kind == "b" else flat
+    order = F.argsort(keys, axis=0, descending=False)
+    ordered = F.gather(flat, order, axis=0) if flat.shape[0] else flat
+    count = flat.shape[0]
+    if count < 2:
+        starts = F.iota(size=count, dtype=int64)
+    else:
+        changed = F.not_equal(sliced(ordered, 0, 1, count - 1), sliced(ordered, 0, 0, count - 1))
+        starts = ew.add(flat_nonzero(changed), 1)
+        starts = F.concatenate(F.iota(size=1, dtype=int64), starts, axis=0)
+    return flat, order, ordered, starts
+
+
+def unique_all(x: ArrayLike, /) -> UniqueAll:
+    """The distinct values in order, where each first occurs, the way back, and how often it occurs.
+
+    Each NaN counts as a value of its own. Not under `jit`.
+
+    Example:
+        >>> import elinvar as el
+        >>> found = el.unique_all(el.asarray([3, 1, 3]))
+        >>> found.values.tolist(), found.indices.tolist()
+        ([1, 3], [1, 0])
+        >>> found.inverse_indices.tolist(), found.counts.tolist()
+        ([1, 0, 1], [1, 2])
+    """
+    flat, order, ordered, starts = _unique_parts("unique_all", x)
+    shape = tensor_of("unique_all", x).shape
+    count, distinct = flat.shape[0], starts.shape[0]
+    if not count:
+        return UniqueAll(flat, order, reshape(order, shape), order)
+    total = F.reshape(F.constant(value=count, dtype=int64), shape=(1,))
+    ends = F.concatenate(sliced(starts, 0, 1, distinct - 1), total, axis=0)
+    marks = F.scatter(
+        expand(F.constant(value=0, dtype=int64), (count,)),
+        starts,
+        expand(F.constant(value=1, dtype=int64), (distinct,)),
+        axis=0,
+        mode="set",
+    )
+    group = ew.subtract(F.cumsum(marks, axis=0, reverse=False), 1)
+    inverse = F.scatter(F.zeros_like(group), order, group, axis=0, mode="set")
+    return UniqueAll(
+        F.gather(ordered, starts, axis=0),
+        F.gather(order, starts, axis=0),
+        F.reshape(inverse, shape=shape),
+        F.subtract(ends, starts),
+    )
+
+
+def unique_counts(x: ArrayLike, /) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. Not under `jit`.
+
+    Example:
+        >>> import elinvar as el
+        >>> found = el.unique_counts(el.asarray([3, 1, 3]))
+        >>> found.values.tolist(), found.counts.tolist()
+        ([1, 3], [1, 2])
+    """
+    found = unique_all(x)
+    return UniqueCounts(found.values, found.counts)
+
+
+def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them. Not under `jit`.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.unique_inverse(el.asarray([3, 1, 3])).inverse_indices.tolist()
+        [1, 0, 1]
+    """
+    found = unique_all(x)
+    return UniqueInverse(found.values, found.inverse_indices)
+
+
+def unique_values(x: ArrayLike, /) -> Any:
+    """The distinct values in order. Not under `jit`.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.unique_values(el.asarray([3, 1, 3])).tolist()
+        [1, 3]
+    """
+    _, _, ordered, starts = _unique_parts("unique_values", x)
+    return F.gather(ordered, starts, axis=0) if ordered.shape[0] else ordered
+
+
+def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Any:
+    """True where an element of x1 occurs in x2.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.isin(el.asarray([1, 2, 3]), el.asarray([3, 1])).tolist()
+        [True, False, True]
+    """
+    a, b = typed_pair("isin", x1, x2)
+    members = reshape(b, (1,) * a.ndim + (-1,))
+    column = F.reshape(a, shape=(*a.shape, 1))
+    found = F.any(F.equal(*broadcast_all("isin", column, members)), axes=(a.ndim,))
+    return F.bitwise_invert(found) if invert else found
+
+
+def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> Any:
+    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.bincount(el.asarray([0, 2, 2])).tolist()
+        [1, 0, 2]
+    """
+    x = tensor_of("bincount", x)
+    if x.ndim != 1 or x.dtype.kind not in "iu":
+        fail(DTypeError, "bincount", f"expected a 1-D tensor of integers, received {x._type}")
+    need_values("bincount", x, "add up `one_hot(x, n)` with a fixed number of bins")
+    x = cast(x, int64)
+    top = F.max(x, axes=(0,)).item() + 1 if x.shape[0] else 0
+    if x.shape[0] and F.min(x, axes=(0,)).item() < 0:
+        fail(ValueRangeError, "bincount", "expected no negative number")
+    each = tensor_of("bincount", 1 if weights is None else weights)
+    zero = F.constant(value=0.0 if each.dtype.kind == "f" else 0, dtype=each.dtype)
+    bins = expand(zero, (max(top, minlength),))
+    return F.scatter(bins, x, expand(each, x.shape), axis=0, mode="add")
