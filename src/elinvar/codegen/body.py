@@ -9,6 +9,8 @@ from typing import Any
 from elinvar.codegen.llvm_scalars import FunctionText
 from elinvar.core.shapes import Dim, DimLike
 
+ATTRIBUTES = 'nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512"'
+
 
 class Body(FunctionText):
     """A function under construction, with structured loops and branches.
@@ -168,3 +170,33 @@ class Body(FunctionText):
 
 def _is_number(text: str) -> bool:
     return text.lstrip("-").isdigit()
+
+
+def kernel_module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
+    """Wrap a body whose arguments are slots: pointers first, then sizes."""
+    parameters = [f"ptr noalias {p}" for p in pointers] + [f"i64 {s}" for s in sizes]
+    wrapper, arguments = [], []
+    for number in range(len(parameters)):
+        kind = "ptr" if number < len(pointers) else "i64"
+        wrapper.append(f"  %slot{number} = getelementptr i64, ptr %slots, i64 {number}")
+        wrapper.append(f"  %arg{number} = load {kind}, ptr %slot{number}, align 8")
+        arguments.append(f"{kind} %arg{number}")
+    parameters += ["i64 %begin", "i64 %end"]
+    arguments += ["i64 %begin", "i64 %end"]
+    return "\n".join(
+        [
+            f"define internal void @{name}.body({', '.join(parameters)}) #0 {{",
+            "entry:",
+            body.text(),
+            "}",
+            f"define void @{name}(ptr %slots, i64 %begin, i64 %end) #0 {{",
+            "entry:",
+            *wrapper,
+            f"  call void @{name}.body({', '.join(arguments)})",
+            "  ret void",
+            "}",
+            *body.declarations,
+            f"attributes #0 = {{ {ATTRIBUTES} }}",
+            "",
+        ]
+    )

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elinvar.codegen.body import Body
-from elinvar.codegen.fused import ATTRIBUTES
+from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.core.dtypes import DType
 
@@ -67,12 +66,14 @@ def pack_left_text(name: str, dtype: DType, tile: Tile) -> str:
                 source = _pointer(body, "%source", element, body.add(offsets[i], step))
                 value = body.instruction(f"load {element}, ptr {source}, align {dtype.itemsize}")
                 zero = "0.0" if dtype.kind == "f" else "0"
-                value = body.instruction(f"select i1 {inside[i]}, {element} {value}, {element} {zero}")
+                value = body.instruction(
+                    f"select i1 {inside[i]}, {element} {value}, {element} {zero}"
+                )
                 pointer = _pointer(body, "%target", element, body.add(place, str(i)))
                 body.emit(f"store {element} {value}, ptr {pointer}, align {dtype.itemsize}")
     body.emit("ret void")
     pointers = ["%source", "%target", "%row.offsets", "%k.offsets", "%batches"]
-    return _module(name, body, pointers, ["%rows", "%depth"])
+    return kernel_module(name, body, pointers, ["%rows", "%depth"])
 
 
 def contract_text(name: str, dtype: DType, tile: Tile) -> str:
@@ -97,10 +98,13 @@ class _Contraction:
 
     def text(self) -> str:
         body, tile = self.body, self.tile
-        self.packed = body.stack_slot(f"[{BLOCK * tile.columns * PANELS} x {self.element}]", "packed")
+        self.packed = body.stack_slot(
+            f"[{BLOCK * tile.columns * PANELS} x {self.element}]", "packed"
+        )
         self.edge = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "edge")
         self.slots = [
-            [body.stack_slot(self.vector, "acc") for _ in range(self.parts)] for _ in range(tile.rows)
+            [body.stack_slot(self.vector, "acc") for _ in range(self.parts)]
+            for _ in range(tile.rows)
         ]
         row_panels = body.div(body.add("%rows", str(tile.rows - 1)), str(tile.rows))
         column_panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
@@ -133,7 +137,7 @@ class _Contraction:
         body.emit("ret void")
         pointers = "%left %right %result %k.offsets %column.offsets %flags %batches %left.batches"
         sizes = "%rows %columns %depth %column.block %row.block"
-        return _module(self.name, body, pointers.split(), sizes.split())
+        return kernel_module(self.name, body, pointers.split(), sizes.split())
 
     def _packed_panel(self, number: str) -> str:
         place = self.body.mul(number, str(BLOCK * self.tile.columns))
@@ -157,7 +161,9 @@ class _Contraction:
                 with body.when(dense), body.loop("0", count, hint="k") as k:
                     step = _table(body, "%k.offsets", body.add(low, k))
                     source = _pointer(body, right, self.element, body.add(first_offset, step))
-                    value = body.instruction(f"load {group}, ptr {source}, align {self.dtype.itemsize}")
+                    value = body.instruction(
+                        f"load {group}, ptr {source}, align {self.dtype.itemsize}"
+                    )
                     self._put_group(target, k, g, value)
                 sparse = body.instruction(f"icmp ne i64 {flag}, 1")
                 with body.when(sparse), body.loop("0", count, hint="k") as k:
@@ -171,15 +177,21 @@ class _Contraction:
         for lane in range(GROUP):
             offset = body.instruction(f"extractelement <{GROUP} x i64> {offsets}, i64 {lane}")
             pointer = _pointer(body, base, self.element, offset)
-            one = body.instruction(f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}")
-            value = body.instruction(f"insertelement {group} {value}, {self.element} {one}, i64 {lane}")
+            one = body.instruction(
+                f"load {self.element}, ptr {pointer}, align {self.dtype.itemsize}"
+            )
+            value = body.instruction(
+                f"insertelement {group} {value}, {self.element} {one}, i64 {lane}"
+            )
         return value
 
     def _put_group(self, target: str, k: str, group: int, value: str) -> None:
         body = self.body
         place = body.add(body.mul(k, str(self.tile.columns)), str(group * GROUP))
         pointer = _pointer(body, target, self.element, place)
-        body.emit(f"store <{GROUP} x {self.element}> {value}, ptr {pointer}, align {self.dtype.itemsize}")
+        body.emit(
+            f"store <{GROUP} x {self.element}> {value}, ptr {pointer}, align {self.dtype.itemsize}"
+        )
 
     def _multiply(self, panel: str, packed: str, count: str) -> None:
         """acc[i][j] = Σ over a block of k, in order."""
@@ -194,7 +206,9 @@ class _Contraction:
             rows = body.mul(k, str(tile.rows))
             right = []
             for part in range(self.parts):
-                pointer = _pointer(body, packed, self.element, body.add(columns, str(part * tile.vector)))
+                pointer = _pointer(
+                    body, packed, self.element, body.add(columns, str(part * tile.vector))
+                )
                 right.append(body.instruction(f"load {self.vector}, ptr {pointer}, align {align}"))
             for i in range(tile.rows):
                 pointer = _pointer(body, panel, self.element, body.add(rows, str(i)))
@@ -241,16 +255,22 @@ class _Contraction:
         with body.when(whole):
             for i in range(tile.rows):
                 for part in range(self.parts):
-                    place = body.add(base, body.add(body.mul("%columns", str(i)), str(part * tile.vector)))
+                    place = body.add(
+                        base, body.add(body.mul("%columns", str(i)), str(part * tile.vector))
+                    )
                     self._update(_pointer(body, result, self.element, place), i, part, is_first)
         partly = body.instruction(f"xor i1 {whole}, true")
         with body.when(partly):
             for i in range(tile.rows):
                 for part in range(self.parts):
-                    value = body.instruction(f"load {self.vector}, ptr {self.slots[i][part]}, align 64")
+                    value = body.instruction(
+                        f"load {self.vector}, ptr {self.slots[i][part]}, align 64"
+                    )
                     place = str(i * tile.columns + part * tile.vector)
                     pointer = _pointer(body, self.edge, self.element, place)
-                    body.emit(f"store {self.vector} {value}, ptr {pointer}, align {self.dtype.itemsize}")
+                    body.emit(
+                        f"store {self.vector} {value}, ptr {pointer}, align {self.dtype.itemsize}"
+                    )
             height = body.minimum(body.sub("%rows", first_row), str(tile.rows))
             width = body.minimum(body.sub("%columns", first_column), str(tile.columns))
             with body.loop("0", height, hint="i") as i, body.loop("0", width, hint="j") as j:
@@ -266,7 +286,9 @@ class _Contraction:
         old = body.instruction(f"load {self.vector}, ptr {pointer}, align {self.dtype.itemsize}")
         word = "fadd" if self.dtype.kind == "f" else "add"
         total = body.instruction(f"{word} {self.vector} {old}, {value}")
-        chosen = body.instruction(f"select i1 {is_first}, {self.vector} {value}, {self.vector} {total}")
+        chosen = body.instruction(
+            f"select i1 {is_first}, {self.vector} {value}, {self.vector} {total}"
+        )
         body.emit(f"store {self.vector} {chosen}, ptr {pointer}, align {self.dtype.itemsize}")
 
     def _update_one(self, pointer: str, edge: str, is_first: str) -> None:
@@ -290,37 +312,3 @@ def _pointer(body: Body, base: str, element: str, index: str) -> str:
 def _table(body: Body, table: str, index: str) -> str:
     pointer = _pointer(body, table, "i64", index)
     return body.instruction(f"load i64, ptr {pointer}, align 8", "o")
-
-
-def _module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
-    return kernel_module(name, body, pointers, sizes)
-
-
-def kernel_module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
-    """Wrap a body whose arguments are slots: pointers first, then sizes."""
-    parameters = [f"ptr noalias {p}" for p in pointers] + [f"i64 {s}" for s in sizes]
-    wrapper, arguments = [], []
-    for number in range(len(parameters)):
-        kind = "ptr" if number < len(pointers) else "i64"
-        wrapper.append(f"  %slot{number} = getelementptr i64, ptr %slots, i64 {number}")
-        wrapper.append(f"  %arg{number} = load {kind}, ptr %slot{number}, align 8")
-        arguments.append(f"{kind} %arg{number}")
-    parameters += ["i64 %begin", "i64 %end"]
-    arguments += ["i64 %begin", "i64 %end"]
-    return "\n".join(
-        [
-            f"define internal void @{name}.body({', '.join(parameters)}) #0 {{",
-            "entry:",
-            body.text(),
-            "}",
-            f"define void @{name}(ptr %slots, i64 %begin, i64 %end) #0 {{",
-            "entry:",
-            *wrapper,
-            f"  call void @{name}.body({', '.join(arguments)})",
-            "  ret void",
-            "}",
-            *body.declarations,
-            f"attributes #0 = {{ {ATTRIBUTES} }}",
-            "",
-        ]
-    )

@@ -140,8 +140,12 @@ class Evaluator:
         suffix = f"v{self.lanes}i64"
         for word in ("smin", "smax"):
             self.body.declare(f"declare {kind} @llvm.{word}.{suffix}({kind}, {kind})")
-        low = self.body.instruction(f"call {kind} @llvm.smin.{suffix}({kind} {inner}, {kind} {top})")
-        return self.body.instruction(f"call {kind} @llvm.smax.{suffix}({kind} {low}, {kind} {zero})")
+        low = self.body.instruction(
+            f"call {kind} @llvm.smin.{suffix}({kind} {inner}, {kind} {top})"
+        )
+        return self.body.instruction(
+            f"call {kind} @llvm.smax.{suffix}({kind} {low}, {kind} {zero})"
+        )
 
     def splat(self, payload: str, kind: str, lanes: int | None = None) -> str:
         """Copy a scalar into all lanes."""
@@ -153,7 +157,9 @@ class Evaluator:
         if known is not None:
             return known
         vector = f"<{lanes} x {kind}>"
-        first = self.body.instruction(f"insertelement {vector} poison, {kind} {payload}, i64 0", "s")
+        first = self.body.instruction(
+            f"insertelement {vector} poison, {kind} {payload}, i64 0", "s"
+        )
         result = self.body.instruction(
             f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer", "s"
         )
@@ -189,7 +195,9 @@ class Evaluator:
                 vector = f"<{lanes} x i64>"
                 test = self.body.instruction(f"icmp {_PREDICATES[kind]} {vector} {a}, {b}", "g")
             bit = "i1" if lanes == 1 else f"<{lanes} x i1>"
-            total = test if total is None else self.body.instruction(f"and {bit} {total}, {test}", "g")
+            total = (
+                test if total is None else self.body.instruction(f"and {bit} {total}, {test}", "g")
+            )
         assert total is not None
         return self.body.remember(key, total)
 
@@ -229,7 +237,9 @@ class Evaluator:
         if step == 1:
             pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
             if guard.tests:
-                payload = self._masked_load(pointer, vector, element, size, self.guard(guard, lanes))
+                payload = self._masked_load(
+                    pointer, vector, element, size, self.guard(guard, lanes)
+                )
             else:
                 payload = self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
         elif isinstance(step, int) and step in (-1, 2, 3, 4) and not guard.tests:
@@ -264,14 +274,18 @@ class Evaluator:
         first = form if step > 0 else form - (lanes - 1)
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(first))
         wide = f"<{span} x {element}>"
-        loaded = self.body.instruction(f"load {wide}, ptr {pointer}, align {leaf.dtype.itemsize}", "x")
+        loaded = self.body.instruction(
+            f"load {wide}, ptr {pointer}, align {leaf.dtype.itemsize}", "x"
+        )
         picks = [lane * step if step > 0 else lanes - 1 - lane for lane in range(lanes)]
         mask = ", ".join(f"i32 {pick}" for pick in picks)
         return self.body.instruction(
             f"shufflevector {wide} {loaded}, {wide} poison, <{lanes} x i32> <{mask}>", "x"
         )
 
-    def _gather(self, leaf: Leaf, form: Lin, guard: Cond, vector: str, element: str, size: int) -> str:
+    def _gather(
+        self, leaf: Leaf, form: Lin, guard: Cond, vector: str, element: str, size: int
+    ) -> str:
         lanes = self.lanes
         offsets = self.vector_index(form)
         bits = f"<{lanes} x i1>"
@@ -303,7 +317,9 @@ class Evaluator:
         payload = scalar.payload
         kind = memory_type(leaf.dtype) if lanes == 1 else f"<{lanes} x {memory_type(leaf.dtype)}>"
         if leaf.dtype.kind == "b":
-            payload = self.body.instruction(f"zext {llvm_type(leaf.dtype, lanes)} {payload} to {kind}")
+            payload = self.body.instruction(
+                f"zext {llvm_type(leaf.dtype, lanes)} {payload} to {kind}"
+            )
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
         self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {leaf.dtype.itemsize}")
 
@@ -340,7 +356,8 @@ class Evaluator:
         if not is_elementwise(node):
             fail(CompileError, node.op_name, "cannot be computed inside of a fused loop")
         scalars = [
-            self.value(operand, index if operand.type.rank else (), guard) for operand in node.operands
+            self.value(operand, index if operand.type.rank else (), guard)
+            for operand in node.operands
         ]
         lanes = max((s.handler.lanes for s in scalars), default=1)  # type: ignore[attr-defined]
         scalars = [self.widen(s, lanes) for s in scalars]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from elinvar.codegen.body import Body
-from elinvar.codegen.contraction import kernel_module
-from elinvar.codegen.fused import carried_type
+from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
+from elinvar.codegen.reducing import carried_type
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op

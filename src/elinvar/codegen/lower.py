@@ -16,8 +16,9 @@ from elinvar.codegen.contraction import (
     pack_left_text,
     tile_for,
 )
-from elinvar.codegen.fused import FusedKernel, KernelText
+from elinvar.codegen.fused import fused_kernel
 from elinvar.codegen.heavy import argsort_text, cumulative_text, scatter_text
+from elinvar.codegen.walking import KernelText
 from elinvar.core import dtypes
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
@@ -113,7 +114,7 @@ class Lowering:
         key = (group.key(), strides)
         kernel = _fused_cache.get(key)
         if kernel is None:
-            found = FusedKernel(group, strides).emit(PLACEHOLDER)
+            found = fused_kernel(group, strides).emit(PLACEHOLDER)
             name, text = named(found.text, group.kind)
             kernel = KernelText(name, text, found.pointers, found.symbols, found.geometry)
             _fused_cache[key] = kernel
@@ -186,8 +187,18 @@ class Lowering:
 
         self._multiply(
             node,
-            Side(left, axes(x, left_strides, xb), axes(x, left_strides, xm), axes(x, left_strides, xk)),
-            Side(right, axes(y, right_strides, yb), axes(y, right_strides, yn), axes(y, right_strides, yk)),
+            Side(
+                left,
+                axes(x, left_strides, xb),
+                axes(x, left_strides, xm),
+                axes(x, left_strides, xk),
+            ),
+            Side(
+                right,
+                axes(y, right_strides, yb),
+                axes(y, right_strides, yn),
+                axes(y, right_strides, yk),
+            ),
             shared_left=not xb,
         )
 
@@ -207,7 +218,11 @@ class Lowering:
         columns = [(n, xs[i] * s) for n, i, s in zip(out, spatial, p["stride"], strict=True)]
         depth = [(channels, xs[1])]
         depth += [(w.shape[i], xs[i] * d) for i, d in zip(spatial, p["dilation"], strict=True)]
-        left_batch = [(samples, 0), (batch_groups, ws[0] * filters * groups), (groups, ws[0] * filters)]
+        left_batch = [
+            (samples, 0),
+            (batch_groups, ws[0] * filters * groups),
+            (groups, ws[0] * filters),
+        ]
         left_depth = [(w.shape[i], ws[i]) for i in range(1, w.type.rank)]
         self._multiply(
             node,
@@ -307,7 +322,9 @@ class Lowering:
             op.name,
             lambda: cumulative_text(PLACEHOLDER, op, x.dtype, reverse),
         )
-        self._columns_step(node, name, text, [source, target], [length, inner], outer, inner, length)
+        self._columns_step(
+            node, name, text, [source, target], [length, inner], outer, inner, length
+        )
 
     _lower_cumsum = _lower_cumprod = _lower_cummax = _lower_cummin = _cumulative
 
@@ -333,10 +350,19 @@ class Lowering:
         name, text = _cached_text(
             ("scatter", x.dtype, mode), "scatter", lambda: scatter_text(PLACEHOLDER, x.dtype, mode)
         )
-        places = [self.dense(x), self.dense(indices), self.dense(updates), self.place(node.results[0])]
-        self._columns_step(node, name, text, places, [length, inner, count], outer, inner, count + length)
+        places = [
+            self.dense(x),
+            self.dense(indices),
+            self.dense(updates),
+            self.place(node.results[0]),
+        ]
+        self._columns_step(
+            node, name, text, places, [length, inner, count], outer, inner, count + length
+        )
 
-    def _order(self, node: Node, x: Value, target: Place, descending: bool, nan_first: bool) -> None:
+    def _order(
+        self, node: Node, x: Value, target: Place, descending: bool, nan_first: bool
+    ) -> None:
         axis = x.type.rank - 1
         rows, length, _ = self._middle(x, axis)
         name, text = _cached_text(
@@ -356,7 +382,9 @@ class Lowering:
     def _lower_argsort(self, node: Node) -> None:
         if node.params["axis"] != node.operands[0].type.rank - 1:
             fail(CompileError, "argsort", "expected the last axis after legalization")
-        self._order(node, node.operands[0], self.place(node.results[0]), node.params["descending"], False)
+        self._order(
+            node, node.operands[0], self.place(node.results[0]), node.params["descending"], False
+        )
 
     def _lower_top_k(self, node: Node) -> None:
         """Order each row, largest first, then read the first k."""
@@ -370,7 +398,9 @@ class Lowering:
         first = builder.f.slice(places, start=(0,) * len(count), size=count, step=(1,) * len(count))
         best = take_along(builder, values, first, len(count) - 1)
         steps, _ = self._sub_lowering(
-            builder.graph([best, first]), [self.dense(x), order], [self.place(v) for v in node.results]
+            builder.graph([best, first]),
+            [self.dense(x), order],
+            [self.place(v) for v in node.results],
         )
         self.steps += steps
 
@@ -391,7 +421,8 @@ class Lowering:
         test = self.dense(predicate)
         results = [self.place(v) for v in node.results]
         bodies = [
-            self._sub_lowering(node.params[branch], arguments, results)[0] for branch in ("true", "false")
+            self._sub_lowering(node.params[branch], arguments, results)[0]
+            for branch in ("true", "false")
         ]
         reads = [p.storage for p in arguments] + [test.storage]
         self.steps.append(ControlStep("cond", test, bodies, reads=reads,

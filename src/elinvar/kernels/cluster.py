@@ -189,7 +189,9 @@ class Clusterer:
                 stack.extend(self._movement_places(inner, place.index, place.guard))
             else:
                 at = place.index
-                stack.extend(Place(o, at if o.type.rank else (), place.guard) for o in inner.operands)
+                stack.extend(
+                    Place(o, at if o.type.rank else (), place.guard) for o in inner.operands
+                )
         return own, places
 
     @staticmethod
@@ -200,7 +202,9 @@ class Clusterer:
             places.extend(atom_loads(place.index, place.guard))
         return places
 
-    def _new(self, node: Node, kind: str, space: Shape, axes: tuple[int, ...] | None = None) -> Cluster:
+    def _new(
+        self, node: Node, kind: str, space: Shape, axes: tuple[int, ...] | None = None
+    ) -> Cluster:
         cluster = Cluster(len(self.clusters), kind, space, axes)
         self.clusters.append(cluster)
         if kind == "heavy":
@@ -238,7 +242,9 @@ class Clusterer:
                 return False
         return True
 
-    def _reads_fit(self, cluster: Cluster, own: tuple[Lin, ...], level: str, places: list[Place]) -> bool:
+    def _reads_fit(
+        self, cluster: Cluster, own: tuple[Lin, ...], level: str, places: list[Place]
+    ) -> bool:
         """Members of the cluster are read at the node's own index (or its row's)."""
         kept = own
         if level == "full" and cluster.axes is not None:
@@ -310,7 +316,9 @@ class Clusterer:
         axes = cluster.axes if cluster.axes is not None else other.axes
         for member in (*cluster.members, *other.members):
             own, places = self.uses(member)
-            if axes is not None and not self._fits_after_merge(cluster, other, axes, member, own, places):
+            if axes is not None and not self._fits_after_merge(
+                cluster, other, axes, member, own, places
+            ):
                 return
         for member in other.members:
             cluster.members.append(member)
@@ -363,7 +371,9 @@ class Clusterer:
                 continue
             trial = Cluster(cluster.number, "row", space, axes)
             before, cluster.axes = cluster.axes, axes
-            fits = self._reads_fit(cluster, own, "full", places) and self._rows_agree(cluster, trial)
+            fits = self._reads_fit(cluster, own, "full", places) and self._rows_agree(
+                cluster, trial
+            )
             cluster.axes = before
             if fits:
                 cluster.axes, cluster.kind = axes, "row"

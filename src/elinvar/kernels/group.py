@@ -33,7 +33,9 @@ class Group:
             numbers[value] = len(numbers)
             rows.append(value.type)
         for node in self.region.nodes:
-            rows.append((node.op_name, tuple(numbers[v] for v in node.operands), _params(node.params)))
+            rows.append(
+                (node.op_name, tuple(numbers[v] for v in node.operands), _params(node.params))
+            )
             for value in node.results:
                 numbers[value] = len(numbers)
         rows.append(tuple(numbers[v] for v in self.region.outputs))

@@ -22,20 +22,29 @@ def legalize(graph: Graph) -> Graph:
     for _ in range(4):
         changed = [False]
 
-        def rule(builder: Builder, node: Node, operands: tuple[Value, ...], changed: list[bool] = changed) -> Any:
+        def rule(
+            builder: Builder, node: Node, operands: tuple[Value, ...], changed: list[bool] = changed
+        ) -> Any:
             found = _rewrite_node(builder, node, operands)
             changed[0] |= found is not None
             return found
 
-        graph = rewrite(graph, rule)
+        fresh = rewrite(graph, rule)
         if not changed[0]:
             break
+        graph = fresh
     return graph
 
 
 def _rewrite_node(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
     handler = _RULES.get(node.op_name)
-    return None if handler is None else handler(b, node, operands)
+    if handler is not None:
+        return handler(b, node, operands)
+    params = {k: legalize(v) if isinstance(v, Graph) else v for k, v in node.params.items()}
+    if all(params[k] is node.params[k] for k in params):
+        return None
+    assert node.op is not None
+    return b.add(node.op, operands, params, node.source)
 
 
 def _computes_wide(dtype: DType) -> DType | None:
@@ -101,11 +110,15 @@ def _fold(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     for offset in itertools.product(*(range(n) for n in p["sizes"])):
         start = (*offset, *(0 for _ in counts))
         size = (*(1 for _ in offset), *counts)
-        part = b.f.reshape(b.f.slice(y, start=start, size=size, step=(1,) * len(size)), shape=counts)
+        part = b.f.reshape(
+            b.f.slice(y, start=start, size=size, step=(1,) * len(size)), shape=counts
+        )
         low = [0] * len(shape)
         high: list[DimLike] = [0] * len(shape)
         interior = [0] * len(shape)
-        for k, axis, stride, dilation in zip(offset, axes, p["strides"], p["dilations"], strict=True):
+        for k, axis, stride, dilation in zip(
+            offset, axes, p["strides"], p["dilations"], strict=True
+        ):
             low[axis], interior[axis] = k * dilation, stride - 1
             high[axis] = shape[axis] - low[axis] - ((counts[axis] - 1) * stride + 1)
         part = b.f.pad(part, zero, low=tuple(low), high=tuple(high), interior=tuple(interior))

@@ -1,8 +1,8 @@
 """Graph → program: passes, kernels, machine code, memory plan, and one native call to run it.
 
-    compile_graph   types may be symbolic; machine code is made once
-    Compiled.bind   sizes become numbers: tables, task counts, the arena's layout, a callable
-    Bound.call      addresses of the arena, the inputs and the outputs → runs everything
+compile_graph   types may be symbolic; machine code is made once
+Compiled.bind   sizes become numbers: tables, task counts, the arena's layout, a callable
+Bound.call      addresses of the arena, the inputs and the outputs → runs everything
 """
 
 from __future__ import annotations

@@ -1,0 +1,431 @@
+"""Fused reductions as LLVM functions: the loops of row and column kernels.
+
+The order of a reduction is a function of logical shape and axes only:
+
+- row (the last dim is reduced): adjacent reduced dims count as one. Element j of the last one goes
+  to lane j mod 16; lanes are added in order within a tile of 16384 elements; the 16 lanes of a tile
+  are combined by halves (8, 4, 2, 1); tiles and outer reduced dims are added in row-major order.
+- column (the last dim is kept): terms are added in row-major order of the reduced dims, in chunks
+  of 256 along the innermost reduced dim, whose partial results are added in order.
+
+Work is cut by shape: a task is a block of rows, or a block of the inner dim.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from elinvar.codegen.evaluate import Leaf
+from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
+from elinvar.codegen.walking import LANES, Geometry, Walker
+from elinvar.core import dtypes
+from elinvar.core.dtypes import DType
+from elinvar.core.shapes import DimLike, size
+from elinvar.graph.ir import Node, Value
+from elinvar.kernels.index import Var, variable
+from elinvar.kernels.pull import EXPENSIVE, is_movement, is_reduction, squeeze
+from elinvar.ops.scalars import Scalar
+
+TILE = 16384
+CHUNK = 256
+SCRATCH_ELEMENTS = 16384
+
+
+def combine_of(node: Node) -> tuple[Any, Any]:
+    """(combine, identity) of a reduction."""
+    return node.op.lowering  # type: ignore[union-attr, return-value]
+
+
+def carried_type(dtype: DType) -> DType:
+    """The type in which a reduction is carried: f32 for 16-bit floats, bytes for bool."""
+    return dtypes.uint8 if dtype.kind == "b" else dtypes.accumulator(dtype)
+
+
+class Reducer(Walker):
+    """What row and column kernels share: accumulators."""
+
+    def _identity(self, node: Node, kind: DType, lanes: int) -> Scalar:
+        _, identity = combine_of(node)
+        handler = LLVMHandler(self.body, lanes)
+        value = identity(node.operands[0].dtype)
+        return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
+
+    def _put(self, slot: str, kind: DType, lanes: int, scalar: Scalar) -> None:
+        text = f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {kind.itemsize}"
+        self.body.emit(text)
+
+    def _get(self, slot: str, kind: DType, lanes: int) -> Scalar:
+        text = f"load {llvm_type(kind, lanes)}, ptr {slot}, align {kind.itemsize}"
+        return Scalar(LLVMHandler(self.body, lanes), kind, self.body.instruction(text, "x"))
+
+    def _finish(self, scalar: Scalar, dtype: DType) -> Scalar:
+        return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
+
+
+class RowKernel(Reducer):
+    """Reduces the last dim (and perhaps others): one row after the other, all stages of a row
+    while it is in the cache."""
+
+    def _loops(self) -> Geometry:
+        self._merge_reduced()
+        rows = size(v.extent for v in self.outer)
+        inner = self.inner[-1].extent if self.inner else 1
+        total = size(v.extent for v in self.inner)
+        levels = self._levels()
+        depth = max(levels.values(), default=0)
+        kept_scratch: dict[Value, str] = {}
+        for row, _, _ in self._tasks(rows, inner, False):
+            self._set_row(row, self.outer)
+            self.evaluator.registers.clear()
+            for level in range(depth + 1):
+                reductions = [
+                    n
+                    for n in self.group.region.nodes
+                    if is_reduction(n) and levels[n.results[0]] == level + 1
+                ]
+                outputs = [
+                    v
+                    for v in self.group.region.outputs
+                    if levels[v] == level and self._is_full(v) and not is_reduction(v.node)
+                ]
+                if reductions or outputs:
+                    self._pass(reductions, outputs, self._scratch(levels, level, kept_scratch))
+            for value in self.group.region.outputs:
+                if not self._is_full(value) or is_reduction(value.node):
+                    index = self._index(value.shape)
+                    scalar = self.evaluator.value(value, index)
+                    self.evaluator.store(self.targets[value], index, scalar)
+            for value in kept_scratch:
+                self.evaluator.leaves.pop(value, None)
+            kept_scratch.clear()
+        return Geometry(rows, inner, total, 0)
+
+    def _is_full(self, value: Value) -> bool:
+        return squeeze(value.shape) == self.group.space
+
+    def _merge_reduced(self) -> None:
+        """Adjacent reduced dims count as one: as one loop where addresses allow, else by division."""
+        reduced = sorted(self.group.axes)
+        runs = [
+            [a for _, a in run]
+            for _, run in itertools.groupby(enumerate(reduced), lambda p: p[1] - p[0])
+        ]
+        self.inner = []
+        for run in runs:
+            variables = [self.dims[axis][0] for axis in run]
+            joined = variables[0]
+            as_one = len(variables) == 1
+            if not as_one and self._all_collapse(variables):
+                joined, as_one = self._joined, True
+            if not as_one:
+                joined = Var("r", size(v.extent for v in variables))
+                left = variable(joined)
+                for axis in reversed(run[1:]):
+                    extent = self.dims[axis][0].extent
+                    self.forms[axis] = left % extent
+                    left = left // extent
+                self.forms[run[0]] = left
+            self.inner.append(joined)
+
+    def _all_collapse(self, variables: list[Var]) -> bool:
+        """Collapse a run of variables when every neighbouring pair can be."""
+        if not all(self.collector.collapsible(a, b) for a, b in itertools.pairwise(variables)):
+            return False
+        joined = variables[0]
+        for var in variables[1:]:
+            if not self._try_collapse(joined, var):
+                return False
+            joined = self._joined
+        return True
+
+    def _levels(self) -> dict[Value, int]:
+        """How many reductions of this group stand between a value and memory."""
+        levels: dict[Value, int] = {}
+        for value in self.group.region.inputs:
+            levels[value] = 0
+        for node in self.group.region.nodes:
+            level = max((levels[operand] for operand in node.operands), default=0)
+            for value in node.results:
+                levels[value] = level + is_reduction(node)
+        return levels
+
+    def _scratch(self, levels: dict[Value, int], level: int, kept: dict[Value, str]) -> set[Value]:
+        """Expensive values of this pass that a later pass needs again: kept in memory near by."""
+        total = size(v.extent for v in self.inner)
+        if not isinstance(total, int) or total > SCRATCH_ELEMENTS or len(self.inner) != 1:
+            return set()
+        now, later = self._evaluated(levels, level, level), self._evaluated(levels, level + 1, 99)
+        return {
+            v
+            for v in now & later
+            if v.node.op_name in EXPENSIVE and v not in kept and self._is_full(v)
+        }
+
+    def _evaluated(self, levels: dict[Value, int], low: int, high: int) -> set[Value]:
+        """Full-space values that the passes low … high compute at their own index."""
+        roots = [
+            n.operands[0]
+            for n in self.group.region.nodes
+            if is_reduction(n) and low <= levels[n.results[0]] - 1 <= high
+        ]
+        roots += [
+            v for v in self.group.region.outputs if self._is_full(v) and low <= levels[v] <= high
+        ]
+        found: set[Value] = set()
+        stack = [v for v in roots if not is_reduction(v.node)]
+        while stack:
+            value = stack.pop()
+            if value in found or value in self.evaluator.leaves or is_reduction(value.node):
+                continue
+            found.add(value)
+            if not is_movement(value.node):
+                stack.extend(value.node.operands)
+        return found
+
+    def _pass(self, reductions: list[Node], outputs: list[Value], keep: set[Value]) -> None:
+        """One walk along the reduced dims: accumulate and store."""
+        totals = {}
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            totals[node] = self.body.stack_slot(llvm_type(kind), "total", kind.itemsize)
+            self._put(totals[node], kind, 1, self._identity(node, kind, 1))
+        scratch = {}
+        for value in keep:
+            length = size(v.extent for v in self.inner)
+            storage = self.body.stack_slot(f"[{length} x {_memory(value.dtype)}]", "row")
+            strides = tuple(0 for _ in value.shape)
+            scratch[value] = Leaf(storage, value.dtype, strides)
+        self._nest(self.inner[:-1], reductions, outputs, totals, scratch)
+        for node, slot in totals.items():
+            kind = carried_type(node.operands[0].dtype)
+            result = self._get(slot, kind, 1)
+            self.evaluator.registers[node.results[0]] = self._finish(result, node.results[0].dtype)
+        for value, leaf in scratch.items():
+            self.evaluator.leaves[value] = _ScratchLeaf(leaf.pointer, value, self)
+
+    def _nest(self, variables: list[Var], reductions: list[Node], outputs: list[Value],
+              totals: dict[Node, str], scratch: dict[Value, Leaf]) -> None:  # fmt: skip
+        if variables:
+            with self.body.loop("0", self.body.dim(variables[0].extent), hint="r") as counter:
+                self.evaluator.counters[variables[0]] = counter
+                self._nest(variables[1:], reductions, outputs, totals, scratch)
+            return
+        last = self.inner[-1]
+        extent = self.body.dim(last.extent)
+        if isinstance(last.extent, int) and last.extent <= TILE or not reductions:
+            self._tile(last, "0", extent, reductions, outputs, totals, scratch, False)
+            return
+        with self.body.loop("0", extent, TILE, "tile") as low:
+            high = self.body.minimum(self.body.add(low, str(TILE)), extent)
+            self._tile(last, low, high, reductions, outputs, totals, scratch, True)
+
+    def _tile(self, last: Var, low: str, high: str, reductions: list[Node], outputs: list[Value],
+              totals: dict[Node, str], scratch: dict[Value, Leaf], split: bool) -> None:  # fmt: skip
+        body = self.body
+        lanes_slots, tails = {}, {}
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            lanes_slots[node] = body.stack_slot(llvm_type(kind, LANES), "acc")
+            self._put(lanes_slots[node], kind, LANES, self._identity(node, kind, LANES))
+        width = LANES if reductions or last.extent != 1 else 1
+        for lanes, counter, rest in self._lanes(last, low, high, width, split):
+            if rest and lanes == 1 and not isinstance(last.extent, int):
+                self._dynamic_tail(reductions, lanes_slots, tails, counter, low)
+            else:
+                for node in reductions:
+                    self._accumulate(node, lanes_slots[node], lanes)
+            for value in outputs:
+                self._store(value)
+            for value, leaf in scratch.items():
+                scalar = self.evaluator.value(value, self._index(value.shape))
+                scalar = self.evaluator.widen(scalar, lanes)
+                pointer = self.evaluator.element_pointer(leaf.pointer, value.dtype, counter)
+                self._store_raw(scalar, pointer, lanes)
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            vector = self._get(lanes_slots[node], kind, LANES)
+            partial = self._halve(node, vector)
+            combine, _ = combine_of(node)
+            self._put(totals[node], kind, 1, combine(self._get(totals[node], kind, 1), partial))
+
+    def _store_raw(self, scalar: Scalar, pointer: str, lanes: int) -> None:
+        kind = llvm_type(scalar.dtype, lanes)
+        payload = scalar.payload
+        if scalar.dtype.kind == "b":
+            wide = llvm_type(dtypes.uint8, lanes)
+            payload = self.body.instruction(f"zext {kind} {payload} to {wide}")
+            kind = wide
+        self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {scalar.dtype.itemsize}")
+
+    def _accumulate(self, node: Node, slot: str, lanes: int) -> None:
+        """acc = combine(acc, value); a short last vector is filled up with the identity."""
+        operand = node.operands[0]
+        kind = carried_type(operand.dtype)
+        scalar = self.evaluator.value(operand, self._index(operand.shape))
+        scalar = self.evaluator.widen(scalar, lanes).cast(kind)
+        combine, _ = combine_of(node)
+        if lanes != LANES:
+            scalar = self._pad_lanes(node, kind, scalar, lanes)
+        self._put(slot, kind, LANES, combine(self._get(slot, kind, LANES), scalar))
+
+    def _pad_lanes(self, node: Node, kind: DType, scalar: Scalar, lanes: int) -> Scalar:
+        body = self.body
+        identity = self._identity(node, kind, LANES)
+        wide = llvm_type(kind, LANES)
+        handler = LLVMHandler(body, LANES)
+        element = llvm_type(kind)
+        if lanes == 1:
+            text = f"insertelement {wide} {identity.payload}, {element} {scalar.payload}, i64 0"
+            return Scalar(handler, kind, body.instruction(text))
+        narrow = llvm_type(kind, lanes)
+        grow = ", ".join(f"i32 {i if i < lanes else 0}" for i in range(LANES))
+        grown = body.instruction(
+            f"shufflevector {narrow} {scalar.payload}, {narrow} poison, <{LANES} x i32> <{grow}>"
+        )
+        mask = ", ".join(f"i32 {i if i < lanes else LANES + i}" for i in range(LANES))
+        text = f"shufflevector {wide} {grown}, {wide} {identity.payload}, <{LANES} x i32> <{mask}>"
+        return Scalar(handler, kind, body.instruction(text))
+
+    def _dynamic_tail(self, reductions: list[Node], slots: dict[Node, str], tails: dict[Node, str],
+                      counter: str, low: str) -> None:  # fmt: skip
+        """One more element goes to lane (counter - low) mod 16, through memory."""
+        body = self.body
+        lane = body.rem(body.sub(counter, low), str(LANES))
+        for node in reductions:
+            operand = node.operands[0]
+            kind = carried_type(operand.dtype)
+            scalar = self.evaluator.value(operand, self._index(operand.shape)).cast(kind)
+            pointer = self.evaluator.element_pointer(slots[node], kind, lane)
+            combine, _ = combine_of(node)
+            self._put(pointer, kind, 1, combine(self._get(pointer, kind, 1), scalar))
+
+    def _halve(self, node: Node, vector: Scalar) -> Scalar:
+        """Combine 16 lanes by halves: i with i+8, then i+4, i+2, i+1."""
+        combine, _ = combine_of(node)
+        body, kind, width = self.body, vector.dtype, LANES
+        while width > 1:
+            half = width // 2
+            parts = []
+            for start in (0, half):
+                source = llvm_type(kind, width)
+                mask = ", ".join(f"i32 {start + i}" for i in range(half))
+                if half == 1:
+                    text = f"extractelement {source} {vector.payload}, i64 {start}"
+                else:
+                    text = (
+                        f"shufflevector {source} {vector.payload}, {source} poison, "
+                        f"<{half} x i32> <{mask}>"
+                    )
+                parts.append(Scalar(LLVMHandler(body, half), kind, body.instruction(text)))
+            vector, width = combine(*parts), half
+        return vector
+
+
+class ColumnKernel(Reducer):
+    """Reduces other dims than the last: neighbouring columns side by side."""
+
+    def _loops(self) -> Geometry:
+        self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
+        last = self.outer[-1] if self.outer else None
+        total = size(v.extent for v in self.inner)
+        if last is None:
+            last = Var("one", 1)
+        rows = size(v.extent for v in self.outer[:-1])
+        for row, low, high in self._tasks(rows, last.extent, True):
+            self._set_row(row, self.outer[:-1])
+            lanes = self._column_lanes(last.extent)
+            for count, _, _ in self._lanes(last, low, high, lanes, True):
+                self._columns(count)
+        return Geometry(rows, last.extent, last.extent * total, 64)
+
+    @staticmethod
+    def _column_lanes(extent: DimLike) -> int:
+        if not isinstance(extent, int):
+            return LANES
+        if extent <= 2 * LANES:
+            return max(1, extent)
+        for lanes in (64, 32):
+            if extent % lanes == 0:
+                return lanes
+        return LANES
+
+    def _columns(self, lanes: int) -> None:
+        reductions = [n for n in self.group.region.nodes if is_reduction(n)]
+        totals = {}
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            totals[node] = self.body.stack_slot(llvm_type(kind, lanes), "total")
+            self._put(totals[node], kind, lanes, self._identity(node, kind, lanes))
+        self._column_nest(self.inner, reductions, totals, lanes)
+        self.evaluator.registers.clear()
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            result = self._get(totals[node], kind, lanes)
+            value = node.results[0]
+            scalar = self._finish(result, value.dtype)
+            self.evaluator.store(self.targets[value], self._index(value.shape), scalar)
+
+    def _column_nest(self, variables: list[Var], reductions: list[Node], totals: dict[Node, str],
+                     lanes: int) -> None:  # fmt: skip
+        body, extent = self.body, self.body.dim(variables[0].extent)
+        if len(variables) > 1:
+            with body.loop("0", extent, hint="r") as counter:
+                self.evaluator.counters[variables[0]] = counter
+                self._column_nest(variables[1:], reductions, totals, lanes)
+            return
+        with body.loop("0", extent, CHUNK, "chunk") as low:
+            high = body.minimum(body.add(low, str(CHUNK)), extent)
+            partials = {}
+            for node in reductions:
+                kind = carried_type(node.operands[0].dtype)
+                partials[node] = body.stack_slot(llvm_type(kind, lanes), "acc")
+                self._put(partials[node], kind, lanes, self._identity(node, kind, lanes))
+            with body.loop(low, high, hint="r") as counter:
+                self.evaluator.counters[variables[0]] = counter
+                for node in reductions:
+                    operand = node.operands[0]
+                    kind = carried_type(operand.dtype)
+                    scalar = self.evaluator.value(operand, self._index(operand.shape))
+                    scalar = self.evaluator.widen(scalar, lanes).cast(kind)
+                    combine, _ = combine_of(node)
+                    self._put(partials[node], kind, lanes,
+                              combine(self._get(partials[node], kind, lanes), scalar))  # fmt: skip
+            for node in reductions:
+                kind = carried_type(node.operands[0].dtype)
+                combine, _ = combine_of(node)
+                total = self._get(totals[node], kind, lanes)
+                self._put(
+                    totals[node],
+                    kind,
+                    lanes,
+                    combine(total, self._get(partials[node], kind, lanes)),
+                )
+
+
+class _ScratchLeaf(Leaf):
+    """A row's worth of one value, indexed by the reduced loop variable alone."""
+
+    __slots__ = ()
+
+    def __init__(self, pointer: str, value: Value, kernel: Walker) -> None:
+        runs = sorted(kernel.group.axes)
+        strides: list[DimLike] = []
+        step: DimLike = 1
+        squeezed = kernel.group.space
+        per_axis: dict[int, DimLike] = {}
+        for axis in reversed(runs):
+            per_axis[axis] = step
+            step = step * squeezed[axis]
+        position = 0
+        for extent in value.shape:
+            if extent == 1:
+                strides.append(0)
+                continue
+            strides.append(per_axis.get(position, 0))
+            position += 1
+        super().__init__(pointer, value.dtype, tuple(strides))
+
+
+def _memory(dtype: DType) -> str:
+    return "i8" if dtype.kind == "b" else llvm_type(dtype)

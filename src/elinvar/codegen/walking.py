@@ -1,0 +1,370 @@
+"""Walking a fused group: loop variables, tasks and vector lanes, shared by all kinds of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from elinvar.codegen.body import Body, kernel_module
+from elinvar.codegen.evaluate import Evaluator, Leaf
+from elinvar.core.shapes import DimLike, Shape, evaluate, row_major_strides
+from elinvar.graph.ir import Value
+from elinvar.kernels.group import Group
+from elinvar.kernels.index import TRUE, Atom, Cond, Lin, Var, divides, variable
+from elinvar.kernels.pull import address, is_movement, is_reduction, movement_reads, spread, squeeze
+
+LANES = 16
+TASK_ELEMENTS = 16384
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a kernel's work is cut into tasks: blocks of rows times blocks of the inner dim."""
+
+    rows: DimLike
+    inner: DimLike
+    work_per_row: DimLike  # elements touched for one row
+    split_inner: int  # 0: never; else the inner block must be a multiple of this
+
+    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        """(number of tasks, rows per task, inner block) for given sizes."""
+        rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
+        work = max(1, evaluate(self.work_per_row, sizes))
+        rows_per_task = max(1, TASK_ELEMENTS // work)
+        block = max(1, inner)
+        if self.split_inner and rows_per_task == 1 and work > 2 * TASK_ELEMENTS:
+            share = max(1, TASK_ELEMENTS * inner // work)
+            block = -(-share // self.split_inner) * self.split_inner
+        tasks = -(-rows // rows_per_task) * -(-max(1, inner) // block)
+        return (tasks if inner else 0), rows_per_task, block
+
+
+@dataclass(frozen=True)
+class KernelText:
+    """A kernel in LLVM text. Slots: pointers of inputs, pointers of outputs, symbols' sizes, then
+    rows per task and the inner block."""
+
+    name: str
+    text: str
+    pointers: int
+    symbols: tuple[str, ...]
+    geometry: Geometry
+
+
+class Collector:
+    """What a group's addresses and conditions look like, found by walking without emitting."""
+
+    def __init__(self, leaves: Mapping[Value, Shape]) -> None:
+        self.leaves = leaves
+        self.addresses: set[Lin] = set()
+        self.raw: set[Lin] = set()
+        self._seen: set[Any] = set()
+
+    def visit(self, value: Value, index: tuple[Lin, ...], guard: Cond = TRUE) -> None:
+        key = (value, index, guard)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        for _, left, right in guard.tests:
+            self._raw(left - right)
+        if value in self.leaves:
+            self._address(address(value.shape, index, self.leaves[value]))
+            return
+        node = value.node
+        if node.op_name == "iota":
+            self._raw(index[0])
+        elif node.op_name == "random_bits":
+            self._address(address(value.shape, index))
+            self.visit(node.operands[0], (Lin(0),), TRUE)
+        elif is_movement(node):
+            for _, place in movement_reads(node, index, guard):
+                self.visit(place.value, place.index, place.guard)
+        elif not is_reduction(node):
+            for operand in node.operands:
+                self.visit(operand, index if operand.type.rank else (), guard)
+
+    def _address(self, form: Lin) -> None:
+        self.addresses.add(form)
+        self._atoms(form)
+
+    def _raw(self, form: Lin) -> None:
+        self.raw.add(form)
+        self._atoms(form)
+
+    def _atoms(self, form: Lin) -> None:
+        for atom in form.terms:
+            if isinstance(atom, Atom):
+                if atom.kind == "load":
+                    self.visit(atom.args[0], atom.args[1], TRUE)
+                    for part in atom.args[1]:
+                        self._raw(part)
+                else:
+                    self._raw(atom.args[0])
+
+    def divisions(self) -> dict[Var, DimLike]:
+        """Loop variables that are divided by a size, with the (smallest) divisor."""
+        found: dict[Var, DimLike] = {}
+        for form in self.addresses | self.raw:
+            for atom in form.terms:
+                if isinstance(atom, Atom) and atom.kind in ("div", "mod"):
+                    for var, coefficient in atom.args[0].terms.items():
+                        if isinstance(var, Var) and coefficient == 1:
+                            self._note(found, var, atom.args[1])
+        return found
+
+    @staticmethod
+    def _note(found: dict[Var, DimLike], var: Var, divisor: DimLike) -> None:
+        if divides(var.extent, divisor) is None or var.extent == divisor:
+            return
+        old = found.get(var)
+        if old is None or (isinstance(old, int) and isinstance(divisor, int) and divisor < old):
+            found[var] = divisor
+
+    def collapsible(self, outer: Var, inner: Var) -> bool:
+        """Whether every address walks the two variables as one."""
+        for form in self.addresses:
+            for atom in form.terms:
+                if isinstance(atom, Atom) and (_mentions(atom, outer) or _mentions(atom, inner)):
+                    return False
+            step = form.terms.get(inner, 0)
+            if form.terms.get(outer, 0) != step * inner.extent:
+                return False
+        return not any(form.depends_on(outer) or form.depends_on(inner) for form in self.raw)
+
+
+def _mentions(atom: Atom, var: Var) -> bool:
+    return Lin(0, {atom: 1}).depends_on(var)
+
+
+class Walker:
+    """The loop variables of one group, and the emission that all kinds share. `strides`: per region input, None for dense row-major."""
+
+    def __init__(self, group: Group, strides: tuple[Shape | None, ...] | None = None) -> None:
+        self.group = group
+        region = group.region
+        given = strides or (None,) * len(region.inputs)
+        self.strides = {
+            value: row_major_strides(value.shape) if s is None else s
+            for value, s in zip(region.inputs, given, strict=True)
+        }
+        self.symbols = self._symbols()
+        self.body = Body({name: f"%size.{name}" for name in self.symbols})
+        self.leaves = {
+            value: Leaf(f"%in{i}", value.dtype, self.strides[value])
+            for i, value in enumerate(region.inputs)
+        }
+        self.targets = {
+            value: Leaf(f"%out{i}", value.dtype, row_major_strides(value.shape))
+            for i, value in enumerate(region.outputs)
+        }
+        self.evaluator = Evaluator(self.body, dict(self.leaves))
+        self.kept = tuple(n for i, n in enumerate(group.space) if i not in group.axes)
+
+    def _symbols(self) -> tuple[str, ...]:
+        names: set[str] = set()
+        shapes = [v.shape for n in self.group.region.nodes for v in (*n.results, *n.operands)]
+        shapes += [self.strides[v] for v in self.group.region.inputs]
+        for shape in shapes:
+            for dim in shape:
+                if not isinstance(dim, int):
+                    names |= dim.names()
+        for node in self.group.region.nodes:
+            names |= _param_names(node.params.values())
+        return tuple(sorted(names))
+
+    # the space as loop variables
+
+    def _walk(self) -> None:
+        """Choose loop variables: split where indices are divided, then collapse neighbours."""
+        group = self.group
+        reduced = set(group.axes)
+        self.dims: list[list[Var]] = [
+            [Var(f"{'r' if axis in reduced else 'i'}{axis}", n)]
+            for axis, n in enumerate(group.space)
+        ]
+        self.forms = [variable(dim[0]) for dim in self.dims]
+        for _ in range(4):
+            collector = self._collect()
+            if not self._split(collector.divisions()):
+                break
+        else:
+            collector = self._collect()
+        self.collector = collector
+        self.outer = [v for a, dim in enumerate(self.dims) if a not in reduced for v in dim]
+        self.inner = [v for a, dim in enumerate(self.dims) if a in reduced for v in dim]
+        self.outer = self._collapse(self.outer)
+
+    def _collect(self) -> Collector:
+        collector = Collector(self.strides)
+        for value in self.group.region.outputs:
+            if not is_reduction(value.node):
+                index = self._index(value.shape)
+                collector.visit(value, index)
+                collector.addresses.add(address(value.shape, index))
+        for node in self.group.region.nodes:
+            if is_reduction(node):
+                operand = node.operands[0]
+                collector.visit(operand, self._index(operand.shape))
+                result = node.results[0]
+                collector.addresses.add(address(result.shape, self._index(result.shape)))
+        return collector
+
+    def _split(self, divisions: Mapping[Var, DimLike]) -> bool:
+        changed = False
+        for axis, dim in enumerate(self.dims):
+            if axis in self.group.axes:
+                continue
+            for place, var in enumerate(dim):
+                divisor = divisions.get(var)
+                if divisor is None:
+                    continue
+                high = Var(f"{var.name}a", divides(var.extent, divisor) or 1)
+                low = Var(f"{var.name}b", divisor)
+                replaced = variable(high) * divisor + variable(low)
+                form = self.forms[axis]
+                self.forms[axis] = form.substitute(
+                    lambda a, v=var, r=replaced: r if a is v else None
+                )
+                dim[place : place + 1] = [v for v in (high, low) if v.extent != 1]
+                changed = True
+                break
+        return changed
+
+    def _collapse(self, variables: list[Var]) -> list[Var]:
+        """Join neighbours that all addresses walk as one."""
+        result: list[Var] = []
+        for var in variables:
+            if result and self._try_collapse(result[-1], var):
+                result[-1] = self._joined
+            else:
+                result.append(var)
+        return result
+
+    def _try_collapse(self, outer: Var, inner: Var) -> bool:
+        if not self.collector.collapsible(outer, inner):
+            return False
+        joined = Var(f"{outer.name}{inner.name}", outer.extent * inner.extent)
+        mapping = {outer: Lin(0), inner: variable(joined)}
+
+        def replace(form: Lin) -> Lin:
+            return form.substitute(lambda atom: mapping.get(atom))
+
+        collapse = self.evaluator.collapse
+        for var, form in list(collapse.items()):
+            collapse[var] = replace(form)
+        collapse.update(mapping)
+        merged = self.evaluator.merged
+        members = merged.pop(outer, set()) | merged.pop(inner, set())
+        merged[joined] = {outer, inner} | members
+        self.collector.addresses = {replace(form) for form in self.collector.addresses}
+        self._joined = joined
+        return True
+
+    def _index(self, shape: Shape) -> tuple[Lin, ...]:
+        """The index of a value of the space's (or the kept) shape in loop variables."""
+        squeezed = squeeze(shape)
+        if squeezed == self.group.space:
+            return spread(shape, tuple(self.forms))
+        kept = tuple(f for axis, f in enumerate(self.forms) if axis not in self.group.axes)
+        return spread(shape, kept)
+
+    # emission
+
+    def emit(self, name: str) -> KernelText:
+        """The kernel's text under the given name."""
+        self._walk()
+        geometry = self._loops()
+        self.body.emit("ret void")
+        return KernelText(name, self._module(name), self._pointer_count(), self.symbols, geometry)
+
+    def _loops(self) -> Geometry:
+        """Emit the loops of this kind of kernel."""
+        raise TypeError(f"{type(self).__name__} has no loops")
+
+    def _pointer_count(self) -> int:
+        return len(self.leaves) + len(self.targets)
+
+    def _module(self, name: str) -> str:
+        pointers = [leaf.pointer for leaf in (*self.leaves.values(), *self.targets.values())]
+        sizes = [self.body.sizes[s] for s in self.symbols] + ["%rows.task", "%inner.block"]
+        return kernel_module(name, self.body, pointers, sizes)
+
+    def _tasks(self, rows: DimLike, inner: DimLike, inner_blocks: bool) -> Any:
+        """Loop over tasks; yields (row SSA loop context values)."""
+        body = self.body
+        rows_text, inner_text = body.dim(rows), body.dim(inner)
+        with body.loop("%begin", "%end", hint="task") as task:
+            if inner_blocks:
+                padded = body.add(inner_text, body.sub("%inner.block", "1"))
+                blocks = body.div(padded, "%inner.block")
+                blocks = body.maximum(blocks, "1")
+                row_block = body.div(task, blocks)
+                low = body.mul(body.rem(task, blocks), "%inner.block")
+                high = body.minimum(body.add(low, "%inner.block"), inner_text)
+            else:
+                row_block, low, high = task, "0", inner_text
+            first = body.mul(row_block, "%rows.task")
+            last = body.minimum(body.add(first, "%rows.task"), rows_text)
+            with body.loop(first, last, hint="row") as row:
+                yield row, low, high
+
+    def _set_row(self, row: str, variables: list[Var]) -> None:
+        """Split a flat row number into the loop variables."""
+        left = row
+        for var in reversed(variables[1:]):
+            extent = self.body.dim(var.extent)
+            self.evaluator.counters[var] = self.body.rem(left, extent)
+            left = self.body.div(left, extent)
+        if variables:
+            self.evaluator.counters[variables[0]] = left
+
+    def _lanes(self, var: Var, low: str, high: str, lanes: int, split: bool) -> Any:
+        """Run along `var` from low to high: full vectors, then the rest; yields the lane count."""
+        body, evaluator = self.body, self.evaluator
+        extent = var.extent
+        if isinstance(extent, int):
+            lanes = min(lanes, extent) if extent else lanes
+            rest = extent % lanes
+            stop = body.minimum(high, str(extent - rest)) if split and rest else (
+                high if split else str(extent - rest))  # fmt: skip
+            if extent >= lanes:
+                if extent == lanes and not split:
+                    with evaluator.vectorized(var, "0", lanes):
+                        yield lanes, "0", False
+                else:
+                    with body.loop(low, stop, lanes, "j") as counter:
+                        with evaluator.vectorized(var, counter, lanes):
+                            yield lanes, counter, False
+            if rest:
+                if split:
+                    with body.loop(
+                        body.maximum(low, str(extent - rest)), high, rest, "j"
+                    ) as counter:
+                        with evaluator.vectorized(var, counter, rest):
+                            yield rest, counter, True
+                else:
+                    with evaluator.vectorized(var, str(extent - rest), rest):
+                        yield rest, str(extent - rest), True
+            return
+        length = body.sub(high, low)
+        whole = body.mul(body.div(length, str(lanes)), str(lanes))
+        stop = body.add(low, whole)
+        with body.loop(low, stop, lanes, "j") as counter, evaluator.vectorized(var, counter, lanes):
+            yield lanes, counter, False
+        with body.loop(stop, high, 1, "j") as counter, evaluator.vectorized(var, counter, 1):
+            yield 1, counter, True
+
+    def _store(self, value: Value) -> None:
+        index = self._index(value.shape)
+        self.evaluator.store(self.targets[value], index, self.evaluator.value(value, index))
+
+
+def _param_names(values: Any) -> set[str]:
+    names: set[str] = set()
+    for value in values:
+        if isinstance(value, tuple):
+            names |= _param_names(value)
+        elif hasattr(value, "names"):
+            names |= value.names()
+    return names
