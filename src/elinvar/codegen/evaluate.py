@@ -348,7 +348,7 @@ class Evaluator:
         if leaf is not None:
             return self.load(leaf, index, guard)
         node = value.node
-        generate: Callable[..., Scalar] | None = getattr(self, f"_{node.op_name}", None)
+        generate: Callable[..., Scalar] | None = getattr(self, f"_make_{node.op_name}", None)
         if generate is not None:
             return generate(value, index, guard)
         if is_movement(node):
@@ -379,18 +379,18 @@ class Evaluator:
         assert result is not None
         return result
 
-    def _constant(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+    def _make_constant(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         handler = LLVMHandler(self.body, 1)
         payload = handler.instruction("const", value.dtype, (value.node.params["value"],))
         return Scalar(handler, value.dtype, payload)
 
-    def _barrier(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+    def _make_barrier(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         return self.value(value.node.operands[0], index, guard)
 
-    def _iota(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+    def _make_iota(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         return self._index_scalar(index[0]).cast(value.dtype)
 
-    def _size_of(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+    def _make_size_of(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         return self._index_scalar(Lin(value.node.params["dim"]))
 
     def _index_scalar(self, form: Lin, dtype: DType = dtypes.int64) -> Scalar:
@@ -398,7 +398,7 @@ class Evaluator:
             return Scalar(LLVMHandler(self.body, self.lanes), dtype, self.vector_index(form))
         return Scalar(LLVMHandler(self.body, 1), dtype, self.scalar_index(form))
 
-    def _random_bits(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+    def _make_random_bits(self, value: Value, index: tuple[Lin, ...], guard: Cond) -> Scalar:
         state = value.node.operands[0]
         key = self.value(state, (Lin(0),), TRUE)
         counter = self.value(state, (Lin(1),), TRUE)

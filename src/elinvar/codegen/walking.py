@@ -164,6 +164,7 @@ class Walker:
     def _symbols(self) -> tuple[str, ...]:
         names: set[str] = set()
         shapes = [v.shape for n in self.group.region.nodes for v in (*n.results, *n.operands)]
+        shapes += [v.shape for v in self.group.region.inputs]
         shapes += [self.strides[v] for v in self.group.region.inputs]
         for shape in shapes:
             for dim in shape:
