@@ -106,27 +106,28 @@ class TracedFunction:
             found = self._programs[key] = self._bind(key)
         return found
 
-    def _bind(self, layouts: tuple[Layout, ...]) -> Program:
-        numbers = {value: number for number, value in enumerate(self.graph.inputs)}
-        outputs: dict[Any, int] = {}
-        places = []
-        for value in self.graph.outputs:
-            number = numbers.get(value, -1)
-            if number < 0:
-                outputs.setdefault(value, len(outputs))
-            places.append((number, outputs.get(value, -1)))
+    def compile(self) -> Compiled:
+        """The machine code. Results that are inputs, or appear twice, are left out of it."""
         if self._compiled is None:
+            inputs = set(self.graph.inputs)
+            outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             self._compiled = compile_graph(Graph(self.graph.inputs, outputs, self.name))
-        sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
-        bound = self._compiled.bind(sizes)
-        kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
-        return Program(bound, [(i, o, kinds[o] if i < 0 else None) for i, o in places])
-
-    @property
-    def compiled(self) -> Compiled:
-        """What the compiler made of the graph; there once the function has run."""
-        assert self._compiled is not None
         return self._compiled
+
+    def _bind(self, layouts: tuple[Layout, ...]) -> Program:
+        sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
+        bound = self.compile().bind(sizes)
+        kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
+        numbers = {value: number for number, value in enumerate(self.graph.inputs)}
+        places: dict[Any, int] = {}
+        results: list[Any] = []
+        for value in self.graph.outputs:
+            if value in numbers:
+                results.append((numbers[value], -1, None))
+            else:
+                number = places.setdefault(value, len(places))
+                results.append((-1, number, kinds[number]))
+        return Program(bound, results)
 
     # derivatives
 

@@ -158,7 +158,7 @@ class Tensor(TensorMethods, Cell):
         """The gradient that `backward` added up, or None."""
         trace = current_trace()
         if trace is not None:
-            trace.note_gradient(self)
+            trace.note_gradient(self, True)
         return self._grad  # type: ignore[no-any-return]
 
     @grad.setter
@@ -167,7 +167,7 @@ class Tensor(TensorMethods, Cell):
             fail(ShapeError, "grad", f"the gradient of {self._type} cannot be {value._type}")
         trace = current_trace()
         if trace is not None:
-            trace.note_gradient(self)
+            trace.note_gradient(self, False)
         self._grad = value
 
     def backward(

@@ -70,7 +70,7 @@ class Trace:
         self.purpose = purpose
         self.builder = Builder()
         self.captured: dict[int, Captured] = {}
-        self.gradients: dict[int, tuple[Any, Any]] = {}  # id(cell) -> cell, .grad of before
+        self.gradients: dict[int, tuple[Any, Any, bool]] = {}  # cell, .grad before, read first
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.first_serial = next_serial()
         self.finished = False
@@ -90,7 +90,7 @@ class Trace:
         state.trace = self._parents.pop()
         for held in self.captured.values():
             held.put_back()
-        for cell, before in self.gradients.values():
+        for cell, before, _ in self.gradients.values():
             cell._grad = before
         self.captured, self.gradients = {}, {}
         self.finished = True
@@ -160,12 +160,12 @@ class Trace:
         need_live(tensor, op)
         fail(TraceError, op, f"a traced {tensor._type} has no value yet, but `{op}` runs at once")
 
-    def note_gradient(self, cell: Any) -> None:
+    def note_gradient(self, cell: Any, is_read: bool) -> None:
         """Called before `.grad` of a tensor is read or set."""
         if id(cell) not in self.gradients:
-            self.gradients[id(cell)] = (cell, cell._grad)
+            self.gradients[id(cell)] = (cell, cell._grad, is_read)
             if self._parents[-1] is not None:
-                self._parents[-1].note_gradient(cell)
+                self._parents[-1].note_gradient(cell, is_read)
 
     def note_guard(self, owner: Any, name: str, value: Any) -> None:
         """The trace depends on the attribute `name` of `owner` being `value`."""
@@ -188,7 +188,7 @@ class Trace:
     @property
     def changed_gradients(self) -> list[tuple[Any, Any]]:
         """(cell, new .grad) of cells whose .grad is another object than before."""
-        return [(c, c._grad) for c, before in self.gradients.values() if c._grad is not before]
+        return [(c, c._grad) for c, before, _ in self.gradients.values() if c._grad is not before]
 
 
 def is_tracing() -> bool:

@@ -1,0 +1,304 @@
+"""jit: trace ordinary Python once, run one compiled program from then on.
+
+    @el.jit
+    def step(x, y):
+        loss = loss_of(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+The trace finds what the function depends on and what it changes: every tensor from outside that is
+read is an input of the program, every one that is rebound (by `assign`, `x += y`, an optimizer, a
+random generator) and every `.grad` that is set is an output. Nothing captured is baked in.
+
+Arguments may be nested containers. Tensors, numpy arrays, floats and ints are inputs (a float is a
+0-d float32, an int a 0-d int64); all else is static: a new value means a new trace. So does a new
+structure, dtype or shape, a changed `training` flag of a module that was asked, and a captured tensor
+whose type or `requires_grad` changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from elinvar.core import tree
+from elinvar.core.errors import TraceError, fail
+from elinvar.tensor.cell import Cell, state, traces
+from elinvar.tensor.dispatch import packed, scalar
+from elinvar.tensor.program import JitProgram, trace_program
+from elinvar.tensor.storage import from_numpy
+from elinvar.core.dtypes import as_dtype
+
+_tracing = threading.RLock()  # a trace changes cells that other threads may read
+
+
+class Static:
+    """An argument that is part of the key of a program. 1, 1.0 and True are different."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Static) or type(self.value) is not type(other.value):
+            return False
+        return self.value is other.value or bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Call:
+    """The arguments of one call, sorted into tensors, static values and their structure."""
+
+    __slots__ = ("given", "key", "leaves", "structure", "tensors")
+
+    def __init__(self, tensors: list[Any], given: list[Any], leaves: Any, structure: Any) -> None:
+        self.tensors = tensors  # concrete and dense, one for each input
+        self.given = given  # what the caller passed for each of them
+        self.leaves = leaves  # all leaves; None where a tensor goes
+        self.structure = structure
+        kinds = tuple([x._layout for x in tensors])
+        needs = tuple([_need(x) for x in tensors])
+        statics = None if leaves is None else tuple(leaves)
+        self.key = (structure, kinds, needs, statics, state.grad_enabled)
+
+
+def _need(x: Any) -> int:
+    node = x._node
+    return 0 if node is None else 1 if node.is_leaf else 2
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Any:
+    """Compile a function: it is traced on the first call and runs as one program afterwards.
+
+    Args:
+        function: ordinary Python over tensors. It may call `backward()`, change tensors in place,
+            step an optimizer and draw random numbers.
+        static_argnums, static_argnames: arguments whose values the trace may use as Python values
+            (sizes, flags); they must be hashable.
+
+    Raises:
+        TraceError: Python needs the value of a traced tensor, or a static argument is unhashable.
+
+    Example:
+        >>> import elinvar as el
+        >>> @el.jit
+        ... def double_sum(x):
+        ...     return (x + x).sum()
+        >>> double_sum(el.asarray([1.0, 2.0])).item()
+        6.0
+        >>> double_sum.compilations
+        1
+    """
+    if function is None:
+        return functools.partial(
+            jit, static_argnums=static_argnums, static_argnames=static_argnames
+        )
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    return Jit(function, numbers, names)
+
+
+class Jit:
+    """What `jit` returns: callable like the function.
+
+    Attributes:
+        compilations: how many times the function has been traced and compiled.
+    """
+
+    def __init__(self, function: Any, static_numbers: Any, static_names: Any) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = getattr(function, "__name__", type(function).__name__)
+        self.compilations = 0
+        self._programs: dict[Any, list[JitProgram]] = {}
+        self._parameters = _parameter_names(function)
+        self._static_numbers = set(static_numbers)
+        self._static_numbers |= {
+            number for number, name in enumerate(self._parameters) if name in static_names
+        }
+        self._static_names = set(static_names) | {
+            self._parameters[n] for n in self._static_numbers if n < len(self._parameters)
+        }
+
+    def __get__(self, owner: Any, kind: Any = None) -> Any:
+        return self if owner is None else MethodType(self, owner)
+
+    def __repr__(self) -> str:
+        return f"<jit {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if traces.active and state.trace is not None:
+            return self._inline(args, kwargs)
+        call = self._sort(args, kwargs)
+        for program in self._programs.get(call.key, ()):
+            if program.is_valid(call.given):
+                return program.run(call.tensors, call.given)
+        return self._program(call).run(call.tensors, call.given)
+
+    def _program(self, call: Call) -> JitProgram:
+        """The program for a call; traced here unless it is there already."""
+        with _tracing:
+            known = self._programs.get(call.key, ())
+            for program in known:  # another thread may have traced it meanwhile
+                if program.is_valid(call.given):
+                    return program
+            program = trace_program(self.function, self.name, call)
+            self.compilations += 1
+            self._programs.setdefault(call.key, []).insert(0, program)
+            return program
+
+    # arguments
+
+    def _sort(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        if not kwargs and not self._static_numbers and all(isinstance(a, Cell) for a in args):
+            for number, arg in enumerate(args):
+                if arg._layout is None:
+                    arg._buffer.refuse_outside(arg, self._argument(number))
+            return Call([packed(arg) for arg in args], list(args), None, len(args))
+        marked = [
+            Static(arg) if number in self._static_numbers else arg
+            for number, arg in enumerate(args)
+        ]
+        named = {
+            name: Static(kwargs[name]) if name in self._static_names else kwargs[name]
+            for name in sorted(kwargs)
+        }
+        leaves, structure = tree.flatten((marked, named))
+        tensors, given = [], []
+        for place, leaf in enumerate(leaves):
+            tensor = as_input(leaf)
+            if tensor is not None:
+                tensors.append(packed(tensor))
+                given.append(leaf)
+                leaves[place] = None
+            elif not isinstance(leaf, Static):
+                leaves[place] = Static(leaf)
+        call = Call(tensors, given, leaves, structure)
+        try:
+            hash(call.key)
+        except TypeError:
+            self._refuse_unhashable(args, kwargs)
+        return call
+
+    def _inline(self, args: Any, kwargs: Any) -> Any:
+        """Inside of another trace: call the function with the same kinds of arguments."""
+        marked = [
+            arg if number in self._static_numbers else tree.map_tree(_traced_input, arg)
+            for number, arg in enumerate(args)
+        ]
+        named = {
+            name: arg if name in self._static_names else tree.map_tree(_traced_input, arg)
+            for name, arg in kwargs.items()
+        }
+        return self.function(*marked, **named)
+
+    def _argument(self, number: int) -> str:
+        return self._parameters[number] if number < len(self._parameters) else str(number)
+
+    def _refuse_unhashable(self, args: Any, kwargs: Any) -> None:
+        given = [(self._argument(n), arg) for n, arg in enumerate(args)] + list(kwargs.items())
+        for name, arg in given:
+            static = name in self._static_names
+            for leaf in [arg] if static else tree.flatten(arg)[0]:
+                try:
+                    hash(leaf)
+                except TypeError:
+                    kind = type(leaf).__name__
+                    text = f"argument {name!r} is static and must be hashable, received {kind}"
+                    fail(TraceError, self.name, text, "pass tensors, numbers or tuples")
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace and compile for these arguments without running; gives what can be looked at.
+
+        Example:
+            >>> import elinvar as el
+            >>> shown = el.jit(lambda x: x + 1).lower(el.ones(3))
+            >>> "add" in shown.graph
+            True
+        """
+        return Lowered(self._program(self._sort(args, kwargs)))
+
+
+def as_input(leaf: Any) -> Any:
+    """The tensor of an argument that is an input; None for one that is static."""
+    if isinstance(leaf, Cell):
+        if leaf._layout is None:
+            leaf._buffer.refuse_outside(leaf, "jit")
+        return leaf
+    if isinstance(leaf, np.ndarray | np.generic):
+        return from_numpy(np.asarray(leaf))
+    if type(leaf) is int or type(leaf) is float:
+        return scalar(leaf, as_dtype(type(leaf)))
+    return None
+
+
+def _traced_input(leaf: Any) -> Any:
+    if isinstance(leaf, Cell):
+        return leaf
+    tensor = as_input(leaf)
+    return leaf if tensor is None else tensor
+
+
+def _parameter_names(function: Any) -> list[str]:
+    try:
+        kinds = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        kind.name for kind in kinds if kind.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)
+    ]
+
+
+class Lowered:
+    """What the compiler made of a function, for reading. Every attribute is a text or a graph."""
+
+    def __init__(self, program: JitProgram) -> None:
+        self._program = program
+
+    @property
+    def graph(self) -> str:
+        """The traced graph as text."""
+        return self._program.text()
+
+    @property
+    def optimized(self) -> Any:
+        """The graph after all passes."""
+        return self._program.compiled().optimized
+
+    @property
+    def loops(self) -> str:
+        """The kernels in the order in which they run."""
+        return _text(self._program.compiled().loops)
+
+    @property
+    def llvm(self) -> str:
+        """The LLVM text of all kernels."""
+        return _text(self._program.compiled().llvm)
+
+    @property
+    def assembly(self) -> str:
+        """The machine code of all kernels as assembly."""
+        return _text(self._program.compiled().assembly)
+
+
+def _text(found: Any) -> str:
+    return found() if callable(found) else found
