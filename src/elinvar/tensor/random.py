@@ -1,0 +1,397 @@
+"""Random numbers: counter-based (Philox4x32-10), the same on every engine and for any thread count.
+
+The state of a generator is a tensor cell of two uint64: (key, counter). Drawing n words reads it and
+adds ⌈n/4⌉ to the counter, so under `jit` the state is an input and an output like every other cell,
+and a compiled step draws the numbers that the eager one would.
+
+    uniform     the top bits of a word, times a power of two: all multiples in [0, 1)
+    normal      √2 · erfinv of a word, see `special.normal_of_bits`
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from elinvar.core.dtypes import (
+    as_dtype,
+    default_float,
+    default_int,
+    float32,
+    int64,
+    uint32,
+    uint64,
+)
+from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.shapes import Shape, size
+from elinvar.tensor import elementwise as ew
+from elinvar.tensor.cell import Cell
+from elinvar.tensor.composite import composite
+from elinvar.tensor.convert import cast, check_integer, expand, size_tensor, tensor_of
+from elinvar.tensor.creation import checked_shape
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.manipulation import reshape
+from elinvar.tensor.special import normal_of_bits
+from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.trace import outside_trace
+
+
+class Generator:
+    """A stream of random numbers.
+
+    Args:
+        seed: any int of up to 64 bits; equal seeds give equal numbers.
+
+    Example:
+        >>> import elinvar as el
+        >>> a, b = el.random.Generator(7), el.random.Generator(7)
+        >>> bool((el.rand(4, generator=a) == el.rand(4, generator=b)).all())
+        True
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._state: Any = None
+        self._seed = checked_seed(seed)
+
+    @property
+    def state(self) -> Any:
+        """The cell uint64[2]: (key, counter)."""
+        if self._state is None:
+            with outside_trace():
+                self._state = from_numpy(np.array([self._seed, 0], np.uint64))
+        return self._state
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self.set_state(value)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew from a seed."""
+        self._seed = checked_seed(seed)
+        if self._state is not None:
+            self._state._rebind(from_numpy(np.array([self._seed, 0], np.uint64)))
+        return self
+
+    def get_state(self) -> Any:
+        """A copy of the state, for `set_state`."""
+        return F.reshape(self.state, shape=(2,))
+
+    def set_state(self, state: Any) -> None:
+        """Continue from a state that `get_state` gave."""
+        state = tensor_of("set_state", state)
+        if state.dtype is not uint64 or state.shape != (2,):
+            text = f"a generator's state is u64[2], received {state._type}"
+            fail(ShapeError, "set_state", text)
+        self.state._rebind(state)
+
+    def bits(self, shape: Shape) -> Any:
+        """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉."""
+        state = self.state
+        words = F.random_bits(state, shape=shape)
+        state._rebind(_advanced(state, shape))
+        return words
+
+
+def _advanced(state: Any, shape: Shape) -> Any:
+    count = size(shape)
+    if isinstance(count, int):
+        blocks = F.constant(value=(count + 3) // 4, dtype=uint64)
+    else:
+        blocks = ew.bitwise_right_shift(cast(size_tensor(count + 3), uint64), 2)
+    return _add_to_counter(state, blocks)
+
+
+@composite
+def _add_to_counter(state: Any, blocks: Any) -> Any:
+    place = F.iota(size=2, dtype=uint64)
+    zero = F.zeros_like(state)
+    return F.add(state, F.where(F.equal(place, zero), zero, expand(blocks, (2,))))
+
+
+def checked_seed(seed: int) -> int:
+    """A seed as an unsigned 64-bit number; negative ones wrap around."""
+    if not hasattr(seed, "__index__"):
+        fail(ValueRangeError, "manual_seed", f"the seed must be an int, received {seed!r}")
+    number = seed.__index__()
+    if not -(2**63) <= number < 2**64:
+        fail(ValueRangeError, "manual_seed", f"the seed must fit into 64 bits, received {number}")
+    return number % 2**64
+
+
+default_generator = Generator(0)
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, from which all random functions and layers draw.
+
+    Example:
+        >>> import elinvar as el
+        >>> _ = el.manual_seed(0)
+        >>> a = el.rand(3)
+        >>> _ = el.manual_seed(0)
+        >>> bool((a == el.rand(3)).all())
+        True
+    """
+    return default_generator.manual_seed(seed)
+
+
+def _sizes(op: str, shape: tuple[Any, ...], named: Any) -> Shape:
+    """Sizes given as in `rand(2, 3)`, `rand((2, 3))` or `rand(size=(2, 3))`."""
+    if named is not None:
+        return checked_shape(op, named)
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        return checked_shape(op, shape[0])
+    return checked_shape(op, shape)
+
+
+def _float_dtype(op: str, dtype: Any) -> Any:
+    found = as_dtype(dtype or default_float)
+    if found.kind != "f":
+        fail(DTypeError, op, f"expected a floating dtype, received {found.name}")
+    return found
+
+
+_UNIFORM_BITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+
+
+@composite
+def _uniform_of_bits(bits: Any, *, dtype: Any) -> Any:
+    """The top bits of each word as a fraction in [0, 1)."""
+    kept = _UNIFORM_BITS[dtype.name]
+    top = ew.bitwise_right_shift(bits, bits.dtype.bits - kept)
+    wide = dtype if dtype.bits > 16 else float32
+    return cast(ew.multiply(cast(top, wide), 2.0**-kept), dtype)
+
+
+def _words(generator: Generator | None, shape: Shape, wide: bool) -> Any:
+    """Uniform words: uint32, or uint64 made of two."""
+    source = generator or default_generator
+    if not wide:
+        return source.bits(shape)
+    return _joined(source.bits((2, *shape)))
+
+
+@composite
+def _joined(words: Any) -> Any:
+    rest = words.shape[1:]
+    step, zero = (1,) * words.ndim, (0,) * len(rest)
+    parts = [
+        F.reshape(F.slice(words, start=(i, *zero), size=(1, *rest), step=step), shape=rest)
+        for i in range(2)
+    ]
+    high, low = (cast(part, uint64) for part in parts)
+    return F.bitwise_or(ew.bitwise_left_shift(high, 32), low)
+
+
+def rand(
+    *shape: Any, size: Any = None, dtype: Any = None, generator: Generator | None = None
+) -> Any:
+    """Numbers from the uniform distribution on [0, 1).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.rand(2, 3).shape
+        (2, 3)
+    """
+    dims = _sizes("rand", shape, size)
+    kind = _float_dtype("rand", dtype)
+    return _uniform_of_bits(_words(generator, dims, kind.bits == 64), dtype=kind)
+
+
+def uniform(
+    low: float = 0.0,
+    high: float = 1.0,
+    size: Any = (),
+    *,
+    dtype: Any = None,
+    generator: Generator | None = None,
+) -> Any:
+    """Numbers from the uniform distribution on [low, high).
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.uniform(-1.0, 1.0, (100,))
+        >>> bool((x >= -1).all()) and bool((x < 1).all())
+        True
+    """
+    unit = rand(size=size, dtype=dtype, generator=generator)
+    return ew.add(ew.multiply(unit, ew.subtract(high, low)), low)
+
+
+def randn(
+    *shape: Any, size: Any = None, dtype: Any = None, generator: Generator | None = None
+) -> Any:
+    """Numbers from the normal distribution with mean 0 and variance 1.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.randn(2, 3).shape
+        (2, 3)
+    """
+    dims = _sizes("randn", shape, size)
+    kind = _float_dtype("randn", dtype)
+    return normal_of_bits(_words(generator, dims, kind.bits == 64), dtype=kind)
+
+
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    generator: Generator | None = None,
+) -> Any:
+    """Numbers from normal distributions; mean and std may be tensors that broadcast.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.normal(10.0, 0.1, (4,)).shape
+        (4,)
+    """
+    if size is None:
+        size = ew.add(mean, std).shape
+    unit = randn(size=size, dtype=dtype, generator=generator)
+    return ew.add(ew.multiply(unit, std), mean)
+
+
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Any = (),
+    *,
+    dtype: Any = None,
+    generator: Generator | None = None,
+) -> Any:
+    """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound).
+
+    A range of up to 2³² is drawn as (word · range) >> 32, a greater one as 64 bits modulo range.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.randint(0, 10, (100,))
+        >>> bool(((x >= 0) & (x < 10)).all())
+        True
+    """
+    low, high = (0, low) if high is None else (low, high)
+    kind = as_dtype(dtype or default_int)
+    if high <= low:
+        fail(ValueRangeError, "randint", f"the range {low} … {high - 1} is empty")
+    if kind.kind in "iu":
+        check_integer("randint", low, kind)
+        check_integer("randint", high - 1, kind)
+    dims = checked_shape("randint", size)
+    words = _words(generator, dims, high - low > 2**32)
+    drawn = _bounded(words, count=high - low, low=low)
+    return cast(drawn if kind.kind == "u" else F.bitcast(drawn, dtype=int64), kind)
+
+
+@composite
+def _bounded(words: Any, *, count: int, low: int) -> Any:
+    """Words (uint32 or uint64) as low + (0 … count-1), in uint64."""
+    if words.dtype is uint32:
+        scaled = ew.bitwise_right_shift(ew.multiply(cast(words, uint64), count), 32)
+    else:
+        scaled = words if count == 2**64 else ew.remainder(words, count)
+    # unsigned arithmetic wraps around, which gives negative numbers' two's complement
+    return ew.add(scaled, low % 2**64)
+
+
+def permutation(n: int | Any, *, generator: Generator | None = None) -> Any:
+    """The numbers 0 … n-1 in random order, or the rows of a tensor in random order.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.sort(el.permutation(4)).tolist()
+        [0, 1, 2, 3]
+    """
+    if isinstance(n, Cell):
+        order = permutation(n.shape[0], generator=generator)
+        return F.gather(n, order, axis=0)
+    (count,) = checked_shape("permutation", (n,))
+    return F.argsort(_words(generator, (count,), True), axis=0, descending=False)
+
+
+randperm = permutation
+
+
+def bernoulli(
+    p: Any, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
+) -> Any:
+    """1 with probability p, else 0.
+
+    Args:
+        p: a number (then `size` tells the shape) or a tensor of probabilities.
+        dtype: by default that of p (float32 for a number).
+
+    Example:
+        >>> import elinvar as el
+        >>> el.bernoulli(1.0, (3,)).tolist()
+        [1.0, 1.0, 1.0]
+    """
+    if isinstance(p, Cell):
+        dims = p.shape if size is None else checked_shape("bernoulli", size)
+        drawn = rand(size=dims, dtype=p.dtype if p.dtype.kind == "f" else None, generator=generator)
+        return cast(ew.less(drawn, p), as_dtype(dtype or drawn.dtype))
+    if not 0 <= p <= 1:
+        fail(ValueRangeError, "bernoulli", f"p must be between 0 and 1, received {p}")
+    dims = checked_shape("bernoulli", () if size is None else size)
+    return cast(keep_mask(p, dims, generator), as_dtype(dtype or default_float))
+
+
+def keep_mask(p: float, shape: Shape, generator: Generator | None = None) -> Any:
+    """A bool tensor that is True with probability p: word < p · 2³². Used by dropout."""
+    words = (generator or default_generator).bits(shape)
+    limit = math.floor(p * 2**32)
+    if limit >= 2**32:
+        return F.equal(words, words)
+    return ew.less(words, limit)
+
+
+def exponential(
+    size: Any = (), *, dtype: Any = None, generator: Generator | None = None
+) -> Any:
+    """Numbers from the exponential distribution with mean 1: -log(1 - u).
+
+    Example:
+        >>> import elinvar as el
+        >>> bool((el.random.exponential((10,)) >= 0).all())
+        True
+    """
+    return F.negative(F.log1p(F.negative(rand(size=size, dtype=dtype, generator=generator))))
+
+
+def multinomial(
+    weights: Any,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Any:
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis.
+
+    Draws by exponential races: the index of the least e / weight wins, which without replacement
+    gives the order of a sequential draw.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.multinomial(el.asarray([0.0, 1.0, 0.0]), 1).tolist()
+        [1]
+    """
+    weights = tensor_of("multinomial", weights)
+    if weights.dtype.kind != "f" or not weights.ndim:
+        fail(DTypeError, "multinomial", f"weights must be floats, received {weights._type}")
+    count = weights.shape[-1]
+    if not replacement and isinstance(count, int) and num_samples > count:
+        text = f"{num_samples} samples without replacement of {weights._type}"
+        fail(ValueRangeError, "multinomial", text)
+    if not replacement:
+        races = exponential(weights.shape, dtype=weights.dtype, generator=generator)
+        times = ew.where(ew.greater(weights, 0), ew.divide(races, weights), math.inf)
+        return F.top_k(F.negative(times), k=num_samples)[1]
+    shape = (*weights.shape[:-1], num_samples, count)
+    races = exponential(shape, dtype=weights.dtype, generator=generator)
+    each = expand(reshape(weights, (*weights.shape[:-1], 1, count)), shape)
+    times = ew.where(ew.greater(each, 0), ew.divide(races, each), math.inf)
+    return F.argmin(times, axis=len(shape) - 1)
