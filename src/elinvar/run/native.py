@@ -194,11 +194,14 @@ def _jit() -> Any:
 
 def _optimised_module(text: str, target: Target) -> Any:
     llvm = _llvm()
+    refusal = ""
     try:
         module = llvm.parse_assembly(text, context=llvm.create_context())
         module.verify()
     except RuntimeError as error:
-        _refuse(text, str(error))
+        refusal = str(error)
+    if refusal:
+        _refuse(text, refusal)
     module.triple = target.triple
     machine = _machine(target)
     module.data_layout = str(machine.target_data)

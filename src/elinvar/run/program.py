@@ -1,0 +1,263 @@
+"""Programs: lists of kernel launches behind one native call.
+
+A program is encoded as an array of 64-bit words inside of a `bytes` object and run by a small
+interpreter written in LLVM text. Python sees a builtin function that takes addresses as ints:
+
+    program(address0, address1, …)
+
+The builtin's `self` is the `bytes` object, so the words live exactly as long as the program.
+
+    header    arguments · slots of the largest launch · counters · flags · list of items
+    item      operation · position of the next item · a · b · c · slots · moves
+              · (external + 1, offset) for each slot · (slot, counter, stride) for each move
+    launch    a = kernel, b = tasks, c = parallel
+    cond      a, b = lists for true and false; slot 0 = address of the predicate
+    while     a = condition list, b = body list, c = counter; slot 0 = address of the predicate
+    for       a = body list, b = trips, c = counter
+    end       operation 0
+
+Each loop owns two counters: how many iterations have begun before this one, and that modulo two.
+They keep their last value (the number of iterations) when the loop is over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from elinvar.core.errors import GraphError, fail
+from elinvar.run import native, platform_text, pool, program_text
+
+_END, _LAUNCH, _COND, _WHILE, _FOR = range(5)
+_RELEASE, _PARALLEL = 1, 2
+_METH_FASTCALL = 0x80
+_WORD = 1 << 64
+
+
+class Move(NamedTuple):
+    """How a slot moves with a loop: `stride` is added for each iteration that came before.
+
+    With `parity` it is added in every second iteration only, which makes two buffers take turns.
+    """
+
+    loop: int
+    stride: int
+    parity: bool = False
+
+
+Slot = tuple[int, int] | tuple[int, int, Sequence[Move]]
+"""`(external, offset)`: the address given as argument `external`, plus `offset` bytes;
+`(-1, number)`: the number itself; a third entry holds the moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Run tasks `0 ≤ t < tasks` of the kernel at address `kernel`.
+
+    `parallel` lets the thread pool share the tasks out; otherwise they are one call.
+    """
+
+    kernel: int
+    tasks: int
+    slots: Sequence[Slot]
+    parallel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cond:
+    """Run `true` when the byte that `predicate` points to is not zero, else `false`."""
+
+    predicate: Slot
+    true: Sequence[Item]
+    false: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """Run `condition`, then `body`, for as long as the byte at `predicate` is not zero."""
+
+    loop: int
+    condition: Sequence[Item]
+    predicate: Slot
+    body: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """Run `body` `trips` times; with `reverse`, moves inside count down from `trips - 1`."""
+
+    loop: int
+    trips: int
+    body: Sequence[Item]
+    reverse: bool = False
+
+
+Item = Launch | Cond | While | For
+
+
+def make_program(
+    items: Sequence[Item], arguments: int, release: bool | None = None
+) -> Callable[..., None]:
+    """A builtin function that runs `items` in order.
+
+    Args:
+        items: launches and control items.
+        arguments: how many addresses the function takes.
+        release: whether other Python threads may run meanwhile, and Ctrl-C is looked for. By
+            default only programs with parallel launches or loops do, since it costs a little.
+
+    Raises:
+        GraphError: a slot names an argument that does not exist, or a loop number is used twice.
+
+    Example:
+        >>> make_program([], arguments=0)()
+    """
+    encoder = _Encoder(arguments)
+    words = encoder.encode(items)
+    releases = encoder.releases if release is None else release
+    words[3] = (_RELEASE if releases else 0) | (_PARALLEL if encoder.parallel else 0)
+    return _builtin()(array("q", words).tobytes())
+
+
+@dataclass(slots=True)
+class _Encoder:
+    """Builds the words of one program."""
+
+    arguments: int
+    words: list[int] = field(default_factory=list)
+    most_slots: int = 1
+    loops: int = 0
+    parallel: bool = False
+    releases: bool = False
+    open_loops: set[int] = field(default_factory=set)
+    reversed: dict[int, int] = field(default_factory=dict)  # open reversed loop → its trips
+
+    def encode(self, items: Sequence[Item]) -> list[int]:
+        self.words = [self.arguments, 0, 0, 0]
+        self._list(items)
+        self.words[1] = self.most_slots
+        self.words[2] = 2 * self.loops
+        return self.words
+
+    def _list(self, items: Sequence[Item]) -> int:
+        start = len(self.words)
+        for item in items:
+            self._item(item)
+        self.words.append(_END)
+        return start
+
+    def _item(self, item: Item) -> None:
+        words = self.words
+        at = len(words)
+        if isinstance(item, Launch):
+            self.parallel |= item.parallel
+            self.releases |= item.parallel
+            words += (_LAUNCH, 0, item.kernel, item.tasks, int(item.parallel))
+            self._slots(item.slots)
+        elif isinstance(item, Cond):
+            words += (_COND, 0, 0, 0, 0)
+            self._slots([item.predicate])
+            words[at + 2] = self._list(item.true)
+            words[at + 3] = self._list(item.false)
+        elif isinstance(item, While):
+            words += (_WHILE, 0, 0, 0, self._open(item.loop))
+            self._slots([item.predicate])
+            words[at + 2] = self._list(item.condition)
+            words[at + 3] = self._list(item.body)
+            self.open_loops.remove(item.loop)
+        else:
+            words += (_FOR, 0, 0, item.trips, self._open(item.loop))
+            self._slots([])
+            if item.reverse:
+                self.reversed[item.loop] = item.trips
+            words[at + 2] = self._list(item.body)
+            self.reversed.pop(item.loop, None)
+            self.open_loops.remove(item.loop)
+        words[at + 1] = len(words)
+
+    def _open(self, loop: int) -> int:
+        """The number of a loop's first counter; the loop counts as open from here on."""
+        if loop in self.open_loops:
+            fail(GraphError, "program", f"loop {loop} is used inside of itself")
+        self.open_loops.add(loop)
+        self.loops = max(self.loops, loop + 1)
+        self.releases = True
+        return 2 * loop
+
+    def _slots(self, slots: Sequence[Slot]) -> None:
+        words = self.words
+        moves: list[int] = []
+        self.most_slots = max(self.most_slots, len(slots))
+        words += (len(slots), 0)
+        count_at = len(words) - 1
+        for number, slot in enumerate(slots):
+            external, offset = slot[0], slot[1]
+            if not -1 <= external < self.arguments:
+                fail(GraphError, "program", f"slot {number} names argument {external}")
+            if len(slot) == 3:
+                for loop, stride, parity in slot[2]:
+                    if loop in self.reversed and not parity:
+                        offset += (self.reversed[loop] - 1) * stride
+                        stride = -stride
+                    moves += (number, 2 * loop + parity, stride)
+                    self.loops = max(self.loops, loop + 1)
+            words.append(external + 1)
+            words.append(_signed(offset))
+        words[count_at] = len(moves) // 3
+        words += moves
+
+
+def _signed(number: int) -> int:
+    """A 64-bit word as the signed number that has the same bits."""
+    number %= _WORD
+    return number - _WORD if number >= _WORD // 2 else number
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+@functools.cache
+def _builtin() -> Callable[[bytes], Callable[..., None]]:
+    """The function that makes a program of its words; the first call loads the interpreter."""
+    python = ctypes.pythonapi
+    native.declare_symbols(pool.native_functions())
+    native.declare_symbols(platform_text.c_functions())
+    native.declare_symbols(
+        {name: _address(getattr(python, name)) for name in program_text.PYTHON_FUNCTIONS}
+    )
+    addresses = native.load(program_text.program_text(), program_text.FUNCTIONS)
+    setup = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    setup(addresses["elinvar_program_setup"])(id(None), id(TypeError), id(pool.start))
+    set_main = ctypes.CFUNCTYPE(None, ctypes.c_uint64)(addresses["elinvar_program_set_main_thread"])
+    set_main(threading.main_thread().ident or 0)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: set_main(threading.get_ident()))
+    set_started = ctypes.CFUNCTYPE(None, ctypes.c_int)
+    pool.on_start(set_started(addresses["elinvar_program_set_pool_started"]))
+
+    method = _MethodDef(b"program", addresses["elinvar_program_call"], _METH_FASTCALL, None)
+    create = ctypes.PYFUNCTYPE(
+        ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
+    )(_address(python.PyCFunction_NewEx))
+    table = ctypes.addressof(method)
+
+    def make(words: bytes, _keep: _MethodDef = method) -> Callable[..., None]:
+        return create(table, words, None)
+
+    return make
+
+
+def _address(function: object) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
