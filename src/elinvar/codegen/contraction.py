@@ -42,38 +42,129 @@ def tile_for(dtype: DType, vector_bits: int) -> Tile:
 def pack_left_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: copy the left operand into panels [batch][panel][k][MR], rows past the end as zeros.
 
-    Slots: source, target, row offsets, k offsets, batch offsets, rows, depth. Tasks: batch × panel.
+    Slots: source, target, row offsets, k offsets, batch offsets, per panel whether its rows are
+    neighbours, per 8 steps of k whether they are, rows, depth. Tasks: batch × panel.
     """
-    body = Body()
-    element, rows = llvm_type(dtype), tile.rows
-    panels = body.div(body.add("%rows", str(rows - 1)), str(rows))
-    with body.loop("%begin", "%end", hint="task") as task:
-        batch, panel = body.div(task, panels), body.rem(task, panels)
-        first = body.mul(panel, str(rows))
-        base = _table(body, "%batches", batch)
-        offsets, inside = [], []
-        for i in range(rows):
-            row = body.add(first, str(i))
-            test = body.instruction(f"icmp slt i64 {row}, %rows")
-            safe = body.instruction(f"select i1 {test}, i64 {row}, i64 0")
-            offsets.append(body.add(base, _table(body, "%row.offsets", safe)))
-            inside.append(test)
-        target = body.mul(body.mul(task, "%depth"), str(rows))
-        with body.loop("0", "%depth", hint="k") as k:
-            step = _table(body, "%k.offsets", k)
-            place = body.add(target, body.mul(k, str(rows)))
+    return _LeftPacking(name, dtype, tile).text()
+
+
+class _LeftPacking:
+    """Three ways: rows are neighbours in memory, k is, or neither (element by element)."""
+
+    def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
+        self.name, self.dtype, self.rows = name, dtype, tile.rows
+        self.element = llvm_type(dtype)
+        self.body = Body()
+
+    def text(self) -> str:
+        body, rows = self.body, self.rows
+        panels = body.div(body.add("%rows", str(rows - 1)), str(rows))
+        with body.loop("%begin", "%end", hint="task") as task:
+            batch, panel = body.div(task, panels), body.rem(task, panels)
+            first = body.mul(panel, str(rows))
+            base = _table(body, "%batches", batch)
+            self.offsets, self.inside = [], []
             for i in range(rows):
-                source = _pointer(body, "%source", element, body.add(offsets[i], step))
-                value = body.instruction(f"load {element}, ptr {source}, align {dtype.itemsize}")
-                zero = "0.0" if dtype.kind == "f" else "0"
-                value = body.instruction(
-                    f"select i1 {inside[i]}, {element} {value}, {element} {zero}"
+                row = body.add(first, str(i))
+                test = body.instruction(f"icmp slt i64 {row}, %rows")
+                safe = body.instruction(f"select i1 {test}, i64 {row}, i64 0")
+                self.offsets.append(body.add(base, _table(body, "%row.offsets", safe)))
+                self.inside.append(test)
+            target = body.mul(body.mul(task, "%depth"), str(rows))
+            side_by_side = body.instruction(f"icmp eq i64 {_table(body, '%row.flags', panel)}, 1")
+            with body.when(side_by_side), body.loop("0", "%depth", hint="k") as k:
+                self._copy_rows(k, target)
+            apart = body.instruction(f"xor i1 {side_by_side}, true")
+            with body.when(apart):
+                full = body.mul(body.div("%depth", str(GROUP)), str(GROUP))
+                with body.loop("0", full, GROUP, "k") as k:
+                    flag = _table(body, "%k.flags", body.div(k, str(GROUP)))
+                    dense = body.instruction(f"icmp eq i64 {flag}, 1")
+                    usable = body.instruction(f"and i1 {dense}, {self.inside[-1]}")
+                    with body.when(usable):
+                        self._transpose(k, target)
+                    other = body.instruction(f"xor i1 {usable}, true")
+                    with body.when(other), body.loop(k, body.add(k, str(GROUP)), hint="k") as one:
+                        self._copy_elements(one, target)
+                with body.loop(full, "%depth", hint="k") as k:
+                    self._copy_elements(k, target)
+        body.emit("ret void")
+        pointers = "%source %target %row.offsets %k.offsets %batches %row.flags %k.flags"
+        return kernel_module(self.name, body, pointers.split(), ["%rows", "%depth"])
+
+    def _copy_rows(self, k: str, target: str) -> None:
+        """All rows of a panel at one k, which are neighbours in memory."""
+        body, kind = self.body, f"<{self.rows} x {self.element}>"
+        place = body.add(self.offsets[0], _table(body, "%k.offsets", k))
+        source = _pointer(body, "%source", self.element, place)
+        value = body.instruction(f"load {kind}, ptr {source}, align {self.dtype.itemsize}")
+        pointer = _pointer(
+            body, "%target", self.element, body.add(target, body.mul(k, str(self.rows)))
+        )
+        body.emit(f"store {kind} {value}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def _copy_elements(self, k: str, target: str) -> None:
+        body, element = self.body, self.element
+        step = _table(body, "%k.offsets", k)
+        place = body.add(target, body.mul(k, str(self.rows)))
+        zero = "0.0" if self.dtype.kind == "f" else "0"
+        for i in range(self.rows):
+            source = _pointer(body, "%source", element, body.add(self.offsets[i], step))
+            value = body.instruction(f"load {element}, ptr {source}, align {self.dtype.itemsize}")
+            value = body.instruction(
+                f"select i1 {self.inside[i]}, {element} {value}, {element} {zero}"
+            )
+            pointer = _pointer(body, "%target", element, body.add(place, str(i)))
+            body.emit(f"store {element} {value}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def _transpose(self, k: str, target: str) -> None:
+        """Eight neighbouring steps of k of all rows, turned by shuffles, 4 (or 2) rows at a time."""
+        body = self.body
+        height = 4 if self.rows % 4 == 0 else 2
+        step = _table(body, "%k.offsets", k)
+        wide = f"<{GROUP} x {self.element}>"
+        for first in range(0, self.rows, height):
+            lines = []
+            for i in range(first, first + height):
+                source = _pointer(body, "%source", self.element, body.add(self.offsets[i], step))
+                lines.append(
+                    body.instruction(f"load {wide}, ptr {source}, align {self.dtype.itemsize}")
                 )
-                pointer = _pointer(body, "%target", element, body.add(place, str(i)))
-                body.emit(f"store {element} {value}, ptr {pointer}, align {dtype.itemsize}")
-    body.emit("ret void")
-    pointers = ["%source", "%target", "%row.offsets", "%k.offsets", "%batches"]
-    return kernel_module(name, body, pointers, ["%rows", "%depth"])
+            for number, column in enumerate(self._columns(lines, height)):
+                place = body.add(
+                    target, body.add(body.mul(body.add(k, str(number)), str(self.rows)), str(first))
+                )
+                pointer = _pointer(body, "%target", self.element, place)
+                kind = f"<{height} x {self.element}>"
+                body.emit(f"store {kind} {column}, ptr {pointer}, align {self.dtype.itemsize}")
+
+    def _columns(self, lines: list[str], height: int) -> list[str]:
+        """Eight columns of `height` lines."""
+        low = [self._shuffle(a, b, (0, 8, 1, 9, 4, 12, 5, 13)) for a, b in _pairs(lines)]
+        high = [self._shuffle(a, b, (2, 10, 3, 11, 6, 14, 7, 15)) for a, b in _pairs(lines)]
+        found = [""] * GROUP
+        for start, parts in ((0, low), (2, high)):
+            if height == 2:
+                for number, at in ((start, 0), (start + 1, 2), (start + 4, 4), (start + 5, 6)):
+                    found[number] = self._shuffle(parts[0], parts[0], (at, at + 1))
+                continue
+            even = self._shuffle(parts[0], parts[1], (0, 1, 8, 9, 4, 5, 12, 13))
+            odd = self._shuffle(parts[0], parts[1], (2, 3, 10, 11, 6, 7, 14, 15))
+            for number, vector in ((start, even), (start + 1, odd)):
+                found[number] = self._shuffle(vector, vector, (0, 1, 2, 3))
+                found[number + 4] = self._shuffle(vector, vector, (4, 5, 6, 7))
+        return found
+
+    def _shuffle(self, a: str, b: str, picks: tuple[int, ...]) -> str:
+        wide = f"<{GROUP} x {self.element}>"
+        mask = ", ".join(f"i32 {pick}" for pick in picks)
+        return self.body.instruction(
+            f"shufflevector {wide} {a}, {wide} {b}, <{len(picks)} x i32> <{mask}>"
+        )
+
+
+def _pairs(items: list[str]) -> list[tuple[str, str]]:
+    return [(items[i], items[i + 1]) for i in range(0, len(items), 2)]
 
 
 def contract_text(name: str, dtype: DType, tile: Tile) -> str:

@@ -255,6 +255,8 @@ class Lowering:
                     Table(left.free.table),
                     Table(left.depth.table),
                     Table(left_batch.table),
+                    Table(lambda sizes: _row_flags(left.free.table(sizes), tile.rows)),
+                    Table(lambda sizes: _flags(left.depth.table(sizes), GROUP)),
                     Number(rows),
                     Number(depth),
                 ],
@@ -540,6 +542,13 @@ def _flags(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
     """Per group of columns: 1 where its offsets are neighbours."""
     groups = _padded(table, multiple).reshape(-1, GROUP)
     return np.all(np.diff(groups, axis=1) == 1, axis=1).astype(np.int64)
+
+
+def _row_flags(table: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
+    """Per panel of rows: 1 where it is full and its offsets are neighbours."""
+    full = table[: len(table) // rows * rows].reshape(-1, rows)
+    flags = np.all(np.diff(full, axis=1) == 1, axis=1).astype(np.int64)
+    return np.concatenate([flags, np.zeros(1, np.int64)])
 
 
 __all__ = ["Lowering", "cut_product"]
