@@ -24,4 +24,5 @@ def step():
 
 
 losses = [step().item() for _ in range(500)]
-print(f"loss {losses[0]:.3f} → {losses[-1]:.4f}, {(model(x).argmax(-1) == y).float().mean():.1%} right")
+right = (model(x).argmax(-1) == y).float().mean().item()
+print(f"loss {losses[0]:.3f} → {losses[-1]:.4f}, {right:.1%} of the points are told apart")
