@@ -1,0 +1,1 @@
+"""Floor: graph → graph, changing the meaning: differentiate, batch, checkpoint."""
