@@ -51,7 +51,9 @@ def first_party(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        names = ["." * node.level] if node.level else [f"{node.module}.{a.name}" for a in node.names]
+        names = (
+            ["." * node.level] if node.level else [f"{node.module}.{a.name}" for a in node.names]
+        )
     else:
         return []
     return [name for name in names if name.split(".")[0] in ("elinvar", "")]

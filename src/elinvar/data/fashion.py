@@ -120,7 +120,8 @@ def digits(split: str = "train", size: int = 8) -> Arrays:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        fail(DataMissingError, "digits", "scikit-learn is not installed", "pip install elinvar[data]")
+        hint = "pip install elinvar[data]"
+        fail(DataMissingError, "digits", "scikit-learn is not installed", hint)
     found: Any = load_digits()
     part = slice(0, 1500) if split == "train" else slice(1500, None)
     small = np.clip(found.images[part] * 16, 0, 255).astype(np.uint8)  # (N, 8, 8), 0 to 16 before

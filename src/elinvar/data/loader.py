@@ -240,6 +240,4 @@ class DataLoader:
                 yield self.collate([self.dataset[int(index)] for index in chosen])
                 continue
             rows = chosen if self.shuffle else slice(start, start + size)
-            yield tree.unflatten(
-                self._structure, [column.take(rows) for column in self._columns]
-            )
+            yield tree.unflatten(self._structure, [column.take(rows) for column in self._columns])

@@ -1,0 +1,1 @@
+"""Elinvar beside its peers: `python -m benchmarks`."""
