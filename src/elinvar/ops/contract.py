@@ -1,4 +1,4 @@
-"""Contractions: sums of products over shared dimensions, and convolution."""
+"""Contraction: sums of products over shared dimensions. Convolution is in convolution.py."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import numpy as np
 from elinvar.core.dtypes import accumulator
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.types import TensorType
-from elinvar.ops.record import Op, absent
+from elinvar.ops import convolution
+from elinvar.ops.emit import HIGHEST, listed, statement
+from elinvar.ops.record import Emit, Op, Sample, absent
 from elinvar.ops.rules import (
     check_axes,
-    check_ints,
-    known_negative,
+    moved_axis,
     narrowed,
     need_equal_dtypes,
     need_numeric,
-    quotient,
+    next_axes,
+    permuted,
     widened,
 )
+from elinvar.ops.sampling import bad, brain_floats, floats, integers
 
-_LATER = absent("follows")
-Pairs = tuple[tuple[int, ...], tuple[int, ...]]
+Dims = tuple[int, ...]
+Pairs = tuple[Dims, Dims]
+
+
+def free_dims(rank: int, batch: Dims, axes: Dims) -> Dims:
+    """The dims that are neither batch dims nor contracted, in order."""
+    return tuple(dim for dim in range(rank) if dim not in batch and dim not in axes)
 
 
 def _check_pairs(x: TensorType, y: TensorType, name: str, what: str, pairs: Any) -> None:
@@ -38,19 +46,14 @@ def _check_pairs(x: TensorType, y: TensorType, name: str, what: str, pairs: Any)
             fail(ShapeError, "contract", text)
 
 
-def free_dims(rank: int, batch: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    """The dims that are neither batch dims nor contracted, in order."""
-    return tuple(dim for dim in range(rank) if dim not in batch and dim not in axes)
-
-
-def _contract_type(x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs) -> TensorType:
+def _type(x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs) -> TensorType:
     need_equal_dtypes("contract", x, y)
     need_numeric("contract", x)
     _check_pairs(x, y, "batch", "batch", batch)
     _check_pairs(x, y, "axes", "contracted", axes)
     for operand, shared, summed in zip((x, y), batch, axes, strict=True):
         if set(shared) & set(summed):
-            text = f"a dim of {operand} is both batch and contracted: {shared} and {summed}"
+            text = f"a dimension of {operand} is both batch and contracted: {shared} and {summed}"
             fail(ValueRangeError, "contract", text)
     return TensorType(
         x.dtype,
@@ -60,137 +63,165 @@ def _contract_type(x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs) -
     )
 
 
-def _contract(x: Any, y: Any, *, batch: Pairs, axes: Pairs) -> Any:
+def _reference(x: Any, y: Any, *, batch: Pairs, axes: Pairs) -> Any:
     x_free = free_dims(x.ndim, batch[0], axes[0])
     y_free = free_dims(y.ndim, batch[1], axes[1])
     shared = tuple(x.shape[dim] for dim in batch[0])
     rows = tuple(x.shape[dim] for dim in x_free)
     columns = tuple(y.shape[dim] for dim in y_free)
-    count = int(np.prod([x.shape[dim] for dim in axes[0]], dtype=np.int64))
+    k = int(np.prod([x.shape[dim] for dim in axes[0]], dtype=np.int64))
     groups, m, n = (int(np.prod(dims, dtype=np.int64)) for dims in (shared, rows, columns))
-    left = np.transpose(widened(x), (*batch[0], *x_free, *axes[0])).reshape(groups, m, count)
-    right = np.transpose(widened(y), (*batch[1], *axes[1], *y_free)).reshape(groups, count, n)
+    left = np.transpose(widened(x), (*batch[0], *x_free, *axes[0])).reshape(groups, m, k)
+    right = np.transpose(widened(y), (*batch[1], *axes[1], *y_free)).reshape(groups, k, n)
     return narrowed(np.matmul(left, right).reshape(shared + rows + columns), x.dtype)
 
 
-def _convolution_type(x: TensorType, w: TensorType, **params: Any) -> TensorType:
-    op = "convolution"
-    need_equal_dtypes(op, x, w)
-    need_numeric(op, x)
-    spatial = x.rank - 2
-    if spatial < 0 or w.rank != x.rank:
-        fail(ShapeError, op, f"expected input [N,C,…] and kernel [O,C,…] of one rank: {x}, {w}")
-    for name in ("stride", "dilation", "input_dilation"):
-        check_ints(op, name, params[name], spatial, 1)
-    for name in ("low", "high"):
-        check_ints(op, name, params[name], spatial)
-    groups, batch_groups = params["groups"], params["batch_groups"]
-    if groups < 1 or batch_groups < 1 or (groups > 1 and batch_groups > 1):
-        text = "groups and batch_groups must be positive and one of them 1, received"
-        fail(ValueRangeError, op, f"{text} {groups} and {batch_groups}")
-    if w.shape[1] * groups != x.shape[1]:
-        text = f"channels differ: {x} with kernel {w} in {groups} groups"
-        fail(ShapeError, op, f"{text}, {x.shape[1]} ≠ {w.shape[1] * groups}")
-    parts = max(groups, batch_groups)
-    for name, count, by in (("output channels", w.shape[0], parts), ("batch", x.shape[0], batch_groups)):
-        if isinstance(count, int) and count % by:
-            fail(ShapeError, op, f"{name} {count} is not divisible by {by}: {x} with kernel {w}")
-    batch = quotient(op, x.shape[0], batch_groups)
-    return TensorType(x.dtype, (batch, w.shape[0], *_output_spatial(x, w, params)))
-
-
-def _output_spatial(x: TensorType, w: TensorType, params: dict[str, Any]) -> tuple[Any, ...]:
-    result = []
-    for axis in range(x.rank - 2):
-        n, k = x.shape[axis + 2], w.shape[axis + 2]
-        spread = (n - 1) * params["input_dilation"][axis] + 1 if n != 0 else 0
-        padded = spread + params["low"][axis] + params["high"][axis]
-        span = (k - 1) * params["dilation"][axis] + 1 if k != 0 else 0
-        room = padded - span
-        if known_negative(room) and not (padded == 0 and room == -1):
-            text = f"kernel {w} (spanning {span}) does not fit into the padded input ({padded}) of {x}"
-            fail(ShapeError, "convolution", f"{text} in spatial dimension {axis}")
-        result.append(quotient("convolution", room, params["stride"][axis]) + 1)
-    return tuple(result)
-
-
-def _dilated_and_padded(x: Any, low: Any, high: Any, input_dilation: Any) -> Any:
-    """x with zeros between and around its elements; negative padding crops."""
-    spans = [(n - 1) * d + 1 if n else 0 for n, d in zip(x.shape[2:], input_dilation, strict=True)]
-    total = [max(a, 0) + n + max(b, 0) for a, n, b in zip(low, spans, high, strict=True)]
-    wide = np.zeros((*x.shape[:2], *total), x.dtype)
-    places = [
-        slice(max(a, 0), max(a, 0) + n, d)
-        for a, n, d in zip(low, spans, input_dilation, strict=True)
-    ]
-    wide[(slice(None), slice(None), *places)] = x
-    kept = [
-        slice(max(-a, 0), n - max(-b, 0)) for a, n, b in zip(low, total, high, strict=True)
-    ]
-    return wide[(slice(None), slice(None), *kept)]
-
-
-def _convolution(x: Any, w: Any, **params: Any) -> Any:
-    groups, batch_groups = params["groups"], params["batch_groups"]
-    kind = accumulator_of(x)
-    wide = _dilated_and_padded(
-        x.astype(kind), params["low"], params["high"], params["input_dilation"]
-    )
-    kernel = w.astype(kind)
-    xs = np.split(wide, batch_groups, 0) if batch_groups > 1 else np.split(wide, groups, 1)
-    ws = np.split(kernel, max(groups, batch_groups), 0)
-    parts = [
-        _correlate(a, b, params["stride"], params["dilation"]) for a, b in zip(xs, ws, strict=True)
-    ]
-    return narrowed(np.concatenate(parts, 1), x.dtype)
-
-
-def accumulator_of(x: Any) -> Any:
-    """The numpy dtype in which the reference sums products of x."""
-    return widened(np.zeros((), x.dtype)).dtype
-
-
-def _correlate(x: Any, w: Any, stride: Any, dilation: Any) -> Any:
-    """Cross-correlation of x[N,C,*S] with w[O,C,*K], window by window."""
-    spatial = x.ndim - 2
-    spans = [(k - 1) * d + 1 for k, d in zip(w.shape[2:], dilation, strict=True)]
-    if any(n < span for n, span in zip(x.shape[2:], spans, strict=True)):
-        counts = [(n - s) // t + 1 for n, s, t in zip(x.shape[2:], spans, stride, strict=True)]
-        return np.zeros((x.shape[0], w.shape[0], *counts), x.dtype)
-    seen = x
-    if spatial:
-        seen = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(2, x.ndim)))
-    steps = [slice(None, None, step) for step in stride]
-    inside = [slice(None, None, step) for step in dilation]
-    seen = seen[(slice(None), slice(None), *steps, *inside)]  # (N, C, *O, *K)
-    summed = tuple(range(2 + spatial, 2 + 2 * spatial))
-    found = np.tensordot(seen, w, ((1, *summed), (1, *range(2, w.ndim))))  # (N, *O, O)
-    return np.moveaxis(found, -1, 1)
-
-
-def _op(name: str, rule: Any, reference: Any, params: tuple[str, ...]) -> Op:
-    return Op(
-        name=name,
-        family="contract",
-        doc=name,
-        type_rule=rule,
-        reference=reference,
-        derivative=_LATER,
-        batching=_LATER,
-        lowering=absent("the kernel generator knows it by name"),
-        stablehlo=_LATER,
-        samples=list,
-        bad_samples=list,
-        params=params,
+def _derivative(
+    f: Any, operands: Any, results: Any, cotangents: Any, *, batch: Pairs, axes: Pairs
+) -> Any:
+    """dx = g · y over y's free dims and dy = x · g over x's, with the dims put back in order."""
+    (x, y), (g,) = operands, cotangents
+    x_free = free_dims(len(x.shape), batch[0], axes[0])
+    y_free = free_dims(len(y.shape), batch[1], axes[1])
+    shared = tuple(range(len(batch[0])))
+    rows = tuple(len(shared) + i for i in range(len(x_free)))
+    columns = tuple(len(shared) + len(rows) + i for i in range(len(y_free)))
+    # (batch…, x's free…, y's contracted, by their place in y)
+    dx = f.contract(g, y, batch=(shared, batch[1]), axes=(columns, y_free))
+    x_summed = tuple(axes[0][axes[1].index(dim)] for dim in sorted(axes[1]))
+    x_order = (*batch[0], *x_free, *x_summed)
+    # (batch…, x's contracted, by their place in x, y's free…)
+    dy = f.contract(x, g, batch=(batch[0], shared), axes=(x_free, rows))
+    y_summed = tuple(axes[1][axes[0].index(dim)] for dim in sorted(axes[0]))
+    y_order = (*batch[1], *y_summed, *y_free)
+    return (
+        permuted(f, dx, tuple(x_order.index(dim) for dim in range(len(x_order)))),
+        permuted(f, dy, tuple(y_order.index(dim) for dim in range(len(y_order)))),
     )
 
 
-OPS: tuple[Op, ...] = (
-    _op("contract", _contract_type, _contract, ("batch", "axes")),
-    _op(
-        "convolution",
-        _convolution_type,
-        _convolution,
-        ("stride", "low", "high", "dilation", "input_dilation", "groups", "batch_groups"),
-    ),
+def _batching(
+    f: Any, size: Any, operands: Any, mapped: Any, *, batch: Pairs, axes: Pairs
+) -> Any:
+    x, y = operands
+    x_batch, y_batch = (next_axes(d) if m else d for d, m in zip(batch, mapped, strict=True))
+    x_axes, y_axes = (next_axes(d) if m else d for d, m in zip(axes, mapped, strict=True))
+    if all(mapped):
+        return f.contract(x, y, batch=((0, *x_batch), (0, *y_batch)), axes=(x_axes, y_axes))
+    found = f.contract(x, y, batch=(x_batch, y_batch), axes=(x_axes, y_axes))
+    if mapped[0]:
+        return moved_axis(f, found, len(x_batch), 0)
+    x_free = free_dims(len(x.shape), x_batch, x_axes)
+    return moved_axis(f, found, len(x_batch) + len(x_free), 0)
+
+
+def _stablehlo(
+    printer: Any, operands: Any, types: Any, result_types: Any, params: Any
+) -> list[str]:
+    """dot_general; 16-bit floats are summed in f32 and rounded once."""
+    (result,), batch, axes = result_types, params["batch"], params["axes"]
+    attributes = (
+        f"dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = {listed(batch[0])}, "
+        f"rhs_batching_dimensions = {listed(batch[1])}, "
+        f"lhs_contracting_dimensions = {listed(axes[0])}, "
+        f"rhs_contracting_dimensions = {listed(axes[1])}>, {HIGHEST}"
+    )
+    wide = result.with_dtype(accumulator(result.dtype))
+    same = wide == result
+    names = printer.results if same else (printer.fresh(),)
+    lines = statement(printer, names, "dot_general", operands, types, (wide,), attributes)
+    if not same:
+        lines += statement(printer, printer.results, "convert", names, (wide,), (result,))
+    return lines
+
+
+def _rows() -> list[tuple[Any, ...]]:
+    """(x's shape, y's shape, batch, axes)"""
+    none: Pairs = ((), ())
+    return [
+        ((2, 3), (3, 4), none, ((1,), (0,))), ((2, 3), (4, 3), none, ((1,), (1,))),
+        ((3, 2), (3, 4), none, ((0,), (0,))), ((5,), (5,), none, ((0,), (0,))),
+        ((2,), (3,), none, none), ((2, 3, 4), (2, 4, 5), ((0,), (0,)), ((2,), (1,))),
+        ((2, 3, 4), (4, 2, 5), ((0,), (1,)), ((2,), (0,))),
+        ((3, 4), (3, 4), ((0, 1), (0, 1)), none),
+        ((2, 3, 4), (4, 5, 3), none, ((1, 2), (2, 0))), ((3, 2), (2,), none, ((1,), (0,))),
+        ((2, 3, 4, 2), (5, 2, 3, 4), ((3, 1), (1, 2)), ((2,), (3,))),
+        ((2, 0), (0, 3), none, ((1,), (0,))),
+        ((0, 2), (2, 3), none, ((1,), (0,))), ((1, 3), (3, 1), none, ((1,), (0,))),
+        ((3, 2, 4), (4, 2, 3), ((1,), (1,)), ((2, 0), (0, 2))), ((), (2,), none, none),
+    ]  # fmt: skip
+
+
+def _samples() -> list[Sample]:
+    rows = [(a, b, {"batch": batch, "axes": axes}) for a, b, batch, axes in _rows()]
+    plain = {"batch": ((), ()), "axes": ((1,), (0,))}
+    found = [Sample((floats(*a), floats(*b, seed=1)), params) for a, b, params in rows]
+    for dtype in (np.float32, np.float16):
+        x, y = floats(7, 33, dtype=dtype), floats(33, 5, seed=1, dtype=dtype)
+        found.append(Sample((x, y), plain, differentiable=False))
+    for kind in (np.int64, np.int8, np.uint32):
+        pair = (integers(3, 4, dtype=kind), integers(4, 2, seed=1, dtype=kind))
+        found.append(Sample(pair, plain, differentiable=False))
+    brains = (brain_floats(7, 33), brain_floats(33, 5, seed=1))
+    return [*found, Sample(brains, plain, False, bfloat16=True)]
+
+
+def _bad_samples() -> list[Any]:
+    none: Pairs = ((), ())
+    return [
+        bad(
+            "f32[8,128] f32[64,32]",
+            "[contract] contracted dimensions differ: f32[8,128] @ f32[64,32], 128 ≠ 64",
+            batch=none, axes=((1,), (0,)),
+        ),
+        bad(
+            "f32[2,3,4] f32[5,4,3]",
+            "[contract] batch dimensions differ: f32[2,3,4] @ f32[5,4,3], 2 ≠ 5",
+            batch=((0,), (0,)), axes=((2,), (1,)),
+        ),
+        bad(
+            "f32[2,B] f32[3,2]", "f32[2,B] @ f32[3,2], B ≠ 3", batch=none, axes=((1,), (0,))
+        ),
+        bad("f32[2,3] f64[3,2]", "dtypes differ: f32[2,3] and f64[3,2]", batch=none, axes=none),
+        bad("bool[2] bool[2]", "expected a numeric dtype, received bool[2]", batch=none, axes=none),
+        bad("f32[2] f32[2]", "axis 1 is out of range for f32[2]", batch=none, axes=((1,), (0,))),
+        bad("f32[2] f32[2]", "axes must pair dimensions", batch=none, axes=((0,), ())),
+        bad("f32[2] f32[2]", "axes must be a pair of tuples", batch=none, axes=(0, 1, 2)),
+        bad("f32[2] f32[2]", "both batch and contracted", batch=((0,), (0,)), axes=((0,), (0,))),
+    ]  # fmt: skip
+
+
+CONTRACT = Op(
+    name="contract",
+    family="contract",
+    doc="""Sums of products over pairs of dimensions; matrix products and their kin.
+
+    r[b…, i…, j…] = Σₖ x[b…, i…, k…] · y[b…, k…, j…], with the dimensions in any order.
+
+    Args:
+        batch: two tuples, the dims of x and of y that go together and stay.
+        axes: two tuples, the dims of x and of y that are summed over, in pairs.
+
+    Shape:
+        The batch dims, then x's other dims, then y's other dims; the dtype of x and y.
+
+    Raises:
+        ShapeError: paired dimensions differ in size.
+
+    Example:
+        >>> contract(array([[1, 2], [3, 4]]), array([5, 6]), batch=((), ()), axes=((1,), (0,)))
+        array([17, 39])
+    """,
+    type_rule=_type,
+    reference=_reference,
+    derivative=_derivative,
+    batching=_batching,
+    lowering=absent("the kernel generator knows it by name"),
+    stablehlo=Emit(_stablehlo),
+    samples=_samples,
+    bad_samples=_bad_samples,
+    params=("batch", "axes"),
 )
+
+
+OPS: tuple[Op, ...] = (CONTRACT, *convolution.OPS)
