@@ -130,7 +130,7 @@ class _LeftPacking:
                 lines.append(
                     body.instruction(f"load {wide}, ptr {source}, align {self.dtype.itemsize}")
                 )
-            for number, column in enumerate(self._columns(lines, height)):
+            for number, column in enumerate(_turned(body, self.element, lines)):
                 place = body.add(
                     target, body.add(body.mul(body.add(k, str(number)), str(self.rows)), str(first))
                 )
@@ -138,29 +138,30 @@ class _LeftPacking:
                 kind = f"<{height} x {self.element}>"
                 body.emit(f"store {kind} {column}, ptr {pointer}, align {self.dtype.itemsize}")
 
-    def _columns(self, lines: list[str], height: int) -> list[str]:
-        """Eight columns of `height` lines."""
-        low = [self._shuffle(a, b, (0, 8, 1, 9, 4, 12, 5, 13)) for a, b in _pairs(lines)]
-        high = [self._shuffle(a, b, (2, 10, 3, 11, 6, 14, 7, 15)) for a, b in _pairs(lines)]
-        found = [""] * GROUP
-        for start, parts in ((0, low), (2, high)):
-            if height == 2:
-                for number, at in ((start, 0), (start + 1, 2), (start + 4, 4), (start + 5, 6)):
-                    found[number] = self._shuffle(parts[0], parts[0], (at, at + 1))
-                continue
-            even = self._shuffle(parts[0], parts[1], (0, 1, 8, 9, 4, 5, 12, 13))
-            odd = self._shuffle(parts[0], parts[1], (2, 3, 10, 11, 6, 7, 14, 15))
-            for number, vector in ((start, even), (start + 1, odd)):
-                found[number] = self._shuffle(vector, vector, (0, 1, 2, 3))
-                found[number + 4] = self._shuffle(vector, vector, (4, 5, 6, 7))
-        return found
 
-    def _shuffle(self, a: str, b: str, picks: tuple[int, ...]) -> str:
-        wide = f"<{GROUP} x {self.element}>"
+def _turned(body: Body, element: str, lines: list[str]) -> list[str]:
+    """The eight columns of 2 or 4 vectors of eight elements, as vectors of 2 or 4."""
+
+    def shuffle(a: str, b: str, picks: tuple[int, ...]) -> str:
+        wide = f"<{GROUP} x {element}>"
         mask = ", ".join(f"i32 {pick}" for pick in picks)
-        return self.body.instruction(
-            f"shufflevector {wide} {a}, {wide} {b}, <{len(picks)} x i32> <{mask}>"
-        )
+        text = f"shufflevector {wide} {a}, {wide} {b}, <{len(picks)} x i32> <{mask}>"
+        return body.instruction(text)
+
+    low = [shuffle(a, b, (0, 8, 1, 9, 4, 12, 5, 13)) for a, b in _pairs(lines)]
+    high = [shuffle(a, b, (2, 10, 3, 11, 6, 14, 7, 15)) for a, b in _pairs(lines)]
+    found = [""] * GROUP
+    for start, parts in ((0, low), (2, high)):
+        if len(lines) == 2:
+            for number, at in ((start, 0), (start + 1, 2), (start + 4, 4), (start + 5, 6)):
+                found[number] = shuffle(parts[0], parts[0], (at, at + 1))
+            continue
+        even = shuffle(parts[0], parts[1], (0, 1, 8, 9, 4, 5, 12, 13))
+        odd = shuffle(parts[0], parts[1], (2, 3, 10, 11, 6, 7, 14, 15))
+        for number, vector in ((start, even), (start + 1, odd)):
+            found[number] = shuffle(vector, vector, (0, 1, 2, 3))
+            found[number + 4] = shuffle(vector, vector, (4, 5, 6, 7))
+    return found
 
 
 def _pairs(items: list[str]) -> list[tuple[str, str]]:
@@ -170,10 +171,11 @@ def _pairs(items: list[str]) -> list[tuple[str, str]]:
 def contract_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: multiply packed left panels with the right operand, packed on the way.
 
-    Slots: left panels, right, result, k offsets, column offsets, column group flags, batch offsets
-    of the right operand, batch offsets of the panels (elements), rows, columns, depth,
-    panels of columns per task, panels of rows per task. Tasks: batch × row block × column block.
-    Result: dense [batch][row][column].
+    Slots: left panels, right, result; of the right operand: k offsets, flags of 8 steps of k, column
+    offsets, flags of 8 columns, batch offsets; batch offsets of the panels; of the result: column
+    offsets, flags of panels of columns, batch offsets; rows, columns, depth, step from row to row of
+    the result, panels of columns per task, panels of rows per task. Offsets are in elements, a flag
+    is 1 where offsets are neighbours. Tasks: batch × row block × column block.
     """
     return _Contraction(name, dtype, tile).text()
 
@@ -213,8 +215,7 @@ class _Contraction:
             last_row = body.minimum(body.add(first_row, "%row.block"), row_panels)
             right = _pointer(body, "%right", self.element, _table(body, "%batches", batch))
             panels = _pointer(body, "%left", self.element, _table(body, "%left.batches", batch))
-            size = body.mul("%rows", "%columns")
-            result = _pointer(body, "%result", self.element, body.mul(batch, size))
+            result = _pointer(body, "%result", self.element, _table(body, "%result.batches", batch))
             with body.loop("0", depth, BLOCK, "block") as low:
                 count = body.minimum(body.sub("%depth", low), str(BLOCK))
                 self._pack(right, low, count, first_column, last_column)
@@ -226,8 +227,11 @@ class _Contraction:
                         self._multiply(panel, packed, count)
                         self._write(result, row, column, low)
         body.emit("ret void")
-        pointers = "%left %right %result %k.offsets %column.offsets %flags %batches %left.batches"
-        sizes = "%rows %columns %depth %column.block %row.block"
+        pointers = (
+            "%left %right %result %k.offsets %k.flags %column.offsets %flags %batches %left.batches "
+            "%result.columns %result.flags %result.batches"
+        )
+        sizes = "%rows %columns %depth %row.step %column.block %row.block"
         return kernel_module(self.name, body, pointers.split(), sizes.split())
 
     def _packed_panel(self, number: str) -> str:
@@ -257,10 +261,53 @@ class _Contraction:
                     )
                     self._put_group(target, k, g, value)
                 sparse = body.instruction(f"icmp ne i64 {flag}, 1")
-                with body.when(sparse), body.loop("0", count, hint="k") as k:
-                    step = _table(body, "%k.offsets", body.add(low, k))
-                    base = _pointer(body, right, self.element, step)
-                    self._put_group(target, k, g, self._gather(base, offsets, group))
+                with body.when(sparse):
+                    self._pack_apart(right, low, count, target, g, offsets, first_offset)
+
+    def _pack_apart(self, right: str, low: str, count: str, target: str, g: int, offsets: str,
+                    first_offset: str) -> None:  # fmt: skip
+        """Columns that are not neighbours: eight steps of k at once where those are."""
+        body = self.body
+        group = f"<{GROUP} x {self.element}>"
+        full = body.mul(body.div(count, str(GROUP)), str(GROUP))
+
+        def one_by_one(k: str) -> None:
+            step = _table(body, "%k.offsets", body.add(low, k))
+            base = _pointer(body, right, self.element, step)
+            self._put_group(target, k, g, self._gather(base, offsets, group))
+
+        with body.loop("0", full, GROUP, "k") as k:
+            at = body.add(low, k)
+            dense = body.instruction(
+                f"icmp eq i64 {_table(body, '%k.flags', body.div(at, str(GROUP)))}, 1"
+            )
+            with body.when(dense):
+                step = _table(body, "%k.offsets", at)
+                base = _pointer(body, right, self.element, step)
+                lines = []
+                for lane in range(GROUP):
+                    offset = body.instruction(
+                        f"extractelement <{GROUP} x i64> {offsets}, i64 {lane}"
+                    )
+                    pointer = _pointer(body, base, self.element, offset)
+                    lines.append(
+                        body.instruction(f"load {group}, ptr {pointer}, align {self.dtype.itemsize}")
+                    )
+                half = GROUP // 2
+                first = _turned(body, self.element, lines[:half])
+                second = _turned(body, self.element, lines[half:])
+                part = f"<{half} x {self.element}>"
+                mask = ", ".join(f"i32 {i}" for i in range(GROUP))
+                for number, (a, b) in enumerate(zip(first, second, strict=True)):
+                    value = body.instruction(
+                        f"shufflevector {part} {a}, {part} {b}, <{GROUP} x i32> <{mask}>"
+                    )
+                    self._put_group(target, body.add(k, str(number)), g, value)
+            other = body.instruction(f"xor i1 {dense}, true")
+            with body.when(other), body.loop(k, body.add(k, str(GROUP)), hint="k") as one:
+                one_by_one(one)
+        with body.loop(full, count, hint="k") as k:
+            one_by_one(k)
 
     def _gather(self, base: str, offsets: str, group: str) -> str:
         body = self.body
@@ -340,14 +387,17 @@ class _Contraction:
         fits_columns = body.instruction(
             f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"
         )
-        whole = body.instruction(f"and i1 {fits_rows}, {fits_columns}")
+        together = body.instruction(f"icmp eq i64 {_table(body, '%result.flags', column)}, 1")
+        fits = body.instruction(f"and i1 {fits_rows}, {fits_columns}")
+        whole = body.instruction(f"and i1 {fits}, {together}")
         is_first = body.instruction(f"icmp eq i64 {low}, 0")
-        base = body.add(body.mul(first_row, "%columns"), first_column)
+        line = body.mul(first_row, "%row.step")
+        base = body.add(line, _table(body, "%result.columns", first_column))
         with body.when(whole):
             for i in range(tile.rows):
                 for part in range(self.parts):
                     place = body.add(
-                        base, body.add(body.mul("%columns", str(i)), str(part * tile.vector))
+                        base, body.add(body.mul("%row.step", str(i)), str(part * tile.vector))
                     )
                     self._update(_pointer(body, result, self.element, place), i, part, is_first)
         partly = body.instruction(f"xor i1 {whole}, true")
@@ -366,7 +416,8 @@ class _Contraction:
             width = body.minimum(body.sub("%columns", first_column), str(tile.columns))
             with body.loop("0", height, hint="i") as i, body.loop("0", width, hint="j") as j:
                 source = body.add(body.mul(i, str(tile.columns)), j)
-                place = body.add(base, body.add(body.mul(i, "%columns"), j))
+                at = _table(body, "%result.columns", body.add(first_column, j))
+                place = body.add(body.add(line, body.mul(i, "%row.step")), at)
                 pointer = _pointer(body, result, self.element, place)
                 edge = _pointer(body, self.edge, self.element, source)
                 self._update_one(pointer, edge, is_first)

@@ -34,6 +34,7 @@ Strides = Shape | None
 _fused_cache: dict[Any, KernelText] = {}
 _text_cache: dict[Any, tuple[str, str]] = {}
 PLACEHOLDER = "KERNEL_NAME"
+SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
 
 
 def named(text: str, prefix: str) -> tuple[str, str]:
@@ -224,15 +225,30 @@ class Lowering:
             (groups, ws[0] * filters),
         ]
         left_depth = [(w.shape[i], ws[i]) for i in range(1, w.type.rank)]
+        plane = size(out)
+        result = None
+        if parts == 1 and isinstance(plane, int) and plane < SMALL_PLANE:
+            # few positions per sample: let the samples be columns too
+            columns = [(samples, xs[0]), *columns]
+            result = Result(Axes([]), Axes([(samples, filters * plane), (plane, 1)]), plane)
+            batch, left_batch = [], []
         self._multiply(
             node,
             Side(weights, Axes(left_batch), Axes([(filters, ws[0])]), Axes(left_depth)),
             Side(place, Axes(batch), Axes(columns), Axes(depth)),
             shared_left=parts == 1,
+            result=result,
         )
 
-    def _multiply(self, node: Node, left: Side, right: Side, shared_left: bool) -> None:
+    def _multiply(
+        self, node: Node, left: Side, right: Side, shared_left: bool, result: Result | None = None
+    ) -> None:
         """Two launches: pack the left operand into panels, then multiply."""
+        if result is None:
+            step = right.free.size
+            result = Result(
+                Axes([(right.batch.size, left.free.size * step)]), Axes([(step, 1)]), step
+            )
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
         rows, columns, depth = left.free.size, right.free.size, left.depth.size
@@ -290,13 +306,18 @@ class Lowering:
                     right.place,
                     target,
                     Table(right.depth.table),
+                    Table(lambda sizes: _flags(right.depth.table(sizes), GROUP)),
                     Table(lambda sizes: _padded(right.free.table(sizes), tile.columns)),
                     Table(lambda sizes: _flags(right.free.table(sizes), tile.columns)),
                     Table(right.batch.table),
                     Table(left_offsets),
+                    Table(lambda sizes: _padded(result.free.table(sizes), tile.columns)),
+                    Table(lambda sizes: _panel_flags(result.free.table(sizes), tile.columns)),
+                    Table(result.batch.table),
                     Number(rows),
                     Number(columns),
                     Number(depth),
+                    Number(result.row_step),
                     Number(lambda sizes: geometry(sizes)[1]),
                     Number(lambda sizes: geometry(sizes)[2]),
                 ],
@@ -511,6 +532,13 @@ class Axes:
         return total
 
 
+class Result:
+    """Where a product's elements go: batch and column offsets, and the step from row to row."""
+
+    def __init__(self, batch: Axes, free: Axes, row_step: DimLike) -> None:
+        self.batch, self.free, self.row_step = batch, free, row_step
+
+
 class Side:
     """One operand of a product: where it starts, and its batch, free and contracted axes."""
 
@@ -542,6 +570,12 @@ def _flags(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
     """Per group of columns: 1 where its offsets are neighbours."""
     groups = _padded(table, multiple).reshape(-1, GROUP)
     return np.all(np.diff(groups, axis=1) == 1, axis=1).astype(np.int64)
+
+
+def _panel_flags(table: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
+    """Per panel of columns: 1 where its offsets are neighbours."""
+    panels = _padded(table, columns).reshape(-1, columns)
+    return np.all(np.diff(panels, axis=1) == 1, axis=1).astype(np.int64)
 
 
 def _row_flags(table: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
