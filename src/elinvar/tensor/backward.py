@@ -46,31 +46,46 @@ def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any
     heap: list[tuple[int, Any]] = []
     for output, cotangent in zip(outputs, cotangents, strict=True):
         _push(gradients, heap, output._node, output._slot, cotangent)
-    stops = {(w._node, w._slot): None for w in wanted if w._node is not None} if wanted else None
-    useful = None if wanted is None else _ancestors(outputs, {node for node, _ in stops or ()})
+    if wanted is not None:
+        return _walk_to(wanted, outputs, gradients, heap, retain, create)
     while heap:
         _, node = heapq.heappop(heap)
         found = gradients.pop(node)
         _run_hooks(node, found)
-        if stops is not None:
-            for slot, gradient in enumerate(found):
-                if (node, slot) in stops:
-                    stops[node, slot] = gradient
         if node.is_leaf:
-            if stops is None:
-                accumulate(node, found[0], create)
-            continue
-        if useful is not None and node not in useful:
-            continue
-        for held, gradient in zip(*_differentiate(node, found, create), strict=True):
-            if gradient is not None and held[4] is not None:
-                _push(gradients, heap, held[4], held[5], gradient)
-        if not retain and not create:
-            node.release()
-    if wanted is None:
-        return None
-    assert stops is not None
+            accumulate(node, found[0], create)
+        else:
+            _pass_through(node, found, gradients, heap, retain, create)
+    return None
+
+
+def _walk_to(
+    wanted: list[Any], outputs: list[Any], gradients: Gradients, heap: Any, retain: bool, create: bool
+) -> list[Any]:
+    """The gradients of `wanted`, which count as independent: nothing passes through them."""
+    stops: dict[Any, Any] = {(w._node, w._slot): None for w in wanted if w._node is not None}
+    useful = _leading_to(stops, outputs)
+    while heap:
+        _, node = heapq.heappop(heap)
+        found = gradients.pop(node)
+        _run_hooks(node, found)
+        for slot, gradient in enumerate(found):
+            if (node, slot) in stops:
+                stops[node, slot] = gradient
+                found[slot] = None
+        if node in useful and any(gradient is not None for gradient in found):
+            _pass_through(node, found, gradients, heap, retain, create)
     return [None if w._node is None else stops[w._node, w._slot] for w in wanted]
+
+
+def _pass_through(
+    node: Any, found: list[Any], gradients: Gradients, heap: Any, retain: bool, create: bool
+) -> None:
+    for held, gradient in zip(*_differentiate(node, found, create), strict=True):
+        if gradient is not None and held[4] is not None:
+            _push(gradients, heap, held[4], held[5], gradient)
+    if not retain and not create:
+        node.release()
 
 
 def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) -> None:
@@ -81,24 +96,27 @@ def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) 
     held[slot] = gradient if held[slot] is None else F.add(held[slot], gradient)
 
 
-def _ancestors(outputs: Any, targets: set[Any]) -> set[Any]:
-    """The nodes through which a gradient can reach one of the targets."""
+def _leading_to(stops: dict[Any, Any], outputs: list[Any]) -> set[Any]:
+    """The nodes through which a gradient can reach one of the stops."""
     seen: set[Any] = set()
     stack = [output._node for output in outputs]
     while stack:
         node = stack.pop()
-        if node is None or node in seen:
+        if node in seen or node.is_leaf:
             continue
         seen.add(node)
-        if not node.is_leaf and node.operands is not None:
-            stack.extend(held[4] for held in node.operands)
+        for held in node.operands or ():
+            if held[4] is not None and (held[4], held[5]) not in stops:
+                stack.append(held[4])
     useful: set[Any] = set()
     for node in sorted(seen, key=lambda node: node.serial):
-        if node.is_leaf:
+        if node.operands is None:
+            useful.add(node)  # its tape was freed; differentiating it says so
             continue
-        operands = node.operands or ()
-        if any(held[4] in targets or held[4] in useful for held in operands if held[4] is not None):
-            useful.add(node)
+        for held in node.operands:
+            if held[4] in useful or (held[4], held[5]) in stops:
+                useful.add(node)
+                break
     return useful
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from weakref import ref
 
 from elinvar.core.dtypes import DType
 from elinvar.core.types import TensorType
@@ -73,6 +74,12 @@ class State(threading.local):
 
     grad_enabled: bool = True
     trace: Any = None  # the innermost trace of this thread
+    changes: dict[int, Any] | None = None  # cells rebound so far, where a checkpoint asks for them
+
+    def note_change(self, cell: Any, content: Any) -> None:
+        """Remember what a cell held before it was first rebound."""
+        if self.changes is not None:
+            self.changes.setdefault(id(cell), (ref(cell), content))
 
 
 class Traces:
@@ -144,7 +151,7 @@ def detached(cell: Any) -> Any:
     """A new tensor with the cell's content and no tape."""
     trace = current_trace()
     if trace is not None:
-        return traced(trace, trace.read(cell))
+        return traced(trace, trace.cut(trace.read(cell)))
     buffer, layout = cell._buffer, cell._layout
     if layout is None:
         return traced(buffer, cell._value)

@@ -14,7 +14,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.errors import GradientError, ShapeError, fail
 from elinvar.tensor import storage
 from elinvar.tensor.backward import backward, start
-from elinvar.tensor.cell import Cell, current_trace, detached, set_tensor_class, state
+from elinvar.tensor.cell import Cell, current_trace, detached, set_tensor_class, snapshot, state
 from elinvar.tensor.dispatch import as_tensor, broadcast
 from elinvar.tensor.methods import TensorMethods
 from elinvar.tensor.tape import HookHandle, Leaf, add_hook, no_grad
@@ -110,6 +110,10 @@ class Tensor(TensorMethods, Cell):
                 )
             node = value._node
         trace = current_trace()
+        if state.changes is not None:
+            if trace is not None:
+                trace.read(self)
+            state.note_change(self, snapshot(self))
         if trace is not None:
             trace.write(self, trace.read(value))
         else:

@@ -66,8 +66,9 @@ class Captured:
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
-    def __init__(self, purpose: str) -> None:
+    def __init__(self, purpose: str, region: bool = False) -> None:
         self.purpose = purpose
+        self.is_region = region  # differentiated as a graph, not by its tape
         self.builder = Builder()
         self.captured: dict[int, Captured] = {}
         self.gradients: dict[int, tuple[Any, Any, bool]] = {}  # cell, .grad before, read first
@@ -109,8 +110,25 @@ class Trace:
                 values.append(operand._value)
             else:
                 values.append(self.read(operand, op.name))
+        if self.is_region and not state.grad_enabled:
+            values = [self.cut(value) for value in values]
         results = self.builder.add(op, tuple(values), params, user_source())
         return [traced(self, value) for value in results]
+
+    def wrap(self, value: Value) -> Any:
+        """A tensor that holds a value of this graph."""
+        return traced(self, value)
+
+    def cut(self, value: Value) -> Value:
+        """The value without its derivative, where the graph itself will be differentiated."""
+        if not self.is_region or value.dtype.kind != "f":
+            return value
+        return self.builder.f.stop_gradient(value)  # type: ignore[no-any-return]
+
+    def refuse_region(self, op: str, what: str) -> None:
+        """Refuse what only a tape can differentiate."""
+        if self.is_region:
+            fail(TraceError, op, f"{what} cannot be used inside of `{self.purpose}`")
 
     def read(self, cell: Any, op: str = "trace") -> Value:
         """The value of a tensor in this graph; one from outside becomes an input."""

@@ -1,0 +1,271 @@
+"""Control flow over tensors: cond, while_loop, scan, fori_loop.
+
+The functions given are traced into sub-graphs. Tensors from outside that they read become operands,
+tensors that they rebind (a random generator's state, running statistics) are carried along and
+written back. They work at once and under a trace, and compose with `backward` (a `while_loop` has
+no derivative, as its number of steps is not known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from elinvar.core import tree
+from elinvar.core.dtypes import bool_, int64
+from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.shapes import DimLike
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Graph, Value
+from elinvar.tensor.dispatch import F, as_tensor
+from elinvar.tensor.trace import Trace
+
+
+class Region:
+    """A function as a sub-graph: its inputs, results, and the cells it reads and rebinds."""
+
+    def __init__(self, name: str, function: Callable[..., Any], types: Any, build: Any) -> None:
+        self.name = name
+        with Trace(name, region=True) as trace:
+            self.inputs = [trace.input(kind)._value for kind in types]
+            stand_ins = [trace.wrap(value) for value in self.inputs]
+            found = function(*build(stand_ins))
+            leaves, self.structure = tree.flatten(found)
+            self.outputs = [trace.read(as_tensor(leaf)) for leaf in leaves]
+            if trace.changed_gradients:
+                text = "`backward` must not leave gradients in tensors outside of the function"
+                fail(TraceError, name, text, "use `el.grad`, or call `backward` after the loop")
+            self.written = {id(one.cell): (one.cell, one.cell._value) for one in trace.written}
+            self.read = {id(one.cell): (one.cell, one.tensor._value) for one in trace.inputs}
+            self._trace = trace
+
+    def value_of(self, cell: Any) -> Value:
+        """The input that stands for a cell; made here where the function does not read it."""
+        found = self.read.get(id(cell))
+        if found is None:
+            found = self.read[id(cell)] = cell, self._trace.builder.input(cell._type)
+        return found[1]
+
+    def result_of(self, cell: Any) -> Value:
+        """What the cell holds at the end."""
+        found = self.written.get(id(cell))
+        return self.value_of(cell) if found is None else found[1]
+
+    def refuse_writes(self) -> None:
+        """For functions that must not change anything."""
+        for cell, _ in self.written.values():
+            fail(TraceError, self.name, f"must not change a tensor from outside: {cell._type}")
+
+    def graph(self, inputs: list[Value], outputs: list[Value]) -> Graph:
+        """The sub-graph with these inputs and outputs."""
+        return Graph(inputs, outputs, self.name)
+
+
+def _cells(*found: dict[int, Any]) -> list[Any]:
+    """The cells of several dicts, each once, in order."""
+    return [cell for cell, _ in {k: v for one in found for k, v in one.items()}.values()]
+
+
+def _types(leaves: list[Any]) -> list[TensorType]:
+    return [leaf._type for leaf in leaves]
+
+
+def _tensors(values: Any) -> tuple[list[Any], Any]:
+    leaves, structure = tree.flatten(values)
+    return [as_tensor(leaf) for leaf in leaves], structure
+
+
+def _tuple(found: Any) -> tuple[Any, ...]:
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _write_back(cells: list[Any], values: Any) -> None:
+    for cell, value in zip(cells, values, strict=True):
+        cell._rebind(value)
+
+
+def cond(predicate: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
+    """`true_fun(*operands)` if the predicate holds, else `false_fun(*operands)`.
+
+    Both functions must give the same structure, dtypes and shapes; only one of them runs.
+
+    Args:
+        predicate: a bool tensor without axes, or a Python bool.
+        true_fun, false_fun: functions of the operands; they may read other tensors too.
+        operands: nested containers of tensors.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.asarray([1.0, 4.0])
+        >>> el.cond(x.sum() > 3, lambda v: v * 2, lambda v: -v, x).tolist()
+        [2.0, 8.0]
+    """
+    predicate = as_tensor(predicate)
+    if predicate.dtype is not bool_:
+        predicate = F.cast(predicate, dtype=bool_)
+    leaves, structure = _tensors(operands)
+
+    def build(xs: list[Any]) -> Any:
+        return tree.unflatten(structure, xs)
+
+    types = _types(leaves)
+    yes = Region("cond", true_fun, types, build)
+    no = Region("cond", false_fun, types, build)
+    if yes.structure != no.structure:
+        text = "the branches return different structures"
+        fail(TraceError, "cond", f"{text}: {len(yes.outputs)} and {len(no.outputs)} tensors")
+    written = _cells(yes.written, no.written)
+    cells = _cells(yes.read, no.read, {id(cell): (cell, None) for cell in written})
+    graphs = []
+    for branch in (yes, no):
+        inputs = [*branch.inputs, *(branch.value_of(cell) for cell in cells)]
+        outputs = [*branch.outputs, *(branch.result_of(cell) for cell in written)]
+        graphs.append(branch.graph(inputs, outputs))
+    found = _tuple(F.cond(predicate, *leaves, *cells, true=graphs[0], false=graphs[1]))
+    count = len(yes.outputs)
+    _write_back(written, found[count:])
+    return tree.unflatten(yes.structure, list(found[:count]))
+
+
+def while_loop(cond_fun: Any, body_fun: Any, init: Any) -> Any:
+    """Repeat `state = body_fun(state)` while `cond_fun(state)` holds; gives the last state.
+
+    Args:
+        cond_fun: state → a bool tensor without axes.
+        body_fun: state → state, of the same structure, dtypes and shapes.
+        init: the first state, a nested container of tensors.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.while_loop(lambda n: n < 100, lambda n: n * 2, el.asarray(3)).item()
+        192
+    """
+    leaves, structure = _tensors(init)
+
+    def build(xs: list[Any]) -> Any:
+        return (tree.unflatten(structure, xs),)
+
+    types = _types(leaves)
+    test = Region("while_loop", cond_fun, types, build)
+    test.refuse_writes()
+    body = Region("while_loop", body_fun, types, build)
+    _need_structure("while_loop", "the body's result", body.structure, structure)
+    written = _cells(body.written)
+    cells = [cell for cell in _cells(test.read, body.read) if id(cell) not in body.written]
+    carried = [*leaves, *written]
+    graphs = {}
+    for name, region in (("condition", test), ("body", body)):
+        inputs = [*region.inputs, *(region.value_of(cell) for cell in (*written, *cells))]
+        outputs = region.outputs
+        if region is body:
+            outputs = [*outputs, *(region.result_of(cell) for cell in written)]
+        graphs[name] = region.graph(inputs, outputs)
+    found = _tuple(F.while_loop(*carried, *cells, carry=len(carried), **graphs))
+    _write_back(written, found[len(leaves) :])
+    return tree.unflatten(structure, list(found[: len(leaves)]))
+
+
+def scan(
+    body_fun: Any, init: Any, xs: Any = None, length: DimLike | None = None, reverse: bool = False
+) -> tuple[Any, Any]:
+    """Run `carry, y = body_fun(carry, x)` over the leading axis of xs; gives (carry, stacked ys).
+
+    Args:
+        body_fun: (carry, x) → (carry, y); the carry keeps its structure, dtypes and shapes.
+        init: the first carry, a nested container of tensors.
+        xs: a nested container of tensors with equal leading sizes, or None.
+        length: the number of steps, needed if xs holds no tensor.
+        reverse: run from the last element to the first; y stays at the place of its x.
+
+    Raises:
+        ShapeError: leading sizes differ, or the carry changes its type.
+
+    Example:
+        >>> import elinvar as el
+        >>> total, sums = el.scan(lambda c, x: (c + x, c + x), el.asarray(0), el.arange(5))
+        >>> total.item(), sums.tolist()
+        (10, [0, 1, 3, 6, 10])
+    """
+    leaves, structure = _tensors(init)
+    rows, row_structure = _tensors(xs)
+    for row in rows:
+        if not row.ndim:
+            fail(ShapeError, "scan", f"a sequence needs a leading axis, received {row._type}")
+        if length is None:
+            length = row.shape[0]
+    if length is None:
+        fail(ValueRangeError, "scan", "expected xs or length", "pass `length=`")
+    slices = [row._type.with_shape(row.shape[1:]) for row in rows]
+
+    def build(values: list[Any]) -> Any:
+        carry = tree.unflatten(structure, values[: len(leaves)])
+        return carry, tree.unflatten(row_structure, values[len(leaves) :])
+
+    body = Region("scan", body_fun, [*_types(leaves), *slices], build)
+    pair = body.structure
+    if not isinstance(pair, tree.Branch) or pair.kind is not tuple or len(pair.children) != 2:
+        fail(TraceError, "scan", "the body must return a pair (carry, y)")
+    _need_structure("scan", "the body's carry", pair.children[0], structure)
+    written = _cells(body.written)
+    cells = [cell for cell in _cells(body.read) if id(cell) not in body.written]
+    count = len(leaves)
+    inputs = [
+        *body.inputs[:count],
+        *(body.value_of(cell) for cell in written),
+        *body.inputs[count:],
+        *(body.value_of(cell) for cell in cells),
+    ]
+    outputs = [
+        *body.outputs[:count],
+        *(body.result_of(cell) for cell in written),
+        *body.outputs[count:],
+    ]
+    carry = count + len(written)
+    found = _tuple(
+        F.scan(
+            *leaves,
+            *written,
+            *rows,
+            *cells,
+            body=body.graph(inputs, outputs),
+            carry=carry,
+            sequences=len(rows),
+            length=length,
+            reverse=bool(reverse),
+        )
+    )
+    _write_back(written, found[count:carry])
+    last = tree.unflatten(structure, list(found[:count]))
+    return last, tree.unflatten(pair.children[1], list(found[carry:]))
+
+
+def fori_loop(lower: Any, upper: Any, body_fun: Any, init: Any) -> Any:
+    """Repeat `state = body_fun(i, state)` for i from lower to upper - 1.
+
+    With Python ints as bounds it is a `scan` and has a derivative; else a `while_loop`.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.fori_loop(0, 4, lambda i, total: total + i, el.asarray(0)).item()
+        6
+    """
+    if isinstance(lower, int) and isinstance(upper, int):
+        count = max(0, upper - lower)
+        steps = F.iota(size=count, dtype=int64)
+        if lower:
+            steps = steps + lower
+        return scan(lambda state, i: (body_fun(i, state), None), init, steps)[0]
+    first, last = as_tensor(lower), as_tensor(upper)
+
+    def step(pair: Any) -> Any:
+        i, state = pair
+        return i + 1, body_fun(i, state)
+
+    return while_loop(lambda pair: pair[0] < last, step, (first, init))[1]
+
+
+def _need_structure(op: str, what: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        fail(TraceError, op, f"{what} must have the structure of the initial value")
+
+
