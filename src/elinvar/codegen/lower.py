@@ -152,11 +152,8 @@ class Lowering:
 
     def operand(self, value: Value) -> tuple[Place, tuple[DimLike, ...]]:
         """Where an operand's view starts, and its strides in elements."""
-        view = view_of(value)
-        base_strides = self.strides.get(view.base)
-        if base_strides is not None and view.base is not value:
-            fail(CompileError, "lower", "views of strided inputs are not supported here")
-        strides = base_strides if base_strides is not None else view.strides
+        view = view_of(value, self.strides)
+        strides = view.strides
         place = self.place(view.base)
         offset = place.offset + view.offset * value.dtype.itemsize
         return Place(place.storage, offset, place.moves), strides

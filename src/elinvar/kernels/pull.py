@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from elinvar.core.shapes import DimLike, Shape, row_major_strides
@@ -128,22 +129,26 @@ class View(NamedTuple):
     offset: DimLike
 
 
-def view_of(value: Value) -> View:
-    """The deepest value below movement nodes of which `value` is a strided view (at worst itself)."""
+def view_of(value: Value, strides: Mapping[Value, Shape | None] | None = None) -> View:
+    """The deepest value below movement nodes of which `value` is a strided view (at worst itself).
+
+    `strides`: of stored values that do not lie dense in memory.
+    """
     shape = value.shape
+    known = strides or {}
     variables = tuple(Var(f"v{i}", n) for i, n in enumerate(shape))
     place = Place(value, tuple(variable(v) for v in variables), TRUE)
-    best = View(value, row_major_strides(shape), 0)
+    best = View(value, known.get(value) or row_major_strides(shape), 0)
     while is_movement(place.value.node) and place.value.node.op_name not in ("pad", "gather"):
         reads = movement_reads(place.value.node, place.index, TRUE)
         if len(reads) != 1 or reads[0][0].tests:
             break
         place = reads[0][1]
-        form = address(place.value.shape, place.index)
+        form = address(place.value.shape, place.index, known.get(place.value))
         if any(isinstance(atom, Atom) for atom in form.terms):
             continue
-        strides = tuple(form.terms.get(v, 0) for v in variables)
-        best = View(place.value, strides, form.const)
+        steps = tuple(form.terms.get(v, 0) for v in variables)
+        best = View(place.value, steps, form.const)
     return best
 
 
