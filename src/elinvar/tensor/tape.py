@@ -19,6 +19,7 @@ from elinvar.core.errors import GradientError, fail
 from elinvar.core.source import Source, source_of, user_place
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import Snapshot, snapshot, state
+from elinvar.transforms.control import influenced
 
 next_serial = itertools.count().__next__
 
@@ -32,6 +33,7 @@ class Leaf:
     __slots__ = ("__weakref__", "cell", "hooks", "serial")
 
     is_leaf = True
+    is_pinned = True  # its tensor must not be changed while gradients are recorded
     count = 1
 
     def __init__(self, cell: Any) -> None:
@@ -44,6 +46,8 @@ class Boundary(Leaf):
     """The end of a trace's tape at a tensor that has a tape of its own outside of the trace."""
 
     __slots__ = ()
+
+    is_pinned = False
 
 
 class TapeNode:
@@ -63,6 +67,7 @@ class TapeNode:
     )
 
     is_leaf = False
+    is_pinned = False
 
     def __init__(self, name: str, rule: Any, params: Any, operands: Any, results: Any) -> None:
         self.name = name
@@ -91,7 +96,25 @@ class TapeNode:
 def record(op: Op, operands: Any, params: Any, results: Any) -> None:
     """Put a primitive on the tape, if gradients are wanted here and can flow."""
     if state.grad_enabled:
-        _attach(op.name, op, operands, params, results)
+        mask = None if op.family != "control" else _reached(op, operands, params, len(results))
+        _attach(op.name, op, operands, params, results, mask)
+
+
+def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
+    """For each result of a control op, whether it depends on an operand that wants a gradient."""
+    active = {n for n, x in enumerate(operands) if x._node is not None}
+    if op.name == "cond":
+        inner = frozenset(n - 1 for n in active if n)
+        reached = influenced(params["true"], inner) | influenced(params["false"], inner)
+    else:
+        while True:  # a carry may be reached through another one, a step later
+            reached = influenced(params["body"], frozenset(active))
+            more = active | {n for n in reached if n < params["carry"]}
+            if more == active:
+                break
+            active = more
+        reached |= {n for n in active if n < params["carry"]}
+    return [n in reached for n in range(count)]
 
 
 def record_call(

@@ -101,7 +101,7 @@ class Tensor(TensorMethods, Cell):
         """Hold what `value` holds. The one way in which a tensor changes."""
         node = self._node
         if state.grad_enabled:
-            if node is not None and node.is_leaf:
+            if node is not None and node.is_pinned:
                 fail(
                     GradientError,
                     "assign",
