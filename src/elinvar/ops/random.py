@@ -5,28 +5,29 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from elinvar.core.dtypes import uint32, uint64
+from elinvar.core.dtypes import DType, uint32, uint64
 from elinvar.core.errors import ShapeError, fail
-from elinvar.core.shapes import Shape
+from elinvar.core.shapes import Shape, size
 from elinvar.core.types import TensorType
-from elinvar.ops.record import Op, absent
-from elinvar.ops.rules import check_dims
-from elinvar.ops.scalars import Scalar, select
+from elinvar.ops.record import Decompose, Op, Sample, absent
+from elinvar.ops.rules import check_dims, filled
+from elinvar.ops.sampling import bad
+from elinvar.ops.scalars import Handler, Scalar, select
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # the golden ratio and the square root of 3, as fractions
 _LOW = 0xFFFFFFFF
-_LATER = absent("follows")
 
 
 def _random_bits_type(state: TensorType, *, shape: Shape) -> TensorType:
     if state != TensorType(uint64, (2,)):
-        fail(ShapeError, "random_bits", f"the state must be u64[2] (key, counter), received {state}")
+        text = f"the state must be u64[2] (key, counter), received {state}"
+        fail(ShapeError, "random_bits", text)
     check_dims("random_bits", "shape", shape)
     return TensorType(uint32, shape)
 
@@ -86,19 +87,88 @@ def philox(linear: Scalar, key: Scalar, counter: Scalar) -> Scalar:
     return select(which.lt(2), first, second)
 
 
+# ---- StableHLO: the same scalar instructions on whole arrays ------------------------------------
+
+
+class _Arrays(Handler):
+    """Gives the instructions that Philox uses their meaning on values of one shape."""
+
+    operations: ClassVar[dict[str, str]] = {
+        "add": "add", "mul": "multiply", "and": "bitwise_and", "xor": "bitwise_xor",
+        "shr": "shift_right", "eq": "equal", "lt": "less", "select": "where",
+    }  # fmt: skip
+
+    def __init__(self, f: Any, shape: Shape) -> None:
+        self.f, self.shape = f, shape
+
+    def instruction(self, name: str, dtype: DType, arguments: tuple[Any, ...]) -> Any:
+        if name == "const":
+            return filled(self.f, self.f.scalar(arguments[0], dtype), self.shape)
+        if name == "cast":
+            return self.f.cast(arguments[0].payload, dtype=dtype)
+        operation = getattr(self.f, self.operations[name])
+        return operation(*(argument.payload for argument in arguments))
+
+    def scalar(self, value: Any) -> Scalar:
+        """A 0-d u64 value in all places."""
+        return Scalar(self, uint64, filled(self.f, value, self.shape))
+
+
+def _decomposition(f: Any, state: Any, *, shape: Shape) -> Any:
+    count = size(shape)
+    handler = _Arrays(f, (count,))
+    key, counter = (
+        handler.scalar(f.reshape(f.slice(state, start=(i,), size=(1,), step=(1,)), shape=()))
+        for i in (0, 1)
+    )
+    linear = Scalar(handler, uint64, f.iota(size=count, dtype=uint64))
+    return f.reshape(philox(linear, key, counter).payload, shape=shape)
+
+
+def _state(key: int, counter: int) -> Any:
+    return np.array([key, counter], np.uint64)
+
+
 OPS: tuple[Op, ...] = (
     Op(
         name="random_bits",
         family="random",
-        doc="random_bits",
+        doc="""32 random bits for each element, a function of the state and the element's place.
+
+    Element i, in row-major order, is word i % 4 of the Philox4x32-10 block whose 128-bit counter is
+    counter + i // 4 and whose 64-bit key is key. Who draws n elements and wants others the next
+    time adds ⌈n / 4⌉ to the counter.
+
+    Args:
+        state: uint64 [2], the key and the counter.
+        shape: the shape of the result.
+
+    Shape:
+        uint32, `shape`.
+
+    Example:
+        >>> random_bits(array([0, 0], "uint64"), shape=(2,))
+        array([1713891541, 3781805453], dtype=uint32)
+    """,
         type_rule=_random_bits_type,
         reference=_random_bits,
-        derivative=absent("random bits do not depend on a float"),
-        batching=_LATER,
+        derivative=lambda f, operands, results, cotangents, *, shape: (None,),
+        batching=absent("each state of a batch starts a stream of its own: draw them one by one"),
         lowering=philox,
-        stablehlo=_LATER,
-        samples=list,
-        bad_samples=list,
+        stablehlo=Decompose(_decomposition),
+        samples=lambda: [
+            Sample((_state(key, counter),), {"shape": shape}, differentiable=False)
+            for key, counter, shape in (
+                (0, 0, (8,)), (7, 3, (2, 5)), (2**64 - 1, 2**64 - 1, (3, 3)), (1, 2**32 - 2, (17,)),
+                (5, 0, ()), (5, 0, (0, 3)), (2**40 + 9, 11, (1, 4, 2)), (3, 2**33, (1,)),
+            )
+        ],
+        bad_samples=lambda: [
+            bad("u32[2]", "the state must be u64[2] (key, counter), received u32[2]", shape=(3,)),
+            bad("u64[3]", "the state must be u64[2] (key, counter), received u64[3]", shape=(3,)),
+            bad("u64[2]", "[random_bits] shape must be a tuple of sizes, received 3", shape=3),
+            bad("u64[2]", "[random_bits] shape must not be negative: -1", shape=(-1,)),
+        ],
         params=("shape",),
     ),
-)
+)  # fmt: skip
