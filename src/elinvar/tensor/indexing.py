@@ -1,0 +1,336 @@
+"""Indexing as in NumPy: ints, slices, None, Ellipsis, integer arrays, bool masks, and mixtures.
+
+An index is parsed into items, one for each axis of the tensor (and one for each None):
+
+    New            None: a new axis of size 1
+    Span           a slice: start, count, step (step may be negative)
+    Single         an int: the axis is dropped
+    Many           integers of any shape: a gather
+
+Reading first takes spans and singles, which share memory, then gathers. Several integer arrays (and
+the ints beside them) broadcast together; their axes stand where the first of them stood if they are
+neighbours, else in front. That is NumPy's rule. A mask stands for the indices of its True elements.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elinvar.core.dtypes import int64
+from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
+from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes, format_shape, size
+from elinvar.tensor.cell import Cell, current_trace
+from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.gathering import checked_index, fail_bounds
+from elinvar.tensor.manipulation import permuted
+from elinvar.tensor.searching import nonzero
+
+
+class New(NamedTuple):
+    """A new axis of size 1."""
+
+
+class Span(NamedTuple):
+    """Elements start, start + step, … of an axis."""
+
+    axis: int
+    start: DimLike
+    count: DimLike
+    step: int
+
+
+class Single(NamedTuple):
+    """One element of an axis, which is dropped."""
+
+    axis: int
+    index: DimLike
+
+
+class Many(NamedTuple):
+    """Elements at an integer tensor, within bounds where that is known."""
+
+    axis: int
+    index: Any
+
+
+class Gap(NamedTuple):
+    """An Ellipsis that stands for no axis: it still keeps integer arrays apart."""
+
+
+Item = New | Span | Single | Many | Gap
+Items = list[Item]
+
+MASK_HINT = "use `el.where(mask, x, other)`, which keeps the shape, or index outside of the jit"
+
+
+def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
+    """x[key] as in NumPy."""
+    items = parse(op, x, key)
+    return read_items(x, items)
+
+
+def read_items(x: Any, items: Items) -> Any:
+    """The elements that parsed items name."""
+    x = _sliced(x, items)
+    arrays = [item for item in items if isinstance(item, Many)]
+    if not arrays:
+        return _reshaped(x, result_shape(items))
+    x, kept = drop_singles(x, items)
+    index, axis, x = gathered_axis(x, arrays, kept)
+    found = F.gather(x, index, axis=axis)
+    return _placed(found, items, axis, index.ndim)
+
+
+def _sliced(x: Any, items: Items) -> Any:
+    """Apply spans and singles by one slice; singles keep an axis of size 1."""
+    start: list[DimLike] = [0] * x.ndim
+    count: list[DimLike] = list(x.shape)
+    step = [1] * x.ndim
+    changed = False
+    for item in items:
+        if isinstance(item, Span):
+            start[item.axis], count[item.axis], step[item.axis] = item.start, item.count, item.step
+            whole = item.start == 0 and item.step == 1 and item.count == x.shape[item.axis]
+            changed = changed or not whole
+        elif isinstance(item, Single):
+            start[item.axis], count[item.axis] = item.index, 1
+            changed = True
+    if not changed:
+        return x
+    return F.slice(x, start=tuple(start), size=tuple(count), step=tuple(step))
+
+
+def _reshaped(x: Any, shape: Shape) -> Any:
+    return F.reshape(x, shape=shape)
+
+
+def result_shape(items: Items) -> Shape:
+    """The shape of what items without arrays read."""
+    shape: list[DimLike] = []
+    for item in items:
+        if isinstance(item, New):
+            shape.append(1)
+        elif isinstance(item, Span):
+            shape.append(item.count)
+    return tuple(shape)
+
+
+def drop_singles(x: Any, items: Items) -> tuple[Any, list[int]]:
+    """x without the axes of singles, and the old numbers of the axes that remain."""
+    singles = {item.axis for item in items if isinstance(item, Single)}
+    kept = [axis for axis in range(x.ndim) if axis not in singles]
+    return _reshaped(x, tuple(x.shape[axis] for axis in kept)), kept
+
+
+def gathered_axis(x: Any, arrays: list[Many], kept: list[int]) -> tuple[Any, int, Any]:
+    """One index tensor along one axis that stands for several along theirs.
+
+    Returns:
+        (index, axis, x'): the axes of several arrays are made one axis of x' (in front, where they
+        are no neighbours), and their indices one row-major position in it.
+    """
+    axes = [kept.index(item.axis) for item in arrays]
+    if len(arrays) == 1:
+        return arrays[0].index, axes[0], x
+    shape = broadcast_shapes("getitem", *(item.index.shape for item in arrays))
+    first = axes[0]
+    if axes != list(range(first, first + len(axes))):
+        rest = [axis for axis in range(x.ndim) if axis not in axes]
+        x = permuted(x, (*axes, *rest))
+        first = 0
+    last = first + len(axes)
+    sizes = x.shape[first:last]
+    position: Any = None
+    for item, dim in zip(arrays, sizes, strict=True):
+        index = expand(cast(item.index, int64), shape)
+        if position is not None:
+            scale = constant("getitem", dim, int64) if isinstance(dim, int) else size_tensor(dim)
+            index = F.add(F.multiply(position, expand(scale, shape)), index)
+        position = index
+    merged = (*x.shape[:first], size(sizes), *x.shape[last:])
+    return position, first, F.reshape(x, shape=merged)
+
+
+def arrays_in_front(items: Items) -> bool:
+    """Whether the axes of integer arrays stand in front, because they are no neighbours."""
+    places = [i for i, item in enumerate(items) if isinstance(item, (Many, Single))]
+    return places[-1] - places[0] + 1 != len(places)
+
+
+def _placed(found: Any, items: Items, axis: int, count: int) -> Any:
+    """Put the axes of the index where NumPy has them, and new axes where None stood.
+
+    `found` has the spans' axes in order, with `count` axes of the index at `axis`.
+    """
+    spans = [i for i in range(found.ndim) if not axis <= i < axis + count]
+    joint = list(range(axis, axis + count))
+    order: list[int] = []
+    shape: list[DimLike] = []
+    pending = True
+    if arrays_in_front(items):
+        order, shape, pending = [*joint], [found.shape[i] for i in joint], False
+    for item in items:
+        if isinstance(item, New):
+            shape.append(1)
+        elif isinstance(item, Span):
+            place = spans.pop(0)
+            order.append(place)
+            shape.append(found.shape[place])
+        elif pending and not isinstance(item, Gap):
+            order += joint
+            shape += [found.shape[i] for i in joint]
+            pending = False
+    return _reshaped(permuted(found, tuple(order)), tuple(shape))
+
+
+# ---- parsing ------------------------------------------------------------------------------------
+
+
+def parse(op: str, x: Any, key: Any) -> Items:
+    """The items of an index, one for each axis of x and each None."""
+    given = key if isinstance(key, tuple) else (key,)
+    given = tuple(_as_array(op, item) if isinstance(item, (list, np.ndarray)) else item
+                  for item in given)  # fmt: skip
+    used = sum(_consumed(item) for item in given)
+    dots = [place for place, item in enumerate(given) if item is Ellipsis]
+    if len(dots) > 1:
+        fail(ShapeError, op, "an index can have one `...`")
+    if used > x.ndim:
+        text = f"too many indices: {used} for {x._type} with {x.ndim} dimensions"
+        fail(OutOfBoundsError, op, text)
+    missing = (slice(None),) * (x.ndim - used)
+    if dots:
+        given = (*given[: dots[0]], *(missing or (Ellipsis,)), *given[dots[0] + 1 :])
+    else:
+        given = (*given, *missing)
+    items: Items = []
+    axis = 0
+    for item in given:
+        items += _item(op, x, axis, item)
+        axis += _consumed(item)
+    return items
+
+
+def _as_array(op: str, value: Any) -> Any:
+    """Lists and numpy arrays as numpy arrays, or as tensors where they hold tensors."""
+    if isinstance(value, list) and any(isinstance(item, Cell) for item in value):
+        return tensor_of(op, value)
+    array = np.asarray(value)
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "biu":
+        fail(DTypeError, op, f"an index must be integers or bool, received {array.dtype}")
+    return array
+
+
+def _is_bool(item: Any) -> bool:
+    if isinstance(item, Cell):
+        return item.dtype.kind == "b"
+    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
+
+
+def _consumed(item: Any) -> int:
+    """How many axes an index item is for."""
+    if item is None or item is Ellipsis:
+        return 0
+    return item.ndim if _is_bool(item) else 1
+
+
+def _item(op: str, x: Any, axis: int, item: Any) -> Items:
+    if item is None or item is Ellipsis:
+        return [New() if item is None else Gap()]
+    if isinstance(item, slice):
+        return [_span(op, x, axis, item)]
+    if isinstance(item, (bool, np.bool_)):
+        fail(DTypeError, op, f"a single bool is no index, received {item!r}")
+    if _is_bool(item):
+        return _mask(op, x, axis, item)
+    if isinstance(item, (Cell, np.ndarray)):
+        return [Many(axis, checked_index(op, item, x.shape[axis], axis))]
+    if isinstance(item, Dim):
+        return [Single(axis, item)]
+    if hasattr(item, "__index__"):
+        return [Single(axis, single_index(op, item.__index__(), x.shape[axis], axis))]
+    text = f"an index must be ints, slices, None, ... or integer or bool tensors, received {item!r}"
+    fail(DTypeError, op, text)
+
+
+def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
+    """An int index counted from the start, within bounds."""
+    if isinstance(dim, Dim):
+        if index not in (0, -1):
+            _undecided(op, f"index {index}", dim, axis)
+        return 0 if index == 0 else dim - 1
+    if not -dim <= index < dim:
+        fail_bounds(op, index, dim, axis)
+    return index + dim if index < 0 else index
+
+
+def _undecided(op: str, what: str, dim: DimLike, axis: int) -> None:
+    text = f"{what} is not known to lie within axis {axis} of symbolic size {dim}"
+    fail(ShapeError, op, text, "trace with a fixed size for this axis, or index with a tensor")
+
+
+def _span(op: str, x: Any, axis: int, item: slice) -> Span:
+    dim = x.shape[axis]
+    start, stop, step = (_bound(op, part) for part in (item.start, item.stop, item.step))
+    if step == 0:
+        fail(ShapeError, op, "the step of a slice must not be 0")
+    if all(not isinstance(part, Dim) for part in (dim, start, stop, step)):
+        first, last, stride = slice(start, stop, step).indices(dim)
+        count = len(range(first, last, stride))
+        return Span(axis, first if count else 0, count, stride)
+    return _symbolic_span(op, dim, axis, start, stop, 1 if step is None else step)
+
+
+def _bound(op: str, part: Any) -> Any:
+    if part is None or isinstance(part, (int, Dim)):
+        return part
+    if hasattr(part, "__index__"):
+        return part.__index__()
+    fail(DTypeError, op, f"the parts of a slice must be ints, received {part!r}")
+
+
+def _symbolic_span(op: str, dim: Any, axis: int, start: Any, stop: Any, step: Any) -> Span:
+    """A slice of which the axis or a bound is symbolic; only what holds for every size is taken."""
+    if step == -1 and start is None and stop is None:
+        return Span(axis, dim - 1, dim, -1)
+    if step != 1:
+        _undecided(op, f"a slice of step {step}", dim, axis)
+    first = 0 if start is None else start
+    last = dim if stop is None else stop
+    first = dim + first if isinstance(first, int) and first < 0 else first
+    last = dim + last if isinstance(last, int) and last < 0 else last
+    for bound in (first, last):
+        room = dim - bound
+        if not _never_negative(room) and bound is last:
+            _undecided(op, f"bound {bound}", dim, axis)
+    return Span(axis, first, last - first, 1)
+
+
+def _never_negative(value: DimLike) -> bool:
+    if isinstance(value, Dim):
+        return all(factor >= 0 for factor in value.terms.values())
+    return value >= 0
+
+
+def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
+    """A mask as the indices of its True elements; their number has to be known."""
+    if current_trace() is not None and (isinstance(mask, Cell)):
+        text = f"the shape of a result indexed by a mask {mask._type} depends on its values"
+        fail(TraceError, op, text, MASK_HINT)
+    shape = tuple(mask.shape)
+    here = x.shape[axis : axis + len(shape)]
+    if shape != here:
+        text = f"mask bool{format_shape(shape)} does not fit axes {axis} to {axis + len(shape) - 1}"
+        fail(ShapeError, op, f"{text} of {x._type}")
+    if not shape:
+        fail(DTypeError, op, "a mask without dimensions is no index")
+    if isinstance(mask, np.ndarray):
+        found: Any = [tensor_of(op, part.astype(np.int64)) for part in np.nonzero(mask)]
+    else:
+        found = nonzero(mask)
+    return [Many(axis + place, index) for place, index in enumerate(found)]
