@@ -1,17 +1,15 @@
-"""How a graph becomes something callable: the seam between the tensor floor and the compiler.
+"""The seam between the tensor floor and the compiler: programs and memory.
 
-`compile_graph(graph, layouts)` gives a Compiled; `.bind(sizes)` a Bound with
-
-    call(arena address, input addresses…, output addresses…), arena_nbytes, outputs
-
-Each output is (dtype, shape, nbytes) and dense.
+    compile_graph(graph, layouts) -> Compiled;  Compiled.bind(sizes) -> Bound
+    Bound.call(arena address, input addresses…, output addresses…), .arena_nbytes, .outputs
+    allocate(nbytes) -> Buffer with .address
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from elinvar.run.compile import Bound, Compiled, compile_graph
+from elinvar.run.compile import Compiled, compile_graph
 
 
 class Buffer:
@@ -31,4 +29,4 @@ def allocate(nbytes: int) -> Buffer:
     return Buffer(nbytes)
 
 
-__all__ = ["Bound", "Buffer", "Compiled", "allocate", "compile_graph"]
+__all__ = ["Buffer", "Compiled", "allocate", "compile_graph"]
