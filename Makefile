@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-peers quick lint bench data clean
+.PHONY: help demo gpt test test-peers quick lint bench data clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,6 +51,9 @@ lint: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+gpt: $(STAMPS)/demo .data/book.txt ## train a character GPT on a real book and let it write
+	$(BIN)/python examples/char_gpt.py
+
 bench: $(STAMPS)/peers ## the figures beside PyTorch, as a table and as JSON
 	$(BIN)/python -m benchmarks
 
@@ -66,6 +69,13 @@ data: ## fetch Fashion-MNIST into .data/
 	  && echo "Fashion-MNIST unpacked into .data/" \
 	  || echo "apt has no dataset-fashion-mnist here; the loader will try the network"; \
 	fi
+
+# The King James Bible from two Debian packages, unpacked without root: text without verse numbers.
+.data/book.txt:
+	@mkdir -p .data && cd .data && apt-get download -q bible-kjv bible-kjv-text 2>/dev/null \
+	  && for package in bible-kjv*.deb; do dpkg -x $$package .; done && rm -f bible-kjv*.deb \
+	  && (cd usr/lib && ../bin/bible -f gen1:1-rev22:21 </dev/null) \
+	    | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //' > book.part && mv book.part book.txt
 
 clean: ## remove everything that was built or fetched
 	rm -rf $(VENV) build dist demo .data .pytest_cache .mypy_cache .ruff_cache .hypothesis \

@@ -26,7 +26,7 @@ model = nn.Sequential(
 )  # fmt: skip
 loader = el.data.DataLoader(train, batch, shuffle=True, drop_last=True)
 optimizer = el.optim.AdamW(model.parameters(), lr=rate)
-schedule = el.optim.OneCycleLR(optimizer, rate, total_steps=epochs * len(loader))
+schedule = el.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * len(loader))
 
 
 @el.jit
