@@ -119,7 +119,7 @@ def declare_symbols(symbols: Mapping[str, int]) -> None:
             _engine.declared.add(name)
 
 
-def load(text: str, names: Iterable[str]) -> dict[str, int]:
+def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
     """Compile a module and give the addresses of its functions.
 
     A text that was loaded before costs one hash of it. Functions live as long as the process.
@@ -128,6 +128,7 @@ def load(text: str, names: Iterable[str]) -> dict[str, int]:
         text: an LLVM module. Functions that it keeps to itself are `internal`; all others need a
             name that no other text defines.
         names: the functions wanted.
+        level: how hard LLVM tries, 0 … 3.
 
     Raises:
         CompileError: LLVM refuses the text, a name is missing or is defined by another text, or
@@ -144,7 +145,7 @@ def load(text: str, names: Iterable[str]) -> dict[str, int]:
     if digest not in _engine.loaded:
         with _engine.lock:
             if digest not in _engine.loaded:
-                _load_anew(text, digest)
+                _load_anew(text, digest, level)
     owner = _engine.owner
     for name in wanted:
         if owner.get(name) != digest:
@@ -152,16 +153,16 @@ def load(text: str, names: Iterable[str]) -> dict[str, int]:
     return {name: _engine.addresses[name] for name in wanted}
 
 
-def _load_anew(text: str, digest: bytes) -> None:
+def _load_anew(text: str, digest: bytes, level: int) -> None:
     names = [quoted or plain for quoted, plain in _DEFINED.findall(_without_internal(text))]
     for name in names:
         if name in _engine.owner:
             fail(CompileError, "compile", f"another text already defines a function named {name}")
     target = host()
-    key = cache_key(text, target.triple, target.cpu, target.features, llvm_version())
+    key = cache_key(text, str(level), target.triple, target.cpu, target.features, llvm_version())
     code = _engine.disk.get(key)
     if code is None:
-        code = object_code(text)
+        code = object_code(text, level=level)
         _check_calls(code, text)
         _engine.disk.put(key, code)
     jit = _jit()
@@ -192,7 +193,7 @@ def _jit() -> Any:
     return _engine.jit
 
 
-def _optimised_module(text: str, target: Target) -> Any:
+def _optimised_module(text: str, target: Target, level: int = 3) -> Any:
     llvm = _llvm()
     refusal = ""
     try:
@@ -205,17 +206,17 @@ def _optimised_module(text: str, target: Target) -> Any:
     module.triple = target.triple
     machine = _machine(target)
     module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return module
 
 
-def object_code(text: str, target: Target | None = None) -> bytes:
+def object_code(text: str, target: Target | None = None, level: int = 3) -> bytes:
     """The relocatable object file of a module, for the host or another target."""
     target = target or host()
     with _engine.lock:
-        return _machine(target).emit_object(_optimised_module(text, target))
+        return _machine(target).emit_object(_optimised_module(text, target, level))
 
 
 def assembly(text: str, target: Target | None = None) -> str:

@@ -7,15 +7,20 @@ disk cache. Where a system has no futex, waiting threads look again after a shor
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
 import sys
 import time
+from collections.abc import Iterable
+from typing import Any
 
 _MACHINE = platform.machine().lower()
 _IS_X86 = _MACHINE in ("x86_64", "amd64")
 _IS_ARM = _MACHINE in ("aarch64", "arm64")
 _FUTEX_CALL = {"x86_64": 202, "amd64": 202, "aarch64": 98, "riscv64": 98}.get(_MACHINE)
 HAS_FUTEX = sys.platform.startswith("linux") and _FUTEX_CALL is not None
+MAP_PRIVATE_ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+HUGE_PAGES = sys.platform.startswith("linux")
 _COARSE_CLOCK = 6  # CLOCK_MONOTONIC_COARSE of Linux: a few ns to read, steps of some ms
 
 _CLOCK = """
@@ -113,12 +118,25 @@ def sleep_text() -> str:
     return _FUTEX.format(call=_FUTEX_CALL) if HAS_FUTEX else _NO_FUTEX
 
 
+def text_constant(name: str, text: str) -> str:
+    """The line that defines `@name` as a C string."""
+    data = text.encode()
+    escaped = "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data)
+    return f'@{name} = internal constant [{len(data) + 1} x i8] c"{escaped}\\00"'
+
+
+def python_functions(names: Iterable[str]) -> dict[str, int]:
+    """The addresses of functions of Python's C API."""
+    return {name: _address(getattr(ctypes.pythonapi, name)) for name in names}
+
+
 def c_functions() -> dict[str, int]:
     """The addresses of the C functions that the texts call."""
     library = ctypes.CDLL(None)
     names = ["clock_gettime", "sched_yield", "syscall" if HAS_FUTEX else "usleep"]
-    names += ["posix_memalign", "free", "madvise"]
-    addresses = {}
-    for name in names:
-        addresses[name] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
-    return addresses
+    names += ["posix_memalign", "free", "madvise", "mmap", "munmap"]
+    return {name: _address(getattr(library, name)) for name in names}
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0

@@ -52,7 +52,7 @@ class _Native:
 def native_functions() -> dict[str, int]:
     """The addresses of the pool's native functions, loaded on first use."""
     native.declare_symbols(platform_text.c_functions())
-    return native.load(pool_text.pool_text(), pool_text.FUNCTIONS)
+    return native.load(pool_text.pool_text(), pool_text.FUNCTIONS, level=0)
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def _native() -> _Native:
         forget=ctypes.CFUNCTYPE(None)(addresses["elinvar_pool_forget"]),
         measure=with_count(addresses["elinvar_pool_measure"]),
     )
-    atexit.register(stop, _EXIT_SECONDS)
+    atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=stop, after_in_child=_after_fork)
     return functions
@@ -112,15 +112,15 @@ def start() -> None:
             _set_started(True)
 
 
-def stop(seconds: float | None = None) -> None:
-    """Stop all workers and wait for them, for at most `seconds` each.
+def stop() -> None:
+    """Stop all workers and wait for them.
 
     Launches that run meanwhile are finished; the next parallel program starts the pool again.
     """
     with _pool.lock:
         if _pool.started:
             _set_started(False)
-            _resize(1, seconds)
+            _resize(1)
 
 
 def on_start(listener: Callable[[int], None]) -> None:
@@ -167,6 +167,15 @@ def _resize(count: int, seconds: float | None = None) -> None:
             functions.set_threads(number + 1)
             return
         workers.append(worker)
+
+
+def _at_exit() -> None:
+    """Stop the workers for good: programs that still run do so on their own thread."""
+    with _pool.lock:
+        if _pool.started:
+            _resize(1, _EXIT_SECONDS)
+        else:
+            _set_started(True)
 
 
 def _after_fork() -> None:

@@ -33,10 +33,10 @@ from typing import NamedTuple
 
 from elinvar.core.errors import GraphError, fail
 from elinvar.run import native, platform_text, pool, program_text
+from elinvar.run.builtin import METH_FASTCALL, BuiltinMaker, keep_for_ever
 
 _END, _LAUNCH, _COND, _WHILE, _FOR = range(5)
 _RELEASE, _PARALLEL = 1, 2
-_METH_FASTCALL = 0x80
 _WORD = 1 << 64
 
 
@@ -122,7 +122,7 @@ def make_program(
     words = encoder.encode(items)
     releases = encoder.releases if release is None else release
     words[3] = (_RELEASE if releases else 0) | (_PARALLEL if encoder.parallel else 0)
-    return _builtin()(array("q", words).tobytes())
+    return _maker()(array("q", words).tobytes())
 
 
 @dataclass(slots=True)
@@ -219,27 +219,17 @@ def _signed(number: int) -> int:
     return number - _WORD if number >= _WORD // 2 else number
 
 
-class _MethodDef(ctypes.Structure):
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
 @functools.cache
-def _builtin() -> Callable[[bytes], Callable[..., None]]:
-    """The function that makes a program of its words; the first call loads the interpreter."""
-    python = ctypes.pythonapi
+def _maker() -> BuiltinMaker:
+    """Makes a program of its words; the first call loads the interpreter."""
     native.declare_symbols(pool.native_functions())
     native.declare_symbols(platform_text.c_functions())
-    native.declare_symbols(
-        {name: _address(getattr(python, name)) for name in program_text.PYTHON_FUNCTIONS}
-    )
-    addresses = native.load(program_text.program_text(), program_text.FUNCTIONS)
+    native.declare_symbols(platform_text.python_functions(program_text.PYTHON_FUNCTIONS))
+    addresses = native.load(program_text.program_text(), program_text.FUNCTIONS, level=0)
     setup = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    setup(addresses["elinvar_program_setup"])(id(None), id(TypeError), id(pool.start))
+    setup(addresses["elinvar_program_setup"])(
+        id(None), id(TypeError), id(keep_for_ever(pool.start))
+    )
     set_main = ctypes.CFUNCTYPE(None, ctypes.c_uint64)(addresses["elinvar_program_set_main_thread"])
     set_main(threading.main_thread().ident or 0)
     if hasattr(os, "register_at_fork"):
@@ -247,17 +237,4 @@ def _builtin() -> Callable[[bytes], Callable[..., None]]:
     set_started = ctypes.CFUNCTYPE(None, ctypes.c_int)
     pool.on_start(set_started(addresses["elinvar_program_set_pool_started"]))
 
-    method = _MethodDef(b"program", addresses["elinvar_program_call"], _METH_FASTCALL, None)
-    create = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p
-    )(_address(python.PyCFunction_NewEx))
-    table = ctypes.addressof(method)
-
-    def make(words: bytes, _keep: _MethodDef = method) -> Callable[..., None]:
-        return create(table, words, None)
-
-    return make
-
-
-def _address(function: object) -> int:
-    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+    return BuiltinMaker("program", addresses["elinvar_program_call"], METH_FASTCALL)

@@ -5,7 +5,7 @@ See `program.py` for the words of a program. While a program runs, a `%Run` hold
 
 from __future__ import annotations
 
-from elinvar.run.platform_text import clock_text
+from elinvar.run.platform_text import clock_text, text_constant
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096
@@ -36,7 +36,6 @@ _STATE = """
 @start_pool = internal global ptr null
 @pool_started = internal global i32 0
 @main_thread = internal global i64 0
-@wrong_count = internal constant [47 x i8] c"a program of %zd addresses was called with %zd\\00"
 
 declare ptr @PyBytes_AsString(ptr) nounwind
 declare i32 @PyErr_CheckSignals() nounwind
@@ -54,6 +53,8 @@ declare void @Py_DecRef(ptr) nounwind
 declare void @Py_IncRef(ptr) nounwind
 declare i64 @elinvar_pool_run(ptr, ptr, i64, ptr, ptr) nounwind
 """
+
+_WRONG_COUNT = text_constant("wrong_count", "a program of %zd addresses was called with %zd")
 
 _SLOTS = """
 ; Work out the slots of the item at `at`.
@@ -431,4 +432,4 @@ FUNCTIONS = (
 
 def program_text() -> str:
     """The LLVM module of the interpreter."""
-    return "".join((_STATE, clock_text(), _SLOTS, _POLL, _LIST, _CALL))
+    return "".join((_STATE, _WRONG_COUNT, clock_text(), _SLOTS, _POLL, _LIST, _CALL))
