@@ -55,10 +55,14 @@ def check_same(op: str, *types: TensorType) -> None:
             fail(ShapeError, op, f"shapes differ: {first} and {other}", "broadcast one of them first")
 
 
-def same_type(op: str, accepted: tuple[DType, ...], result: DType | None = None) -> Callable[..., Any]:
+def same_type(
+    op: str, accepted: tuple[DType, ...], operands: int, result: DType | None = None
+) -> Callable[..., Any]:
     """The rule of ops whose operands and result agree in dtype (or give `result`) and shape."""
 
     def rule(*types: TensorType) -> TensorType:
+        if len(types) != operands:
+            raise TypeError(f"{op} takes {operands} operands, received {len(types)}")
         check_dtype(op, types[0], accepted)
         check_same(op, *types)
         return types[0].with_dtype(result) if result else types[0]
@@ -263,7 +267,7 @@ def elementwise(
         name=name,
         family="elementwise",
         doc=document(summary, formula, operands, _DTYPE_WORDS[accepted], example),
-        type_rule=same_type(name, accepted, result),
+        type_rule=same_type(name, accepted, count, result),
         reference=reference,
         derivative=no_gradient(count) if derivative is None else rule,
         batching="family",
