@@ -17,6 +17,7 @@ from elinvar.ops.record import Namespace, Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import eager, storage, tape
 from elinvar.tensor.cell import Cell, state, traces
+from elinvar.tensor.eager import packed
 
 
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
@@ -43,13 +44,6 @@ def as_tensor(value: Any, dtype: DType | None = None) -> Any:
     if isinstance(value, bool | int | float):
         return scalar(value, dtype or dtypes.as_dtype(type(value)))
     return storage.from_data(value, dtype)
-
-
-def packed(x: Any) -> Any:
-    """x with its elements side by side in memory, in row-major order."""
-    if x._layout is None or x._layout.is_dense:
-        return x
-    return eager.run(BY_NAME["reshape"], (x,), {"shape": x.shape})[0]
 
 
 def scalar(value: float | int | bool, dtype: DType) -> Any:
@@ -107,3 +101,6 @@ def need_floats(op: str, x: Any) -> Any:
     if x.dtype.kind != "f":
         fail(DTypeError, op, f"expected a floating dtype, received {x._type}")
     return x
+
+
+__all__ = ["F", "apply", "as_tensor", "broadcast", "common_dtype", "elementwise", "need_floats", "packed", "promote", "scalar"]

@@ -1,56 +1,210 @@
-"""Eager execution: movement as views, everything else as one-op programs kept in memory."""
+"""Eager execution: one operation, at once.
+
+    execute   finds (or makes) the entry for an op, its params and the operands' layouts, and runs it
+
+An entry is a function of the operands. Movement gives views: new layouts over the same memory. All
+else runs as a compiled one-op program (see oneop.py) that is bound to the sizes at hand. `gather`
+and `scatter` check their indices first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from elinvar.core.errors import DTypeError, fail
+from elinvar.core.dtypes import DType
+from elinvar.core.errors import DTypeError, OutOfBoundsError, fail
+from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
+from elinvar.graph.walk import fingerprint, is_graph
 from elinvar.ops.record import Op
-from elinvar.tensor import views
+from elinvar.tensor import oneop, views
 from elinvar.tensor.cell import Cell, concrete
 from elinvar.tensor.engine import allocate, compile_graph
-from elinvar.tensor.layout import dense
+from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.memory import number_bytes, read_number, write_bytes
 
-_programs: dict[Any, Any] = {}
+Entry = Callable[[Any], Any]
+
+MOST_ENTRIES = 16384
+_entries: dict[Any, Entry] = {}
+_constants: dict[Any, Any] = {}
 
 
-def execute(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> list[Any]:
-    """Run one primitive on concrete tensors."""
+def execute(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Run one primitive on concrete tensors; gives a sequence of new tensors."""
+    try:
+        if params:
+            key: Any = (op, tuple(params.items()), *[x._layout for x in operands])
+        else:
+            key = (op, *[x._layout for x in operands])
+        entry = _entries.get(key)
+    except (AttributeError, TypeError):
+        key = entry = None
+    if entry is None:
+        entry = _prepare(key, op, operands, params)
+    return entry(operands)
+
+
+def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Entry:
     for operand in operands:
         if not isinstance(operand, Cell):
             fail(DTypeError, op.name, f"expected a tensor, received {type(operand).__name__}")
         if operand._layout is None:
-            operand._buffer.refuse_outside(operand, op.name)
+            operand._buffer.refuse_outside(operand, op.name)  # type: ignore[attr-defined]
+    if op.name == "constant":
+        return _constant(op, params)  # 1, 1.0 and True, 0.0 and -0.0 are equal keys: not kept here
+    if op.name == "size_of":
+        op.result_types((), params)
+        return _constant(op, {"value": params["dim"], "dtype": op.type_rule(**params).dtype})
+    if op.family == "control":
+        key = (op, _region_key(params), *[x._layout for x in operands])
+        known = _entries.get(key)
+        if known is not None:
+            return known
+    entry = make_entry(op, [x._layout for x in operands], params)
+    if key is not None:
+        if len(_entries) >= MOST_ENTRIES:
+            for old in list(_entries)[: MOST_ENTRIES // 2]:
+                _entries.pop(old, None)
+        _entries[key] = entry
+    return entry
+
+
+def make_entry(op: Op, layouts: list[Any], params: dict[str, Any]) -> Entry:
+    """What runs `op` on operands of these layouts. Raises the op's own errors."""
+    op.result_types(tuple(layout.type for layout in layouts), params)
     if op.name in views.VIEWS:
-        (x,) = operands
-        op.result_types((x._layout.type,), params)
-        view = views.VIEWS[op.name](x._layout, **params)
+        view = views.VIEWS[op.name](layouts[0], **params)
         if view is not None:
-            offset, layout = view
-            return [concrete(x._buffer, x._address + offset * layout.dtype.itemsize, layout)]
-    return run(op, operands, params)
+            return _view_entry(*view)
+        packing = program_entry(oneop.copy_program([layouts[0]]))
+        view = views.VIEWS[op.name](dense(layouts[0].dtype, layouts[0].shape), **params)
+        assert view is not None
+        moving = _view_entry(*view)
+        return lambda operands: moving(packing(operands))
+    entry = program_entry(oneop.one_op_program(op, layouts, params))
+    if op.name in ("gather", "scatter") and layouts[1].size:
+        return _checked_entry(op.name, layouts, params["axis"], entry)
+    return entry
 
 
-def run(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> list[Any]:
-    """Run a primitive as a compiled program."""
-    values = tuple((name, params[name], repr(params[name])) for name in sorted(params))
-    key = (op, values, tuple(x._layout for x in operands))
-    bound = _programs.get(key)
-    if bound is None:
-        builder = Builder()
-        inputs = tuple(builder.input(x._layout.type) for x in operands)
-        graph = builder.graph(builder.add(op, inputs, params))
-        compiled = compile_graph(graph, [x._layout.strides for x in operands])
-        bound = _programs[key] = compiled.bind({})
-    buffers = [allocate(nbytes) for _, _, nbytes in bound.outputs]
-    arena = allocate(bound.arena_nbytes) if bound.arena_nbytes else None
-    bound.call(
-        arena.address if arena else 0,
-        *(x._address for x in operands),
-        *(buffer.address for buffer in buffers),
+def _view_entry(offset: int, layout: Layout) -> Entry:
+    step = offset * layout.dtype.itemsize
+
+    def run(operands: Any) -> Any:
+        x = operands[0]
+        return (concrete(x._buffer, x._address + step, layout),)
+
+    return run
+
+
+def program_entry(program: oneop.OneOp) -> Entry:
+    """What runs a bound program."""
+    call, arena_nbytes, outputs = program
+    if call is None:  # nothing to compute: all results are empty
+        return lambda operands: [_empty(layout) for _, layout in outputs]
+    if len(outputs) == 1 and not arena_nbytes:
+        ((nbytes, layout),) = outputs
+
+        def run(operands: Any) -> Any:
+            buffer = allocate(nbytes)
+            address = buffer.address
+            call(0, *[x._address for x in operands], address)
+            return (concrete(buffer, address, layout),)
+
+        return run
+
+    def run_many(operands: Any) -> Any:
+        buffers = [allocate(nbytes) for nbytes, _ in outputs]
+        arena = allocate(arena_nbytes) if arena_nbytes else None
+        call(
+            0 if arena is None else arena.address,
+            *[x._address for x in operands],
+            *[buffer.address for buffer in buffers],
+        )
+        return [
+            concrete(buffer, buffer.address, layout)
+            for buffer, (_, layout) in zip(buffers, outputs, strict=True)
+        ]
+
+    return run_many
+
+
+def _empty(layout: Layout) -> Any:
+    buffer = allocate(0)
+    return concrete(buffer, buffer.address, layout)
+
+
+def packed(x: Any) -> Any:
+    """x with its elements side by side in memory, in row-major order."""
+    layout = x._layout
+    if layout is None or layout.is_dense:
+        return x
+    return program_entry(oneop.copy_program([layout]))((x,))[0]
+
+
+# constants
+
+
+def _constant(op: Op, params: dict[str, Any]) -> Entry:
+    value, dtype = params["value"], params["dtype"]
+    key = (dtype, type(value), value if value else str(value))
+    held = _constants.get(key)
+    if held is None:
+        kind = op.type_rule(**params)
+        held = make_constant(value, dtype, kind)
+        if len(_constants) >= 4096:
+            _constants.clear()
+        _constants[key] = held
+    return lambda _: (concrete(held._buffer, held._address, held._layout),)
+
+
+def make_constant(value: Any, dtype: DType, kind: TensorType) -> Any:
+    """A 0-d tensor of a Python number."""
+    layout = dense(dtype, kind.shape)
+    buffer = allocate(layout.nbytes)
+    write_bytes(buffer.address, number_bytes(value, dtype))
+    return concrete(buffer, buffer.address, layout)
+
+
+# control: the key of a sub-graph is its content, as each call traces it anew
+
+
+def _region_key(params: dict[str, Any]) -> Any:
+    return tuple(
+        (name, fingerprint(value) if is_graph(value) else value) for name, value in params.items()
     )
-    return [
-        concrete(buffer, buffer.address, dense(dtype, shape))
-        for buffer, (dtype, shape, _) in zip(buffers, bound.outputs, strict=True)
-    ]
+
+
+# indices
+
+
+def _checked_entry(name: str, layouts: list[Any], axis: int, entry: Entry) -> Entry:
+    """Refuse indices outside of 0 … size-1 before the kernel clamps or drops them."""
+    size = layouts[0].shape[axis]
+    indices = layouts[1]
+    extremes = program_entry(_extremes_program(indices))
+    kind = layouts[0].type
+
+    def run(operands: Any) -> Any:
+        low, high = (read_number(x) for x in extremes((operands[1],)))
+        if low < 0 or high >= size:
+            bad = low if low < 0 else high
+            text = f"index {bad} is out of range for axis {axis} of {kind}, size {size}"
+            fail(OutOfBoundsError, name, text)
+        return entry(operands)
+
+    return run
+
+
+def _extremes_program(indices: Layout) -> oneop.OneOp:
+    """The least and the greatest element, in one program."""
+    types, strides, sizes = oneop.symbolic([indices])
+    builder = Builder(capture_source=False)
+    x = builder.input(types[0])
+    axes = tuple(range(indices.ndim))
+    graph = builder.graph([builder.f.min(x, axes=axes), builder.f.max(x, axes=axes)], "extremes")
+    key = ("extremes", types[0], strides[0])
+    compiled = oneop.kept(key, lambda: compile_graph(graph, strides))
+    return oneop.bound(compiled, sizes)

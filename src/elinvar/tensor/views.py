@@ -81,10 +81,21 @@ def _reshaped_strides(x: Layout, shape: Ints) -> Ints | None:
     return tuple(reversed(strides))
 
 
+def windows(x: Layout, axes: Ints, sizes: Ints, strides: Ints, dilations: Ints) -> View:
+    """Sliding windows: element [k…, i…] reads x at i·stride + k·dilation."""
+    counts, steps = list(x.shape), list(x.strides)
+    for axis, size, stride, dilation in zip(axes, sizes, strides, dilations, strict=True):
+        counts[axis] = (x.shape[axis] - dilation * (size - 1) - 1) // stride + 1
+        steps[axis] = x.strides[axis] * stride
+    front = tuple(d * x.strides[axis] for axis, d in zip(axes, dilations, strict=True))
+    return 0, layout(x.dtype, sizes + tuple(counts), front + tuple(steps))
+
+
 VIEWS: dict[str, Callable[..., View]] = {
     "permute": permute,
     "broadcast": broadcast,
     "slice": slice_,
     "flip": flip,
     "reshape": reshape,
+    "windows": windows,
 }
