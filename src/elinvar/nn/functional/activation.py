@@ -66,7 +66,9 @@ def _leaky_relu(x: Any, *, slope: float) -> Any:
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x for x > 0, else negative_slope · x."""
-    return _placed(input, _leaky_relu(_floating("leaky_relu", input), slope=negative_slope), inplace)
+    return _placed(
+        input, _leaky_relu(_floating("leaky_relu", input), slope=negative_slope), inplace
+    )
 
 
 @composite
@@ -225,9 +227,7 @@ def _hardtanh(x: Any, *, low: float, high: float) -> Any:
     return clip(x, low, high)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x moved into min_val … max_val."""
     return _placed(input, _hardtanh(as_tensor(input), low=min_val, high=max_val), inplace)
 

@@ -133,7 +133,9 @@ def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
 
 
 @composite
-def _batch_norm_eval(x: Any, average: Any, variance: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+def _batch_norm_eval(
+    x: Any, average: Any, variance: Any, weight: Any, bias: Any, *, eps: float
+) -> Any:
     line = (1, x.shape[1], *(1 for _ in range(x.ndim - 2)))
     scale = 1.0 / F.sqrt(_wide(variance) + eps)
     result = (_wide(x) - _wide(average).reshape(line)) * scale.reshape(line)
@@ -167,11 +169,19 @@ def batch_norm(
         fail(ShapeError, "batch_norm", f"expected (N, C, …), received {x._type}")
     if not training:
         if running_mean is None or running_var is None:
-            fail(ValueRangeError, "batch_norm", "running_mean and running_var are needed in eval mode")
+            fail(
+                ValueRangeError,
+                "batch_norm",
+                "running_mean and running_var are needed in eval mode",
+            )
         return _batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
     count = size((x.shape[0], *x.shape[2:]))
     if count == 1:
-        fail(ShapeError, "batch_norm", f"expected more than one value per channel, received {x._type}")
+        fail(
+            ShapeError,
+            "batch_norm",
+            f"expected more than one value per channel, received {x._type}",
+        )
     result, average, variance = _batch_norm_train(x, weight, bias, eps=eps)
     with no_grad():
         if running_mean is not None:
