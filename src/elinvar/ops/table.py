@@ -12,11 +12,13 @@ from elinvar.ops import (
     movement,
     random,
     reduce,
+    transcendental,
 )
 from elinvar.ops.record import Op
 
 TABLE: tuple[Op, ...] = (
     *arithmetic.OPS,
+    *transcendental.OPS,
     *comparison.OPS,
     *conversion.OPS,
     *reduce.OPS,
