@@ -84,7 +84,7 @@ def philox(linear: Scalar, key: Scalar, counter: Scalar) -> Scalar:
     which = (linear & 3).cast(uint32)
     first = select(which.eq(0), words[0], words[1])
     second = select(which.eq(2), words[2], words[3])
-    return select(which.lt(2), first, second)
+    return select(which < 2, first, second)
 
 
 # ---- StableHLO: the same scalar instructions on whole arrays ------------------------------------
