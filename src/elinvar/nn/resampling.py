@@ -1,0 +1,265 @@
+"""Changes of resolution and layout: Upsample, PixelShuffle, Fold, Unfold and padding."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from elinvar.core.errors import ShapeError, fail
+from elinvar.nn import functional
+from elinvar.nn.module import Module
+from elinvar.tensor.tensor import Tensor
+
+
+class Upsample(Module):
+    """Brings spatial axes to another size.
+
+    Args:
+        size: the new spatial sizes, or
+        scale_factor: the factor for them.
+        mode: `nearest`, or `linear` (3-D inputs), `bilinear`, `bicubic` (4-D), `trilinear` (5-D).
+        align_corners: whether the corner elements keep their values (not for `nearest`).
+
+    Shape:
+        (N, C, *) → (N, C, *)
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.Upsample(scale_factor=2)(el.ones((1, 3, 4, 5))).shape
+        (1, 3, 8, 10)
+    """
+
+    def __init__(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        self.size, self.scale_factor = size, scale_factor
+        self.mode, self.align_corners = mode, align_corners
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The resized input."""
+        return functional.interpolate(
+            input, self.size, self.scale_factor, self.mode, self.align_corners
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        if self.size is None:
+            return f"scale_factor={self.scale_factor}, mode={self.mode!r}"
+        return f"size={self.size}, mode={self.mode!r}"
+
+
+class PixelShuffle(Module):
+    """Moves channels into space: (N, C·r², H, W) → (N, C, H·r, W·r) (Shi et al., 2016).
+
+    Args:
+        upscale_factor: r.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.PixelShuffle(2)(el.ones((1, 8, 3, 3))).shape
+        (1, 2, 6, 6)
+    """
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = upscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The rearranged input."""
+        return functional.pixel_shuffle(input, self.upscale_factor)
+
+    def extra_repr(self) -> str:
+        """The factor."""
+        return f"upscale_factor={self.upscale_factor}"
+
+
+class PixelUnshuffle(Module):
+    """Moves space into channels: (N, C, H·r, W·r) → (N, C·r², H, W).
+
+    Args:
+        downscale_factor: r.
+    """
+
+    def __init__(self, downscale_factor: int) -> None:
+        self.downscale_factor = downscale_factor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The rearranged input."""
+        return functional.pixel_unshuffle(input, self.downscale_factor)
+
+    def extra_repr(self) -> str:
+        """The factor."""
+        return f"downscale_factor={self.downscale_factor}"
+
+
+class _Pad(Module):
+    rank: ClassVar[int]
+    mode: ClassVar[str]
+
+    def __init__(self, padding: Any) -> None:
+        wanted = 2 * self.rank
+        self.padding = (padding,) * wanted if isinstance(padding, int) else tuple(padding)
+        if len(self.padding) != wanted:
+            text = f"padding needs {wanted} ints or one, received {self.padding}"
+            fail(ShapeError, type(self).__name__, text)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The padded input."""
+        return functional.pad(input, list(self.padding), mode=self.mode)
+
+    def extra_repr(self) -> str:
+        """The padding."""
+        return f"{self.padding}"
+
+
+class _ConstantPad(_Pad):
+    mode = "constant"
+
+    def __init__(self, padding: Any, value: float = 0.0) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The padded input."""
+        return functional.pad(input, list(self.padding), mode="constant", value=self.value)
+
+    def extra_repr(self) -> str:
+        """The padding and its value."""
+        return f"padding={self.padding}, value={self.value}"
+
+
+class ConstantPad1d(_ConstantPad):
+    """Adds a value at both ends of the last axis.
+
+    Args:
+        padding: how many elements: (left, right), or one int for both.
+        value: what they are.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.ConstantPad1d((1, 0), 9.0)(el.ones((1, 2))).tolist()
+        [[9.0, 1.0, 1.0]]
+    """
+
+    rank = 1
+
+
+class ConstantPad2d(_ConstantPad):
+    """Adds a value around the last two axes: (left, right, top, bottom), or one int."""
+
+    rank = 2
+
+
+class ConstantPad3d(_ConstantPad):
+    """Adds a value around the last three axes: (left, right, top, bottom, front, back)."""
+
+    rank = 3
+
+
+class _ZeroPad(_ConstantPad):
+    def __init__(self, padding: Any) -> None:
+        super().__init__(padding, 0.0)
+
+    def extra_repr(self) -> str:
+        """The padding."""
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad):
+    """Adds zeros at both ends of the last axis: (left, right), or one int."""
+
+    rank = 1
+
+
+class ZeroPad2d(_ZeroPad):
+    """Adds zeros around the last two axes: (left, right, top, bottom), or one int."""
+
+    rank = 2
+
+
+class ReflectionPad1d(_Pad):
+    """Mirrors the last axis at its ends, without repeating the end: b a | a b c → b | a b c."""
+
+    rank, mode = 1, "reflect"
+
+
+class ReflectionPad2d(_Pad):
+    """As `ReflectionPad1d` for the last two axes: (left, right, top, bottom), or one int."""
+
+    rank, mode = 2, "reflect"
+
+
+class ReplicationPad1d(_Pad):
+    """Repeats the end elements of the last axis: (left, right), or one int."""
+
+    rank, mode = 1, "replicate"
+
+
+class ReplicationPad2d(_Pad):
+    """Repeats the border of the last two axes: (left, right, top, bottom), or one int."""
+
+    rank, mode = 2, "replicate"
+
+
+class CircularPad1d(_Pad):
+    """Continues the last axis with its other end: (left, right), or one int."""
+
+    rank, mode = 1, "circular"
+
+
+class CircularPad2d(_Pad):
+    """Continues the last two axes with their other ends: (left, right, top, bottom)."""
+
+    rank, mode = 2, "circular"
+
+
+class Unfold(Module):
+    """Cuts images into patches, one column each: (N, C, H, W) → (N, C·kh·kw, patches).
+
+    Args:
+        kernel_size, dilation, padding, stride: as in `Conv2d`.
+    """
+
+    def __init__(
+        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    ) -> None:
+        self.kernel_size, self.dilation = kernel_size, dilation
+        self.padding, self.stride = padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The patches."""
+        return functional.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return (
+            f"kernel_size={self.kernel_size}, dilation={self.dilation}, "
+            f"padding={self.padding}, stride={self.stride}"
+        )
+
+
+class Fold(Module):
+    """Adds patches up to images: the adjoint of `Unfold`, for images of size `output_size`."""
+
+    def __init__(
+        self,
+        output_size: Any,
+        kernel_size: Any,
+        dilation: Any = 1,
+        padding: Any = 0,
+        stride: Any = 1,
+    ) -> None:
+        self.output_size, self.kernel_size = output_size, kernel_size
+        self.dilation, self.padding, self.stride = dilation, padding, stride
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The images."""
+        return functional.fold(
+            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"output_size={self.output_size}, kernel_size={self.kernel_size}"

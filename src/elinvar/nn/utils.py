@@ -1,0 +1,155 @@
+"""Helpers on parameters: clipping gradients, one long vector, calling with other parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from elinvar.core.errors import ShapeError, StateError, ValueRangeError, fail
+from elinvar.nn.module import Module
+from elinvar.nn.parameter import set_value
+from elinvar.tensor.creation import zeros
+from elinvar.tensor.manipulation import concat, stack
+from elinvar.tensor.tape import no_grad
+from elinvar.tensor.tensor import Tensor
+
+
+def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [parameter for parameter in given if parameter.grad is not None]
+
+
+def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
+    """The norm of all tensors as one long vector: (Σ |x|^p)^(1/p), or the greatest |x| for p = ∞.
+
+    Example:
+        >>> import elinvar as el
+        >>> float(el.nn.utils.get_total_norm([el.asarray([3.0]), el.asarray([4.0])]))
+        5.0
+    """
+    given = list(tensors)
+    if not given:
+        return zeros(())
+    if norm_type == math.inf:
+        return stack([tensor.abs().max() for tensor in given]).max()
+    if not norm_type > 0:
+        fail(ValueRangeError, "norm", f"norm_type must be greater than 0, received {norm_type}")
+    if norm_type == 2.0:
+        return stack([(tensor * tensor).sum() for tensor in given]).sum().sqrt()
+    powers = [(tensor.abs() ** norm_type).sum() for tensor in given]
+    return stack(powers).sum() ** (1.0 / norm_type)
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients by min(1, max_norm / (norm + 1e-6)), so that their norm is limited.
+
+    Args:
+        parameters: those whose gradients count.
+        max_norm: the limit.
+        norm_type: p of the norm; `float("inf")` for the greatest absolute value.
+        error_if_nonfinite: raise where the norm is NaN or infinite (not within a jit).
+
+    Returns:
+        The norm before clipping.
+
+    Example:
+        >>> import elinvar as el
+        >>> w = el.nn.Parameter(el.asarray([3.0, 4.0]))
+        >>> (w * w).sum().backward()
+        >>> float(el.nn.utils.clip_grad_norm_([w], 1.0))
+        10.0
+    """
+    found = _with_gradients(parameters)
+    with no_grad():
+        norm = get_total_norm([parameter.grad for parameter in found], norm_type)
+        if error_if_nonfinite and not bool(norm.isfinite()):
+            text = f"the gradients' norm is {float(norm)}"
+            hint = "look for divisions by zero, or pass error_if_nonfinite=False"
+            fail(ValueRangeError, "clip_grad_norm_", text, hint)
+        factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        for parameter in found:
+            parameter.grad = parameter.grad * factor.astype(parameter.grad.dtype)
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit each element of the gradients to -clip_value … clip_value."""
+    with no_grad():
+        for parameter in _with_gradients(parameters):
+            parameter.grad = parameter.grad.clamp(-clip_value, clip_value)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters as one vector, in order.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.utils.parameters_to_vector(el.nn.Linear(3, 2).parameters()).shape
+        (8,)
+    """
+    return concat([parameter.reshape(-1) for parameter in parameters])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Set the parameters from one vector, in order."""
+    cells = list(parameters)
+    sizes = [math.prod(cell.shape) for cell in cells]
+    if vec.ndim != 1 or vec.shape[0] != sum(sizes):
+        text = f"the parameters have {sum(sizes)} elements, received {vec._type}"
+        fail(ShapeError, "vector_to_parameters", text)
+    start = 0
+    for cell, size in zip(cells, sizes, strict=True):
+        part = vec.detach()[start : start + size].reshape(cell.shape)
+        set_value(cell, part.astype(cell.dtype))
+        start += size
+
+
+def functional_call(
+    module: Module,
+    values: Mapping[str, Any],
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Call a module with other tensors in the place of some parameters and buffers.
+
+    The module itself is not changed, so this is a pure function of `values` and the arguments,
+    which the transforms (`el.grad`, `el.vmap`, …) can work on.
+
+    Args:
+        module: the module.
+        values: path → tensor, as in `state_dict()`.
+        args: the arguments, or one argument.
+        kwargs: the keyword arguments.
+
+    Example:
+        >>> import elinvar as el
+        >>> layer = el.nn.Linear(2, 1, bias=False)
+        >>> el.nn.functional_call(layer, {"weight": el.ones((1, 2))}, el.ones((3, 2))).tolist()
+        [[2.0], [2.0], [2.0]]
+    """
+    cells = dict(module.named_parameters(remove_duplicate=False))
+    cells.update(module.named_buffers(remove_duplicate=False))
+    unknown = [path for path in values if path not in cells]
+    if unknown:
+        text = f"{type(module).__name__} has no parameter or buffer {', '.join(unknown)}"
+        fail(StateError, "functional_call", text)
+    replaced = {id(cells[path]): value for path, value in values.items()}
+    places = []
+    for path, cell in cells.items():
+        if id(cell) in replaced:
+            owner, _, name = path.rpartition(".")
+            places.append((module.get_submodule(owner), name, cell))
+    try:
+        for owner_module, name, cell in places:
+            owner_module.__dict__[name] = replaced[id(cell)]
+        positional = args if isinstance(args, tuple) else (args,)
+        return module(*positional, **(kwargs or {}))
+    finally:
+        for owner_module, name, cell in places:
+            owner_module.__dict__[name] = cell
