@@ -10,6 +10,7 @@ from elinvar.core.dtypes import float32
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
+from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
 from compiled import run_compiled, same_bits
 
@@ -24,7 +25,7 @@ ULP = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 3e-6, "float64": 1e-13}
 def one_op(op, sample):
     builder = Builder()
     inputs = tuple(builder.input(kind) for kind in sample.types)
-    return builder.graph(builder.add(op, inputs, sample.params))
+    return builder.graph(builder.add(op, inputs, build_params(sample.params)))
 
 
 def close(got, want, dtype):
@@ -55,7 +56,7 @@ def symbolic(op, sample):
         shape = tuple(n if n < 2 else Dim(f"d{n}") for n in kind.shape)
         sizes |= {f"d{n}": n for n in kind.shape if n >= 2}
         inputs.append(builder.input(TensorType(kind.dtype, shape)))
-    return builder.graph(builder.add(op, tuple(inputs), sample.params)), sizes
+    return builder.graph(builder.add(op, tuple(inputs), build_params(sample.params))), sizes
 
 
 ELEMENTWISE = [p for p in SAMPLES if p.values[0].family in ("elementwise", "reduce")]

@@ -52,12 +52,12 @@ def _cond_type(predicate: TensorType, *operands: TensorType, true: Any, false: A
 def _cond_stablehlo(
     printer: Any, operands: Any, types: Any, result_types: Any, params: Any
 ) -> list[str]:
-    regions = []
+    regions, results = [], printer.results
     for name in ("true", "false"):
         lines, found = printer.region(params[name], operands[1:])
         regions.append(((), (), [*lines, *returning(printer, found, result_types)]))
     return statement(
-        printer, printer.results, "if", operands[:1], types[:1], result_types, "", regions
+        printer, results, "if", operands[:1], types[:1], result_types, "", regions
     )
 
 
@@ -155,7 +155,7 @@ def _while_stablehlo(
     printer: Any, operands: Any, types: Any, result_types: Any, params: Any
 ) -> list[str]:
     """Constants are carried along."""
-    carry = params["carry"]
+    carry, named = params["carry"], printer.results
     tested, arguments = _names(printer, len(types)), _names(printer, len(types))
     test, flag = printer.region(params["condition"], tested)
     body, found = printer.region(params["body"], arguments)
@@ -163,7 +163,7 @@ def _while_stablehlo(
         (tested, types, [*test, *returning(printer, flag, (FLAG,))]),
         (arguments, types, [*body, *returning(printer, (*found, *arguments[carry:]), types)]),
     ]
-    results = (*printer.results, *_names(printer, len(types) - carry))
+    results = (*named, *_names(printer, len(types) - carry))
     return statement(printer, results, "while", operands, types, types, "", regions)
 
 
@@ -281,7 +281,7 @@ def _scan_stablehlo(
     printer: Any, operands: Any, types: Any, result_types: Any, params: Any
 ) -> list[str]:
     """A while over (counter, carried, stacked results, sequences and constants)."""
-    carry, length = params["carry"], params["length"]
+    carry, length, named = params["carry"], params["length"], printer.results
     start, limit = _names(printer, 2)
     lines = [constant(printer, start, 0, COUNTER)]
     stacks = list(_names(printer, len(result_types) - carry))
@@ -301,7 +301,7 @@ def _scan_stablehlo(
         (tested, state, [*test, *returning(printer, (flag,), (FLAG,))]),
         (arguments, state, [*body, *returning(printer, found, state)]),
     ]
-    results = (printer.fresh(), *printer.results, *_names(printer, len(types) - carry))
+    results = (printer.fresh(), *named, *_names(printer, len(types) - carry))
     given = (start, *operands[:carry], *stacks, *operands[carry:])
     return lines + statement(printer, results, "while", given, state, state, "", regions)
 

@@ -77,6 +77,7 @@ class Emit:
     and types; its lines define the names `printer.results`. Further names come from
     `printer.fresh()`; `printer.type(kind)` is the text of a TensorType (`tensor<2x3xf32>`);
     `printer.region(graph, names)` is the pair (lines, result names) of a sub-graph on named values.
+    Take `printer.results` before `printer.region` is called, which has results of its own.
     """
 
     function: Callable[..., list[str]]
