@@ -102,6 +102,11 @@ def set_tensor_class(kind: type[Any]) -> None:
     _class[0] = kind
 
 
+def tensor_class() -> type[Any]:
+    """The class that operations return."""
+    return _class[0]
+
+
 def concrete(buffer: Any, address: int, layout: Layout) -> Any:
     """A tensor over memory, without gradient."""
     tensor = _new(_class[0])

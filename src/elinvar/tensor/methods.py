@@ -6,18 +6,16 @@ from typing import Any
 
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor.dispatch import F, elementwise
+from elinvar.tensor.fast import binary_operator
 
 
 def _operator(name: str, swapped: bool = False) -> Any:
     op = BY_NAME[name]
 
-    def method(self: Any, other: Any) -> Any:
-        try:
-            return elementwise(op, other, self) if swapped else elementwise(op, self, other)
-        except NotImplementedError:
-            return NotImplemented
+    def general(x: Any, y: Any) -> Any:
+        return elementwise(op, y, x) if swapped else elementwise(op, x, y)
 
-    return method
+    return binary_operator(name, general, swapped)
 
 
 class TensorMethods:
