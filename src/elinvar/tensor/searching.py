@@ -248,10 +248,10 @@ def flat_nonzero(x: Any) -> Any:
         return F.iota(size=0, dtype=int64)
     rank = F.cumsum(cast(mask, int64), axis=0, reverse=False)  # 1 at the first one
     count = int(sliced(rank, 0, size - 1, 1).item())
-    target = F.where(mask, ew.subtract(rank, 1), F.full(count, rank))  # `count` drops out
+    target = F.where(mask, ew.subtract(rank, 1), F.full(count, rank))
     places = F.iota(size=size, dtype=int64)
-    empty = expand(F.constant(value=0, dtype=int64), (count,))
-    return F.scatter(empty, target, places, axis=0, mode="set")
+    slots = expand(F.constant(value=0, dtype=int64), (count + 1,))  # the last one is for the rest
+    return sliced(F.scatter(slots, target, places, axis=0, mode="set"), 0, 0, count)
 
 
 def searchsorted(
