@@ -54,8 +54,7 @@ class Tape:
             if not any(result in total for result in results):
                 continue
             given = tuple(
-                total.get(r, self.f.zeros_like(r) if r.dtype.is_floating else None)
-                for r in results
+                total.get(r, self.f.zeros_like(r) if r.dtype.is_floating else None) for r in results
             )
             if isinstance(op.derivative, Absent):
                 raise TypeError(f"{op.name} has no derivative: {op.derivative.reason}")

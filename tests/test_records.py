@@ -193,13 +193,17 @@ def gradient_of(name, x, weight, **params):
     tape = Tape()
     operand = tape.array(np.asarray(x, np.float64))
     result = tape.apply(BY_NAME[name], (operand,), params)
-    return tape.gradients([result], [tape.array(np.asarray(weight, np.float64))], [operand])[0].array
+    return tape.gradients([result], [tape.array(np.asarray(weight, np.float64))], [operand])[
+        0
+    ].array
 
 
 def test_ties_share_the_cotangent():
     found = gradient_of("max", [[1.0, 3.0, 3.0], [2.0, 0.0, 1.0]], [1.0, 5.0], axes=(1,))
     assert found.tolist() == [[0.0, 0.5, 0.5], [5.0, 0.0, 0.0]]
-    found = gradient_of("cummax", [1.0, 3.0, 3.0, 2.0], [1.0, 10.0, 100.0, 1000.0], axis=0, reverse=False)
+    found = gradient_of(
+        "cummax", [1.0, 3.0, 3.0, 2.0], [1.0, 10.0, 100.0, 1000.0], axis=0, reverse=False
+    )
     assert found.tolist() == [1.0, 10.0, 1100.0, 0.0]
     found = gradient_of("cummin", [1.0, 3.0, 3.0], [1.0, 10.0, 100.0], axis=0, reverse=True)
     assert found.tolist() == [1.0, 10.0, 100.0]
@@ -235,7 +239,11 @@ def test_later_updates_win_in_the_derivative_of_scatter():
 
 def variants(x):
     """Three arrays of one type, for a batch."""
-    return [x, np.roll(x.reshape(-1), 1).reshape(x.shape), x[tuple([slice(None, None, -1)] * x.ndim)]]
+    return [
+        x,
+        np.roll(x.reshape(-1), 1).reshape(x.shape),
+        x[tuple([slice(None, None, -1)] * x.ndim)],
+    ]
 
 
 @per_op(lambda op: callable(op.batching))
@@ -260,7 +268,11 @@ def test_batching_agrees_with_a_loop(op):
                 for got, want in zip(as_tuple(found), expected, strict=True):
                     assert got.shape == (3, *want.shape), (sample.params, mapped)
                     np.testing.assert_allclose(
-                        got.array[k], want, rtol=1e-6, atol=1e-6, err_msg=f"{sample.params} {mapped}"
+                        got.array[k],
+                        want,
+                        rtol=1e-6,
+                        atol=1e-6,
+                        err_msg=f"{sample.params} {mapped}",
                     )
 
 
@@ -397,7 +409,9 @@ def test_types_with_symbolic_sizes(name, operands, params, expected):
 
 
 def test_convolution_with_symbolic_sizes():
-    params = next(s.params for s in BY_NAME["convolution"].samples() if len(s.params["stride"]) == 1)
+    params = next(
+        s.params for s in BY_NAME["convolution"].samples() if len(s.params["stride"]) == 1
+    )
     x, w = parse_type("f32[N,3,T]"), parse_type("f32[4,3,3]")
     (found,) = BY_NAME["convolution"].result_types((x, w), params | {"low": (1,), "high": (1,)})
     assert found == parse_type("f32[N,4,T]")
@@ -420,7 +434,9 @@ def convolution_by_loops(x, w, p):
         for c, *k in np.ndindex(*w.shape[1:]):
             at = [
                 q * s + j * d - low
-                for q, s, j, d, low in zip(place, p["stride"], k, p["dilation"], p["low"], strict=True)
+                for q, s, j, d, low in zip(
+                    place, p["stride"], k, p["dilation"], p["low"], strict=True
+                )
             ]
             spread = zip(at, p["input_dilation"], x.shape[2:], p["high"], strict=True)
             if all(a % d == 0 and 0 <= a // d < m for a, d, m, _ in spread):
@@ -481,7 +497,7 @@ def test_sorting_is_stable_with_nan_last():
 # ---- Philox -------------------------------------------------------------------------------------
 
 ONES = 0xFFFFFFFF
-KNOWN = [  # (counter, key, words): the known answers of the paper's own test
+KNOWN = [  # (counter, key, words): known answers of the Random123 library
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((ONES,) * 4, (ONES,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
 ]

@@ -20,7 +20,8 @@ class TensorType(NamedTuple):
     def __repr__(self) -> str:
         return f"{self.dtype.short}{format_shape(self.shape)}"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
     @property
     def rank(self) -> int:

@@ -100,9 +100,7 @@ def _derivative(
     )
 
 
-def _batching(
-    f: Any, size: Any, operands: Any, mapped: Any, *, batch: Pairs, axes: Pairs
-) -> Any:
+def _batching(f: Any, size: Any, operands: Any, mapped: Any, *, batch: Pairs, axes: Pairs) -> Any:
     x, y = operands
     x_batch, y_batch = (next_axes(d) if m else d for d, m in zip(batch, mapped, strict=True))
     x_axes, y_axes = (next_axes(d) if m else d for d, m in zip(axes, mapped, strict=True))

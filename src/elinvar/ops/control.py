@@ -56,9 +56,7 @@ def _cond_stablehlo(
     for name in ("true", "false"):
         lines, found = printer.region(params[name], operands[1:])
         regions.append(((), (), [*lines, *returning(printer, found, result_types)]))
-    return statement(
-        printer, results, "if", operands[:1], types[:1], result_types, "", regions
-    )
+    return statement(printer, results, "if", operands[:1], types[:1], result_types, "", regions)
 
 
 def _cond_samples() -> list[Sample]:
@@ -260,9 +258,7 @@ def _scan_type(
     return (*results[:carry], *(y.with_shape((length, *y.shape)) for y in results[carry:]))
 
 
-def _scan(
-    *operands: Any, body: Any, carry: int, sequences: int, length: int, reverse: bool
-) -> Any:
+def _scan(*operands: Any, body: Any, carry: int, sequences: int, length: int, reverse: bool) -> Any:
     state, constants = operands[:carry], operands[carry + sequences :]
     stacked = operands[carry : carry + sequences]
     columns: list[Any] = []

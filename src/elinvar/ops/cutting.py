@@ -215,13 +215,9 @@ def _pad_batching(
     return f.where(outside, f.broadcast(column, shape=tuple(padded.shape)), padded)
 
 
-def _pad_map(
-    ix: Any, index: Any, types: Any, *, low: Any, high: Any, interior: Any
-) -> list[Read]:
+def _pad_map(ix: Any, index: Any, types: Any, *, low: Any, high: Any, interior: Any) -> list[Read]:
     places, guard = [], None
-    for i, n, before, after, inside in zip(
-        index, types[0].shape, low, high, interior, strict=True
-    ):
+    for i, n, before, after, inside in zip(index, types[0].shape, low, high, interior, strict=True):
         place = i - before if before != 0 else i
         tests = [place.ge(0)] if before != 0 else []
         if after != 0:

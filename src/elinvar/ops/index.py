@@ -164,9 +164,7 @@ def clamped(f: Any, i: Any, n: DimLike) -> Any:
     return f.maximum(f.minimum(i, filled(f, last, i.shape)), f.zeros_like(i))
 
 
-def _gather_derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, *, axis: int
-) -> Any:
+def _gather_derivative(f: Any, operands: Any, results: Any, cotangents: Any, *, axis: int) -> Any:
     (x, i), (g,) = operands, cotangents
     places = clamped(f, i, x.shape[axis])
     return f.scatter(f.zeros_like(x), places, g, axis=axis, mode="add"), None
@@ -216,9 +214,7 @@ def _gather_stablehlo(
         f"index_vector_dim = {i.rank}>, slice_sizes = {array(replaced(x.shape, axis, 1))}, "
         f"indices_are_sorted = false"
     )
-    return statement(
-        printer, printer.results, "gather", operands, types, result_types, attributes
-    )
+    return statement(printer, printer.results, "gather", operands, types, result_types, attributes)
 
 
 def _index_samples() -> list[tuple[Any, Any, int]]:
@@ -380,9 +376,7 @@ def _scatter_stablehlo(
         old, new = printer.fresh(), printer.fresh()
         region = ((old, new), (scalar, scalar), returning(printer, (new,), (scalar,)))
     results = printer.results if wide is x.dtype else (printer.fresh(),)
-    lines += statement(
-        printer, results, "scatter", names, kinds, kinds[:1], attributes, (region,)
-    )
+    lines += statement(printer, results, "scatter", names, kinds, kinds[:1], attributes, (region,))
     if wide is not x.dtype:
         lines += statement(printer, printer.results, "convert", results, kinds[:1], (x,))
     return lines

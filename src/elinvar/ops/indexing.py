@@ -19,5 +19,5 @@ class Read(NamedTuple):
     """Read an operand at an index, if the guard (None: always) holds."""
 
     operand: int
-    index: tuple[Any, ...]
+    index: tuple[Any, ...]  # type: ignore[assignment]
     guard: Any = None

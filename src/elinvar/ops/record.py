@@ -142,7 +142,7 @@ class Op:
     reference: Callable[..., Any]
     derivative: Callable[..., Any] | Absent
     batching: Callable[..., Any] | Absent | str  # "family", or an own rule
-    lowering: Callable[..., Any] | Absent
+    lowering: Any  # by family, see above; or Absent
     stablehlo: Any
     samples: Callable[[], list[Sample]]
     bad_samples: Callable[[], list[BadSample]]

@@ -222,9 +222,7 @@ PROD = Op(
 # ---- max, min -----------------------------------------------------------------------------------
 
 
-def _extreme_derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, *, axes: Axes
-) -> Any:
+def _extreme_derivative(f: Any, operands: Any, results: Any, cotangents: Any, *, axes: Axes) -> Any:
     """The cotangent goes to the extreme element; elements that tie share it equally."""
     (x,), (y,), (g,) = operands, results, cotangents
     chosen = f.equal(x, expanded(f, y, x.shape, axes))

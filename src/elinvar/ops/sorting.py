@@ -115,9 +115,7 @@ def _sort_stablehlo(indices: bool) -> Emit:
         direction = "GT" if params["descending"] else "LT"
         result, other = printer.results[0], printer.fresh()
         names = (other, result) if indices else (result, other)
-        return _sort_with_places(
-            printer, names, operands[0], types[0], params["axis"], direction
-        )
+        return _sort_with_places(printer, names, operands[0], types[0], params["axis"], direction)
 
     return Emit(emit)
 
@@ -212,9 +210,7 @@ def _top_k(x: Any, *, k: int) -> Any:
     return np.take_along_axis(x, order, -1), order.astype(np.int64)
 
 
-def _top_k_derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, *, k: DimLike
-) -> Any:
+def _top_k_derivative(f: Any, operands: Any, results: Any, cotangents: Any, *, k: DimLike) -> Any:
     if cotangents[0] is None:
         return (None,)
     return (put_along(f, operands[0], results[1], cotangents[0], len(operands[0].shape) - 1),)

@@ -77,16 +77,14 @@ def _windows_type(
 
 
 def _windows(x: Any, *, axes: Ints, sizes: Ints, strides: Ints, dilations: Ints) -> Any:
-    counts = window_counts("windows", x.shape, axes, sizes, strides, dilations)
+    counts: Any = window_counts("windows", x.shape, axes, sizes, strides, dilations)
     result = np.empty(sizes + counts, x.dtype)
     for window, index in _places(x.shape, axes, sizes, strides, dilations):
         result[window] = x[index]
     return result
 
 
-def _windows_derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, **params: Any
-) -> Any:
+def _windows_derivative(f: Any, operands: Any, results: Any, cotangents: Any, **params: Any) -> Any:
     return (f.fold(cotangents[0], shape=tuple(operands[0].shape), **params),)
 
 
@@ -204,9 +202,7 @@ def _fold_type(
     return x
 
 
-def _fold(
-    y: Any, *, shape: Any, axes: Ints, sizes: Ints, strides: Ints, dilations: Ints
-) -> Any:
+def _fold(y: Any, *, shape: Any, axes: Ints, sizes: Ints, strides: Ints, dilations: Ints) -> Any:
     values = widened(y)
     result = np.zeros(shape, values.dtype)
     for window, index in _places(shape, axes, sizes, strides, dilations):
