@@ -12,7 +12,8 @@ from typing import Any
 from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
 from elinvar.core.shapes import format_shape
 from elinvar.ops.record import Absent, Op
-from elinvar.tensor.cell import detached, restore, state
+from elinvar.tensor.cell import detached, restore, state, traces
+from elinvar.tensor.derivative import Rule
 from elinvar.tensor.dispatch import F, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
 from elinvar.transforms.control import Application, differentiate_control
@@ -49,9 +50,10 @@ def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any
     if wanted is not None:
         return _walk_to(wanted, outputs, gradients, heap, retain, create)
     while heap:
-        _, node = heapq.heappop(heap)
+        node = heapq.heappop(heap)[1]
         found = gradients.pop(node)
-        _run_hooks(node, found)
+        if node.hooks is not None:
+            _run_hooks(node, found)
         if node.is_leaf:
             accumulate(node, found[0], create)
         else:
@@ -66,9 +68,10 @@ def _walk_to(
     stops: dict[Any, Any] = {(w._node, w._slot): None for w in wanted if w._node is not None}
     useful = _leading_to(stops, outputs)
     while heap:
-        _, node = heapq.heappop(heap)
+        node = heapq.heappop(heap)[1]
         found = gradients.pop(node)
-        _run_hooks(node, found)
+        if node.hooks is not None:
+            _run_hooks(node, found)
         for slot, gradient in enumerate(found):
             if (node, slot) in stops:
                 stops[node, slot] = gradient
@@ -81,9 +84,18 @@ def _walk_to(
 def _pass_through(
     node: Any, found: list[Any], gradients: Gradients, heap: Any, retain: bool, create: bool
 ) -> None:
-    for held, gradient in zip(*_differentiate(node, found, create), strict=True):
-        if gradient is not None and held[4] is not None:
-            _push(gradients, heap, held[4], held[5], gradient)
+    rule = node.rule
+    operands = node.operands
+    if operands is not None and type(rule) is Rule and rule.passes is not None:
+        for place, number in rule.passes:
+            if found[number] is not None:
+                source = operands[place]
+                _push(gradients, heap, source[4], source[5], found[number])
+    else:
+        passed = _differentiate(node, found, create)
+        for held, gradient in zip(node.operands, passed, strict=True):
+            if gradient is not None and held[4] is not None:
+                _push(gradients, heap, held[4], held[5], gradient)
     if not retain and not create:
         node.release()
 
@@ -121,8 +133,6 @@ def _leading_to(stops: dict[Any, Any], outputs: list[Any]) -> set[Any]:
 
 
 def _run_hooks(node: Any, gradients: list[Any]) -> None:
-    if node.hooks is None:
-        return
     for slot, hook in list(node.hooks.values()):
         if gradients[slot] is not None:
             changed = hook(gradients[slot])
@@ -131,24 +141,20 @@ def _run_hooks(node: Any, gradients: list[Any]) -> None:
 
 
 def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
-    """The operands' snapshots and their cotangents."""
+    """The cotangents of the operands."""
     if node.operands is None or node.results is None:
-        fail(
-            GradientError,
-            "backward",
-            f"the tape of {node.name} was freed by an earlier backward",
-            "call the first backward with `retain_graph=True`",
-            node.source,
-        )
-    operands = tuple(restore(held) for held in node.operands)
-    results = []
-    for slot, held in enumerate(node.results):
-        result = restore(held)
-        if create and result.dtype.kind == "f":
-            result._node, result._slot = node, slot
-        results.append(result)
+        text = f"the tape of {node.name} was freed by an earlier backward"
+        hint = "call the first backward with `retain_graph=True`"
+        fail(GradientError, "backward", text, hint, node.source)
     try:
-        return node.operands, _apply_rule(node, operands, tuple(results), gradients)
+        rule = node.rule
+        if isinstance(rule, Rule):
+            if not (create or rule.is_direct or traces.active) and None not in gradients:
+                return rule.run(node.operands, node.results, gradients)
+            rule = rule.op
+        operands = tuple(restore(held) for held in node.operands)
+        results = tuple(_restored_results(node, create))
+        return _apply_rule(node, rule, operands, results, gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):
@@ -157,8 +163,15 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         raise type(error)(text) from error
 
 
-def _apply_rule(node: TapeNode, operands: Any, results: Any, gradients: list[Any]) -> Any:
-    rule = node.rule
+def _restored_results(node: TapeNode, create: bool) -> Any:
+    for slot, held in enumerate(node.results or ()):
+        result = restore(held)
+        if create and result.dtype.kind == "f":
+            result._node, result._slot = node, slot
+        yield result
+
+
+def _apply_rule(node: TapeNode, rule: Any, operands: Any, results: Any, gradients: Any) -> Any:
     if not isinstance(rule, Op):
         return rule(operands, results, tuple(gradients))
     if rule.family == "control":

@@ -16,9 +16,11 @@ from elinvar.core.types import TensorType
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import cell, oneop, views
-from elinvar.tensor.cell import Cell, traces
+from elinvar.tensor.cell import Cell, concrete, state, traces
+from elinvar.tensor.derivative import rule_for
 from elinvar.tensor.eager import make_constant
 from elinvar.tensor.engine import allocator
+from elinvar.tensor.tape import record_rule
 
 
 MOST_KEPT = 4096
@@ -41,15 +43,14 @@ def binary_operator(name: str, general: Callable[[Any, Any], Any], swapped: bool
     kind: Any = None
 
     def operator(x: Any, y: Any) -> Any:
-        nonlocal kind
-        try:
-            call, allocate, nbytes, layout, other = pairs[x._layout, y._layout]
-        except KeyError:
-            return remember_pair(x, y)
-        except AttributeError:
+        if type(y) is float or type(y) is int:
             return with_number(x, y)
+        try:
+            call, allocate, nbytes, layout, taped = pairs[x._layout, y._layout]
+        except (KeyError, AttributeError):
+            return remember_pair(x, y)
         if x._node is not None or y._node is not None or active.active:
-            return general(x, y)
+            return taped(x, y)
         buffer = allocate(nbytes)
         address = buffer.address
         call(0, x._address, y._address, address)
@@ -64,17 +65,19 @@ def binary_operator(name: str, general: Callable[[Any, Any], Any], swapped: bool
 
     def with_number(x: Any, y: Any) -> Any:
         try:
-            call, allocate, nbytes, layout, other = numbers[x._layout, y]
-        except (KeyError, AttributeError, TypeError):
+            call, allocate, nbytes, layout, taped, other, text = numbers[x._layout, y]
+        except (KeyError, AttributeError):
             return remember_number(x, y)
-        if x._node is not None or active.active or (y == 0 and str(y) != other.text):
+        if y == 0 and str(y) != text:  # 0.0 == -0.0
             return general(x, y)
+        if x._node is not None or active.active:
+            return general(x, y) if active.active else taped(x, other)
         buffer = allocate(nbytes)
         address = buffer.address
         if swapped:
-            call(0, other.address, x._address, address)
+            call(0, other._address, x._address, address)
         else:
-            call(0, x._address, other.address, address)
+            call(0, x._address, other._address, address)
         result = make(kind)
         result._buffer = buffer
         result._address = address
@@ -91,32 +94,62 @@ def binary_operator(name: str, general: Callable[[Any, Any], Any], swapped: bool
         if not swapped and _are_plain(x, y, result):
             entry = _entry(op, x._layout, y._layout, result)
             if entry is not None:
-                _keep(pairs, (x._layout, y._layout), (*entry, None))
+                taped = general
+                if x._layout.shape == y._layout.shape:
+                    taped = _taped(op, entry, general)
+                _keep(pairs, (x._layout, y._layout), (*entry, taped))
         return result
 
     def remember_number(x: Any, y: Any) -> Any:
         nonlocal kind
         kind = cell.tensor_class()
         result = general(x, y)
-        if type(y) in (int, float) and _are_plain(x, x, result) and x._layout.dtype.kind == "f":
-            dtype = x._layout.dtype
-            number = Number(y, make_constant(y, dtype, TensorType(dtype, ())))
-            layouts = (x._layout, number.tensor._layout)
-            entry = _entry(op, *(reversed(layouts) if swapped else layouts), result)
-            if entry is not None and y == y:
-                _keep(numbers, (x._layout, y), (*entry, number))
+        if y == y and _are_plain(x, x, result) and x._layout.dtype.kind == "f":
+            other = _number_like(x, y)
+            pair = (other._layout, x._layout) if swapped else (x._layout, other._layout)
+            entry = _entry(op, *pair, result)
+            if entry is not None:
+                taped = _taped(op, entry, general, swapped)
+                _keep(numbers, (x._layout, y), (*entry, taped, other, str(y)))
         return result
 
     return operator
 
 
-class Number:
-    """A Python number as a 0-d tensor, with its text (0.0 and -0.0 are equal)."""
+def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[[Any, Any], Any]:
+    """The same for operands that want a gradient; equal shapes."""
+    call, allocate, nbytes, layout = entry
+    rules: dict[tuple[bool, bool], Any] = {}
+    active = traces
+    is_float = layout.dtype.kind == "f"
 
-    __slots__ = ("address", "tensor", "text")
+    def run(x: Any, y: Any) -> Any:
+        if active.active:
+            return general(x, y)
+        if swapped:
+            x, y = y, x
+        buffer = allocate(nbytes)
+        address = buffer.address
+        call(0, x._address, y._address, address)
+        result = concrete(buffer, address, layout)
+        if is_float and state.grad_enabled:
+            mask = (x._node is not None, y._node is not None)
+            rule = rules.get(mask)
+            if rule is None:
+                rule = rules[mask] = rule_for(op, {}, (x._layout, y._layout), (layout,), mask)
+            if rule.drawing is None or rule.drawing.places:
+                record_rule(rule, (x, y), (result,))
+        return result
 
-    def __init__(self, value: float, tensor: Any) -> None:
-        self.tensor, self.address, self.text = tensor, tensor._address, str(value)
+    return run
+
+
+def _number_like(x: Any, value: float) -> Any:
+    """A Python number as a tensor of x's dtype, broadcast to its shape without a copy."""
+    dtype = x._layout.dtype
+    held = make_constant(value, dtype, TensorType(dtype, ()))
+    layout = views.broadcast(held._layout, x._layout.shape)[1]
+    return concrete(held._buffer, held._address, layout)
 
 
 def _are_plain(x: Any, y: Any, result: Any) -> bool:

@@ -102,10 +102,10 @@ def elementwise_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -
         return None, 0, [(0, dense(kind.dtype, shape)) for kind in results]
     sizes, strides = collapse(layouts)
     values = {f"d{axis}": size for axis, size in enumerate(sizes)}
-    dims = tuple(Dim(name) for name in values)
+    dims = symbols(len(sizes))
     patterns: list[Any] = []
     for number, steps in enumerate(strides):
-        patterns.append(_stride_pattern(number, sizes, steps, values))
+        patterns.append(stride_pattern(number, sizes, steps, values))
     dtypes = tuple(layout.dtype for layout in layouts)
     key = (op, tuple(params.items()), dtypes, len(sizes), tuple(patterns))
     if key not in _compiled:
@@ -116,7 +116,12 @@ def elementwise_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -
     return bound(_compiled[key], values, [shape for _ in results])
 
 
-def _stride_pattern(
+def symbols(count: int) -> tuple[Dim, ...]:
+    """The sizes d0, d1, …"""
+    return tuple(Dim(f"d{axis}") for axis in range(count))
+
+
+def stride_pattern(
     number: int, sizes: list[int], steps: list[int], values: dict[str, int]
 ) -> tuple[Any, ...] | None:
     """None for dense; else each stride as 0, 1 or a symbol whose value goes into `values`."""
@@ -163,7 +168,7 @@ def symbolic(
     for number, layout in enumerate(layouts):
         pattern = None
         if not layout.is_dense:
-            pattern = _stride_pattern(number, list(layout.shape), list(layout.strides), values)
+            pattern = stride_pattern(number, list(layout.shape), list(layout.strides), values)
         strides.append(pattern)
     return types, strides, values
 
@@ -174,7 +179,7 @@ def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> O
         attempts = attempts[1:] if op.family == "control" else attempts
     for last, (types, strides, values) in ((n == len(attempts) - 1, a) for n, a in enumerate(attempts)):
         try:
-            used = params if last else _with_symbols(op, params, values)
+            used = params if last else with_symbols(op, params, values)
             compiled = _compile(op, types, strides, used)
             return bound(compiled, values)
         except ElinvarError:
@@ -194,7 +199,7 @@ def _literal_axes(op: Op) -> Callable[[int, int], bool]:
     return lambda operand, axis: False
 
 
-def _with_symbols(op: Op, params: dict[str, Any], values: dict[str, int]) -> dict[str, Any]:
+def with_symbols(op: Op, params: dict[str, Any], values: dict[str, int]) -> dict[str, Any]:
     names = {size: Dim(name) for name, size in values.items() if name.startswith("d")}
 
     def replace(size: Any) -> Any:

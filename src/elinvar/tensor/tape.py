@@ -19,8 +19,10 @@ from elinvar.core.errors import GradientError, fail
 from elinvar.core.source import Source, source_of, user_place
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import Snapshot, snapshot, state
+from elinvar.tensor.derivative import Rule, rule_for
 from elinvar.transforms.control import influenced
 
+_new = object.__new__
 next_serial = itertools.count().__next__
 
 # derive(operands, results, cotangents) -> one cotangent or None for each operand
@@ -51,7 +53,7 @@ class Boundary(Leaf):
 
 
 class TapeNode:
-    """One recorded operation. `rule` is its Op with `params`, or a Derive function."""
+    """One recorded operation. `rule` is a Rule, an Op with `params`, or a Derive function."""
 
     __slots__ = (
         "__weakref__",
@@ -73,8 +75,8 @@ class TapeNode:
         self.name = name
         self.rule = rule
         self.params = params
-        self.operands: tuple[Snapshot, ...] | None = tuple([snapshot(x) for x in operands])
-        self.results: tuple[Snapshot, ...] | None = tuple([snapshot(y) for y in results])
+        self.operands: tuple[Snapshot, ...] | None = operands
+        self.results: tuple[Snapshot, ...] | None = results
         self.count = len(results)
         self.serial = next_serial()
         self.hooks: dict[int, tuple[int, Any]] | None = None
@@ -95,9 +97,50 @@ class TapeNode:
 
 def record(op: Op, operands: Any, params: Any, results: Any) -> None:
     """Put a primitive on the tape, if gradients are wanted here and can flow."""
-    if state.grad_enabled:
-        mask = None if op.family != "control" else _reached(op, operands, params, len(results))
+    if not state.grad_enabled or all(y.dtype.kind != "f" for y in results):
+        return
+    if op.family == "control":
+        mask = _reached(op, operands, params, len(results))
         _attach(op.name, op, operands, params, results, mask)
+    elif results[0]._layout is None:
+        _attach(op.name, op, operands, params, results)
+    else:
+        layouts = tuple([x._layout for x in operands])
+        wanted = tuple([x._node is not None for x in operands])
+        made = tuple([y._layout for y in results])
+        rule = rule_for(op, params, layouts, made, wanted)
+        if True in rule.mask and (rule.drawing is None or rule.drawing.places):
+            record_rule(rule, operands, results)
+
+
+def record_rule(rule: Rule, operands: Any, results: Any) -> None:
+    """Put a primitive on the tape that ran at once, with the memory that its rule reads."""
+    node = _new(TapeNode)
+    node.name = rule.name
+    node.rule = rule
+    node.params = rule.params
+    node.operands = _held(operands, rule.keep_operands)
+    node.results = _held(results, rule.keep_results)
+    node.count = len(results)
+    node.serial = next_serial()
+    node.hooks = None
+    node._place = user_place()
+    for slot, result in enumerate(results):
+        if result._layout.dtype.kind == "f":
+            result._node = node
+            result._slot = slot
+
+
+def _held(tensors: Any, keep: tuple[bool, ...]) -> tuple[Snapshot, ...]:
+    held = []
+    for number, x in enumerate(tensors):
+        node = x._node
+        slot = 0 if node is None else x._slot
+        if keep[number]:
+            held.append((x._buffer, x._address, x._layout, None, node, slot))
+        else:
+            held.append((None, 0, x._layout, None, node, slot))
+    return tuple(held)
 
 
 def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
@@ -135,7 +178,9 @@ def _attach(
     for slot, result in enumerate(results):
         if result.dtype.kind == "f" and (differentiable is None or differentiable[slot]):
             if node is None:
-                node = TapeNode(name, rule, params, operands, results)
+                held = tuple([snapshot(x) for x in operands])
+                made = tuple([snapshot(y) for y in results])
+                node = TapeNode(name, rule, params, held, made)
             result._node = node
             result._slot = slot
 

@@ -1,0 +1,219 @@
+"""Derivatives of primitives in eager mode: one compiled program for each recorded operation.
+
+The derivative rule of an op is run once on graph values, for the operands that want a gradient. That
+tells which operands and results the rule reads, so the tape keeps no more than these, and gives
+a graph, which runs as one program. Where the graph only moves elements about, it is not compiled: the
+rule then runs on tensors, as views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from elinvar.core.errors import ElinvarError
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Builder, Value
+from elinvar.ops.record import Absent, Op
+from elinvar.tensor import oneop, views
+from elinvar.tensor.cell import Snapshot, concrete
+from elinvar.tensor.engine import allocator, compile_graph
+from elinvar.tensor.layout import Layout, dense
+
+MOST_RULES = 8192
+_rules: dict[Any, Rule] = {}
+
+
+class Drawing:
+    """A derivative rule as a graph, for operands of given types."""
+
+    __slots__ = ("graph", "places", "used")
+
+    def __init__(
+        self, op: Op, params: dict[str, Any], types: Sequence[Any], mask: tuple[bool, ...]
+    ) -> None:
+        builder = Builder(capture_source=False)
+        operands = tuple(builder.input(kind) for kind in types)
+        made = op.result_types(tuple(types), params)
+        results = tuple(builder.input(kind) for kind in made)
+        cotangents = tuple(builder.input(k) if k.dtype.kind == "f" else None for k in made)
+        found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
+        pairs = [
+            (n, value) for n, value in enumerate(found) if mask[n] and value is not None
+        ]
+        self.places = [n for n, _ in pairs]  # operands that get a cotangent
+        outputs = [value for _, value in pairs]
+        reached = _reached_inputs(outputs)
+        given = [*operands, *results, *cotangents]
+        self.used = [n for n, value in enumerate(given) if value in reached]
+        builder.inputs = [given[n] for n in self.used]  # type: ignore[misc]
+        self.graph = builder.graph(outputs, f"{op.name}_derivative")
+
+    @property
+    def moves_only(self) -> bool:
+        """Whether the graph has nothing to compute."""
+        return all(node.op_name in views.VIEWS for node in self.graph.nodes)
+
+
+def _reached_inputs(outputs: list[Value]) -> set[Value]:
+    seen: set[Value] = set()
+    stack = list(outputs)
+    while stack:
+        value = stack.pop()
+        if value not in seen:
+            seen.add(value)
+            stack.extend(value.node.operands)
+    return {value for value in seen if value.node.is_input}
+
+
+class Rule:
+    """How one kind of recorded operation is differentiated.
+
+    Attributes:
+        name: the op's.
+        keep_operands, keep_results: whose memory backward reads.
+        is_direct: the op's own rule is to be run on tensors.
+        passes: (operand, result) pairs where the rule only passes cotangents on; None otherwise.
+    """
+
+    __slots__ = (
+        "_layouts",
+        "_programs",
+        "_results",
+        "drawing",
+        "is_direct",
+        "keep_operands",
+        "keep_results",
+        "mask",
+        "name",
+        "op",
+        "params",
+        "passes",
+    )
+
+    def __init__(
+        self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]
+    ) -> None:
+        self.op, self.params, self.mask, self.name = op, params, mask, op.name
+        self._layouts, self._results = layouts, results
+        self._programs: dict[Any, Any] = {}
+        count, made = len(layouts), len(results)
+        self.drawing: Drawing | None = None
+        self.is_direct = True
+        self.passes: list[tuple[int, int]] | None = None
+        self.keep_operands: Any = (True,) * count
+        self.keep_results: Any = (True,) * made
+        if not isinstance(op.derivative, Absent):
+            try:
+                self.drawing = Drawing(op, params, [x.type for x in layouts], mask)
+            except ElinvarError:
+                return  # backward will say what is wrong, with the user's line
+            used = set(self.drawing.used)
+            self.keep_operands = tuple([n in used for n in range(count)])
+            self.keep_results = tuple([count + n in used for n in range(made)])
+            self.is_direct = self.drawing.moves_only
+            if not self.drawing.graph.nodes and min(used, default=0) >= count + made:
+                inputs = self.drawing.graph.inputs
+                sources = [inputs.index(value) for value in self.drawing.graph.outputs]
+                numbers = [self.drawing.used[n] - count - made for n in sources]
+                self.passes = list(zip(self.drawing.places, numbers, strict=True))
+
+    def run(self, operands: Sequence[Snapshot], results: Any, cotangents: Any) -> list[Any]:
+        """One cotangent (or None) for each operand, from what the tape kept."""
+        key = tuple([None if c is None else c._layout for c in cotangents])
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = self._compile(key)
+        call, arena_nbytes, outputs, used, places, allocate = program
+        count = len(operands)
+        found: list[Any] = [None] * count
+        buffers = [allocate(nbytes) for nbytes, _ in outputs]
+        if call is not None:
+            addresses = []
+            last = count + len(results)
+            for n in used:
+                if n < count:
+                    addresses.append(operands[n][1])
+                elif n < last:
+                    addresses.append(results[n - count][1])
+                else:
+                    addresses.append(cotangents[n - last]._address)
+            arena = allocate(arena_nbytes) if arena_nbytes else None
+            call(
+                0 if arena is None else arena.address,
+                *addresses,
+                *[buffer.address for buffer in buffers],
+            )
+        for place, buffer, (_, layout) in zip(places, buffers, outputs, strict=True):
+            found[place] = concrete(buffer, buffer.address, layout)
+        return found
+
+    def _compile(self, cotangents: tuple[Any, ...]) -> Any:
+        drawing = self.drawing
+        assert drawing is not None
+        given = [*self._layouts, *self._results, *cotangents]
+        layouts = [given[n] for n in drawing.used]
+        shapes = [self._layouts[n].shape for n in drawing.places]
+        program = None
+        if self.op.family == "elementwise":
+            program = self._elementwise(drawing, layouts, shapes)
+        if program is None:
+            program = self._general(drawing, cotangents, layouts, shapes)
+        return (*program, drawing.used, drawing.places, allocator())
+
+    def _elementwise(self, drawing: Drawing, layouts: list[Layout], shapes: Any) -> Any:
+        """The program with merged axes and symbolic sizes."""
+        outputs = [dense(self._layouts[n].dtype, s) for n, s in zip(drawing.places, shapes, strict=True)]
+        if not layouts or 0 in shapes[0]:
+            return (None, 0, [(0, x) for x in outputs]) if layouts else None
+        sizes, strides = oneop.collapse(layouts)
+        values = {f"d{axis}": size for axis, size in enumerate(sizes)}
+        dims = oneop.symbols(len(sizes))
+        patterns = tuple(
+            oneop.stride_pattern(n, sizes, steps, values) for n, steps in enumerate(strides)
+        )
+        types = tuple(TensorType(x.dtype, dims) for x in self._layouts)
+        key = ("derivative", self.op, tuple(self.params.items()), types, self.mask, patterns)
+        merged = Drawing(self.op, self.params, types, self.mask)
+        compiled = oneop.kept(key, lambda: compile_graph(merged.graph, patterns))
+        return oneop.bound(compiled, values, shapes)
+
+    def _general(self, drawing: Drawing, cotangents: Any, layouts: Any, shapes: Any) -> Any:
+        """The program with symbolic sizes, or with static ones where the rule needs numbers."""
+        operands = list(self._layouts)
+        try:
+            if self.op.name == "convolution":
+                raise ValueError("its kernels are made for the sizes at hand")
+            results = [x for x in self._results]
+            everything = [*operands, *results, *(c for c in cotangents if c is not None)]
+            types, strides, values = oneop.symbolic(everything)
+            params = oneop.with_symbols(self.op, self.params, values)
+            symbolic = Drawing(self.op, params, types[: len(operands)], self.mask)
+            if symbolic.used != drawing.used:
+                raise ValueError("the rule reads other values for symbolic sizes")
+            whole = iter(strides[len(operands) + len(results) :])
+            by_place = [
+                *strides[: len(operands) + len(results)],
+                *(None if c is None else next(whole) for c in cotangents),
+            ]
+            patterns = tuple(by_place[n] for n in drawing.used)
+            key = ("derivative", self.op, tuple(params.items()), tuple(types), self.mask, patterns)
+            compiled = oneop.kept(key, lambda: compile_graph(symbolic.graph, patterns))
+            return oneop.bound(compiled, values, shapes)
+        except (ElinvarError, ValueError):
+            patterns = tuple(None if x.is_dense else x.strides for x in layouts)
+            compiled = compile_graph(drawing.graph, patterns)
+            return oneop.bound(compiled, {}, shapes)
+
+
+def rule_for(
+    op: Op, params: dict[str, Any], layouts: tuple[Any, ...], results: Any, mask: tuple[bool, ...]
+) -> Rule:
+    """The rule for operands of these layouts, of which `mask` want a gradient."""
+    key = (op, tuple(params.items()) if params else None, layouts, mask)
+    found = _rules.get(key)
+    if found is None:
+        if len(_rules) >= MOST_RULES:
+            _rules.clear()
+        found = _rules[key] = Rule(op, params, layouts, results, mask)
+    return found
