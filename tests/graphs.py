@@ -126,7 +126,8 @@ def move(draw, f, values):
     if kind == "slice":
         return part(draw, f, x)
     zero = f.constant(value=0, dtype=x.dtype)
-    low, high, interior = (tuple(draw(st.integers(0, 1)) for _ in x.shape) for _ in range(3))
+    low, high = (tuple(draw(st.integers(0, 1)) for _ in x.shape) for _ in range(2))
+    interior = tuple(0 if isinstance(n, Dim) else draw(st.integers(0, 1)) for n in x.shape)
     return f.pad(x, zero, low=low, high=high, interior=interior)
 
 
@@ -156,9 +157,10 @@ def reduce(draw, f, values):
     if x is None:
         return None
     axes = tuple(sorted(draw(st.sets(st.integers(0, len(x.shape) - 1))))) if x.shape else ()
-    if any(x.shape[axis] == 0 for axis in axes):
-        return None
-    return getattr(f, draw(st.sampled_from(("sum", "max", "min", "prod"))))(x, axes=axes)
+    names = ["sum", "prod"]
+    if all(isinstance(x.shape[axis], int) and x.shape[axis] for axis in axes):
+        names += ["max", "min"]  # these need an element
+    return getattr(f, draw(st.sampled_from(names)))(x, axes=axes)
 
 
 def several(draw, f, values):
@@ -225,7 +227,7 @@ MOVES = (*SIMPLE, *SIMPLE, conditional, scan, loop)
 def grow(draw, builder, values, most, moves=SIMPLE):
     """Add up to `most` nodes to a builder; returns all values."""
     values = list(values)
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers((most + 1) // 2, most))):
         found = draw(st.sampled_from(moves))(draw, builder.f, values)
         if found is not None:
             values += found if isinstance(found, tuple) else (found,)
@@ -239,7 +241,9 @@ def graphs(draw, most=10):
     names = st.sampled_from(("", "x", 'layer."0".weight', "ω"))
     inputs = [builder.input(kind, draw(names)) for kind in draw(st.lists(types(), min_size=1, max_size=3))]
     values = grow(draw, builder, inputs, most, MOVES)
-    outputs = draw(st.lists(st.sampled_from(values[::-1]), min_size=1, max_size=3))
+    read = {operand for value in values for operand in value.node.operands}
+    unread = [value for value in values if value not in read]
+    outputs = [*unread, draw(st.sampled_from(values))]
     return builder.graph(outputs, draw(st.sampled_from(("main", "a b", "True"))))
 
 

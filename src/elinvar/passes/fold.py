@@ -1,9 +1,9 @@
 """Constant folding: compute at compile time what depends on constants alone.
 
-Constants are numbers and broadcasts of numbers. Folded are only operations whose result is fixed by
-IEEE-754 or integer arithmetic, so that numpy's bits are ours; exp, log and the like are left to our
-own code, but move in front of the broadcast. Results that are NaN stay unfolded: the sign of a NaN
-is the machine's.
+Constants are numbers and broadcasts of numbers; what is the same everywhere (the broadcast of a 0-d
+value) is computed once and moves in front of the broadcast. Folded are only operations whose result is fixed by IEEE-754 or integer
+arithmetic, so that numpy's bits are ours; exp, log and the like are left to our own code. Results that
+are NaN stay unfolded: the sign of a NaN is the machine's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
-from elinvar.graph.reference import Array, run_reference, stored
+from elinvar.graph.reference import Array, run_reference
 from elinvar.ops.record import Namespace, Op
 from elinvar.ops.table import BY_NAME, TABLE
 from elinvar.passes.rewriting import (
@@ -26,6 +26,8 @@ from elinvar.passes.rewriting import (
     Rules,
     inline_with,
     number_of,
+    scalar_of,
+    spread,
     uniform,
 )
 
@@ -60,25 +62,15 @@ def _nonzero(arrays: list[Array], params: Params, kind: TensorType) -> bool:
     return any(bool(array) for array in arrays)
 
 
-def _one_rounding(arrays: list[Array], params: Params, kind: TensorType) -> bool:
-    """A cast that rounds at most once on any way: f64 → f16 by way of f32 could round twice."""
-    source = arrays[0]
-    if not kind.dtype.is_floating or kind.dtype.bits > 16 or source.dtype == np.float32:
-        return True
-    with np.errstate(over="ignore"):
-        return bool(stored(source, kind.dtype).astype(np.float64) == source.astype(np.float64))
-
-
 _EXACT = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "negative", "abs"), _always),
-    **dict.fromkeys(("floor", "ceil", "trunc", "round", "sqrt", "isfinite", "where"), _always),
+    **dict.fromkeys(("floor", "ceil", "trunc", "round", "sqrt", "isfinite", "where", "cast"), _always),
     **dict.fromkeys(("equal", "not_equal", "less", "less_equal"), _always),
     **dict.fromkeys(("greater", "greater_equal"), _always),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"), _always),
     **dict.fromkeys(("shift_left", "shift_right"), _shift_within),
     **dict.fromkeys(("floor_divide", "remainder"), _nonzero_integers),
     **dict.fromkeys(("sign", "maximum", "minimum"), _nonzero),
-    "cast": _one_rounding,
 }
 
 
@@ -89,21 +81,21 @@ def _elementwise(op: Op) -> Rule:
     exact = _EXACT.get(op.name)
 
     def rule(f: Namespace, operands: Operands, params: Params) -> Value | None:
-        numbers = [number_of(operand) for operand in operands]
-        if any(number is None for number in numbers):
+        scalars = [scalar_of(operand) for operand in operands]
+        if any(scalar is None for scalar in scalars):
             return None
-        scalars = [TensorType(operand.dtype, ()) for operand in operands]
-        kind = op.result_types(tuple(scalars), params)[0]
+        numbers = [number_of(operand) for operand in operands]
+        types = [TensorType(operand.dtype, ()) for operand in operands]
+        kind = op.result_types(tuple(types), params)[0]
         shape = operands[0].shape
-        if exact is not None:
-            found = _compute(op, numbers, scalars, params, kind, exact)
+        if exact is not None and all(number is not None for number in numbers):
+            found = _compute(op, numbers, types, params, kind, exact)
             if found is not None:
                 return uniform(f, found, kind.with_shape(shape))
         if not shape:
             return None
-        constants = [uniform(f, number, t) for number, t in zip(numbers, scalars, strict=True)]
-        value: Value = getattr(f, op.name)(*constants, **params)
-        return f.broadcast(value, shape=shape)
+        value: Value = getattr(f, op.name)(*scalars, **params)
+        return spread(f, value, kind.with_shape(shape))
 
     return rule
 
@@ -148,14 +140,21 @@ def _rearranged(op: Op) -> Rule:
 
     def rule(f: Namespace, operands: Operands, params: Params) -> Value | None:
         movable = operands[:1] if op.name == "gather" else operands
-        numbers = [number_of(operand) for operand in movable]
-        first = numbers[0] if numbers else None
-        if first is None or any(str(number) != str(first) for number in numbers):
+        scalars = [scalar_of(operand) for operand in movable]
+        first = scalars[0] if scalars else None
+        if first is None or any(not _equal(first, scalar) for scalar in scalars):
             return None
         kind = op.result_types(tuple(operand.type for operand in operands), params)[0]
-        return uniform(f, first, kind)
+        return spread(f, first, kind)
 
     return rule
+
+
+def _equal(a: Value, b: Value | None) -> bool:
+    if a is b:
+        return True
+    number = number_of(a)
+    return b is not None and number is not None and str(number) == str(number_of(b))
 
 
 def _cond(f: Namespace, operands: Operands, params: Params) -> Operands | None:

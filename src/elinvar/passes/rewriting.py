@@ -92,14 +92,22 @@ def made_by(value: Value, name: str) -> Node | None:
     return value.node if value.node.op_name == name else None
 
 
+def scalar_of(value: Value) -> Value | None:
+    """The 0-d value that every element of a value is known to be, or None."""
+    node = value.node
+    if node.op_name == "constant":
+        return value
+    if node.op_name == "broadcast" and not node.operands[0].shape:
+        return node.operands[0]
+    return None
+
+
 def number_of(value: Value) -> Number | None:
     """The number that every element of a value is known to be, or None."""
-    node = value.node
-    if node.op_name == "broadcast":
-        node = node.operands[0].node
-    if node.op_name != "constant":
+    scalar = scalar_of(value)
+    if scalar is None or scalar.node.op_name != "constant":
         return None
-    found: Number = node.params["value"]
+    found: Number = scalar.node.params["value"]
     return found
 
 
@@ -113,8 +121,13 @@ def is_number(value: Value, number: Number) -> bool:
 
 def uniform(f: Namespace, number: Number, kind: TensorType) -> Value:
     """A value of type `kind` with one number everywhere."""
-    constant: Value = f.constant(value=number, dtype=kind.dtype)
-    return f.broadcast(constant, shape=kind.shape) if kind.shape else constant
+    return spread(f, f.constant(value=number, dtype=kind.dtype), kind)
+
+
+def spread(f: Namespace, scalar: Value, kind: TensorType) -> Value:
+    """A 0-d value, everywhere in a value of type `kind`."""
+    found: Value = f.broadcast(scalar, shape=kind.shape) if kind.shape else scalar
+    return found
 
 
 def never_negative(dim: DimLike) -> bool:

@@ -7,8 +7,6 @@ for integers only, and for floats with -0. Movement has its own rules in `moveme
 
 from __future__ import annotations
 
-from typing import Any
-
 from elinvar.core.dtypes import DType
 from elinvar.graph.ir import Graph, Value
 from elinvar.ops.record import Namespace
@@ -267,20 +265,23 @@ def _operand(f: Namespace, operands: Operands, params: Params) -> Value | None:
 # ---- reductions ---------------------------------------------------------------------------------
 
 
-def _reduction(single: bool) -> Rule:
-    """Reducing nothing is the operand; so is (`single`) reducing one element, but for a sum of -0."""
-
-    def rule(f: Namespace, operands: Operands, params: Params) -> Any:
-        (x,) = operands
-        axes = params["axes"]
-        if not axes:
-            return x
-        if single and all(x.shape[axis] == 1 for axis in axes):
-            kept = tuple(dim for axis, dim in enumerate(x.shape) if axis not in axes)
-            return f.reshape(x, shape=kept)
+def _reduction(f: Namespace, operands: Operands, params: Params) -> Value | None:
+    """Reducing no axis, or axes of one element, is a reshape."""
+    (x,) = operands
+    axes = params["axes"]
+    if any(x.shape[axis] != 1 for axis in axes):
         return None
+    kept = tuple(dim for axis, dim in enumerate(x.shape) if axis not in axes)
+    found: Value = f.reshape(x, shape=kept)
+    return found
 
-    return rule
+
+def _sum(f: Namespace, operands: Operands, params: Params) -> Value | None:
+    """As `_reduction`; but a sum starts from +0, which turns -0 into +0."""
+    found = _reduction(f, operands, params)
+    if found is not None and found.dtype.is_floating:
+        found = f.add(found, f.full(0.0, found))
+    return found
 
 
 def _cumulative(f: Namespace, operands: Operands, params: Params) -> Value | None:
@@ -309,8 +310,8 @@ _RULES: Rules = {
     "cast": (_cast,),
     "bitcast": (_bitcast,),
     "stop_gradient": (_operand,),
-    "sum": (_reduction(single=False),),
-    **{name: (_reduction(single=True),) for name in ("prod", "max", "min", "any", "all")},
+    "sum": (_sum,),
+    **{name: (_reduction,) for name in ("prod", "max", "min", "any", "all")},
     **{name: (_cumulative,) for name in ("cumprod", "cummax", "cummin", "sort")},
     **MOVEMENT_RULES,
 }
