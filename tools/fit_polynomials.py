@@ -159,6 +159,9 @@ def _root(function: Function) -> Function:
 _atanh_tail = _series(
     _root(lambda s: (mp.atanh(s) / s - 1) / s**2), _taylor([mp.mpf(1) / (2 * i + 3) for i in range(9)]), "1e-5"
 )
+_atanh_tail_2 = _series(
+    lambda z: (_atanh_tail(z) - mp.mpf(1) / 3) / z, _taylor([mp.mpf(1) / (2 * i + 5) for i in range(9)]), "1e-5"
+)
 _sin_tail = _series(
     _root(lambda r: (mp.sin(r) / r - 1) / r**2),
     _taylor([mp.mpf((-1) ** (i + 1)) / mp.factorial(2 * i + 3) for i in range(8)]),
@@ -254,6 +257,10 @@ FITS = (
     Fit(
         "LOG", "log(1 + f) = f - f²/2 + f³·LOG(f) for √½ ≤ 1 + f ≤ √2",
         _log_tail, lambda f: f**2, 1 / _SQRT2 - 1, _SQRT2 - 1, 7, None,
+    ),
+    Fit(
+        "ATANH_LONG", "atanh(s) = s + s³/3 + s⁵·ATANH_LONG(s²) for |s| ≤ (√2 - 1)/(√2 + 1)",
+        _atanh_tail_2, lambda z: z**2, mp.mpf(0), _LARGEST_S**2, None, 7,
     ),
     Fit(
         "ATANH", "atanh(s) = s + s³·ATANH(s²) for |s| ≤ (√2 - 1)/(√2 + 1)",

@@ -13,12 +13,14 @@ from elinvar.ops import (
     random,
     reduce,
     transcendental,
+    trigonometry,
 )
 from elinvar.ops.record import Op
 
 TABLE: tuple[Op, ...] = (
     *arithmetic.OPS,
     *transcendental.OPS,
+    *trigonometry.OPS,
     *comparison.OPS,
     *conversion.OPS,
     *reduce.OPS,

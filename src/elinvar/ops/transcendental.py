@@ -17,7 +17,7 @@ _LN2, _LN10 = math.log(2), math.log(10)
 _erf = in_double(np.vectorize(math.erf, otypes=[np.float64]))
 
 
-def _function(
+def function(
     name: str,
     summary: str,
     formula: str,
@@ -45,11 +45,12 @@ def _function(
 # ---- derivatives and decompositions that need more than one line ---------------------------------
 
 
-def _one_plus_square(f: Any, x: Any) -> Any:
+def one_plus_square(f: Any, x: Any) -> Any:
+    """1 + x²."""
     return f.add(f.full(1, x), f.multiply(x, x))
 
 
-def _one_minus_square(f: Any, x: Any) -> Any:
+def one_minus_square(f: Any, x: Any) -> Any:
     """1 - x², as (1 - x)·(1 + x), which is accurate near ±1."""
     one = f.full(1, x)
     return f.multiply(f.subtract(one, x), f.add(one, x))
@@ -123,7 +124,7 @@ def _erf_stablehlo(f: Any, x: Any) -> Any:
 # ---- records ------------------------------------------------------------------------------------
 
 OPS: tuple[Op, ...] = (
-    _function(
+    function(
         "exp", "The exponential function.", "y = e^x",
         ">>> el.exp(el.asarray([0.0])).tolist()\n[1.0]",
         reference=in_double(np.exp),
@@ -131,7 +132,7 @@ OPS: tuple[Op, ...] = (
         lowering=scalar_math.exp,
         stablehlo="stablehlo.exponential",
     ),
-    _function(
+    function(
         "expm1", "The exponential function less 1, accurate near 0.", "y = e^x - 1",
         ">>> el.expm1(el.asarray([0.0, 1e-20])).tolist() == [0.0, el.asarray(1e-20).item()]\nTrue",
         reference=in_double(np.expm1),
@@ -139,7 +140,7 @@ OPS: tuple[Op, ...] = (
         lowering=scalar_math.expm1,
         stablehlo="stablehlo.exponential_minus_one",
     ),
-    _function(
+    function(
         "log", "The natural logarithm; -∞ at 0 and NaN for negative numbers.", "y = ln x",
         ">>> el.log(el.asarray([1.0, 0.0])).tolist()\n[0.0, -inf]",
         reference=in_double(np.log),
@@ -148,7 +149,7 @@ OPS: tuple[Op, ...] = (
         stablehlo="stablehlo.log",
         low=0.05, high=9.0,
     ),
-    _function(
+    function(
         "log1p", "The natural logarithm of 1 + x, accurate near 0.", "y = ln(1 + x)",
         ">>> el.log1p(el.asarray([0.0, -1.0])).tolist()\n[0.0, -inf]",
         reference=in_double(np.log1p),
@@ -157,7 +158,7 @@ OPS: tuple[Op, ...] = (
         stablehlo="stablehlo.log_plus_one",
         low=-0.9, high=9.0,
     ),
-    _function(
+    function(
         "log2", "The logarithm to base 2, exact for powers of two.", "y = ln x / ln 2",
         ">>> el.log2(el.asarray([1.0, 8.0])).tolist()\n[0.0, 3.0]",
         reference=in_double(np.log2),
@@ -166,7 +167,7 @@ OPS: tuple[Op, ...] = (
         stablehlo=lambda f, x: f.multiply(f.log(x), f.full(1 / _LN2, x)),
         low=0.05, high=9.0,
     ),
-    _function(
+    function(
         "log10", "The logarithm to base 10.", "y = ln x / ln 10",
         ">>> el.log10(el.asarray([1.0, 100.0])).tolist()\n[0.0, 2.0]",
         reference=in_double(np.log10),
@@ -175,7 +176,7 @@ OPS: tuple[Op, ...] = (
         stablehlo=lambda f, x: f.multiply(f.log(x), f.full(1 / _LN10, x)),
         low=0.05, high=9.0,
     ),
-    _function(
+    function(
         "sinh", "The hyperbolic sine.", "y = (e^x - e^-x) / 2",
         ">>> el.sinh(el.asarray([0.0])).tolist()\n[0.0]",
         reference=in_double(np.sinh),
@@ -183,7 +184,7 @@ OPS: tuple[Op, ...] = (
         lowering=scalar_math.sinh,
         stablehlo=_sinh_stablehlo,
     ),
-    _function(
+    function(
         "cosh", "The hyperbolic cosine.", "y = (e^x + e^-x) / 2",
         ">>> el.cosh(el.asarray([0.0])).tolist()\n[1.0]",
         reference=in_double(np.cosh),
@@ -191,23 +192,23 @@ OPS: tuple[Op, ...] = (
         lowering=scalar_math.cosh,
         stablehlo=_cosh_stablehlo,
     ),
-    _function(
+    function(
         "tanh", "The hyperbolic tangent.", "y = (e^x - e^-x) / (e^x + e^-x)",
         ">>> el.tanh(el.asarray([0.0, 100.0])).tolist()\n[0.0, 1.0]",
         reference=in_double(np.tanh),
-        derivative=lambda f, x, y, g: f.multiply(g, _one_minus_square(f, y)),
+        derivative=lambda f, x, y, g: f.multiply(g, one_minus_square(f, y)),
         lowering=scalar_math.tanh,
         stablehlo="stablehlo.tanh",
     ),
-    _function(
+    function(
         "asinh", "The inverse hyperbolic sine.", "y = ln(x + √(x² + 1))",
         ">>> el.asinh(el.asarray([0.0])).tolist()\n[0.0]",
         reference=in_double(np.arcsinh),
-        derivative=lambda f, x, y, g: f.divide(g, f.sqrt(_one_plus_square(f, x))),
+        derivative=lambda f, x, y, g: f.divide(g, f.sqrt(one_plus_square(f, x))),
         lowering=scalar_math.asinh,
         stablehlo=_asinh_stablehlo,
     ),
-    _function(
+    function(
         "acosh", "The inverse hyperbolic cosine; NaN below 1.", "y = ln(x + √(x² - 1))",
         ">>> el.acosh(el.asarray([1.0])).tolist()\n[0.0]",
         reference=in_double(np.arccosh),
@@ -218,17 +219,17 @@ OPS: tuple[Op, ...] = (
         stablehlo=_acosh_stablehlo,
         low=1.1, high=9.0,
     ),
-    _function(
+    function(
         "atanh", "The inverse hyperbolic tangent; ±∞ at ±1 and NaN beyond.",
         "y = ln((1 + x) / (1 - x)) / 2",
         ">>> el.atanh(el.asarray([0.0, 1.0])).tolist()\n[0.0, inf]",
         reference=in_double(np.arctanh),
-        derivative=lambda f, x, y, g: f.divide(g, _one_minus_square(f, x)),
+        derivative=lambda f, x, y, g: f.divide(g, one_minus_square(f, x)),
         lowering=scalar_math.atanh,
         stablehlo=_atanh_stablehlo,
         low=-0.95, high=0.95,
     ),
-    _function(
+    function(
         "erf", "The error function.", "y = 2/√π·∫₀ˣ exp(-t²) dt",
         ">>> el.erf(el.asarray([0.0, 10.0])).tolist()\n[0.0, 1.0]",
         reference=_erf,
