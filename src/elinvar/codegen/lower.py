@@ -248,38 +248,53 @@ class Lowering:
             )
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
-        rows, columns, depth = left.free.size, right.free.size, left.depth.size
-        batch = right.batch.size
-        copies = 1 if shared_left else batch
-        panels = lambda sizes: -(-evaluate(rows, sizes) // tile.rows)  # noqa: E731
-        bytes_needed = copies * (rows + tile.rows) * depth * dtype.itemsize
-        packed = Place(self.arena(bytes_needed))
-        left_batch = Axes([]) if shared_left else left.batch
+        rows, depth = left.free.size, left.depth.size
+        copies = 1 if shared_left else right.batch.size
+        packed = Place(self.arena(copies * (rows + tile.rows) * depth * dtype.itemsize))
+        self._pack_left(node, left, packed, tile, shared_left)
+
+        def left_offsets(sizes: Sizes) -> np.ndarray[Any, Any]:
+            panels = -(-evaluate(rows, sizes) // tile.rows)
+            step = 0 if shared_left else panels * tile.rows * evaluate(depth, sizes)
+            return np.arange(evaluate(right.batch.size, sizes), dtype=np.int64) * step
+
+        self._product(node, packed, left_offsets, left, right, result, tile)
+
+    def _pack_left(
+        self, node: Node, left: Side, packed: Place, tile: Tile, shared_left: bool
+    ) -> None:
+        dtype = node.results[0].dtype
+        rows, depth = left.free.size, left.depth.size
+        batch = Axes([]) if shared_left else left.batch
         name, text = _cached_text(
             ("pack", dtype, tile), "pack", lambda: pack_left_text(PLACEHOLDER, dtype, tile)
         )
+        slots: list[Any] = [left.place, packed]
+        slots += [Table(left.free.table), Table(left.depth.table), Table(batch.table)]
+        slots += [
+            Table(lambda sizes: _row_flags(left.free.table(sizes), tile.rows)),
+            Table(lambda sizes: _flags(left.depth.table(sizes), GROUP)),
+            Number(rows),
+            Number(depth),
+        ]
         self.steps.append(
             Step(
                 name,
                 text,
-                [
-                    left.place,
-                    packed,
-                    Table(left.free.table),
-                    Table(left.depth.table),
-                    Table(left_batch.table),
-                    Table(lambda sizes: _row_flags(left.free.table(sizes), tile.rows)),
-                    Table(lambda sizes: _flags(left.depth.table(sizes), GROUP)),
-                    Number(rows),
-                    Number(depth),
-                ],
-                lambda sizes: evaluate(copies, sizes) * panels(sizes),
+                slots,
+                lambda sizes: evaluate(batch.size, sizes) * -(-evaluate(rows, sizes) // tile.rows),
                 [left.place.storage],
                 [packed.storage],
                 f"pack for {node.op_name}",
-                lambda sizes: evaluate(copies * rows * depth, sizes) * 2,
+                lambda sizes: evaluate(batch.size * rows * depth, sizes) * 2,
             )
         )
+
+    def _product(self, node: Node, packed: Place, left_offsets: Any, left: Side, right: Side,
+                 result: Result, tile: Tile) -> None:  # fmt: skip
+        dtype = node.results[0].dtype
+        rows, columns, depth = left.free.size, right.free.size, left.depth.size
+        batch = right.batch.size
         target = self.place(node.results[0])
         name, text = _cached_text(
             ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
@@ -290,34 +305,28 @@ class Lowering:
                 evaluate(batch, sizes), evaluate(rows, sizes), evaluate(columns, sizes), tile
             )
 
-        def left_offsets(sizes: Sizes) -> np.ndarray[Any, Any]:
-            step = 0 if shared_left else panels(sizes) * tile.rows * evaluate(depth, sizes)
-            return np.arange(evaluate(batch, sizes), dtype=np.int64) * step
-
+        slots: list[Any] = [packed, right.place, target]
+        slots += [
+            Table(right.depth.table),
+            Table(lambda sizes: _flags(right.depth.table(sizes), GROUP)),
+            Table(lambda sizes: _padded(right.free.table(sizes), tile.columns)),
+            Table(lambda sizes: _flags(right.free.table(sizes), tile.columns)),
+            Table(right.batch.table),
+            Table(left_offsets),
+            Table(lambda sizes: _padded(result.free.table(sizes), tile.columns)),
+            Table(lambda sizes: _panel_flags(result.free.table(sizes), tile.columns)),
+            Table(result.batch.table),
+        ]
+        slots += [Number(n) for n in (rows, columns, depth, result.row_step)]
+        slots += [
+            Number(lambda sizes: geometry(sizes)[1]),
+            Number(lambda sizes: geometry(sizes)[2]),
+        ]
         self.steps.append(
             Step(
                 name,
                 text,
-                [
-                    packed,
-                    right.place,
-                    target,
-                    Table(right.depth.table),
-                    Table(lambda sizes: _flags(right.depth.table(sizes), GROUP)),
-                    Table(lambda sizes: _padded(right.free.table(sizes), tile.columns)),
-                    Table(lambda sizes: _flags(right.free.table(sizes), tile.columns)),
-                    Table(right.batch.table),
-                    Table(left_offsets),
-                    Table(lambda sizes: _padded(result.free.table(sizes), tile.columns)),
-                    Table(lambda sizes: _panel_flags(result.free.table(sizes), tile.columns)),
-                    Table(result.batch.table),
-                    Number(rows),
-                    Number(columns),
-                    Number(depth),
-                    Number(result.row_step),
-                    Number(lambda sizes: geometry(sizes)[1]),
-                    Number(lambda sizes: geometry(sizes)[2]),
-                ],
+                slots,
                 lambda sizes: geometry(sizes)[0],
                 [packed.storage, right.place.storage],
                 [target.storage],
