@@ -55,7 +55,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return start, length
 
 
-def warmupcosine(
+def warmup_cosine(
     optimizer: Optimizer, warmup_steps: int, total_steps: int, eta_min: float = 0.0
 ) -> SequentialLR:
     """Linear warm-up, then cosine annealing until `total_steps`.
@@ -63,7 +63,7 @@ def warmupcosine(
     Example:
         >>> import elinvar as el
         >>> optimizer = el.optim.SGD([el.nn.Parameter(el.zeros(1))], lr=1.0)
-        >>> scheduler = el.optim.lr_scheduler.warmupcosine(optimizer, 2, 4)
+        >>> scheduler = el.optim.lr_scheduler.warmup_cosine(optimizer, 2, 4)
         >>> rates = []
         >>> for _ in range(5):
         ...     rates.append(round(optimizer.param_groups[0]["lr"], 3))
