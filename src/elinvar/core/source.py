@@ -52,12 +52,23 @@ def user_source() -> Source | None:
     return None
 
 
-def user_place() -> tuple[CodeType, int] | None:
-    """The same place, unread: cheap enough to keep for every recorded operation."""
-    frame = sys._getframe(1)
+def user_place(inner: int = 1) -> tuple[CodeType, int] | None:
+    """The same place, unread: cheap enough to keep for every recorded operation.
+
+    `inner`: how many of the innermost frames are known to be of this package; skipping them is
+    cheap, looking at them is not.
+    """
+    try:
+        frame = sys._getframe(inner)
+    except ValueError:  # the stack is not that deep
+        frame = sys._getframe(1)
+    known = _INSIDE.get
     while frame is not None:
         code = frame.f_code
-        if not _is_inside(code):
+        inside = known(code)
+        if inside is None:
+            inside = _is_inside(code)
+        if not inside:
             return code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None

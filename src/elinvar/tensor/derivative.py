@@ -66,12 +66,18 @@ def _reached_inputs(outputs: list[Value]) -> set[Value]:
     return {value for value in seen if value.node.is_input}
 
 
+def _blank(layout: Layout) -> Snapshot:
+    return (None, 0, layout, None, None, 0)
+
+
 class Rule:
     """How one kind of recorded operation is differentiated.
 
     Attributes:
         name: the op's.
-        keep_operands, keep_results: whose memory backward reads.
+        keep_operands: whose memory backward reads.
+        blank_operands: what the tape holds for the others, where they want no gradient.
+        blank_results: what the tape holds for the results; None if backward reads some.
         is_direct: the op's own rule is to be run on tensors.
         passes: (operand, result) pairs where the rule only passes cotangents on; None otherwise.
     """
@@ -80,10 +86,11 @@ class Rule:
         "_layouts",
         "_programs",
         "_results",
+        "blank_operands",
+        "blank_results",
         "drawing",
         "is_direct",
         "keep_operands",
-        "keep_results",
         "mask",
         "name",
         "op",
@@ -102,7 +109,8 @@ class Rule:
         self.is_direct = True
         self.passes: list[tuple[int, int]] | None = None
         self.keep_operands: Any = (True,) * count
-        self.keep_results: Any = (True,) * made
+        self.blank_operands = [_blank(x) for x in layouts]
+        self.blank_results: Any = None
         if not isinstance(op.derivative, Absent):
             try:
                 self.drawing = Drawing(op, params, [x.type for x in layouts], mask)
@@ -110,7 +118,8 @@ class Rule:
                 return  # backward will say what is wrong, with the user's line
             used = set(self.drawing.used)
             self.keep_operands = tuple([n in used for n in range(count)])
-            self.keep_results = tuple([count + n in used for n in range(made)])
+            if not used & set(range(count, count + made)):
+                self.blank_results = tuple([_blank(y) for y in results])
             self.is_direct = self.drawing.moves_only
             if not self.drawing.graph.nodes and min(used, default=0) >= count + made:
                 inputs = self.drawing.graph.inputs

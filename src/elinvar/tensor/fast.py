@@ -122,6 +122,7 @@ def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[
     rules: dict[tuple[bool, bool], Any] = {}
     active = traces
     is_float = layout.dtype.kind == "f"
+    kind = cell.tensor_class()
 
     def run(x: Any, y: Any) -> Any:
         if active.active:
@@ -131,14 +132,20 @@ def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[
         buffer = allocate(nbytes)
         address = buffer.address
         call(0, x._address, y._address, address)
-        result = concrete(buffer, address, layout)
+        result = _new(kind)
+        result._buffer = buffer
+        result._address = address
+        result._layout = layout
+        result._value = None
+        result._node = None
+        result._grad = None
         if is_float and state.grad_enabled:
             mask = (x._node is not None, y._node is not None)
             rule = rules.get(mask)
             if rule is None:
                 rule = rules[mask] = rule_for(op, {}, (x._layout, y._layout), (layout,), mask)
             if rule.drawing is None or rule.drawing.places:
-                record_rule(rule, (x, y), (result,))
+                record_rule(rule, (x, y), (result,), 4)
         return result
 
     return run
@@ -153,7 +160,7 @@ def _number_like(x: Any, value: float) -> Any:
 
 
 def _are_plain(x: Any, y: Any, result: Any) -> bool:
-    """Whether the operation ran at once on tensors without gradients."""
+    """Whether the operation ran at once."""
     return (
         isinstance(x, Cell)
         and isinstance(y, Cell)
@@ -161,8 +168,6 @@ def _are_plain(x: Any, y: Any, result: Any) -> bool:
         and x._layout is not None
         and y._layout is not None
         and result._layout is not None
-        and x._node is None
-        and y._node is None
     )
 
 

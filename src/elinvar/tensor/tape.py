@@ -113,34 +113,36 @@ def record(op: Op, operands: Any, params: Any, results: Any) -> None:
             record_rule(rule, operands, results)
 
 
-def record_rule(rule: Rule, operands: Any, results: Any) -> None:
-    """Put a primitive on the tape that ran at once, with the memory that its rule reads."""
+def record_rule(rule: Rule, operands: Any, results: Any, inner: int = 5) -> None:
+    """Put a primitive on the tape that ran at once, with the memory that its rule reads.
+
+    `inner`: how many frames of this package are above the user's, at least.
+    """
     node = _new(TapeNode)
     node.name = rule.name
     node.rule = rule
     node.params = rule.params
-    node.operands = _held(operands, rule.keep_operands)
-    node.results = _held(results, rule.keep_results)
+    held = []
+    blanks = rule.blank_operands
+    for number, x in enumerate(operands):
+        above = x._node
+        if rule.keep_operands[number]:
+            slot = 0 if above is None else x._slot
+            held.append((x._buffer, x._address, x._layout, None, above, slot))
+        elif above is None:
+            held.append(blanks[number])
+        else:
+            held.append((None, 0, x._layout, None, above, x._slot))
+    node.operands = tuple(held)
+    node.results = rule.blank_results or tuple([snapshot(y) for y in results])
     node.count = len(results)
     node.serial = next_serial()
     node.hooks = None
-    node._place = user_place()
+    node._place = user_place(inner)
     for slot, result in enumerate(results):
         if result._layout.dtype.kind == "f":
             result._node = node
             result._slot = slot
-
-
-def _held(tensors: Any, keep: tuple[bool, ...]) -> tuple[Snapshot, ...]:
-    held = []
-    for number, x in enumerate(tensors):
-        node = x._node
-        slot = 0 if node is None else x._slot
-        if keep[number]:
-            held.append((x._buffer, x._address, x._layout, None, node, slot))
-        else:
-            held.append((None, 0, x._layout, None, node, slot))
-    return tuple(held)
 
 
 def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
