@@ -1,38 +1,59 @@
-"""Elinvar: tensors, autograd and a compiler that gives the same bits everywhere.
+"""Elinvar: a deep learning framework with its own compiler. The same bits, whatever the machine.
 
     import elinvar as el
 
-The top level follows the Python Array API standard; `el.nn`, `el.nn.functional` and `el.optim` use
-PyTorch's names. See https://data-apis.org/array-api for the standard.
+    x = el.asarray([[1.0, 2.0], [3.0, 4.0]])
+    y = (x @ x.mT).sum()
+
+- Functions at the top level are those of the Python Array API standard, with `axis` and `keepdims`.
+- Methods of tensors, `el.nn`, `el.nn.functional` and `el.optim` have PyTorch's names and arguments.
+- `el.jit`, `el.grad`, `el.vjp`, `el.scan`, … transform functions of tensors.
 """
 
-from math import e, inf, nan, pi
+from __future__ import annotations
 
-from elinvar import data, nn, optim
+import importlib
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
 from elinvar.core.dtypes import (
+    DType,
     bfloat16,
+    bool_,
     float16,
     float32,
     float64,
+    int8,
     int16,
     int32,
     int64,
-    int8,
+    uint8,
     uint16,
     uint32,
     uint64,
-    uint8,
 )
-from elinvar.core.dtypes import bool_ as bool
+from elinvar.core.errors import ElinvarError
 from elinvar.core.shapes import Dim
-from elinvar.nn.serialization import load, save
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import random
+from elinvar.tensor import linalg, methods, random
+from elinvar.tensor.casting import (
+    NamespaceInfo,
+    astype,
+    bitcast,
+    can_cast,
+    finfo,
+    iinfo,
+    isdtype,
+    result_type,
+    stop_gradient,
+)
 from elinvar.tensor.checkpoint import checkpoint
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import cond, fori_loop, scan, while_loop
 from elinvar.tensor.creation import (
     arange,
+    array,
     asarray,
     empty,
     empty_like,
@@ -91,9 +112,9 @@ from elinvar.tensor.elementwise import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logical_and,
     logical_not,
@@ -123,16 +144,10 @@ from elinvar.tensor.elementwise import (
     trunc,
     where,
 )
-from elinvar.tensor.gradients import (
-    custom_vjp,
-    grad,
-    jvp,
-    value_and_grad,
-    vjp,
-)
+from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jit import jit
-from elinvar.tensor.linear import matmul, outer, tensordot, vecdot
+from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
     broadcast_to,
@@ -153,7 +168,19 @@ from elinvar.tensor.manipulation import (
     unstack,
 )
 from elinvar.tensor.printing import set_printoptions
-from elinvar.tensor.random import manual_seed, rand, randn
+from elinvar.tensor.random import (
+    Generator,
+    bernoulli,
+    manual_seed,
+    multinomial,
+    normal,
+    permutation,
+    rand,
+    randint,
+    randn,
+    randperm,
+    uniform,
+)
 from elinvar.tensor.reductions import (
     all,
     any,
@@ -197,30 +224,90 @@ from elinvar.tensor.tape import (
 )
 from elinvar.tensor.tensor import Tensor
 
+if TYPE_CHECKING:
+    from elinvar import data, nn, optim
+    from elinvar.nn.serialization import load, save
+
 __version__ = "0.1.0"
+__array_api_version__ = "2024.12"
+
+bool = bool_
+e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 newaxis = None
 
+# Parts that a program may not need are imported when they are first named.
+_LATER = {
+    "data": "elinvar.data",
+    "load": "elinvar.nn.serialization",
+    "nn": "elinvar.nn",
+    "optim": "elinvar.optim",
+    "save": "elinvar.nn.serialization",
+}
+
+
+def allclose(
+    x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool_ = False
+) -> bool_:
+    """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python bool.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.allclose(el.asarray([1.0]), 1.0)
+        True
+    """
+    return all(isclose(x1, x2, rtol, atol, equal_nan)).item()
+
+
+def __array_namespace_info__() -> NamespaceInfo:
+    """Devices, dtypes and capabilities, by the standard."""
+    return NamespaceInfo()
+
+
+def __getattr__(name: str) -> Any:
+    place = _LATER.get(name)
+    if place is None:
+        raise AttributeError(f"module 'elinvar' has no attribute {name!r}")
+    module = importlib.import_module(place)
+    found = module if place.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+methods.namespace[0] = sys.modules[__name__]
+
 __all__ = [
+    "DType",
     "Dim",
+    "ElinvarError",
+    "Generator",
     "Tensor",
     "abs",
     "acos",
     "acosh",
     "add",
     "all",
+    "allclose",
     "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
+    "array",
     "asarray",
     "asin",
     "asinh",
+    "astype",
     "atan",
     "atan2",
     "atanh",
+    "bernoulli",
     "bfloat16",
     "bincount",
+    "bitcast",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -230,6 +317,7 @@ __all__ = [
     "bool",
     "broadcast_arrays",
     "broadcast_to",
+    "can_cast",
     "ceil",
     "checkpoint",
     "chunk",
@@ -248,6 +336,7 @@ __all__ = [
     "data",
     "diff",
     "divide",
+    "dot",
     "e",
     "einsum",
     "empty",
@@ -260,6 +349,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "finfo",
     "flip",
     "float16",
     "float32",
@@ -276,6 +366,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "hypot",
+    "iinfo",
     "inf",
     "inference_mode",
     "int16",
@@ -284,6 +375,7 @@ __all__ = [
     "int8",
     "is_grad_enabled",
     "isclose",
+    "isdtype",
     "isfinite",
     "isin",
     "isinf",
@@ -293,6 +385,7 @@ __all__ = [
     "lerp",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "load",
     "log",
@@ -315,6 +408,7 @@ __all__ = [
     "min",
     "minimum",
     "moveaxis",
+    "multinomial",
     "multiply",
     "nan",
     "negative",
@@ -323,25 +417,30 @@ __all__ = [
     "nn",
     "no_grad",
     "nonzero",
+    "normal",
     "not_equal",
     "one_hot",
     "ones",
     "ones_like",
     "optim",
     "outer",
+    "permutation",
     "permute_dims",
     "pi",
     "positive",
     "pow",
     "prod",
     "rand",
+    "randint",
     "randn",
     "random",
+    "randperm",
     "real",
     "reciprocal",
     "remainder",
     "repeat",
     "reshape",
+    "result_type",
     "roll",
     "round",
     "save",
@@ -361,6 +460,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stop_gradient",
     "subtract",
     "sum",
     "take",
@@ -378,6 +478,7 @@ __all__ = [
     "uint32",
     "uint64",
     "uint8",
+    "uniform",
     "unique_all",
     "unique_counts",
     "unique_inverse",
