@@ -1,4 +1,4 @@
-"""Prints the long constants of `elinvar/ops/scalar_trigonometry.py`, from π in multiple precision."""
+"""Prints the long constants of `elinvar/ops/scalar_trigonometry.py`, from many digits of π."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ TARGET = Path(__file__).parent.parent / "src" / "elinvar" / "ops" / "coefficient
 
 
 class Fit(NamedTuple):
-    """`function` ≈ polynomial on low … high, weighted; degrees for f32 and f64 (None: not needed)."""
+    """`function` ≈ polynomial on low … high; its degrees for f32 and f64 (None: not needed)."""
 
     name: str
     text: str
@@ -57,7 +57,9 @@ def _value(coefficients: list[Any], powers: list[int], x: Any) -> Any:
     return mp.fsum(c * mp.mpf(x) ** p for c, p in zip(coefficients, powers, strict=True))
 
 
-def remez(f: Function, weight: Function, low: Any, high: Any, powers: list[int]) -> tuple[list[Any], Any]:
+def remez(
+    f: Function, weight: Function, low: Any, high: Any, powers: list[int]
+) -> tuple[list[Any], Any]:
     """The best coefficients of the given powers of x, and the largest weighted error."""
     low, high = mp.mpf(low), mp.mpf(high)
     floor = max(abs(weight(low)), abs(weight(high))) / 1000
@@ -157,10 +159,14 @@ def _root(function: Function) -> Function:
 
 
 _atanh_tail = _series(
-    _root(lambda s: (mp.atanh(s) / s - 1) / s**2), _taylor([mp.mpf(1) / (2 * i + 3) for i in range(9)]), "1e-5"
+    _root(lambda s: (mp.atanh(s) / s - 1) / s**2),
+    _taylor([mp.mpf(1) / (2 * i + 3) for i in range(9)]),
+    "1e-5",
 )
 _atanh_tail_2 = _series(
-    lambda z: (_atanh_tail(z) - mp.mpf(1) / 3) / z, _taylor([mp.mpf(1) / (2 * i + 5) for i in range(9)]), "1e-5"
+    lambda z: (_atanh_tail(z) - mp.mpf(1) / 3) / z,
+    _taylor([mp.mpf(1) / (2 * i + 5) for i in range(9)]),
+    "1e-5",
 )
 _sin_tail = _series(
     _root(lambda r: (mp.sin(r) / r - 1) / r**2),
@@ -210,7 +216,7 @@ _tanh_tail = _series(
 )
 _asinh_tail = _series(
     _root(lambda x: (mp.asinh(x) / x - 1) / x**2),
-    _taylor([mp.mpf(-1) ** i * mp.binomial(2 * i, i) / mp.mpf(4) ** i / (2 * i + 1) for i in range(1, 12)]),
+    _taylor([mp.binomial(2 * i, i) / mp.mpf(-4) ** i / (2 * i + 1) for i in range(1, 12)]),
     "1e-5",
 )
 

@@ -1,10 +1,10 @@
 """The LLVM handler: scalar instructions printed as LLVM IR text, for any number of lanes.
 
-In registers a bool is `i1`, integers are `iN`, f32 is `float`, f64 is `double`; f16 and bf16 are their
-bit patterns, `i16`. With `lanes > 1` every value is a vector of that many elements. No fast-math flag is ever
-printed, so the result of an instruction is the same on every target and in every lane. Nothing
-here becomes a call into a mathematics library on targets with the instruction sets named in
-`run/native.py`.
+In registers a bool is `i1`, integers are `iN`, f32 is `float`, f64 is `double`; f16 and bf16 are
+their bit patterns, `i16`. With `lanes > 1` every value is a vector of that many elements. No
+fast-math flag is ever printed, so the result of an instruction is the same on every target and in
+every lane. Nothing here becomes a call into a mathematics library on targets with the instruction
+sets named in `run/native.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BOOL_WORDS = {"min": "and", "mul": "and", "and": "and", "max": "or", "or": "or"
 
 # Ops whose lowering takes 16-bit floats as they are: they move or change bits and never round.
 _DIRECT_16_BIT = frozenset(
-    ("cast", "bitcast", "where", "constant", "copysign", "negative", "abs", "nextafter", "stop_gradient")
+    "cast bitcast where constant copysign negative abs nextafter stop_gradient".split()
 )
 
 
@@ -122,11 +122,12 @@ def constant_text(dtype: DType, value: float | int | bool) -> str:
                 value = float(np.float32(value))
         return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
     number = int(value) & ((1 << dtype.bits) - 1)
-    return str(number - (1 << dtype.bits) if dtype.kind == "i" and number >> (dtype.bits - 1) else number)
+    negative = dtype.kind == "i" and number >> (dtype.bits - 1)
+    return str(number - (1 << dtype.bits) if negative else number)
 
 
 class LLVMHandler:
-    """Prints scalar instructions into `text`. A payload is an SSA name or the text of a constant."""
+    """Prints scalar instructions into `text`. A payload is an SSA name or a constant's text."""
 
     __slots__ = ("lanes", "text")
 
@@ -176,7 +177,9 @@ class LLVMHandler:
     def _integer_constant(self, bits: int, value: int) -> str:
         return self._constant(f"i{bits}", str(value))
 
-    def _call(self, intrinsic: str, result: str, kinds: Sequence[str], payloads: Sequence[str]) -> str:
+    def _call(
+        self, intrinsic: str, result: str, kinds: Sequence[str], payloads: Sequence[str]
+    ) -> str:
         """Call an intrinsic; `kinds` are the LLVM types of the arguments."""
         self.text.declare(f"declare {result} @{intrinsic}({', '.join(kinds)})")
         given = ", ".join(f"{kind} {p}" for kind, p in zip(kinds, payloads, strict=True))
@@ -195,7 +198,8 @@ class LLVMHandler:
 
     def _select(self, condition: str, element: str, yes: str, no: str) -> str:
         kind = _vector(element, self.lanes)
-        return self._new(f"select {_vector('i1', self.lanes)} {condition}, {kind} {yes}, {kind} {no}")
+        mask = _vector("i1", self.lanes)
+        return self._new(f"select {mask} {condition}, {kind} {yes}, {kind} {no}")
 
     # ---- arithmetic ----
 
@@ -249,7 +253,7 @@ class LLVMHandler:
         return self._new(f"call {kind} @{intrinsic}({kind} {payload}, i1 false)")
 
     def _divide(self, name: str, dtype: DType, left: str, right: str) -> str:
-        """Truncating division where a zero divisor gives 0 (`rem`: the dividend) and MIN / -1 wraps."""
+        """Truncating division. A zero divisor gives 0 (`rem`: the dividend); MIN / -1 wraps."""
         element = _element_type(dtype)
         signed = "s" if dtype.kind == "i" else "u"
         zero, one = self._constant(element, "0"), self._constant(element, "1")
@@ -269,7 +273,8 @@ class LLVMHandler:
     def _compare(self, name: str, dtype: DType, payloads: list[str]) -> str:
         element = _element_type(dtype)
         if dtype.kind == "f":
-            return self._binary(f"fcmp {_FLOAT_PREDICATES[name]}", element, payloads[0], payloads[1])
+            word = f"fcmp {_FLOAT_PREDICATES[name]}"
+            return self._binary(word, element, payloads[0], payloads[1])
         sign = "" if name in ("eq", "ne") else "s" if dtype.kind == "i" else "u"
         return self._binary(f"icmp {sign}{name}", element, payloads[0], payloads[1])
 
@@ -376,7 +381,7 @@ class LLVMHandler:
         return self._convert("bitcast", odd, "i32", "float")
 
     def _sticky_integer(self, payload: str, source: DType) -> str:
-        """A 64-bit integer that f64 holds exactly and that rounds to 8 bits as the given one does."""
+        """A 64-bit integer that f64 holds exactly, and that rounds to 8 bits as the given one."""
         low = self._integer_constant(64, 0xFFF)
         zero = self._integer_constant(64, 0)
         rest = self._binary("and", "i64", payload, low)

@@ -172,12 +172,14 @@ _UNARY: tuple[Op, ...] = (
     _rounding(
         "floor", "The largest integer that is not above x.", "y = ⌊x⌋",
         ">>> el.floor(el.asarray([1.5, -1.5])).tolist()\n[1.0, -2.0]",
-        reference=np.floor, lowering=lambda x: x.floor(), stablehlo=_float_native("stablehlo.floor"),
+        reference=np.floor, lowering=lambda x: x.floor(),
+        stablehlo=_float_native("stablehlo.floor"),
     ),
     _rounding(
         "ceil", "The smallest integer that is not below x.", "y = ⌈x⌉",
         ">>> el.ceil(el.asarray([1.5, -1.5])).tolist()\n[2.0, -1.0]",
-        reference=np.ceil, lowering=lambda x: x.ceil(), stablehlo=_float_native("stablehlo.ceil"),
+        reference=np.ceil, lowering=lambda x: x.ceil(),
+        stablehlo=_float_native("stablehlo.ceil"),
     ),
     _rounding(
         "trunc", "The integer part of x.", "y = sign(x)·⌊|x|⌋",
@@ -267,7 +269,7 @@ _BINARY: tuple[Op, ...] = (
     ),
     elementwise(
         "maximum", XY,
-        "The larger number. NaN wins, and -0 < +0. At ties each operand gets half of the gradient.",
+        "The larger number. NaN wins, and -0 < +0. At ties each operand gets half the gradient.",
         "z = max(x, y)",
         ">>> el.maximum(el.asarray([1.0, 5.0]), el.asarray([3.0, 2.0])).tolist()\n[3.0, 5.0]",
         accepted=NUMERIC,
@@ -279,7 +281,7 @@ _BINARY: tuple[Op, ...] = (
     ),
     elementwise(
         "minimum", XY,
-        "The smaller number. NaN wins, and -0 < +0. At ties each operand gets half of the gradient.",
+        "The smaller number. NaN wins, and -0 < +0. At ties each operand gets half the gradient.",
         "z = min(x, y)",
         ">>> el.minimum(el.asarray([1.0, 5.0]), el.asarray([3.0, 2.0])).tolist()\n[1.0, 2.0]",
         accepted=NUMERIC,

@@ -53,7 +53,8 @@ def _comparison(
     return elementwise(
         name, XY, f"Whether x {sign} y, element by element; {nan} where an operand is NaN.",
         f"z = (x {sign} y)",
-        f">>> el.{name}(el.asarray([1.0, 2.0, 3.0]), el.asarray([2.0, 2.0, 2.0])).tolist()\n{answer}",
+        ">>> x, y = el.asarray([1.0, 2.0, 3.0]), el.asarray([2.0, 2.0, 2.0])\n"
+        f">>> el.{name}(x, y).tolist()\n{answer}",
         accepted=ALL_DTYPES,
         reference=quiet(ufunc),
         derivative=None,
@@ -79,9 +80,14 @@ _COMPARISONS: tuple[Op, ...] = (
         "greater", ">", "GT", np.greater, lambda x, y: x > y, "[False, False, True]", "false"
     ),
     _comparison(
-        "greater_equal", "≥", "GE", np.greater_equal, lambda x, y: x >= y, "[False, True, True]",
+        "greater_equal",
+        "≥",
+        "GE",
+        np.greater_equal,
+        lambda x, y: x >= y,
+        "[False, True, True]",
         "false",
-    ),  # fmt: skip
+    ),
 )
 
 
@@ -202,7 +208,8 @@ _BITS: tuple[Op, ...] = (
     ),
     elementwise(
         "shift_left", XY,
-        "The bits of x moved up by y places. A count that is negative or not below the width gives 0.",
+        "The bits of x moved up by y places. A count that is negative or not below the width "
+        "gives 0.",
         "z = x·2^y modulo 2^width",
         ">>> el.bitwise_left_shift(el.asarray([1, 3]), el.asarray([4, 1])).tolist()\n[16, 6]",
         accepted=INTEGERS,

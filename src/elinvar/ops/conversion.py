@@ -98,7 +98,7 @@ CONSTANT = Op(
     reference=_constant_reference,
     derivative=lambda f, operands, results, cotangents, **params: (),
     batching="family",
-    lowering=absent("has no operand to take a handler from: generators write the number themselves"),
+    lowering=absent("has no operand that brings a handler: generators write the number"),
     stablehlo="stablehlo.constant",
     samples=_constant_samples,
     bad_samples=lambda: [
@@ -234,7 +234,8 @@ def _bitcast_type(x: TensorType, *, dtype: DType) -> TensorType:
 
 def _bitcast_reference(x: Any, *, dtype: DType) -> Any:
     if x.dtype == np.float32 and dtype.bits == 16:  # a bfloat16 value
-        x = (np.ascontiguousarray(x).view(np.uint32) >> np.uint32(16)).astype(np.uint16).reshape(x.shape)
+        upper = np.ascontiguousarray(x).view(np.uint32) >> np.uint32(16)
+        x = upper.astype(np.uint16).reshape(x.shape)
     x = np.asarray(x)
     if dtype is bfloat16:
         wide = x.view(np.uint16).astype(np.uint32) << np.uint32(16)

@@ -68,7 +68,7 @@ def floor_divide(x: Scalar, y: Scalar) -> Scalar:
 
 
 def integer_power(x: Scalar, y: Scalar) -> Scalar:
-    """x to the y-th power with wrap-around; a negative y gives the truncated 1 / x**-y (0 for x = 0)."""
+    """x to the power y with wrap-around; a negative y gives 1 / x**-y without its fraction."""
     result, square = x.const(1), x
     for bit in range(x.dtype.bits - (x.dtype.kind == "i")):
         taken = ((y >> y.const(bit)) & 1).ne(0)

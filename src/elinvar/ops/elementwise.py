@@ -3,7 +3,7 @@
 The field `stablehlo` of an elementwise record has one of three forms:
 
 - a string: the op of that name, with the operands and the result type as they are;
-- a pair (name, attributes): `attributes(*types, **params)` gives a dict from attribute to MLIR text;
+- a pair (name, attributes): `attributes(*types, **params)` is a dict from attribute to MLIR text;
 - a function `(f, *values, **params)`: a decomposition. `f` is the namespace of primitives, with one
   more method: `f.native(name, *values, dtype=None)` is the StableHLO op called `name`, whose result
   has the type of the first value (or that shape with `dtype`).
@@ -52,7 +52,8 @@ def check_same(op: str, *types: TensorType) -> None:
         if other.dtype is not first.dtype:
             fail(DTypeError, op, f"dtypes differ: {first} and {other}")
         if other.shape != first.shape:
-            fail(ShapeError, op, f"shapes differ: {first} and {other}", "broadcast one of them first")
+            text = f"shapes differ: {first} and {other}"
+            fail(ShapeError, op, text, "broadcast one of them first")
 
 
 def same_type(
@@ -253,8 +254,8 @@ def elementwise(
 ) -> Op:
     """The record of an op whose operands have one dtype among `accepted` and one shape.
 
-    `derivative(f, operands…, result, cotangent)` returns a tuple, or the one cotangent of a unary op; None stands
-    for ops that are constant almost everywhere.
+    `derivative(f, operands…, result, cotangent)` returns a tuple, or the one cotangent of a unary
+    op; None stands for ops that are constant almost everywhere.
     """
     count = len(operands)
 

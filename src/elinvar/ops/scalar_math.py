@@ -2,8 +2,8 @@
 
 Every function here works for f32 and f64 by one and the same formula; only the constants and the
 degrees of the polynomials differ (`coefficients.py`). There are no branches: where a function has
-several formulas all are computed and one is selected. Errors are below 2 units in the last place over the
-whole range, subnormal results included; `tests/test_scalar_math.py` holds the measured bounds.
+several formulas all are computed and one is selected. Errors are below 2 units in the last place
+over the whole range, subnormal results included; `tests/test_scalar_math.py` holds the bounds.
 
 The building blocks:
 
@@ -344,7 +344,7 @@ def erf(x: Scalar) -> Scalar:
 
 
 def _expm1_of_sum(high: Scalar, low: Scalar) -> Scalar:
-    """expm1(high + low) for a sum ≤ 0 that is accurate to a fraction of an ulp where it is small."""
+    """expm1(high + low) for a sum ≤ 0, accurate to a fraction of an ulp where it is small."""
     log2_high, log2_low = split(high, math.log(2), _LN2_LO_64)
     shifted = fma(high + low, _LOG2E, _magic(high, 0))
     count = shifted - _magic(high, 0)

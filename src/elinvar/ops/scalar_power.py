@@ -1,4 +1,4 @@
-"""x to the power y for f32 and f64, as 2^(y·log2|x|) with the logarithm in more than f64's precision.
+"""x to the power y for f32 and f64, as 2^(y·log2|x|) with a logarithm of more than f64's precision.
 
 f32 works in f64. f64 keeps the logarithm and the product as unevaluated sums of two f64 (about 66
 bits), because an error of the exponent is multiplied by up to 1075 in the result.

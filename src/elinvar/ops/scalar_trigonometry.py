@@ -216,7 +216,10 @@ def tan(x: Scalar) -> Scalar:
 
 
 def _asin_parts(x: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """(far, base, tail, low): asin(base) = base + (tail + low) with base = |x| ≤ 1/2, or where far √((1 - |x|)/2)."""
+    """(far, base, tail, low) with asin(base + low) = base + (tail + low).
+
+    base is |x| up to 1/2; where `far`, base + low is √((1 - |x|)/2).
+    """
     size = x.abs()
     far = size > 0.5
     half = fma(size, -0.5, 0.5)

@@ -76,7 +76,7 @@ def _cosh_stablehlo(f: Any, x: Any) -> Any:
 
 
 def _asinh_stablehlo(f: Any, x: Any) -> Any:
-    """log1p(|x| + x²/(1 + √(x² + 1))); beyond 2^10 (f16: 2^6), log(2|x|) to the last bit but a few."""
+    """log1p(|x| + x²/(1 + √(x² + 1))); for large |x|, whose square may overflow, log(2|x|)."""
     size, one = f.abs(x), f.full(1, x)
     large = f.full(2.0 ** (x.dtype.bits // 2 - 2) if x.dtype.bits > 16 else 64.0, x)
     bounded = f.minimum(size, large)
@@ -93,6 +93,7 @@ def _acosh_stablehlo(f: Any, x: Any) -> Any:
     t = f.subtract(f.minimum(x, large), one)
     near = f.log1p(f.add(t, f.sqrt(f.multiply(t, f.add(t, f.full(2, x))))))
     far = f.add(f.log(x), f.full(_LN2, x))
+    near = f.where(f.less(x, one), f.full(float("nan"), x), near)
     return f.where(f.greater(x, large), far, near)
 
 

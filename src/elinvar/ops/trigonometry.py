@@ -186,9 +186,9 @@ OPS: tuple[Op, ...] = (
     ),
     elementwise(
         "power", XY,
-        "x to the power y. x^0 = 1 for every x; a negative x needs an integer y, else NaN. Integers "
-        "wrap around, and a negative integer y gives 1 / x^-y without its fraction. The derivative "
-        "of x^0 at x = 0 is 0, and so is that of 0^y with respect to y.",
+        "x to the power y. x^0 = 1 for every x; a negative x needs an integer y, else NaN. "
+        "Integers wrap around, and a negative integer y gives 1 / x^-y without its fraction. "
+        "The derivative of x^0 at x = 0 is 0, and so is that of 0^y with respect to y.",
         "z = x^y",
         ">>> el.pow(el.asarray([2.0, 3.0]), el.asarray([3.0, 0.0])).tolist()\n[8.0, 1.0]",
         accepted=NUMERIC,
