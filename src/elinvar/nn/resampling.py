@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from elinvar.core.errors import ShapeError, fail
 from elinvar.nn import functional
+from elinvar.nn.convolution import per_axis
 from elinvar.nn.module import Module
+from elinvar.tensor.dispatch import F
 from elinvar.tensor.tensor import Tensor
 
 
@@ -215,22 +218,23 @@ class CircularPad2d(_Pad):
     rank, mode = 2, "circular"
 
 
-class Unfold(Module):
-    """Cuts images into patches, one column each: (N, C, H, W) → (N, C·kh·kw, patches).
+class _Patches(Module):
+    """What Unfold and Fold share: the windows of an image."""
 
-    Args:
-        kernel_size, dilation, padding, stride: as in `Conv2d`.
-    """
+    def _setup(self, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> None:
+        op = type(self).__name__
+        self.kernel_size = per_axis(op, "kernel_size", kernel_size, 2)
+        self.dilation = per_axis(op, "dilation", dilation, 2)
+        self.padding = per_axis(op, "padding", padding, 2)
+        self.stride = per_axis(op, "stride", stride, 2)
 
-    def __init__(
-        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-    ) -> None:
-        self.kernel_size, self.dilation = kernel_size, dilation
-        self.padding, self.stride = padding, stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The patches."""
-        return functional.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+    def _windows(self) -> dict[str, Any]:
+        return {
+            "axes": (2, 3),
+            "sizes": self.kernel_size,
+            "strides": self.stride,
+            "dilations": self.dilation,
+        }
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -240,8 +244,54 @@ class Unfold(Module):
         )
 
 
-class Fold(Module):
-    """Adds patches up to images: the adjoint of `Unfold`, for images of size `output_size`."""
+class Unfold(_Patches):
+    """Cuts images into patches, one column each.
+
+    Args:
+        kernel_size, dilation, padding, stride: as in `Conv2d`.
+
+    Shape:
+        (N, C, H, W) → (N, C·kh·kw, number of patches)
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.Unfold(2)(el.ones((1, 3, 4, 5))).shape
+        (1, 12, 12)
+    """
+
+    def __init__(
+        self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    ) -> None:
+        self._setup(kernel_size, dilation, padding, stride)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The patches."""
+        if input.ndim != 4:
+            fail(ShapeError, "Unfold", f"expected (N, C, H, W), received {input._type}")
+        batch, channels = input.shape[:2]
+        top, left = self.padding
+        padded = functional.pad(input, [left, left, top, top])
+        patches = F.windows(padded, **self._windows())  # (kh, kw, N, C, rows, columns)
+        rows = patches.permute(2, 3, 0, 1, 4, 5)
+        kernel = self.kernel_size[0] * self.kernel_size[1]
+        return rows.reshape(batch, channels * kernel, patches.shape[4] * patches.shape[5])
+
+
+class Fold(_Patches):
+    """Adds patches up to images: the adjoint of `Unfold`.
+
+    Args:
+        output_size: (H, W) of the images.
+        kernel_size, dilation, padding, stride: as in `Unfold`.
+
+    Shape:
+        (N, C·kh·kw, number of patches) → (N, C, H, W)
+
+    Example:
+        >>> import elinvar as el
+        >>> el.nn.Fold((4, 4), 2, stride=2)(el.ones((1, 12, 4))).shape
+        (1, 3, 4, 4)
+    """
 
     def __init__(
         self,
@@ -251,15 +301,34 @@ class Fold(Module):
         padding: Any = 0,
         stride: Any = 1,
     ) -> None:
-        self.output_size, self.kernel_size = output_size, kernel_size
-        self.dilation, self.padding, self.stride = dilation, padding, stride
+        self.output_size = per_axis("Fold", "output_size", output_size, 2)
+        self._setup(kernel_size, dilation, padding, stride)
 
     def forward(self, input: Tensor) -> Tensor:
         """The images."""
-        return functional.fold(
-            input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
-        )
+        kernel = self.kernel_size[0] * self.kernel_size[1]
+        (top, left), (height, width) = self.padding, self.output_size
+        counts = [
+            (size + 2 * pad - dilation * (taps - 1) - 1) // stride + 1
+            for size, pad, dilation, taps, stride in zip(
+                self.output_size,
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                self.stride,
+                strict=True,
+            )
+        ]
+        if input.ndim != 3 or input.shape[1] % kernel or input.shape[2] != math.prod(counts):
+            text = f"expected (N, C·{kernel}, {math.prod(counts)}), received {input._type}"
+            fail(ShapeError, "Fold", text)
+        channels = input.shape[1] // kernel
+        split = input.reshape(input.shape[0], channels, *self.kernel_size, *counts)
+        windows = split.permute(2, 3, 0, 1, 4, 5)  # (kh, kw, N, C, rows, columns)
+        shape = (input.shape[0], channels, height + 2 * top, width + 2 * left)
+        images = F.fold(windows, shape=shape, **self._windows())
+        return images[:, :, top : top + height, left : left + width]
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"output_size={self.output_size}, kernel_size={self.kernel_size}"
+        return f"output_size={self.output_size}, {super().extra_repr()}"
