@@ -8,8 +8,9 @@ Bound.call      addresses of the arena, the inputs and the outputs → runs ever
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -53,7 +54,6 @@ class Bound:
     arena_nbytes: int
     outputs: list[Output]
     launches: list[Any]
-    keep: list[Any] = field(default_factory=list)
 
 
 class Compiled:
@@ -135,7 +135,9 @@ class Compiled:
         ]  # fmt: skip
         count = 1 + len(self._inputs) + len(self._outputs)
         call = program.make_program(launches, count, release=total >= SMALL_WORK)
-        return Bound(call, arena, outputs, launches, keep)
+        # whoever keeps the callable keeps the tables whose addresses it holds
+        weakref.finalize(call, keep.clear).atexit = False
+        return Bound(call, arena, outputs, launches)
 
     # what `lower()` shows
 
