@@ -112,7 +112,7 @@ class Lin:
         terms = dict(self.terms)
         for atom, coefficient in other.terms.items():
             terms[atom] = terms.get(atom, 0) + coefficient
-        return Lin(self.const + other.const, terms)
+        return _rejoined(Lin(self.const + other.const, terms))
 
     __radd__ = __add__
 
@@ -182,6 +182,18 @@ class Lin:
             else:
                 return None
         return low, high
+
+
+def _rejoined(value: Lin) -> Lin:
+    """c·d·(x // d) + c·(x % d) → c·x."""
+    for atom, factor in value.terms.items():
+        if isinstance(atom, Atom) and atom.kind == "mod":
+            inside, divisor = atom.args
+            quotient = Atom("div", inside, divisor)
+            if value.terms.get(quotient, 0) == factor * divisor:
+                kept = {a: c for a, c in value.terms.items() if a != atom and a != quotient}
+                return Lin(value.const, kept) + inside * factor
+    return value
 
 
 def lin(value: Any) -> Lin:
