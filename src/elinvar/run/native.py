@@ -8,6 +8,7 @@ it comes back from the disk. LLVM is loaded on first use, which keeps `import el
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -16,7 +17,7 @@ import re
 import struct
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,43 +194,61 @@ def _jit() -> Any:
     return _engine.jit
 
 
-def _optimised_module(text: str, target: Target, level: int = 3) -> Any:
+@contextlib.contextmanager
+def _optimised_module(text: str, target: Target, level: int = 3) -> Iterator[Any]:
+    """The optimised module of a text, for as long as the context lasts.
+
+    What LLVM made is freed here in the right order; the garbage collector would not keep to it.
+    """
     llvm = _llvm()
     refusal = ""
-    try:
-        module = llvm.parse_assembly(text, context=llvm.create_context())
-        module.verify()
-    except RuntimeError as error:
-        refusal = str(error)
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(contextlib.closing(llvm.create_context()))
+        try:
+            module = llvm.parse_assembly(text, context=context)
+            stack.enter_context(contextlib.closing(module))
+            module.verify()
+        except RuntimeError as error:
+            refusal = str(error)
+        else:
+            module.triple = target.triple
+            machine = _machine(target)
+            module.data_layout = str(machine.target_data)
+            _optimise(module, machine, level)
+            yield module
     if refusal:
         _refuse(text, refusal)
-    module.triple = target.triple
-    machine = _machine(target)
-    module.data_layout = str(machine.target_data)
-    options = llvm.create_pipeline_tuning_options(speed_level=level)
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return module
+
+
+def _optimise(module: Any, machine: Any, level: int) -> None:
+    llvm = _llvm()
+    with contextlib.ExitStack() as stack:
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        builder = llvm.create_pass_builder(machine, options)
+        for thing in (options, builder):
+            stack.enter_context(contextlib.closing(thing))
+        passes = stack.enter_context(contextlib.closing(builder.getModulePassManager()))
+        passes.run(module, builder)
 
 
 def object_code(text: str, target: Target | None = None, level: int = 3) -> bytes:
     """The relocatable object file of a module, for the host or another target."""
     target = target or host()
-    with _engine.lock:
-        return _machine(target).emit_object(_optimised_module(text, target, level))
+    with _engine.lock, _optimised_module(text, target, level) as module:
+        return bytes(_machine(target).emit_object(module))
 
 
 def assembly(text: str, target: Target | None = None) -> str:
     """The optimised machine code of a module as assembler text."""
     target = target or host()
-    with _engine.lock:
-        return _machine(target).emit_assembly(_optimised_module(text, target))
+    with _engine.lock, _optimised_module(text, target) as module:
+        return str(_machine(target).emit_assembly(module))
 
 
 def optimized(text: str, target: Target | None = None) -> str:
     """The LLVM text of a module after optimisation."""
-    with _engine.lock:
-        return str(_optimised_module(text, target or host()))
+    with _engine.lock, _optimised_module(text, target or host()) as module:
+        return str(module)
 
 
 def _refuse(text: str, reason: str) -> None:
