@@ -60,11 +60,14 @@ class Composite:
     def __call__(self, *args: Any, **static: Any) -> Any:
         if traces.active and state.trace is not None:
             return self.function(*args, **static)
-        tensors = [arg for arg in args if isinstance(arg, Cell)]
-        key: Any = [arg._layout if isinstance(arg, Cell) else (arg, type(arg)) for arg in args]
+        try:
+            key: Any = tuple([x._layout for x in args])
+            tensors = list(args)
+        except AttributeError:
+            tensors = [arg for arg in args if isinstance(arg, Cell)]
+            key = tuple([a._layout if isinstance(a, Cell) else (a, type(a)) for a in args])
         if static:
-            key.append(tuple(static.items()))
-        key = tuple(key)
+            key = (key, *static.items())
         try:
             entry = self._entries.get(key)
         except TypeError:

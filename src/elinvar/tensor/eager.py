@@ -20,7 +20,7 @@ from elinvar.graph.walk import fingerprint, is_graph
 from elinvar.ops.record import Op
 from elinvar.tensor import oneop, views
 from elinvar.tensor.cell import Cell, concrete
-from elinvar.tensor.engine import allocate, compile_graph
+from elinvar.tensor.engine import allocate, allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.memory import number_bytes, read_number, write_bytes
 
@@ -102,6 +102,7 @@ def _view_entry(offset: int, layout: Layout) -> Entry:
 def program_entry(program: oneop.OneOp) -> Entry:
     """What runs a bound program."""
     call, arena_nbytes, outputs = program
+    allocate = allocator()
     if call is None:  # nothing to compute: all results are empty
         return lambda operands: [_empty(layout) for _, layout in outputs]
     if len(outputs) == 1 and not arena_nbytes:
@@ -137,11 +138,15 @@ def _empty(layout: Layout) -> Any:
 
 
 def packed(x: Any) -> Any:
-    """x with its elements side by side in memory, in row-major order."""
+    """x, or a copy, with its elements side by side in memory in row-major order."""
     layout = x._layout
     if layout is None or layout.is_dense:
         return x
-    return program_entry(oneop.copy_program([layout]))((x,))[0]
+    copy = program_entry(oneop.copy_program([layout]))((x,))[0]
+    copy._node = x._node  # a copy of the value: the tape goes on where x's does
+    if x._node is not None:
+        copy._slot = x._slot
+    return copy
 
 
 # constants

@@ -14,7 +14,7 @@ from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state
 from elinvar.tensor.dispatch import packed
-from elinvar.tensor.engine import Compiled, allocate, compile_graph
+from elinvar.tensor.engine import Compiled, allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.tape import Leaf, record_call
 from elinvar.tensor.trace import Trace
@@ -23,32 +23,62 @@ MOST_BOUND = 1024  # programs bound to sizes that one function keeps
 
 
 class Program:
-    """A compiled graph for given layouts; `run` takes tensors of these layouts."""
+    """A compiled graph for given layouts.
 
-    __slots__ = ("arena_nbytes", "bound", "call", "results")
+    Attributes:
+        call, arena_nbytes, sizes: the native program, its scratch memory, the results' bytes.
+        results: where each result is found: (input, -1, None) or (-1, output, layout).
+        unpacked: numbers of operands that have to be packed first.
+        aliases: (input, output) pairs that may be the same memory, if nobody else holds the input's.
+    """
 
-    def __init__(self, bound: Any, results: list[Any]) -> None:
-        self.bound = bound
+    __slots__ = ("aliases", "allocate", "arena_nbytes", "call", "results", "sizes", "unpacked")
+
+    def __init__(self, bound: Any, results: list[Any], unpacked: list[int]) -> None:
         self.call = bound.call
         self.arena_nbytes = bound.arena_nbytes
-        self.results = results  # (input number, -1, None) or (-1, output number, layout)
+        self.sizes = [output.nbytes for output in bound.outputs]
+        self.results = results
+        self.unpacked = unpacked
+        self.allocate = allocator()
+        self.aliases: list[tuple[int, int]] = list(getattr(bound, "aliases", ()))
 
     def run(self, operands: list[Any]) -> list[Any]:
-        """New tensors with the results."""
-        buffers = [allocate(output.nbytes) for output in self.bound.outputs]
+        """New tensors with the results. Operands that need it are packed in place in the list."""
+        for number in self.unpacked:
+            operands[number] = packed(operands[number])
+        allocate = self.allocate
+        if len(self.sizes) == 1 and len(self.results) == 1 and not self.arena_nbytes:
+            buffer = allocate(self.sizes[0])
+            address = buffer.address
+            self.call(0, *[x._address for x in operands], address)
+            return [concrete(buffer, address, self.results[0][2])]
+        return self.tensors(operands, self.compute(operands))
+
+    def compute(self, operands: list[Any]) -> list[Any]:
+        """The memory of the outputs, for packed operands."""
+        allocate = self.allocate
+        buffers = [allocate(nbytes) for nbytes in self.sizes]
+        if not self.sizes:
+            return buffers
         arena = allocate(self.arena_nbytes) if self.arena_nbytes else None
         self.call(
             0 if arena is None else arena.address,
             *[x._address for x in operands],
             *[buffer.address for buffer in buffers],
         )
+        return buffers
+
+    def tensors(self, operands: list[Any], buffers: list[Any]) -> list[Any]:
+        """The results as tensors."""
         found = []
         for source, output, layout in self.results:
             if source >= 0:
                 x = operands[source]
                 found.append(concrete(x._buffer, x._address, x._layout))
             else:
-                found.append(concrete(buffers[output], buffers[output].address, layout))
+                buffer = buffers[output]
+                found.append(concrete(buffer, buffer.address, layout))
         return found
 
 
@@ -84,20 +114,34 @@ class TracedFunction:
     # running
 
     def __call__(self, tensors: list[Any]) -> list[Any]:
-        """Run on concrete tensors, and record one node on the tape where gradients are wanted."""
-        operands = [packed(x) for x in (*tensors, *self.held)]
-        results = self.program(operands).run(operands)
-        self.record(operands, results)
+        """Run on concrete tensors, and record one node on the tape where gradients are wanted.
+
+        The list may be changed.
+        """
+        operands = [*tensors, *self.held] if self.held else tensors
+        program = self._programs.get(tuple([x._layout for x in operands]))
+        if program is None:
+            program = self.program(operands)
+        results = program.run(operands)
+        if self._trace is not None:
+            for x in operands:
+                if x._node is not None:
+                    self.record(operands, results)
+                    break
         return results
 
     def record(self, operands: list[Any], results: list[Any]) -> None:
-        """Put the call on the tape, if an operand requires a gradient and one can flow."""
-        if self._trace is not None and state.grad_enabled:
-            if any(x._node is not None for x in operands):
-                record_call(self.name, self._derive, operands, results, self.differentiable)
+        """Put the call on the tape."""
+        if state.grad_enabled:
+            record_call(self.name, self._derive, operands, results, self.differentiable, False)
+
+    @property
+    def can_record(self) -> bool:
+        """Whether a gradient can flow through a call."""
+        return self._trace is not None
 
     def program(self, operands: list[Any]) -> Program:
-        """The compiled graph for the operands' layouts, which are dense."""
+        """The compiled graph for the operands' layouts."""
         key = tuple([x._layout for x in operands])
         found = self._programs.get(key)
         if found is None:
@@ -127,7 +171,8 @@ class TracedFunction:
             else:
                 number = places.setdefault(value, len(places))
                 results.append((-1, number, kinds[number]))
-        return Program(bound, results)
+        unpacked = [n for n, x in enumerate(layouts) if not x.is_dense]
+        return Program(bound, results, unpacked)
 
     # derivatives
 

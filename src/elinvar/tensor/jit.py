@@ -32,8 +32,8 @@ import numpy as np
 from elinvar.core import tree
 from elinvar.core.errors import TraceError, fail
 from elinvar.tensor.cell import Cell, state, traces
-from elinvar.tensor.dispatch import packed, scalar
-from elinvar.tensor.program import JitProgram, trace_program
+from elinvar.tensor.dispatch import scalar
+from elinvar.tensor.program import JitProgram, need, trace_program
 from elinvar.tensor.storage import from_numpy
 from elinvar.core.dtypes import as_dtype
 
@@ -65,20 +65,19 @@ class Call:
 
     __slots__ = ("given", "key", "leaves", "structure", "tensors")
 
-    def __init__(self, tensors: list[Any], given: list[Any], leaves: Any, structure: Any) -> None:
-        self.tensors = tensors  # concrete and dense, one for each input
+    def __init__(self, tensors: list[Any], given: Any, leaves: Any, structure: Any) -> None:
+        self.tensors = tensors  # one for each input
         self.given = given  # what the caller passed for each of them
         self.leaves = leaves  # all leaves; None where a tensor goes
         self.structure = structure
-        kinds = tuple([x._layout for x in tensors])
-        needs = tuple([_need(x) for x in tensors])
-        statics = None if leaves is None else tuple(leaves)
-        self.key = (structure, kinds, needs, statics, state.grad_enabled)
-
-
-def _need(x: Any) -> int:
-    node = x._node
-    return 0 if node is None else 1 if node.is_leaf else 2
+        needs = [need(x._node) for x in tensors]
+        self.key: Any = (
+            structure,
+            *[x._layout for x in tensors],
+            *(needs if any(needs) else ()),
+            *([] if leaves is None else leaves),
+            state.grad_enabled,
+        )
 
 
 def jit(
@@ -135,6 +134,7 @@ class Jit:
         self._static_numbers |= {
             number for number, name in enumerate(self._parameters) if name in static_names
         }
+        self._only_tensors = not self._static_numbers
         self._static_names = set(static_names) | {
             self._parameters[n] for n in self._static_numbers if n < len(self._parameters)
         }
@@ -148,6 +148,15 @@ class Jit:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if traces.active and state.trace is not None:
             return self._inline(args, kwargs)
+        if self._only_tensors and not kwargs:
+            try:  # tensors that want no gradient
+                key: Any = (len(args), *[x._layout for x in args], state.grad_enabled)
+                known = self._programs.get(key, ())
+            except AttributeError:
+                known = ()
+            for program in known:
+                if all([x._node is None for x in args]) and program.is_valid(args):
+                    return program.run(args, args)
         call = self._sort(args, kwargs)
         for program in self._programs.get(call.key, ()):
             if program.is_valid(call.given):
@@ -169,11 +178,11 @@ class Jit:
     # arguments
 
     def _sort(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        if not kwargs and not self._static_numbers and all(isinstance(a, Cell) for a in args):
+        if not kwargs and self._only_tensors and all(isinstance(a, Cell) for a in args):
             for number, arg in enumerate(args):
                 if arg._layout is None:
                     arg._buffer.refuse_outside(arg, self._argument(number))
-            return Call([packed(arg) for arg in args], list(args), None, len(args))
+            return Call(list(args), list(args), None, len(args))
         marked = [
             Static(arg) if number in self._static_numbers else arg
             for number, arg in enumerate(args)
@@ -187,7 +196,7 @@ class Jit:
         for place, leaf in enumerate(leaves):
             tensor = as_input(leaf)
             if tensor is not None:
-                tensors.append(packed(tensor))
+                tensors.append(tensor)
                 given.append(leaf)
                 leaves[place] = None
             elif not isinstance(leaf, Static):

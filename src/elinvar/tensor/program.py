@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core import tree
 from elinvar.graph.printing import print_graph
-from elinvar.tensor.cell import Cell, state
+from elinvar.tensor.cell import Cell, concrete, state
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.function import Program, TracedFunction
 from elinvar.tensor.tape import Boundary, Leaf
@@ -44,10 +44,22 @@ class CapturedInput:
 
     def __init__(self, place: Place, layout: Any, node: Any) -> None:
         self.place, self.layout = place, layout
-        self.need = _need(node)
+        self.need = need(node)
+
+    def accepts(self, cell: Any) -> bool:
+        """Whether the program may read this tensor."""
+        if cell is None or need(cell._node) != self.need:
+            return False
+        found, known = cell._layout, self.layout
+        if found is known:
+            return True
+        if found is None or found.dtype is not known.dtype or found.shape != known.shape:
+            return False
+        return True  # the same type, laid out otherwise
 
 
-def _need(node: Any) -> int:
+def need(node: Any) -> int:
+    """What a tensor asks of the tape: 0 nothing, 1 a leaf, 2 made by a recorded operation."""
     return 0 if node is None else 1 if node.is_leaf else 2
 
 
@@ -61,21 +73,23 @@ class JitProgram:
         self.gradient_guards: list[tuple[Place, bool]] = []  # (the cell, had a .grad)
         self.results: list[tuple[int, Any]] = []
         self.structure: Any = None
-        self.writes: list[tuple[Place, int, bool]] = []  # (cell, output, its tape goes along)
+        self.writes: list[tuple[Place, int, bool]] = []  # (cell, result, its tape goes along)
         self.gradients: list[tuple[Place, int | None]] = []
-        self.program: Program | None = None
+        self._program: Program | None = None  # for which the writes are sorted
+        self._plain_writes: list[tuple[Any, int, Any]] = []
+        self._other_writes: list[tuple[Place, int, bool]] = []
 
-    def is_valid(self, given: list[Any]) -> bool:
+    def is_valid(self, given: Any) -> bool:
         """Whether everything outside is as it was when the function was traced."""
         for captured in self.captured:
             place = captured.place
             cell = place.what if place.kind == CELL else place.find(given)
             if cell is None or cell._layout is not captured.layout:
-                if cell is None or not _same(cell._layout, captured.layout):
+                if not captured.accepts(cell):
                     return False
-            if cell._node is not None or captured.need:
-                if _need(cell._node) != captured.need:
-                    return False
+            node = cell._node
+            if captured.need != (0 if node is None else 1 if node.is_leaf else 2):
+                return False
         for owner, name, value in self.guards:
             if getattr(owner, name) != value:
                 return False
@@ -85,37 +99,52 @@ class JitProgram:
                 return False
         return True
 
-    def run(self, tensors: list[Any], given: list[Any]) -> Any:
+    def run(self, tensors: list[Any], given: Any) -> Any:
         """Run on tensors; rebind what the function rebinds; return what it returns."""
-        operands = tensors
-        if self.captured:
-            operands = [*tensors, *[packed(held.place.find(given)) for held in self.captured]]
-        program = self.program
-        if program is None:
-            program = self.program = self.function.program(operands)
-        outputs = program.run(operands)
-        if state.grad_enabled:
-            self.function.record(operands, outputs)
-        for place, number, with_tape in self.writes:
-            cell, value = place.find(given), outputs[number]
-            if isinstance(cell, Cell):
-                cell._buffer, cell._address, cell._layout = (
-                    value._buffer,
-                    value._address,
-                    value._layout,
-                )
-                if with_tape:
-                    cell._node = value._node
-                    if value._node is not None:
-                        cell._slot = value._slot
-        for place, number in self.gradients:
+        operands = list(tensors)
+        for held in self.captured:
+            place = held.place
+            operands.append(place.what if place.kind == CELL else place.find(given))
+        program = self.function.program(operands)
+        if program is not self._program:
+            self._prepare(program)
+        for number in program.unpacked:
+            operands[number] = packed(operands[number])
+        buffers = program.compute(operands)
+        if self.function.can_record and state.grad_enabled:
+            outputs = program.tensors(operands, buffers)
+            if any(x._node is not None for x in operands):
+                self.function.record(operands, outputs)
+        else:
+            outputs = _Outputs(program, operands, buffers)
+        for cell, output, layout in self._plain_writes:
+            buffer = buffers[output]
+            cell._buffer = buffer
+            cell._address = buffer.address
+            cell._layout = layout
+        for place, number, with_tape in self._other_writes:
             cell = place.find(given)
             if isinstance(cell, Cell):
-                cell._grad = None if number is None else outputs[number]
-        leaves = [self._result(kind, what, outputs, given) for kind, what in self.results]
-        return leaves[0] if self.structure is tree.LEAF else tree.unflatten(self.structure, leaves)
+                _write(cell, outputs[number], with_tape)
+        for place, result in self.gradients:
+            cell = place.find(given)
+            if isinstance(cell, Cell):
+                cell._grad = None if result is None else outputs[result]
+        found = [self._result(kind, what, outputs, given) for kind, what in self.results]
+        return found[0] if self.structure is tree.LEAF else tree.unflatten(self.structure, found)
 
-    def _result(self, kind: int, what: Any, outputs: list[Any], given: list[Any]) -> Any:
+    def _prepare(self, program: Program) -> None:
+        """Sort the writes: tensors from outside that get an output's memory and no tape, others."""
+        self._program = program
+        self._plain_writes, self._other_writes = [], []
+        for place, number, with_tape in self.writes:
+            source, output, layout = program.results[number]
+            if place.kind == CELL and source < 0 and not with_tape:
+                self._plain_writes.append((place.what, output, layout))
+            else:
+                self._other_writes.append((place, number, with_tape))
+
+    def _result(self, kind: int, what: Any, outputs: Any, given: Any) -> Any:
         if kind == OUTPUT:
             return outputs[what]
         return given[what] if kind == ARGUMENT else what
@@ -129,8 +158,29 @@ class JitProgram:
         return print_graph(self.function.graph)
 
 
-def _same(a: Any, b: Any) -> bool:
-    return a is not None and a.dtype is b.dtype and a.shape == b.shape
+def _write(cell: Any, value: Any, with_tape: bool) -> None:
+    cell._buffer, cell._address, cell._layout = value._buffer, value._address, value._layout
+    if with_tape:
+        cell._node = value._node
+        if value._node is not None:
+            cell._slot = value._slot
+
+
+class _Outputs:
+    """The results as tensors, made when they are asked for; no tape."""
+
+    __slots__ = ("_buffers", "_operands", "_program")
+
+    def __init__(self, program: Program, operands: list[Any], buffers: list[Any]) -> None:
+        self._program, self._operands, self._buffers = program, operands, buffers
+
+    def __getitem__(self, number: int) -> Any:
+        source, output, layout = self._program.results[number]
+        if source >= 0:
+            x = self._operands[source]
+            return concrete(x._buffer, x._address, x._layout)
+        buffer = self._buffers[output]
+        return concrete(buffer, buffer.address, layout)
 
 
 def trace_program(function: Callable[..., Any], name: str, call: Any) -> JitProgram:
@@ -221,14 +271,15 @@ class _Recorder:
         return OUTPUT, self.output(leaf)
 
     def writes(self) -> list[tuple[Place, int, bool]]:
-        cells = [held.cell for held in self.trace.written]
+        cells = [(held.cell, held.node) for held in self.trace.written]
         inputs = self.trace.builder.inputs
         for number, x in enumerate(self.stand_ins):
             if x._value is not inputs[number]:
-                cells.append(x)
+                cells.append((x, getattr(self.given[number], "_node", None)))
         found = []
-        for cell in cells:
-            with_tape = cell._node is None or not cell._node.is_leaf
+        for cell, before in cells:
+            node = cell._node
+            with_tape = before is not None if node is None else not node.is_leaf
             found.append((self.place(cell), self.output(cell), with_tape))
         return found
 

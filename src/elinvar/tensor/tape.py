@@ -80,7 +80,7 @@ class TapeNode:
         self.count = len(results)
         self.serial = next_serial()
         self.hooks: dict[int, tuple[int, Any]] | None = None
-        self._place = user_place()
+        self._place = user_place(4)
 
     @property
     def source(self) -> Source | None:
@@ -163,26 +163,41 @@ def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
 
 
 def record_call(
-    name: str, derive: Derive, operands: Any, results: Any, differentiable: Any = None
+    name: str,
+    derive: Derive,
+    operands: Any,
+    results: Any,
+    differentiable: Any = None,
+    keep_results: bool = True,
 ) -> None:
     """Put a function with its own derivative on the tape as one node.
 
-    `differentiable`: for each result whether a gradient flows through it; None: all floats.
+    Args:
+        derive: (operands, results, cotangents) → one cotangent or None for each operand.
+        differentiable: for each result whether a gradient flows through it; None: all floats.
+        keep_results: whether `derive` gets the results (else an empty tuple).
     """
     if state.grad_enabled:
-        _attach(name, derive, operands, None, results, differentiable)
+        _attach(name, derive, operands, None, results, differentiable, keep_results)
 
 
 def _attach(
-    name: str, rule: Any, operands: Any, params: Any, results: Any, differentiable: Any = None
+    name: str,
+    rule: Any,
+    operands: Any,
+    params: Any,
+    results: Any,
+    differentiable: Any = None,
+    keep_results: bool = True,
 ) -> None:
     node = None
     for slot, result in enumerate(results):
         if result.dtype.kind == "f" and (differentiable is None or differentiable[slot]):
             if node is None:
                 held = tuple([snapshot(x) for x in operands])
-                made = tuple([snapshot(y) for y in results])
+                made = tuple([snapshot(y) for y in results]) if keep_results else ()
                 node = TapeNode(name, rule, params, held, made)
+                node.count = len(results)
             result._node = node
             result._slot = slot
 
