@@ -14,8 +14,8 @@ random generator) and every `.grad` that is set is an output. Nothing captured i
 
 Arguments may be nested containers. Tensors, numpy arrays, floats and ints are inputs (a float is a
 0-d float32, an int a 0-d int64); all else is static: a new value means a new trace. So does a new
-structure, dtype or shape, a changed `training` flag of a module that was asked, and a captured tensor
-whose type or `requires_grad` changed.
+structure, rank or dtype, a changed `training` flag of a module that was asked, and a captured tensor
+whose type or `requires_grad` changed. New sizes mean one more trace, in which they are symbols.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ from typing import Any
 import numpy as np
 
 from elinvar.core import tree
+from elinvar.core.dtypes import as_dtype
 from elinvar.core.errors import TraceError, fail
+from elinvar.core.shapes import Dim
+from elinvar.core.types import TensorType
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.program import JitProgram, need, trace_program
 from elinvar.tensor.storage import from_numpy
-from elinvar.core.dtypes import as_dtype
 
 _tracing = threading.RLock()  # a trace changes cells that other threads may read
 
@@ -63,7 +65,7 @@ class Static:
 class Call:
     """The arguments of one call, sorted into tensors, static values and their structure."""
 
-    __slots__ = ("given", "key", "leaves", "structure", "tensors")
+    __slots__ = ("given", "key", "kind", "leaves", "structure", "tensors")
 
     def __init__(self, tensors: list[Any], given: Any, leaves: Any, structure: Any) -> None:
         self.tensors = tensors  # one for each input
@@ -71,13 +73,52 @@ class Call:
         self.leaves = leaves  # all leaves; None where a tensor goes
         self.structure = structure
         needs = [need(x._node) for x in tensors]
-        self.key: Any = (
-            structure,
-            *[x._layout for x in tensors],
+        rest = (
             *(needs if any(needs) else ()),
             *([] if leaves is None else leaves),
             state.grad_enabled,
         )
+        self.key: Any = (structure, *[x._layout for x in tensors], *rest)
+        self.kind: Any = (structure, *[(x.dtype, x.ndim) for x in tensors], *rest)
+
+
+class Family:
+    """The programs for arguments that differ in sizes only.
+
+    The first call is traced with its sizes as numbers. When a call comes with other sizes, the axes
+    that changed become symbols, and that one program serves all sizes from then on. Where the
+    function needs its sizes as numbers (as in `range(x.shape[0])`), each size has its own program.
+    """
+
+    def __init__(self) -> None:
+        self.programs: list[JitProgram] = []  # with symbols
+        self.shapes: list[Any] = []  # traced with numbers
+        self.needs_numbers = False
+
+    def accepting(self, call: Call) -> JitProgram | None:
+        """A program with symbols that can serve the call."""
+        shapes = [x.shape for x in call.tensors]
+        for program in self.programs:
+            if program.accepts_shapes(shapes) and program.is_valid(call.given):
+                return program
+        return None
+
+    def symbolic_types(self, call: Call) -> list[TensorType] | None:
+        """The arguments' types with a symbol for each size that changed; None at first."""
+        shapes = [x.shape for x in call.tensors]
+        if self.needs_numbers or not self.shapes or shapes in self.shapes:
+            return None
+        before = self.shapes[-1]
+        symbols: dict[tuple[int, int], Dim] = {}
+        types = []
+        for x, old in zip(call.tensors, before, strict=True):
+            dims = []
+            for pair in zip(old, x.shape, strict=True):
+                if pair[0] != pair[1] and pair not in symbols:
+                    symbols[pair] = Dim(f"n{len(symbols)}")
+                dims.append(symbols.get(pair, pair[1]))
+            types.append(TensorType(x.dtype, tuple(dims)))
+        return types
 
 
 def jit(
@@ -129,6 +170,7 @@ class Jit:
         self.name: str = getattr(function, "__name__", type(function).__name__)
         self.compilations = 0
         self._programs: dict[Any, list[JitProgram]] = {}
+        self._families: dict[Any, Family] = {}
         self._parameters = _parameter_names(function)
         self._static_numbers = set(static_numbers)
         self._static_numbers |= {
@@ -164,16 +206,32 @@ class Jit:
         return self._program(call).run(call.tensors, call.given)
 
     def _program(self, call: Call) -> JitProgram:
-        """The program for a call; traced here unless it is there already."""
+        """The program for a call; traced here unless there is one already."""
         with _tracing:
-            known = self._programs.get(call.key, ())
-            for program in known:  # another thread may have traced it meanwhile
-                if program.is_valid(call.given):
+            for program in self._programs.get(call.key, ()):
+                if program.is_valid(call.given):  # another thread traced it meanwhile
                     return program
-            program = trace_program(self.function, self.name, call)
-            self.compilations += 1
-            self._programs.setdefault(call.key, []).insert(0, program)
-            return program
+            family = self._families.setdefault(call.kind, Family())
+            found = family.accepting(call)
+            if found is None:
+                found = self._trace(call, family)
+            self._programs.setdefault(call.key, []).insert(0, found)
+            return found
+
+    def _trace(self, call: Call, family: Family) -> JitProgram:
+        self.compilations += 1
+        types = family.symbolic_types(call)
+        if types is not None:
+            try:
+                program = trace_program(self.function, self.name, call, types)
+                program.compiled()
+                family.programs.append(program)
+                return program
+            except Exception:  # the function needs its sizes as numbers, or is at fault
+                family.needs_numbers = True
+        program = trace_program(self.function, self.name, call)
+        family.shapes.append([x.shape for x in call.tensors])
+        return program
 
     # arguments
 

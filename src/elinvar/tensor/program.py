@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core import tree
+from elinvar.core.errors import ShapeError, TraceError, fail
+from elinvar.core.shapes import Dim
+from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
+from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.cell import Cell, concrete, state
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.function import Program, TracedFunction
@@ -75,9 +79,18 @@ class JitProgram:
         self.structure: Any = None
         self.writes: list[tuple[Place, int, bool]] = []  # (cell, result, its tape goes along)
         self.gradients: list[tuple[Place, int | None]] = []
+        self.argument_types: list[TensorType] = []
         self._program: Program | None = None  # for which the writes are sorted
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
+
+    def accepts_shapes(self, shapes: list[tuple[int, ...]]) -> bool:
+        """Whether arguments of these shapes fit the symbols."""
+        try:
+            resolve_sizes(self.argument_types, shapes)
+        except ShapeError:
+            return False
+        return True
 
     def is_valid(self, given: Any) -> bool:
         """Whether everything outside is as it was when the function was traced."""
@@ -183,10 +196,17 @@ class _Outputs:
         return concrete(buffer, buffer.address, layout)
 
 
-def trace_program(function: Callable[..., Any], name: str, call: Any) -> JitProgram:
-    """Run `function` on stand-ins for the arguments of a call."""
+def trace_program(
+    function: Callable[..., Any], name: str, call: Any, types: list[TensorType] | None = None
+) -> JitProgram:
+    """Run `function` on stand-ins for the arguments of a call, whose sizes `types` may hide."""
+    if types is None:
+        types = [x._layout.type for x in call.tensors]
     with Trace(name) as trace:
-        arguments = [_argument(trace, x, given) for x, given in zip(call.tensors, call.given, strict=True)]
+        arguments = [
+            _argument(trace, kind, x, given)
+            for kind, x, given in zip(types, call.tensors, call.given, strict=True)
+        ]
         inputs = [trace.stand_in(x) for x in arguments]
         args, kwargs = _rebuild(call, list(arguments))
         found = function(*args, **kwargs)
@@ -206,12 +226,13 @@ def trace_program(function: Callable[..., Any], name: str, call: Any) -> JitProg
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients
     program.gradient_guards = gradient_guards
+    program.argument_types = types
     return program
 
 
-def _argument(trace: Trace, x: Any, given: Any) -> Any:
+def _argument(trace: Trace, kind: TensorType, x: Any, given: Any) -> Any:
     """The tensor that the function gets in place of an argument."""
-    stand_in = trace.input(x._layout.type)
+    stand_in = trace.input(kind)
     if x._node is not None:
         stand_in._node = (Leaf if x._node.is_leaf else Boundary)(stand_in)
         stand_in._slot = 0
@@ -262,6 +283,9 @@ class _Recorder:
 
     def _result(self, leaf: Any) -> tuple[int, Any]:
         if not isinstance(leaf, Cell):
+            if isinstance(leaf, Dim):
+                text = f"a size that changes from call to call cannot be returned: {leaf}"
+                fail(TraceError, "jit", text)
             return VALUE, leaf
         number = self.arguments.get(id(leaf))
         if number is not None and isinstance(self.given[number], Cell):
