@@ -79,9 +79,9 @@ def _store(text: FunctionText, result: Any, lanes: int) -> None:
     text.emit(f"store {kind} {value}, ptr {place}, align 1")
 
 
-def optimized(text: str) -> tuple[Any, Any]:
+def optimized(text: str, machine: Any = None) -> tuple[Any, Any]:
     """The module after LLVM's passes, and the machine it is for."""
-    machine = target_machine()
+    machine = machine or target_machine()
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)
@@ -95,6 +95,15 @@ def optimized(text: str) -> tuple[Any, Any]:
 def assembly(function: Callable[..., Any], operands: tuple[DType, ...], lanes: int) -> str:
     """The machine code, as text."""
     module, machine = optimized(module_text(function, operands, lanes)[0])
+    return machine.emit_assembly(module)
+
+
+def cross_assembly(
+    function: Callable[..., Any], operands: tuple[DType, ...], lanes: int, triple: str, cpu: str
+) -> str:
+    """The machine code for another machine, as text."""
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, opt=3)
+    module, machine = optimized(module_text(function, operands, lanes)[0], machine)
     return machine.emit_assembly(module)
 
 

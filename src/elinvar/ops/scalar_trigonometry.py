@@ -35,11 +35,25 @@ _TURNS = (
 _PARTS = (1.570796325802803, 9.920935796805404e-10, 1.6446256936324258e-26)
 # 2/π · 2^1188, the highest word first: bit j from the top stands for 2^(27 - j).
 _WORDS = (
-    0x0000000A2F9836E4, 0xE441529FC2757D1F, 0x534DDC0DB6295993, 0xC439041FE5163ABD,
-    0xEBBC561B7246E3A4, 0x24DD2E006492EEA0, 0x9D1921CFE1DEB1CB, 0x129A73EE88235F52,
-    0xEBB4484E99C7026B, 0x45F7E413991D6398, 0x35339F49C845F8BB, 0xDF9283B1FF897FFD,
-    0xE05980FEF2F118B5, 0xA0A6D1F6D367ECF2, 0x7CB09B74F463F669, 0xE5FEA2D7527BAC7E,
-    0xBE5F17B3D0739F78, 0xA5292EA6BFB5FB11, 0xF8D5D0856033046F,
+    0x0000000A2F9836E4,
+    0xE441529FC2757D1F,
+    0x534DDC0DB6295993,
+    0xC439041FE5163ABD,
+    0xEBBC561B7246E3A4,
+    0x24DD2E006492EEA0,
+    0x9D1921CFE1DEB1CB,
+    0x129A73EE88235F52,
+    0xEBB4484E99C7026B,
+    0x45F7E413991D6398,
+    0x35339F49C845F8BB,
+    0xDF9283B1FF897FFD,
+    0xE05980FEF2F118B5,
+    0xA0A6D1F6D367ECF2,
+    0x7CB09B74F463F669,
+    0xE5FEA2D7527BAC7E,
+    0xBE5F17B3D0739F78,
+    0xA5292EA6BFB5FB11,
+    0xF8D5D0856033046F,
 )
 
 
@@ -86,9 +100,7 @@ def _window(exponent: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         words = [select(wanted, words[k + (1 << bit)], words[k]) for k in range(kept)]
     shift = start & 63
     back = 63 - shift
-    joined = [
-        (words[k] << shift) | ((words[k + 1] >> words[k].const(1)) >> back) for k in range(3)
-    ]
+    joined = [(words[k] << shift) | ((words[k + 1] >> words[k].const(1)) >> back) for k in range(3)]
     return joined[0], joined[1], joined[2]
 
 
@@ -143,8 +155,8 @@ def _sine_and_cosine(x: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """sin(r), cos(r) and the quadrant of |x| = quadrant·π/2 + r."""
     if x.dtype is not float32:
         high, low, quadrant = _reduce_double(x.abs())
-        sine, cosine = _kernels(high, low)
-        return sine[0] + sine[1], cosine[0] + cosine[1], quadrant
+        (main, small), (one, rest) = _kernels(high, low)
+        return main + small, one + rest, quadrant
     wide, quadrant = _reduce_single(x.abs())
     r = wide.cast(float32)
     z = r * r

@@ -116,9 +116,10 @@ def _erf_stablehlo(f: Any, x: Any) -> Any:
             total = f.add(f.multiply(total, u), f.full(coefficient, x))
         return total
 
-    found = rate(*pieces[0][1:])
-    for limit, *piece in pieces[1:]:
-        found = f.where(f.less(size, f.full(limit, x)), found, rate(*piece))
+    found = rate(pieces[0][1], pieces[0][2])
+    for limit, middle, coefficients in pieces[1:]:
+        beyond = rate(middle, coefficients)
+        found = f.where(f.less(size, f.full(limit, x)), found, beyond)
     return f.copysign(f.expm1(f.negative(f.multiply(size, found))), x)
 
 
