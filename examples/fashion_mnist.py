@@ -14,7 +14,7 @@ try:
     train, test = el.data.fashion_mnist("train"), el.data.fashion_mnist("test")
     classes = el.data.FASHION_CLASSES
 except FileNotFoundError as missing:
-    print(f"{str(missing).splitlines()[0]}: Fashion-MNIST is not to be had here: training on digits instead.")
+    print(f"{str(missing).splitlines()[0]}; training on scikit-learn's digits instead")
     train, test, epochs = el.data.digits("train", 28), el.data.digits("test", 28), 30
     classes = tuple("0123456789")
 

@@ -80,10 +80,10 @@ def asarray(
     if copy is False:
         text = f"data of {type(obj).__name__} has to be copied"
         fail(BufferError_, "asarray", text, "share memory with `from_numpy` or `from_dlpack`")
-    if is_number(obj):
-        return _full_number("asarray", (), obj, target or number_dtype(obj))
     if isinstance(obj, (np.ndarray, np.generic)):
         return _converted(copy_array(np.asarray(obj)), target)
+    if is_number(obj):
+        return _full_number("asarray", (), obj, target or number_dtype(obj))
     found = tensor_of("asarray", obj, target)
     return _converted(found, target)
 
