@@ -320,7 +320,7 @@ def test_repr() -> None:
         "  (layers): ModuleList(\n"
         "    (0-1): 2 x Block(\n"
         "      (attn): Linear(in_features=4, out_features=4, bias=True)\n"
-        "      (norm): LayerNorm((4,), eps=1e-05, elementwise_affine=True)\n"
+        "      (norm): LayerNorm((4,), eps=1e-05, elementwise_affine=True, bias=True)\n"
         "    )\n"
         "  )\n"
         "  (head): Linear(in_features=4, out_features=2, bias=False)\n"
@@ -340,7 +340,8 @@ def test_summary() -> None:
     assert lines[0].split() == ["module", "class", "input", "output", "parameters", "bytes"]
     assert lines[3].split() == ["0", "Linear", "[5,4]", "[5,8]", "40", "160", "B"]
     assert "18" in lines[5] and lines[-1].startswith("74 parameters (296 B), 56 trainable")
-    assert net.training and not net._hooks and np.array_equal(net[1].running_mean.numpy(), before)
+    assert net.training and not net._hooks.after
+    np.testing.assert_array_equal(net[1].running_mean.numpy(), before)
     plain = str(net.summary())
     assert "input" not in plain and "Linear" in plain
     folded = str(Net().summary(depth=1))

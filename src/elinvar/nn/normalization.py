@@ -26,12 +26,13 @@ class _RunningNorm(Module):
         momentum: float | None,
         affine: bool,
         track_running_stats: bool,
+        bias: bool,
         dtype: Any,
     ) -> None:
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        for name in ("weight", "bias"):
-            value = new_parameter((num_features,), dtype) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            value = new_parameter((num_features,), dtype) if wanted else None
             self.register_parameter(name, value)
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, dtype=dtype) if tracked else None)
@@ -49,8 +50,9 @@ class _RunningNorm(Module):
     def reset_parameters(self) -> None:
         """Set the scale to 1, the shift to 0, and reset the running statistics."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def _check(self, input: Tensor) -> None:
@@ -63,7 +65,8 @@ class _RunningNorm(Module):
         """The arguments."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
         )
 
 
@@ -76,9 +79,10 @@ class _BatchNorm(_RunningNorm):
         affine: bool = True,
         track_running_stats: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise with the batch's statistics in training, with the running ones otherwise."""
@@ -117,6 +121,7 @@ class BatchNorm1d(_BatchNorm):
         affine: whether weight and bias are learned.
         track_running_stats: whether running statistics are kept; without them the batch's own
             are used always.
+        bias: whether bias is learned with the weight.
         dtype: of parameters and buffers; float32 unless told.
 
     Shape:
@@ -166,9 +171,10 @@ class _InstanceNorm(_RunningNorm):
         affine: bool = False,
         track_running_stats: bool = False,
         *,
+        bias: bool = True,
         dtype: Any = None,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise each sample and channel by itself."""
@@ -283,6 +289,10 @@ class LayerNorm(_ShapedNorm):
         """The normalised input."""
         return functional.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{super().extra_repr()}, bias={self.bias is not None}"
+
 
 class RMSNorm(_ShapedNorm):
     """Scales the last axes to a root mean square of 1: y = x / √(mean(x²) + eps) · weight.
@@ -334,6 +344,7 @@ class GroupNorm(Module):
         num_channels: C, the size of axis 1; a multiple of num_groups.
         eps: added to the (biased) variance.
         affine: whether weight and bias (one per channel) are learned.
+        bias: whether bias is.
         dtype: of the parameters; float32 unless told.
 
     Shape:
@@ -352,6 +363,7 @@ class GroupNorm(Module):
         eps: float = 1e-5,
         affine: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = None,
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
@@ -359,15 +371,16 @@ class GroupNorm(Module):
             fail(ValueRangeError, "GroupNorm", text)
         self.num_groups, self.num_channels = num_groups, num_channels
         self.eps, self.affine = eps, affine
-        for name in ("weight", "bias"):
-            value = new_parameter((num_channels,), dtype) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            value = new_parameter((num_channels,), dtype) if wanted else None
             self.register_parameter(name, value)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Set the scale to 1 and the shift to 0."""
-        if self.affine:
+        if self.weight is not None:
             init.ones_(self.weight)
+        if self.bias is not None:
             init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -376,7 +389,10 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """The arguments."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, "
+            f"affine={self.affine}, bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):
