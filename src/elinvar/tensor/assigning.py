@@ -1,13 +1,17 @@
 """Assignment x[key] = value: a new value is built and the cell rebound; gradients flow through both.
 
-    spans and ints      the value is embedded by `pad` and chosen by `where`
+    spans and ints      the value is embedded by `pad` and chosen by `where`; where neither a trace nor
+                        the tape looks on, it is copied into new memory at once
     integer arrays      `scatter`; of equal indices the last one counts
     a mask              `where`, when the value has one element for the whole mask (works under jit)
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
+
+import numpy as np
 
 from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.errors import ShapeError, TraceError, fail
@@ -30,6 +34,7 @@ from elinvar.tensor.indexing import (
     result_shape,
 )
 from elinvar.tensor.manipulation import permuted
+from elinvar.tensor.storage import from_stored, stored_array
 
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
@@ -49,7 +54,31 @@ def assigned(x: Any, key: Any, value: Any, op: str = "setitem") -> Any:
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
+    plain = x._node is None and update._node is None and current_trace() is None
+    if plain and x._layout is not None and update._layout is not None:
+        return _copied(op, x, items, update)
     return _embedded(op, x, items, update)
+
+
+def _copied(op: str, x: Any, items: Items, update: Any) -> Any:
+    """Spans and singles in concrete memory: a copy of x, into which the value is copied."""
+    update = _fitted(op, update, result_shape(items))
+    found = from_stored(stored_array(x, op), x.dtype)
+    if update._layout.size:
+        kind = found._layout
+        memory = (ctypes.c_char * kind.nbytes).from_address(found._address)
+        array = np.ndarray(kind.shape, kind.dtype.storage, memory)
+        array[tuple(_numpy_index(item) for item in items)] = stored_array(update, op)
+    return found
+
+
+def _numpy_index(item: Item) -> Any:
+    if isinstance(item, Span):
+        stop = item.start + item.count * item.step
+        return slice(item.start, None if item.step < 0 and stop < 0 else stop, item.step)
+    if isinstance(item, Single):
+        return item.index
+    return None if isinstance(item, New) else Ellipsis
 
 
 def _fitted(op: str, update: Any, shape: Shape) -> Any:
