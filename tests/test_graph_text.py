@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from graphs import graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from elinvar.graph.text import format_param, parse_graph, print_graph
 from elinvar.graph.verify import verify
 from elinvar.graph.walk import fingerprint, same_graph
 from elinvar.ops.table import BY_NAME
-from graphs import graphs
 
 GOLDEN = '''\
 graph main(%0 "x": f32[B,4], %1: f32[4,10]) {

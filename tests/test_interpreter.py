@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from graphs import arrays_for, graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from elinvar.graph.sizes import resolve_sizes, specialize, symbols
 from elinvar.graph.text import parse_graph
 from elinvar.graph.verify import verify
 from elinvar.ops.table import BY_NAME, TABLE
-from graphs import arrays_for, graphs
 
 
 @pytest.mark.parametrize("op", TABLE, ids=lambda op: op.name)

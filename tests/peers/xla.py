@@ -1,5 +1,6 @@
 """XLA's parser and CPU client by way of jaxlib alone, for tests. One file, as jaxlib is private."""
 
+
 from functools import cache
 from types import SimpleNamespace
 
@@ -40,7 +41,11 @@ def run(text, arrays):
     """Compile a module and run it on numpy arrays; returns numpy arrays."""
     device = client().local_devices()[0]
     devices = xla_client.DeviceList((device,))
-    executable = client().compile_and_load(text, devices, xla_client.CompileOptions())
+    options = xla_client.CompileOptions()
+    debug = options.executable_build_options.debug_options
+    debug.xla_backend_optimization_level = 0  # quick to compile
+    debug.xla_llvm_disable_expensive_passes = True
+    executable = client().compile_and_load(text, devices, options)
     sharding = xla_client.GSPMDSharding(devices, xla_client.HloSharding.replicate())
     buffers = []
     for array in arrays:
@@ -73,4 +78,4 @@ def flushed(array):
     array = np.asarray(array)
     if array.dtype.kind != "f" or array.dtype == np.float16:
         return array
-    return np.where(np.abs(array) < np.finfo(array.dtype).tiny, array * 0, array)
+    return np.where(np.abs(array) < np.finfo(array.dtype).tiny, np.copysign(0, array), array)

@@ -5,7 +5,7 @@ It shares no code with the compiler, so that one can be tested against the other
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,10 +78,9 @@ def _scan(
 ) -> tuple[Array, ...]:
     state = tuple(operands[:carry])
     stacked, constants = operands[carry : carry + sequences], operands[carry + sequences :]
-    columns = [
-        np.zeros((length, *kind.shape), stored_dtype(kind.dtype))
-        for kind in body.output_types[carry:]
-    ]
+    shapes: list[Any] = [(length, *kind.shape) for kind in body.output_types[carry:]]
+    kinds = [stored_dtype(kind.dtype) for kind in body.output_types[carry:]]
+    columns = [np.zeros(shape, kind) for shape, kind in zip(shapes, kinds, strict=True)]
     for step in reversed(range(length)) if reverse else range(length):
         found = _run(body, (*state, *(x[step] for x in stacked), *constants))
         state = found[:carry]
@@ -90,4 +89,8 @@ def _scan(
     return (*state, *columns)
 
 
-_CONTROL = {"cond": _cond, "while_loop": _while_loop, "scan": _scan}
+_CONTROL: dict[str, Callable[..., tuple[Array, ...]]] = {
+    "cond": _cond,
+    "while_loop": _while_loop,
+    "scan": _scan,
+}

@@ -165,7 +165,8 @@ class _Expander:
 
     def _native(self, name: str, *operands: Value, dtype: DType | None = None) -> Value:
         kind = operands[0].type
-        return self.builder.add(_native_op(name, kind.with_dtype(dtype or kind.dtype)), operands, {})[0]
+        op = _native_op(name, kind.with_dtype(dtype or kind.dtype))
+        return self.builder.add(op, operands, {})[0]
 
 
 class _Primitives(Namespace):

@@ -160,7 +160,7 @@ class Builder:
         source: Source | None = None,
     ) -> tuple[Value, ...]:
         """Apply an op; returns all its results. Raises the op's own error when types do not fit."""
-        key = _key(op, operands, params)
+        key = node_key(op, operands, params)
         node = self._known.get(key)
         if node is None:
             types = op.result_types(tuple(value.type for value in operands), params)
@@ -174,7 +174,7 @@ class Builder:
         assert node.op is not None
         if any(a.type != b.type for a, b in zip(node.operands, operands, strict=True)):
             return self.add(node.op, operands, node.params, node.source)
-        key = _key(node.op, operands, node.params)
+        key = node_key(node.op, operands, node.params)
         found = self._known.get(key)
         if found is None:
             types = tuple(value.type for value in node.results)
@@ -191,7 +191,8 @@ class Builder:
         return Graph(self.inputs, outputs, name)
 
 
-def _key(op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
+def node_key(op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
+    """What nodes that a builder would share have in common."""
     return (op.name, operands, tuple((name, _keyed(params[name])) for name in sorted(params)))
 
 

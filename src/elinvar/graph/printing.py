@@ -1,13 +1,13 @@
 """Print a graph; `text.parse_graph` reads the same graph back.
 
-    graph main(%0 "x": f32[B,4], %1: f32[4,10]) {
-        %2: f32[B,10] = contract %0, %1 {batch: ((), ()), axes: ((1,), (0,))}     # model.py:41 in head
-        %3, %4: f32[B,3], i64[B,3] = top_k %2 {k: 3}
+    graph main(%0 "x": f32[B,4], %1: f32[B,4]) {
+        %2: f32[B,4] = add %0, %1     # model.py:41 in head
+        %3, %4: f32[B,3], i64[B,3] = top_k %2 {k: 3}     # model.py:42 in head
         return %3, %4
     }
 
-Values are numbered by position, inputs first, so equal graphs print alike. Params are written in the
-order of the op's record: ints, floats (shortest digits that read back, `inf`, `nan`), `True`,
+Values are numbered by position, inputs first, so equal graphs print alike. Params are written in
+the order of the op's record: ints, floats (shortest digits that read back, `inf`, `nan`), `True`,
 `False`, `None`, strings in double quotes, dtypes by their short names, dims as polynomials, tuples
 in parentheses, and graphs, which nest and number their own values from %0.
 """

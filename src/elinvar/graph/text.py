@@ -2,7 +2,8 @@
 
     graph     = "graph" label "(" [ input { "," input } ] ")" "{" { node } "return" [ values ] "}"
     input     = value [ string ] ":" type
-    node      = values ":" type { "," type } "=" op [ values ] [ params ] [ "# file:line in function" ]
+    node      = values ":" type { "," type } "=" op [ values ] [ params ] [ source ]
+    source    = "# file:line in function"
     params    = "{" name ":" param { "," name ":" param } "}"
     param     = int | float | "True" | "False" | "None" | string | dtype | dim | tuple | graph
     values    = value { "," value }           value = "%" digits            label = name | string
@@ -286,7 +287,8 @@ def _tokens(text: str) -> list[_Token]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            fail(GraphError, "parse", f"line {line}: cannot read {text[position : position + 20]!r}")
+            rest = text[position : position + 20]
+            fail(GraphError, "parse", f"line {line}: cannot read {rest!r}")
         kind, body = str(match.lastgroup), match[0]
         if kind == "comment":
             place = _SOURCE.fullmatch(body.rstrip())

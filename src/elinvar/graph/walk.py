@@ -16,8 +16,10 @@ def is_graph(value: Any) -> bool:
 
 
 def subgraphs(node: Node) -> dict[str, Graph]:
-    """The params of a node that are graphs."""
-    return {key: value for key, value in node.params.items() if isinstance(value, Graph)}
+    """The params of a node that are graphs; only control ops have any."""
+    if node.op is None or node.op.family != "control":
+        return {}
+    return {key: value for key, value in node.params.items() if is_graph(value)}
 
 
 def canonical_nodes(graph: Graph) -> Iterator[Node]:

@@ -1,8 +1,8 @@
 """Dead code: what no output needs.
 
-A graph holds only what its outputs reach, so plain dead nodes are gone by themselves. What remains is
-inside of control operations: results that nobody reads, operands that no sub-graph reads, and carries
-that only feed themselves or never change. Here they are taken out.
+A graph holds only what its outputs reach, so plain dead nodes are gone by themselves. What remains
+is inside of control operations: results that nobody reads, operands that no sub-graph reads, and
+carries that only feed themselves or never change. Here they are taken out.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class _Loop:
 
 
 def _live_outputs(loop: _Loop, used: list[bool]) -> set[int]:
-    """The body's outputs that matter: used results, and carries that those (or the condition) read."""
+    """The body's outputs that matter: used results, and carries that they or the condition read."""
     live = {i for i, flag in enumerate(used) if flag}
     if loop.condition is not None:
         live |= {i for i in _where(_inputs_read([loop.condition])) if i < loop.carry}

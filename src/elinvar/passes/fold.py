@@ -1,9 +1,9 @@
 """Constant folding: compute at compile time what depends on constants alone.
 
-Constants are numbers and broadcasts of numbers; what is the same everywhere (the broadcast of a 0-d
-value) is computed once and moves in front of the broadcast. Folded are only operations whose result is fixed by IEEE-754 or integer
-arithmetic, so that numpy's bits are ours; exp, log and the like are left to our own code. Results that
-are NaN stay unfolded: the sign of a NaN is the machine's.
+Constants are numbers and broadcasts of numbers. Folded are only operations whose result is fixed by
+IEEE-754 or integer arithmetic, so that numpy's bits are ours; exp, log and the like are left to our
+own code. Results that are NaN stay unfolded: the sign of a NaN is the machine's. What is the same
+everywhere (the broadcast of a 0-d value) is computed once, in front of the broadcast.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _LARGEST_EXACT = 2**24
 
 def fold(graph: Graph) -> Graph:
     """Fold constants: `add(constant 2, constant 3)` → `constant 5`."""
-    return Rewriter(_RULES).run(graph)
+    return Rewriter(FOLD_RULES).run(graph)
 
 
-# ---- when an operation on these numbers has the same bits everywhere --------------------------------
+# ---- when an operation on these numbers has the same bits everywhere ----------------------------
 
 
 def _always(arrays: list[Array], params: Params, kind: TensorType) -> bool:
@@ -64,7 +64,8 @@ def _nonzero(arrays: list[Array], params: Params, kind: TensorType) -> bool:
 
 _EXACT = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "negative", "abs"), _always),
-    **dict.fromkeys(("floor", "ceil", "trunc", "round", "sqrt", "isfinite", "where", "cast"), _always),
+    **dict.fromkeys(("floor", "ceil", "trunc", "round", "sqrt"), _always),
+    **dict.fromkeys(("isfinite", "where", "cast"), _always),
     **dict.fromkeys(("equal", "not_equal", "less", "less_equal"), _always),
     **dict.fromkeys(("greater", "greater_equal"), _always),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"), _always),
@@ -101,12 +102,17 @@ def _elementwise(op: Op) -> Rule:
 
 
 def _compute(
-    op: Op, numbers: list[Any], scalars: list[TensorType], params: Params, kind: TensorType, exact: Any
+    op: Op,
+    numbers: list[Any],
+    types: list[TensorType],
+    params: Params,
+    kind: TensorType,
+    exact: Any,
 ) -> Number | None:
     constant = BY_NAME["constant"]
     arrays = [
         run_reference(constant, (), {"value": number, "dtype": t.dtype}, (t,))[0]
-        for number, t in zip(numbers, scalars, strict=True)
+        for number, t in zip(numbers, types, strict=True)
     ]
     if not exact(arrays, params, kind):
         return None
@@ -166,7 +172,7 @@ def _cond(f: Namespace, operands: Operands, params: Params) -> Operands | None:
 
 
 _MOVING = ("reshape", "permute", "slice", "flip", "concatenate", "pad", "windows", "gather")
-_RULES: Rules = {
+FOLD_RULES: Rules = {
     **{
         op.name: (_elementwise(op),)
         for op in TABLE

@@ -108,7 +108,8 @@ def _slice_of_pad(f: Namespace, x: Value, start: Shape, size: Shape, step: Shape
             continue
         begin = start[axis] + -low
         last = begin + (size[axis] + -1) * step[axis]
-        inside = all(never_negative(end) and never_negative(dim + -1 + -end) for end in (begin, last))
+        rooms = (begin, last, dim + -1 + -begin, dim + -1 + -last)
+        inside = all(never_negative(room) for room in rooms)
         if inner["interior"][axis] != 0 or not inside or size[axis] == 0:
             return None
         first.append(begin)

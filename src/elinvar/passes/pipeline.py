@@ -12,22 +12,24 @@ from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.graph.verify import verify as verify_graph
 from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
-from elinvar.passes.fold import fold
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
 
 
 class Pass(NamedTuple):
-    """A step of the pipeline: its name, what it does to one graph, and why, in a line."""
+    """A step of the pipeline: its name, what it does to one graph, and why, in a line.
+
+    A pass that is `settled` finds nothing more to do in its own result.
+    """
 
     name: str
     run: Callable[[Graph], Graph]
     purpose: str
+    settled: bool = False
 
 
 PIPELINE: tuple[Pass, ...] = (
-    Pass("fold", fold, "compute what depends on constants alone"),
-    Pass("simplify", simplify, "drop operations that change nothing, join chains of movement"),
+    Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),
 )
@@ -91,6 +93,8 @@ def _everywhere(step: Pass, graph: Graph, known: dict[tuple[str, Graph], Graph])
     found = known.get((step.name, graph))
     if found is None:
         found = known[step.name, graph] = _run_pass(step, graph, known)
+        if step.settled:
+            known[step.name, found] = found
     return found
 
 

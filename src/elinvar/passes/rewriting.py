@@ -50,10 +50,10 @@ class Rewriter:
 
     def applies(self, graph: Graph) -> bool:
         """Whether any rule applies to a node as it stands."""
-        rules = self._rules
         return any(
-            node.op_name in rules and self._try(node.op_name, node.operands, node.params) is not None
+            self._try(node.op_name, node.operands, node.params) is not None
             for node in graph.nodes
+            if node.op_name in self._rules
         )
 
     def run(self, graph: Graph) -> Graph:

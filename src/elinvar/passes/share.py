@@ -1,17 +1,17 @@
 """Sharing: equal nodes become one (common subexpressions), and scans over the same data one scan.
 
-Building anew in one builder shares equal nodes. Beyond that, equal sub-graphs become the same object,
-so that equal control operations are equal nodes; and scans with the same operands whose carries go
-the same way become one scan that gives the results of all. (The derivative of a scan asks for its
-carries by a scan of its own: here it merges with the forward one.) A `barrier` keeps its tag and
-therefore stays apart from others.
+Building anew in one builder shares equal nodes. Beyond that, equal sub-graphs become the same
+object, so that equal control operations are equal nodes; and scans with the same operands whose
+carries go the same way become one scan that gives the results of all. (The derivative of a scan
+asks for its carries by a scan of its own: here it merges with the forward one.) A `barrier` keeps
+its tag and therefore stays apart from others.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from elinvar.graph.ir import Builder, Graph, Node, Value, inline
+from elinvar.graph.ir import Builder, Graph, Node, Value, inline, node_key, rewrite
 from elinvar.graph.walk import fingerprint, subgraphs
 
 Group = tuple[Graph, dict[Node, tuple[int, ...]]]  # the merged body; which outputs a member has
@@ -23,26 +23,36 @@ def share(graph: Graph) -> Graph:
 
 
 def _rebuild(graph: Graph) -> Graph:
-    """The graph with equal nodes and equal sub-graphs shared; the graph itself if there are none."""
-    builder = Builder(capture_source=False)
+    """The graph with equal nodes and sub-graphs shared; the graph itself if there are none."""
     known: dict[str, Graph] = {}
-    new: dict[Value, Value] = {}
-    replaced = False
-    for value in graph.inputs:
-        new[value] = builder.input(value.type, value.node.name)
+    replaced: dict[Graph, Graph] = {}
     for node in graph.nodes:
-        operands = tuple(new[operand] for operand in node.operands)
+        for inner in subgraphs(node).values():
+            replaced[inner] = known.setdefault(fingerprint(inner), inner)
+    if all(inner is same for inner, same in replaced.items()) and not _repeats(graph):
+        return graph
+
+    def rule(builder: Builder, node: Node, operands: tuple[Value, ...]) -> Any:
         inner = subgraphs(node)
-        if inner:
-            assert node.op is not None
-            same = {key: known.setdefault(fingerprint(g), g) for key, g in inner.items()}
-            replaced |= any(same[key] is not inner[key] for key in same)
-            results = builder.add(node.op, operands, node.params | same, node.source)
-        else:
-            results = builder.copy(node, operands)
-        new.update(zip(node.results, results, strict=True))
-    shared = builder.graph([new[value] for value in graph.outputs], graph.name)
-    return shared if replaced or len(shared.nodes) < len(graph.nodes) else graph
+        if not inner:
+            return None
+        assert node.op is not None
+        same = {key: replaced[value] for key, value in inner.items()}
+        return builder.add(node.op, operands, node.params | same, node.source)
+
+    return rewrite(graph, rule)
+
+
+def _repeats(graph: Graph) -> bool:
+    """Whether two nodes are equal, their operands being the same values."""
+    candidates: dict[Any, list[Node]] = {}
+    for node in graph.nodes:
+        candidates.setdefault((node.op_name, node.operands), []).append(node)
+    for nodes in candidates.values():
+        keys = {node_key(n.op, n.operands, n.params) for n in nodes if n.op and len(nodes) > 1}
+        if len(nodes) > 1 and len(keys) < len(nodes):
+            return True
+    return False
 
 
 def _scan_key(node: Node) -> Any:

@@ -1,8 +1,8 @@
-"""Simplification by rules that keep every bit.
+"""Simplification by rules that keep every bit, constant folding (`fold.py`) included.
 
-`x * 1` is x for every float, NaN and -0 included; `x + 0` is not (-0 + 0 is +0), so that rule exists
-for integers only, and for floats with -0. Movement has its own rules in `movement_rules.py`. A
-`barrier` is never touched: a recomputation stands behind it.
+`x * 1` is x for every float, NaN and -0 included; `x + 0` is not (-0 + 0 is +0), so that rule
+exists only for integers, and for floats with -0. Movement has its own rules in `movement_rules.py`.
+A `barrier` is never touched: a recomputation stands behind it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from elinvar.core.dtypes import DType
 from elinvar.graph.ir import Graph, Value
 from elinvar.ops.record import Namespace
+from elinvar.passes.fold import FOLD_RULES
 from elinvar.passes.movement_rules import MOVEMENT_RULES
 from elinvar.passes.rewriting import (
     Operands,
@@ -27,8 +28,8 @@ _EXPONENT = {"float16": 5, "bfloat16": 8, "float32": 8, "float64": 11}
 
 
 def simplify(graph: Graph) -> Graph:
-    """Apply the rules below until none applies: `negative(negative(x))` → `x`."""
-    return Rewriter(_RULES).run(graph)
+    """Apply the rules of `fold` and those below until none applies: `negative(negative(x))` → `x`."""
+    return Rewriter(_ALL_RULES).run(graph)
 
 
 # ---- arithmetic ---------------------------------------------------------------------------------
@@ -311,7 +312,10 @@ _RULES: Rules = {
     "bitcast": (_bitcast,),
     "stop_gradient": (_operand,),
     "sum": (_sum,),
-    **{name: (_reduction,) for name in ("prod", "max", "min", "any", "all")},
-    **{name: (_cumulative,) for name in ("cumprod", "cummax", "cummin", "sort")},
+    **dict.fromkeys(("prod", "max", "min", "any", "all"), (_reduction,)),
+    **dict.fromkeys(("cumprod", "cummax", "cummin", "sort"), (_cumulative,)),
     **MOVEMENT_RULES,
+}
+_ALL_RULES: Rules = {
+    name: (*FOLD_RULES.get(name, ()), *_RULES.get(name, ())) for name in {*FOLD_RULES, *_RULES}
 }

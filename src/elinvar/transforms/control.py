@@ -26,7 +26,7 @@ Cotangents = Sequence[Any]  # a value, or None where nothing flows
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One use of a control op: operands, params, the results' cotangents and the wanted operands."""
+    """One use of a control op: operands, the results' cotangents, params, the operands to serve."""
 
     name: str
     operands: Sequence[Any]
@@ -62,7 +62,7 @@ def differentiate_control(
             GradientError,
             "while_loop",
             "reverse mode needs a fixed trip count",
-            "use `scan` with the largest number of steps, or `stop_gradient` on what enters the loop",
+            "use `scan` with the largest number of steps, or `stop_gradient` before the loop",
         )
     rule = {"cond": _cond, "scan": _scan}[use.name]
     return rule(f, use, derivative_of_graph)
@@ -79,7 +79,8 @@ def _cond(f: Namespace, use: Application, derivative_of_graph: DerivativeOfGraph
     result: list[Any] = [None] * len(use.operands)
     if wanted and flowing:
         branches = {
-            name: derivative_of_graph(use.params[name], wanted, flowing) for name in ("true", "false")
+            name: derivative_of_graph(use.params[name], wanted, flowing)
+            for name in ("true", "false")
         }
         seeds = [use.cotangents[position] for position in flowing]
         found = _as_tuple(f.cond(predicate, *operands, *seeds, **branches))
@@ -186,5 +187,6 @@ def _reverse_body(
     found = inline(builder, step, (*entering, *constants, *carried, *seeds))
     middle = len(flow.carries)
     last = middle + len(flow.constants)
-    totals = [builder.f.add(total, new) for total, new in zip(sums, found[middle:last], strict=True)]
+    new = found[middle:last]
+    totals = [builder.f.add(total, more) for total, more in zip(sums, new, strict=True)]
     return builder.graph([*found[:middle], *totals, *found[last:]], f"{body.name}_reverse")

@@ -1,9 +1,9 @@
 """Reverse-mode differentiation, graph to graph.
 
 For y = g(x) and a cotangent ȳ of y's shape, the vector-Jacobian product is x̄ = ȳ · ∂g/∂x. The
-derivative rules of the op records are applied from the outputs back to the inputs; the contributions
-of several users are summed, the latest user's first. The result is a graph of the same primitives,
-so it can be differentiated again.
+derivative rules of the op records are applied from the outputs back to the inputs; the
+contributions of several users are summed, the latest user's first. The result is a graph of the
+same primitives, so it can be differentiated again.
 
 Source: Griewank and Walther, "Evaluating Derivatives", second edition (SIAM 2008), chapter 3.
 """
@@ -66,11 +66,8 @@ def _differentiated(
     seeds = [builder.input(values[i].type, f"cotangent_{i}") for i in outputs]
     chosen = [inputs[i] for i in wrt]
     found = backpropagate(builder, [values[i] for i in outputs], seeds, chosen)
-    cotangents = [
-        builder.f.zeros_like(value) if cotangent is None else cotangent
-        for value, cotangent in zip(chosen, found, strict=True)
-    ]
-    return builder, values, cotangents
+    given = zip(chosen, found, strict=True)
+    return builder, values, [builder.f.zeros_like(x) if c is None else c for x, c in given]
 
 
 def backpropagate(
@@ -100,12 +97,12 @@ def backpropagate(
             continue  # one of `wrt` itself: its own operands are not asked for
         place.source = node.source
         found = _operand_cotangents(place.f, node, needed, total)
-        for i, (operand, cotangent) in enumerate(zip(node.operands, found, strict=True)):
-            if i in needed and cotangent is not None:
-                if cotangent.type != operand.type:
-                    text = f"the derivative gives {cotangent.type} for operand {i}: {operand.type}"
+        for i, (operand, part) in enumerate(zip(node.operands, found, strict=True)):
+            if i in needed and part is not None:
+                if part.type != operand.type:
+                    text = f"the derivative gives {part.type} for operand {i}: {operand.type}"
                     fail(GraphError, node.op_name, text, where=node.source)
-                place.accumulate(total, operand, cotangent)
+                place.accumulate(total, operand, part)
     return [total.get(value) for value in wrt]
 
 
