@@ -62,7 +62,7 @@ def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any
 
 
 def _walk_to(
-    wanted: list[Any], outputs: list[Any], gradients: Gradients, heap: Any, retain: bool, create: bool
+    wanted: Any, outputs: Any, gradients: Gradients, heap: Any, retain: bool, create: bool
 ) -> list[Any]:
     """The gradients of `wanted`, which count as independent: nothing passes through them."""
     stops: dict[Any, Any] = {(w._node, w._slot): None for w in wanted if w._node is not None}
@@ -184,7 +184,7 @@ def _apply_rule(node: TapeNode, rule: Any, operands: Any, results: Any, gradient
         F.zeros_like(result) if gradient is None and result.dtype.kind == "f" else gradient
         for gradient, result in zip(gradients, results, strict=True)
     )
-    return rule.derivative(F, operands, results, cotangents, **node.params)
+    return rule.derivative(F, operands, results, cotangents, **node.params)  # type: ignore[operator]
 
 
 def accumulate(leaf: Any, gradient: Any, create: bool) -> None:

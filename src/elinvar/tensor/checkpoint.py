@@ -1,4 +1,4 @@
-"""checkpoint: keep a function's inputs instead of all that it computes, and run it again in backward.
+"""checkpoint: keep a function's inputs, not all that it computes, and run it again in backward.
 
 Source: Chen, Xu, Zhang, Guestrin, "Training deep nets with sublinear memory cost" (2016).
 """

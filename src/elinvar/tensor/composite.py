@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core.errors import DTypeError, TraceError, fail
-from elinvar.core.shapes import Dim
+from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.types import TensorType
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.function import TracedFunction
@@ -91,7 +91,8 @@ class Composite:
         for arg in args:
             if isinstance(arg, Cell) and arg._layout is None:
                 arg._buffer.refuse_outside(arg, self.__name__)  # type: ignore[attr-defined]
-        types = symbolic_types([arg._layout.type for arg in args if isinstance(arg, Cell)])
+        plain = [arg._type for arg in args if isinstance(arg, Cell)]
+        types = symbolic_types(plain)
         others = tuple(None if isinstance(arg, Cell) else (arg, type(arg)) for arg in args)
         pattern = (tuple(types), others, tuple(static.items()))
         entry = self._traced.get(pattern)
@@ -101,8 +102,7 @@ class Composite:
             except Exception:  # the function needs its sizes as numbers, or is at fault
                 entry = None
         if entry is None:
-            types = [arg._layout.type for arg in args if isinstance(arg, Cell)]
-            entry = self._trace(args, static, types)
+            entry = self._trace(args, static, plain)
         if len(self._entries) >= MOST_KEPT:
             self._entries.clear()
         self._entries[key] = entry
@@ -145,12 +145,12 @@ def symbolic_types(types: list[TensorType]) -> list[TensorType]:
         >>> symbolic_types([parse_type("f32[8,1,16]"), parse_type("f32[16]")])
         [f32[d0,1,d1], f32[d1]]
     """
-    symbols: dict[int, Dim] = {}
+    symbols: dict[DimLike, Dim] = {}
     found = []
     for kind in types:
-        shape = []
+        shape: list[DimLike] = []
         for size in kind.shape:
-            if size > 1:
+            if size not in (0, 1):
                 if size not in symbols:
                     symbols[size] = Dim(f"d{len(symbols)}")
                 shape.append(symbols[size])
@@ -158,5 +158,3 @@ def symbolic_types(types: list[TensorType]) -> list[TensorType]:
                 shape.append(size)
         found.append(TensorType(kind.dtype, tuple(shape)))
     return found
-
-

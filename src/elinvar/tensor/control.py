@@ -267,5 +267,3 @@ def fori_loop(lower: Any, upper: Any, body_fun: Any, init: Any) -> Any:
 def _need_structure(op: str, what: str, found: Any, expected: Any) -> None:
     if found != expected:
         fail(TraceError, op, f"{what} must have the structure of the initial value")
-
-

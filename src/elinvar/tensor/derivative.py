@@ -1,9 +1,9 @@
 """Derivatives of primitives in eager mode: one compiled program for each recorded operation.
 
-The derivative rule of an op is run once on graph values, for the operands that want a gradient. That
-tells which operands and results the rule reads, so the tape keeps no more than these, and gives
-a graph, which runs as one program. Where the graph only moves elements about, it is not compiled: the
-rule then runs on tensors, as views.
+The derivative rule of an op is run once on graph values, for the operands that want a gradient.
+That tells which operands and results the rule reads, so the tape keeps no more than these, and
+gives a graph, which runs as one program. Where the graph only moves elements about, it is not
+compiled: the rule then runs on tensors, as views.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ class Drawing:
         results = tuple(builder.input(kind) for kind in made)
         cotangents = tuple(builder.input(k) if k.dtype.kind == "f" else None for k in made)
         found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
-        pairs = [
-            (n, value) for n, value in enumerate(found) if mask[n] and value is not None
-        ]
+        pairs = [(n, value) for n, value in enumerate(found) if mask[n] and value is not None]
         self.places = [n for n, _ in pairs]  # operands that get a cotangent
         outputs = [value for _, value in pairs]
         reached = _reached_inputs(outputs)
@@ -172,7 +170,7 @@ class Rule:
 
     def _elementwise(self, drawing: Drawing, layouts: list[Layout], shapes: Any) -> Any:
         """The program with merged axes and symbolic sizes."""
-        outputs = [dense(self._layouts[n].dtype, s) for n, s in zip(drawing.places, shapes, strict=True)]
+        outputs = [dense(self._layouts[n].dtype, self._layouts[n].shape) for n in drawing.places]
         if not layouts or 0 in shapes[0]:
             return (None, 0, [(0, x) for x in outputs]) if layouts else None
         sizes, strides = oneop.collapse(layouts)
@@ -193,7 +191,7 @@ class Rule:
         try:
             if self.op.name == "convolution":
                 raise ValueError("its kernels are made for the sizes at hand")
-            results = [x for x in self._results]
+            results = list(self._results)
             everything = [*operands, *results, *(c for c in cotangents if c is not None)]
             types, strides, values = oneop.symbolic(everything)
             params = oneop.with_symbols(self.op, self.params, values)

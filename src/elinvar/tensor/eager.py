@@ -1,6 +1,6 @@
 """Eager execution: one operation, at once.
 
-    execute   finds (or makes) the entry for an op, its params and the operands' layouts, and runs it
+    execute   finds or makes the entry for an op, its params and the operands' layouts; runs it
 
 An entry is a function of the operands. Movement gives views: new layouts over the same memory. All
 else runs as a compiled one-op program (see oneop.py) that is bound to the sizes at hand. `gather`
@@ -14,7 +14,6 @@ from typing import Any
 
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, OutOfBoundsError, fail
-from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.graph.walk import fingerprint, is_graph
 from elinvar.ops.record import Op
@@ -51,7 +50,7 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
         if not isinstance(operand, Cell):
             fail(DTypeError, op.name, f"expected a tensor, received {type(operand).__name__}")
         if operand._layout is None:
-            operand._buffer.refuse_outside(operand, op.name)  # type: ignore[attr-defined]
+            operand._buffer.refuse_outside(operand, op.name)
     if op.name == "constant":
         return _constant(op, params)  # 1, 1.0 and True, 0.0 and -0.0 are equal keys: not kept here
     if op.name == "size_of":
@@ -157,17 +156,17 @@ def _constant(op: Op, params: dict[str, Any]) -> Entry:
     key = (dtype, type(value), value if value else str(value))
     held = _constants.get(key)
     if held is None:
-        kind = op.type_rule(**params)
-        held = make_constant(value, dtype, kind)
+        op.type_rule(**params)
+        held = make_constant(value, dtype)
         if len(_constants) >= 4096:
             _constants.clear()
         _constants[key] = held
     return lambda _: (concrete(held._buffer, held._address, held._layout),)
 
 
-def make_constant(value: Any, dtype: DType, kind: TensorType) -> Any:
+def make_constant(value: Any, dtype: DType) -> Any:
     """A 0-d tensor of a Python number."""
-    layout = dense(dtype, kind.shape)
+    layout = dense(dtype, ())
     buffer = allocate(layout.nbytes)
     write_bytes(buffer.address, number_bytes(value, dtype))
     return concrete(buffer, buffer.address, layout)
@@ -211,5 +210,5 @@ def _extremes_program(indices: Layout) -> oneop.OneOp:
     axes = tuple(range(indices.ndim))
     graph = builder.graph([builder.f.min(x, axes=axes), builder.f.max(x, axes=axes)], "extremes")
     key = ("extremes", types[0], strides[0])
-    compiled = oneop.kept(key, lambda: compile_graph(graph, strides))
+    compiled = oneop.kept(key, lambda: compile_graph(graph, tuple(strides)))
     return oneop.bound(compiled, sizes)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core.shapes import broadcast_shapes
-from elinvar.core.types import TensorType
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import cell, oneop, views
@@ -21,7 +20,6 @@ from elinvar.tensor.derivative import rule_for
 from elinvar.tensor.eager import make_constant
 from elinvar.tensor.engine import allocator
 from elinvar.tensor.tape import record_rule
-
 
 MOST_KEPT = 4096
 _new = object.__new__
@@ -154,7 +152,7 @@ def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[
 def _number_like(x: Any, value: float) -> Any:
     """A Python number as a tensor of x's dtype, broadcast to its shape without a copy."""
     dtype = x._layout.dtype
-    held = make_constant(value, dtype, TensorType(dtype, ()))
+    held = make_constant(value, dtype)
     layout = views.broadcast(held._layout, x._layout.shape)[1]
     return concrete(held._buffer, held._address, layout)
 
@@ -175,7 +173,7 @@ def _entry(op: Op, x: Any, y: Any, result: Any) -> Any:
     """(call, allocate, nbytes, layout), if the general way did no more than broadcast."""
     if x.dtype is not y.dtype:
         return None
-    shape = broadcast_shapes(op.name, x.shape, y.shape)
+    shape: Any = broadcast_shapes(op.name, x.shape, y.shape)
     layouts = [z if z.shape == shape else views.broadcast(z, shape)[1] for z in (x, y)]
     if op.result_types(tuple(z.type for z in layouts), {})[0] != result._layout.type:
         return None

@@ -29,7 +29,7 @@ class Program:
         call, arena_nbytes, sizes: the native program, its scratch memory, the results' bytes.
         results: where each result is found: (input, -1, None) or (-1, output, layout).
         unpacked: numbers of operands that have to be packed first.
-        aliases: (input, output) pairs that may be the same memory, if nobody else holds the input's.
+        aliases: (input, output) pairs that may share memory, if nobody else holds the input's.
     """
 
     __slots__ = ("aliases", "allocate", "arena_nbytes", "call", "results", "sizes", "unpacked")

@@ -1,8 +1,8 @@
 """Functions of functions: grad, value_and_grad, vjp, jvp, custom_vjp.
 
-They run over the tape: the function is called on fresh tensors linked to the arguments, and backward
-collects the gradients of just these. So they nest in each other, with `backward()`, with jit inside
-and outside, and see through composites and control flow.
+They run over the tape: the function is called on fresh tensors linked to the arguments, and
+backward collects the gradients of just these. So they nest in each other, with `backward()`, with
+jit inside and outside, and see through composites and control flow.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[
     return result, tree.unflatten(structure, pushed)
 
 
-class custom_vjp:  # noqa: N801
+class custom_vjp:
     """A function with a derivative of its own.
 
     Args:
@@ -346,5 +346,3 @@ def _parts(given: Any, count: int) -> list[Any]:
     if len(parts) != count:
         fail(GradientError, "custom_vjp", f"expected {count} cotangents, received {len(parts)}")
     return parts
-
-

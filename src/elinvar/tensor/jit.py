@@ -14,8 +14,9 @@ random generator) and every `.grad` that is set is an output. Nothing captured i
 
 Arguments may be nested containers. Tensors, numpy arrays, floats and ints are inputs (a float is a
 0-d float32, an int a 0-d int64); all else is static: a new value means a new trace. So does a new
-structure, rank or dtype, a changed `training` flag of a module that was asked, and a captured tensor
-whose type or `requires_grad` changed. New sizes mean one more trace, in which they are symbols.
+structure, rank or dtype, a changed `training` flag of a module that was asked, and a captured
+tensor whose type or `requires_grad` changed. New sizes mean one more trace, in which they are
+symbols.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ class Jit:
             except AttributeError:
                 known = ()
             for program in known:
-                if all([x._node is None for x in args]) and program.is_valid(args):
+                if all(x._node is None for x in args) and program.is_valid(args):
                     return program.run(args, args)
         call = self._sort(args, kwargs)
         for program in self._programs.get(call.key, ()):
@@ -330,9 +331,8 @@ def _parameter_names(function: Any) -> list[str]:
         kinds = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [
-        kind.name for kind in kinds if kind.kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD)
-    ]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [kind.name for kind in kinds if kind.kind in positional]
 
 
 class Lowered:

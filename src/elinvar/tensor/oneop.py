@@ -3,8 +3,8 @@
 Elementwise operations see their operands as few axes as possible: neighbouring axes that all
 operands walk as one are merged. Sizes become symbols d0, d1, …; strides that are neither 0 nor 1
 become symbols s0_1, …; so the program depends on the op, its params, the dtypes and the pattern.
-Other operations keep their axes (a reduction's order depends on the logical shape); equal sizes share
-a symbol, 0 and 1 stay numbers. Where an operation needs a size as a number, shapes are static.
+Other operations keep their axes (a reduction's order depends on the logical shape); equal sizes
+share a symbol, 0 and 1 stay numbers. Where an operation needs sizes as numbers, shapes are static.
 """
 
 from __future__ import annotations
@@ -174,23 +174,14 @@ def symbolic(
 
 
 def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> OneOp:
-    attempts: list[Any] = [symbolic(layouts, _literal_axes(op)), _static(layouts)]
-    if op.family == "control" or op.name == "convolution":
-        attempts = attempts[1:] if op.family == "control" else attempts
-    for last, (types, strides, values) in ((n == len(attempts) - 1, a) for n, a in enumerate(attempts)):
+    if op.family != "control":
         try:
-            used = params if last else with_symbols(op, params, values)
-            compiled = _compile(op, types, strides, used)
-            return bound(compiled, values)
+            types, strides, values = symbolic(layouts, _literal_axes(op))
+            return bound(_compile(op, types, strides, with_symbols(op, params, values)), values)
         except ElinvarError:
-            if last:
-                raise
-    raise AssertionError("unreachable")
-
-
-def _static(layouts: list[Layout]) -> Any:
+            pass  # the op needs its sizes as numbers
     strides = [None if layout.is_dense else layout.strides for layout in layouts]
-    return [layout.type for layout in layouts], strides, {}
+    return bound(_compile(op, [layout.type for layout in layouts], strides, params), {})
 
 
 def _literal_axes(op: Op) -> Callable[[int, int], bool]:

@@ -112,7 +112,7 @@ class JitProgram:
                 return False
         return True
 
-    def run(self, tensors: list[Any], given: Any) -> Any:
+    def run(self, tensors: Any, given: Any) -> Any:
         """Run on tensors; rebind what the function rebinds; return what it returns."""
         operands = list(tensors)
         for held in self.captured:
@@ -125,7 +125,7 @@ class JitProgram:
             operands[number] = packed(operands[number])
         buffers = program.compute(operands)
         if self.function.can_record and state.grad_enabled:
-            outputs = program.tensors(operands, buffers)
+            outputs: Any = program.tensors(operands, buffers)
             if any(x._node is not None for x in operands):
                 self.function.record(operands, outputs)
         else:

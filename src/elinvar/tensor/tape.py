@@ -3,8 +3,8 @@
     Leaf       the end of the tape at a tensor whose `requires_grad` is set
     TapeNode   one operation: what differentiates it, snapshots of its operands and results
 
-Nodes are numbered; a node's number is above those of all nodes it depends on. Whether operations are
-recorded is a mode of the thread: `no_grad`, `enable_grad`, `set_grad_enabled`, `inference_mode`.
+Nodes are numbered; a node's number is above those of all nodes it depends on. Whether operations
+are recorded is a mode of the thread: `no_grad`, `enable_grad`, `set_grad_enabled`.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ class GradMode:
         return wrapped
 
 
-class no_grad(GradMode):  # noqa: N801
+class no_grad(GradMode):
     """Within, operations are not recorded: results do not require gradients."""
 
     __slots__ = ()
@@ -291,13 +291,13 @@ class no_grad(GradMode):  # noqa: N801
         super().__init__(False)
 
 
-class inference_mode(no_grad):  # noqa: N801
+class inference_mode(no_grad):
     """The same as `no_grad`; PyTorch's second name for it."""
 
     __slots__ = ()
 
 
-class enable_grad(GradMode):  # noqa: N801
+class enable_grad(GradMode):
     """Within, operations are recorded, also inside `no_grad`."""
 
     __slots__ = ()

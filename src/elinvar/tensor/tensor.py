@@ -12,10 +12,11 @@ from typing import Any
 
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import GradientError, ShapeError, fail
+from elinvar.core.shapes import broadcast_shapes
 from elinvar.tensor import storage
 from elinvar.tensor.backward import backward, start
 from elinvar.tensor.cell import Cell, current_trace, detached, set_tensor_class, snapshot, state
-from elinvar.tensor.dispatch import as_tensor, broadcast
+from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.methods import TensorMethods
 from elinvar.tensor.tape import HookHandle, Leaf, add_hook, no_grad
 
@@ -29,6 +30,8 @@ class Size(int):
         >>> x.size, x.size(), x.size(1)
         (6, (2, 3), 3)
     """
+
+    _shape: tuple[int, ...]
 
     def __call__(self, dim: int | None = None) -> Any:
         """The shape, or the size of axis `dim`."""
@@ -75,9 +78,9 @@ class Tensor(TensorMethods, Cell):
         kind = self._type
         count = kind.size
         if not isinstance(count, int):
-            return count
+            return count  # inside a trace with symbolic sizes
         size = Size(count)
-        size._shape = kind.shape
+        size._shape = self.shape
         return size
 
     @property
@@ -91,9 +94,9 @@ class Tensor(TensorMethods, Cell):
         if value.dtype is not self.dtype:
             value = as_tensor(value, self.dtype)
         if value.shape != self.shape:
-            value = broadcast(value, self)[0]
-            if value.shape != self.shape:
+            if broadcast_shapes("assign", value.shape, self.shape) != self.shape:
                 fail(ShapeError, "assign", f"{value._type} does not fit into {self._type}")
+            value = F.broadcast(value, shape=self.shape)
         self._rebind(value)
         return self
 
@@ -124,7 +127,7 @@ class Tensor(TensorMethods, Cell):
 
     def detach(self) -> Tensor:
         """A tensor with the same content that does not require a gradient."""
-        return detached(self)  # type: ignore[no-any-return]
+        return detached(self)
 
     # the gradient
 
@@ -163,7 +166,7 @@ class Tensor(TensorMethods, Cell):
         trace = current_trace()
         if trace is not None:
             trace.note_gradient(self, True)
-        return self._grad  # type: ignore[no-any-return]
+        return self._grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -200,7 +203,7 @@ class Tensor(TensorMethods, Cell):
         backward([self], [cotangent], retain_graph or create_graph, create_graph)
 
     def register_hook(self, hook: Callable[[Any], Any]) -> HookHandle:
-        """Call `hook(gradient)` in backward; what it returns (if not None) replaces the gradient."""
+        """Call `hook(gradient)` in backward; its result, if not None, replaces the gradient."""
         return add_hook(self, hook)
 
     def retain_grad(self) -> None:

@@ -4,9 +4,9 @@ While a trace is open on a thread, every operation of that thread becomes a node
 
 - A tensor from outside that is read becomes an input: its cell then holds the input's value, until
   the trace ends and the cell gets its content back (also when an exception ends the trace).
-- A tensor from outside that is rebound is *written*; whoever runs the graph writes the output back.
-- Gradients that `backward` leaves in `.grad`, and attributes that a trace depends on (`note_guard`),
-  are noted.
+- A tensor from outside that is rebound is *written*: whoever runs the graph writes the output back.
+- Gradients that `backward` leaves in `.grad`, and attributes that a trace depends on
+  (`note_guard`), are noted.
 
 Traces nest: the sub-graphs of `cond`, `while_loop` and `scan` are traces within a trace. An inner
 trace may read what an outer one made.
@@ -85,13 +85,13 @@ class Trace:
         self.finished = False
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_: Any) -> None:
         with _lock:
             traces.active -= 1
         state.trace = self._parents.pop()
         for held in self.captured.values():
             held.put_back()
-        for cell, before, _ in self.gradients.values():
+        for cell, before, _read in self.gradients.values():
             cell._grad = before
         self.captured, self.gradients = {}, {}
         self.finished = True
@@ -123,7 +123,7 @@ class Trace:
         """The value without its derivative, where the graph itself will be differentiated."""
         if not self.is_region or value.dtype.kind != "f":
             return value
-        return self.builder.f.stop_gradient(value)  # type: ignore[no-any-return]
+        return self.builder.f.stop_gradient(value)
 
     def refuse_region(self, op: str, what: str) -> None:
         """Refuse what only a tape can differentiate."""
@@ -135,7 +135,7 @@ class Trace:
         if not isinstance(cell, Cell):
             fail(DTypeError, op, f"expected a tensor, received {type(cell).__name__}")
         if cell._buffer is self:
-            return cell._value  # type: ignore[no-any-return]
+            return cell._value
         held = self._capture(cell, op)
         held.make_input(self)
         return held.tensor._value

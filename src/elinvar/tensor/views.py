@@ -1,7 +1,7 @@
 """Movement operations that need no kernel: the same memory under another layout.
 
-Each function takes a layout and the op's params and gives (offset of element 0 in elements, layout),
-or None where the elements have to be copied. The params were checked by the op's type rule.
+Each function takes a layout and the op's params and gives (offset of element 0 in elements,
+layout), or None where the elements have to be copied. The params were checked by the type rule.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ Ints = tuple[int, ...]
 View = tuple[int, Layout] | None
 
 
-def permute(x: Layout, axes: Ints) -> View:
+def permute(x: Layout, axes: Ints) -> tuple[int, Layout]:
     """Axes in another order."""
     shape = tuple(x.shape[axis] for axis in axes)
     return 0, layout(x.dtype, shape, tuple(x.strides[axis] for axis in axes))
 
 
-def broadcast(x: Layout, shape: Ints) -> View:
+def broadcast(x: Layout, shape: Ints) -> tuple[int, Layout]:
     """Repeated axes get stride 0."""
     extra = len(shape) - x.ndim
     strides = (0,) * extra + tuple(
