@@ -10,7 +10,7 @@ from elinvar.run.compile import compile_graph
 def stored(array, dtype):
     """The bits in memory of a reference array (bfloat16 travels as rounded float32)."""
     if dtype is dtypes.bfloat16:
-        return (np.asarray(array, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        return np.array(np.asarray(array, np.float32).view(np.uint32) >> 16, np.uint16)
     return np.array(array, dtype=dtype.storage, order="C")
 
 
