@@ -52,8 +52,11 @@ def _reduction(function: Callable[..., Any]) -> Any:
         *,
         axis: Any = _UNSET,
         keepdims: bool = False,
+        out: None = None,  # numpy's own functions pass it
         **options: Any,
     ) -> Any:
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
         axes = _axes(one_axis(name, dim, axis))
         return function(self, axis=axes, keepdims=keepdim or keepdims, **options)
 
