@@ -35,6 +35,8 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+            return NotImplemented  # an index expression knows how to add a dim
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
@@ -52,6 +54,8 @@ class Dim:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+            return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms.items():
             for right, b in _terms(other).items():
