@@ -1,42 +1,52 @@
-"""LLVM text to machine code in this process.
+"""Native functions in this process.
 
-    text → memory cache → disk cache → parse · verify · optimise · emit → one JIT engine → addresses
+    text → memory cache → disk cache → LLVM (`llvm.py`) → one JIT engine → addresses
 
 Everything goes through LLVM's own object files, so what was compiled once is the same code when
-it comes back from the disk. LLVM is loaded on first use, which keeps `import elinvar` fast.
+it comes back from the disk.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
-import importlib
 import os
 import re
-import struct
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
 from elinvar.run.cache import DiskCache, cache_key
+from elinvar.run.llvm import (
+    Target,
+    assembly,
+    binding,
+    host,
+    llvm_version,
+    object_code,
+    optimized,
+    refuse,
+    target_machine,
+    undefined_symbols,
+)
+
+__all__ = [
+    "Target",
+    "assembly",
+    "declare_symbols",
+    "host",
+    "load",
+    "object_code",
+    "optimized",
+    "prepare",
+    "undefined_symbols",
+]
 
 _DEFINED = re.compile(r'^define\b[^@]*@(?:"([^"]+)"|([\w.$-]+))', re.MULTILINE)
+_INTERNAL = re.compile(r"^define\s+(internal|private)\b", re.MULTILINE)
 # What LLVM itself may call for copies and fills; any other name must have been declared.
-_ALLOWED_CALLS = frozenset({"", "memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What code is generated for: LLVM's triple, the name of the CPU and its features."""
-
-    triple: str
-    cpu: str
-    features: str
+_ALLOWED_CALLS = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
 
 class _Engine:
@@ -48,6 +58,7 @@ class _Engine:
         self.addresses: dict[str, int] = {}  # of every loaded function
         self.owner: dict[str, bytes] = {}  # function name → digest of the text that defines it
         self.loaded: set[bytes] = set()
+        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code, until it is loaded
         self.declared: set[str] = set()
         self.disk = DiskCache(settings.cache_dir)
 
@@ -63,57 +74,9 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-@functools.cache
-def _llvm() -> Any:
-    """The LLVM binding, imported and made ready on first use."""
-    binding = importlib.import_module("llvmlite.binding")
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    return binding
-
-
-@functools.cache
-def host() -> Target:
-    """The machine we run on."""
-    llvm = _llvm()
-    return Target(
-        llvm.get_process_triple(),
-        llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten(),
-    )
-
-
-@functools.cache
-def llvm_version() -> str:
-    """The version of LLVM that compiles, such as `22.1.0`."""
-    return ".".join(str(number) for number in _llvm().llvm_version_info)
-
-
-def _target_machine(target: Target, jit: bool) -> Any:
-    llvm = _llvm()
-    if target.triple != host().triple:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-    abi = "lp64d" if target.triple.startswith("riscv64") else ""
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu,
-        features=target.features,
-        opt=3,
-        reloc="pic",
-        codemodel="small",
-        jit=jit,
-        abiname=abi,
-    )
-
-
-@functools.cache
-def _machine(target: Target) -> Any:
-    return _target_machine(target, jit=False)
-
-
 def declare_symbols(symbols: Mapping[str, int]) -> None:
     """Make external functions known to all texts loaded later: name → address."""
-    llvm = _llvm()
+    llvm = binding()
     with _engine.lock:
         for name, address in symbols.items():
             llvm.add_symbol(name, address)
@@ -141,7 +104,7 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         >>> ctypes.CFUNCTYPE(ctypes.c_int64)(address["doctest_seven"])()
         7
     """
-    digest = hashlib.sha256(text.encode()).digest()
+    digest = _digest(text)
     wanted = list(names)
     if digest not in _engine.loaded:
         with _engine.lock:
@@ -154,20 +117,79 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
     return {name: _engine.addresses[name] for name in wanted}
 
 
+def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_threads) -> None:
+    """Compile what `load` will be asked for, several texts at the same time.
+
+    Texts that are loaded or in the disk cache cost next to nothing. A text that LLVM refuses is
+    left for `load` to complain about.
+
+    Example:
+        >>> prepare([f"define i64 @doctest_{i}() {{ ret i64 {i} }}" for i in range(3)])
+    """
+    with _engine.lock:
+        missing: dict[bytes, tuple[str, str]] = {}
+        for text in texts:
+            digest = _digest(text)
+            if digest in _engine.loaded or digest in _engine.prepared or digest in missing:
+                continue
+            key = _key(text, level)
+            code = _engine.disk.get(key)
+            if code is None:
+                missing[digest] = text, key
+            else:
+                _engine.prepared[digest] = code
+        if len(missing) > 1 and threads > 1:
+            _compile_together(missing, level, threads)
+
+
+def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads: int) -> None:
+    todo = sorted(missing.items(), key=lambda item: len(item[1][0]))  # the longest are taken first
+    done: dict[bytes, bytes] = {}
+
+    def work() -> None:
+        while True:
+            try:
+                digest, (text, _) = todo.pop()
+            except IndexError:
+                return
+            try:
+                done[digest] = object_code(text, level=level)
+            except CompileError:
+                continue
+
+    helpers = [threading.Thread(target=work) for _ in range(min(threads, len(todo)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    for digest, code in done.items():
+        text, key = missing[digest]
+        if not _unknown_calls(code):
+            _engine.disk.put(key, code)
+            _engine.prepared[digest] = code
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _key(text: str, level: int) -> str:
+    target = host()
+    parts = (text, str(level), target.triple, target.cpu, target.features, llvm_version())
+    return cache_key(*parts)
+
+
 def _load_anew(text: str, digest: bytes, level: int) -> None:
-    names = [quoted or plain for quoted, plain in _DEFINED.findall(_without_internal(text))]
+    names = [quoted or plain for quoted, plain in _DEFINED.findall(_INTERNAL.sub("inner", text))]
     for name in names:
         if name in _engine.owner:
             fail(CompileError, "compile", f"another text already defines a function named {name}")
-    target = host()
-    key = cache_key(text, str(level), target.triple, target.cpu, target.features, llvm_version())
-    code = _engine.disk.get(key)
+    code = _engine.prepared.pop(digest, None)
     if code is None:
-        code = object_code(text, level=level)
-        _check_calls(code, text)
-        _engine.disk.put(key, code)
+        code = _compile(text, level)
     jit = _jit()
-    jit.add_object_file(_llvm().ObjectFileRef.from_data(code))
+    jit.add_object_file(binding().ObjectFileRef.from_data(code))
     jit.finalize_object()
     for name in names:
         address = jit.get_function_address(name)
@@ -178,113 +200,31 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
     _engine.loaded.add(digest)
 
 
-def _without_internal(text: str) -> str:
-    return re.sub(r"^define\s+(internal|private)\b", "inner", text, flags=re.MULTILINE)
+def _compile(text: str, level: int) -> bytes:
+    """The object code of a text, from the disk cache if it is there."""
+    key = _key(text, level)
+    code = _engine.disk.get(key)
+    if code is None:
+        code = object_code(text, level=level)
+        unknown = _unknown_calls(code)
+        if unknown:
+            refuse(text, f"the code calls {', '.join(unknown)}, which nobody declared")
+        _engine.disk.put(key, code)
+    return code
+
+
+def _unknown_calls(code: bytes) -> list[str]:
+    """The functions of others that code calls: the values of ops never come from elsewhere."""
+    return sorted(undefined_symbols(code) - _ALLOWED_CALLS - _engine.declared)
 
 
 def _jit() -> Any:
     if _engine.jit is None:
-        llvm = _llvm()
+        llvm = binding()
         # On AArch64 the sections of an object must be side by side, which llvmlite's memory manager
         # sees to. Elsewhere LLVM's own is near enough, and does not abort on objects whose
         # constant sections differ in alignment, as llvmlite's does.
-        machine = _target_machine(host(), jit=True)
+        machine = target_machine(host(), jit=True)
         together = host().triple.startswith(("aarch64", "arm64"))
         _engine.jit = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=together)
     return _engine.jit
-
-
-@contextlib.contextmanager
-def _optimised_module(text: str, target: Target, level: int = 3) -> Iterator[Any]:
-    """The optimised module of a text, for as long as the context lasts.
-
-    What LLVM made is freed here in the right order; the garbage collector would not keep to it.
-    """
-    llvm = _llvm()
-    refusal = ""
-    with contextlib.ExitStack() as stack:
-        context = stack.enter_context(contextlib.closing(llvm.create_context()))
-        try:
-            module = llvm.parse_assembly(text, context=context)
-            stack.enter_context(contextlib.closing(module))
-            module.verify()
-        except RuntimeError as error:
-            refusal = str(error)
-        else:
-            module.triple = target.triple
-            machine = _machine(target)
-            module.data_layout = str(machine.target_data)
-            _optimise(module, machine, level)
-            yield module
-    if refusal:
-        _refuse(text, refusal)
-
-
-def _optimise(module: Any, machine: Any, level: int) -> None:
-    llvm = _llvm()
-    with contextlib.ExitStack() as stack:
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
-        builder = llvm.create_pass_builder(machine, options)
-        for thing in (options, builder):
-            stack.enter_context(contextlib.closing(thing))
-        passes = stack.enter_context(contextlib.closing(builder.getModulePassManager()))
-        passes.run(module, builder)
-
-
-def object_code(text: str, target: Target | None = None, level: int = 3) -> bytes:
-    """The relocatable object file of a module, for the host or another target."""
-    target = target or host()
-    with _engine.lock, _optimised_module(text, target, level) as module:
-        return bytes(_machine(target).emit_object(module))
-
-
-def assembly(text: str, target: Target | None = None) -> str:
-    """The optimised machine code of a module as assembler text."""
-    target = target or host()
-    with _engine.lock, _optimised_module(text, target) as module:
-        return str(_machine(target).emit_assembly(module))
-
-
-def optimized(text: str, target: Target | None = None) -> str:
-    """The LLVM text of a module after optimisation."""
-    with _engine.lock, _optimised_module(text, target or host()) as module:
-        return str(module)
-
-
-def _refuse(text: str, reason: str) -> None:
-    descriptor, path = tempfile.mkstemp(prefix="elinvar-", suffix=".ll")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    fail(
-        CompileError, "compile", f"LLVM refused a text: {reason.strip()}", f"the text is in {path}"
-    )
-
-
-def _check_calls(code: bytes, text: str) -> None:
-    """Refuse code that calls out: the values of ops never come from another library."""
-    unknown = sorted(undefined_symbols(code) - _ALLOWED_CALLS - _engine.declared)
-    if unknown:
-        _refuse(text, f"the code calls {', '.join(unknown)}, which nobody declared")
-
-
-def undefined_symbols(code: bytes) -> set[str]:
-    """The names that an ELF object (64 bit, little endian) takes from elsewhere.
-
-    Object files of other formats give the empty set.
-    """
-    if code[:6] != b"\x7fELF\x02\x01":
-        return set()
-    (table,) = struct.unpack_from("<Q", code, 0x28)
-    size, count = struct.unpack_from("<HH", code, 0x3A)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", code, table + size * i) for i in range(count)]
-    names = set()
-    for _, kind, _, _, offset, nbytes, link, _, _, entry in sections:
-        if kind != 2:  # SHT_SYMTAB
-            continue
-        strings = sections[link][4]
-        for at in range(offset, offset + nbytes, entry):
-            name, _, _, section = struct.unpack_from("<IBBH", code, at)
-            if section == 0:
-                start = strings + name
-                names.add(code[start : code.index(b"\0", start)].decode())
-    return names
