@@ -1,0 +1,216 @@
+"""LLVM text to optimised text, assembler text or object code, for the host and other targets.
+
+LLVM is loaded on first use, which keeps `import elinvar` fast. Every text is compiled in a context
+of its own, so several threads may compile at the same time. llvmlite guards each call of LLVM with
+one lock; the two calls that take all the time are made without it, as LLVM allows for separate
+contexts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import os
+import struct
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from elinvar.core.errors import CompileError, fail
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What code is generated for: LLVM's triple, the name of the CPU and its features."""
+
+    triple: str
+    cpu: str
+    features: str
+
+
+class _Machines(threading.local):
+    """The target machines of a thread: LLVM does not let threads share them."""
+
+    def __init__(self) -> None:
+        self.by_target: dict[Target, Any] = {}
+
+
+_machines = _Machines()
+
+
+@functools.cache
+def binding() -> Any:
+    """llvmlite's binding of LLVM, imported and made ready on first use."""
+    llvm = importlib.import_module("llvmlite.binding")
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@functools.cache
+def host() -> Target:
+    """The machine we run on."""
+    llvm = binding()
+    return Target(
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    )
+
+
+@functools.cache
+def llvm_version() -> str:
+    """The version of LLVM that compiles, such as `22.1.0`."""
+    return ".".join(str(number) for number in binding().llvm_version_info)
+
+
+def target_machine(target: Target, jit: bool = False) -> Any:
+    """A fresh target machine: position-independent code for the small code model."""
+    llvm = binding()
+    if target.triple != host().triple:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    abi = "lp64d" if target.triple.startswith("riscv64") else ""
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu,
+        features=target.features,
+        opt=3,
+        reloc="pic",
+        codemodel="small",
+        jit=jit,
+        abiname=abi,
+    )
+
+
+def _machine(target: Target) -> Any:
+    machine = _machines.by_target.get(target)
+    if machine is None:
+        machine = _machines.by_target[target] = target_machine(target)
+    return machine
+
+
+def object_code(text: str, target: Target | None = None, level: int = 3) -> bytes:
+    """The relocatable object file of a module.
+
+    Args:
+        text: an LLVM module.
+        target: what to generate code for, by default the host.
+        level: how hard LLVM tries, 0 … 3.
+
+    Raises:
+        CompileError: LLVM refuses the text.
+
+    Example:
+        >>> code = object_code("define void @nothing() { ret void }")
+        >>> len(code) > 100
+        True
+    """
+    target = target or host()
+    with _optimised_module(text, target, level) as module:
+        return _emit(_machine(target), module, True)
+
+
+def assembly(text: str, target: Target | None = None) -> str:
+    """The optimised machine code of a module as assembler text."""
+    target = target or host()
+    with _optimised_module(text, target, 3) as module:
+        return _emit(_machine(target), module, False).decode()
+
+
+def optimized(text: str, target: Target | None = None) -> str:
+    """The LLVM text of a module after optimisation."""
+    with _optimised_module(text, target or host(), 3) as module:
+        return str(module)
+
+
+def refuse(text: str, reason: str) -> NoReturn:
+    """Raise the CompileError of a text, which is written to a file that the error names."""
+    descriptor, path = tempfile.mkstemp(prefix="elinvar-", suffix=".ll")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    hint = f"the text is in {path}"
+    fail(CompileError, "compile", f"LLVM refused a text: {reason.strip()}", hint)
+
+
+@contextlib.contextmanager
+def _optimised_module(text: str, target: Target, level: int) -> Iterator[Any]:
+    """The optimised module of a text, for as long as the context lasts.
+
+    What LLVM made is freed here in the right order; the garbage collector would not keep to it.
+    """
+    llvm = binding()
+    refusal = ""
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(contextlib.closing(llvm.create_context()))
+        try:
+            module = llvm.parse_assembly(text, context=context)
+            stack.enter_context(contextlib.closing(module))
+            module.verify()
+        except RuntimeError as error:
+            refusal = str(error)
+        else:
+            module.triple = target.triple
+            machine = _machine(target)
+            module.data_layout = str(machine.target_data)
+            _optimise(module, machine, level)
+            yield module
+    if refusal:
+        refuse(text, refusal)
+
+
+def _optimise(module: Any, machine: Any, level: int) -> None:
+    llvm = binding()
+    with contextlib.ExitStack() as stack:
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        builder = llvm.create_pass_builder(machine, options)
+        for thing in (options, builder):
+            stack.enter_context(contextlib.closing(thing))
+        passes = stack.enter_context(contextlib.closing(builder.getModulePassManager()))
+        _unlocked("LLVMPY_RunNewModulePassManager")(passes, module, builder)
+
+
+def _emit(machine: Any, module: Any, as_object: bool) -> bytes:
+    library = binding().ffi.lib
+    with binding().ffi.OutputString() as reason:
+        emit = _unlocked("LLVMPY_TargetMachineEmitToMemory")
+        memory = emit(machine, module, int(as_object), reason)
+        if not memory:
+            fail(CompileError, "compile", f"LLVM emitted no code: {reason}")
+    try:
+        start = library.LLVMPY_GetBufferStart(memory)
+        return ctypes.string_at(start, library.LLVMPY_GetBufferSize(memory))
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(memory)
+
+
+def _unlocked(name: str) -> Callable[..., Any]:
+    """A function of LLVM without llvmlite's lock around it."""
+    function = getattr(binding().ffi.lib, name)
+    return getattr(function, "_cfn", function)
+
+
+def undefined_symbols(code: bytes) -> set[str]:
+    """The names that an ELF object (64 bit, little endian) takes from elsewhere.
+
+    Object files of other formats give the empty set.
+    """
+    if code[:6] != b"\x7fELF\x02\x01":
+        return set()
+    (table,) = struct.unpack_from("<Q", code, 0x28)
+    size, count = struct.unpack_from("<HH", code, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", code, table + size * i) for i in range(count)]
+    names = set()
+    for _, kind, _, _, offset, nbytes, link, _, _, entry in sections:
+        if kind != 2:  # SHT_SYMTAB
+            continue
+        strings = sections[link][4]
+        for at in range(offset, offset + nbytes, entry):
+            name, _, _, section = struct.unpack_from("<IBBH", code, at)
+            if section == 0:
+                start = strings + name
+                names.add(code[start : code.index(b"\0", start)].decode())
+    return names - {""}
