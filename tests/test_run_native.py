@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import re
 import threading
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from run_kernels import run_python
 
 from elinvar.core.errors import CompileError
-from elinvar.run import native
+from elinvar.run import memory_text, native, platform_text, pool_text, program_text
+from elinvar.run.cache import DiskCache
 
 
 def returning(name: str, number: int) -> str:
@@ -151,6 +153,37 @@ def test_many_threads_load_at_once() -> None:
     assert results == {n * 10 + i: i for n in range(4) for i in range(6)}
 
 
+def test_prepare_compiles_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._engine, "disk", DiskCache(None))
+    texts = [FMA.replace("native_fma", f"native_prepared{i}") for i in range(8)]
+    native.prepare([*texts, texts[0]], threads=4)
+    prepared = dict(native._engine.prepared)
+    assert len(prepared) == 8
+    for text in texts:
+        assert prepared[hashlib.sha256(text.encode()).digest()] == native.object_code(text)
+    monkeypatch.setattr(native, "object_code", None)
+    for i, text in enumerate(texts):
+        assert native.load(text, [f"native_prepared{i}"])
+    assert not native._engine.prepared
+    native.prepare(texts, threads=4)
+    assert not native._engine.prepared
+
+
+def test_prepare_leaves_what_is_wrong_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._engine, "disk", DiskCache(None))
+    calls_out = (
+        "declare void @nobody2()\ndefine void @native_out() { call void @nobody2()\n ret void }"
+    )
+    texts = [returning("native_right", 8), "define broken", calls_out]
+    native.prepare(texts, threads=3)
+    assert len(native._engine.prepared) == 1
+    assert call(native.load(texts[0], ["native_right"])["native_right"]) == 8
+    for text, reason in ((texts[1], "expected"), (texts[2], "nobody2, which nobody declared")):
+        with pytest.raises(CompileError, match=reason) as caught:
+            native.load(text, [])
+        Path(re.search(r"the text is in (\S+)", str(caught.value))[1]).unlink()
+
+
 FMA = """
 declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
 define void @native_fma(ptr %p) "prefer-vector-width"="512" "min-legal-vector-width"="512" {
@@ -183,7 +216,7 @@ def test_optimized_shows_llvm_text() -> None:
 def test_undefined_symbols() -> None:
     text = "declare void @outside()\ndefine void @inside() { call void @outside()\n ret void }"
     target = native.Target("x86_64-unknown-linux-gnu", "x86-64", "")
-    assert native.undefined_symbols(native.object_code(text, target)) - {""} == {"outside"}
+    assert native.undefined_symbols(native.object_code(text, target)) == {"outside"}
 
 
 def test_import_does_not_load_llvm() -> None:
@@ -194,3 +227,27 @@ def test_import_does_not_load_llvm() -> None:
     )
     result = run_python(code)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("machine", "futex", "target"),
+    [
+        ("x86", True, native.Target("x86_64-unknown-linux-gnu", "x86-64-v2", "")),
+        ("arm", True, native.Target("aarch64-unknown-linux-gnu", "generic", "")),
+        ("arm", False, native.Target("arm64-apple-darwin", "apple-m1", "")),
+        ("risc", True, native.Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c")),
+    ],
+    ids=["x86-64-v2", "aarch64", "macos", "riscv64"],
+)  # fmt: skip
+def test_the_native_side_compiles_for(
+    machine: str, futex: bool, target: native.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_text, "_IS_X86", machine == "x86")
+    monkeypatch.setattr(platform_text, "_IS_ARM", machine == "arm")
+    monkeypatch.setattr(platform_text, "HAS_FUTEX", futex)
+    monkeypatch.setattr(platform_text, "_FUTEX_CALL", 98)
+    for text in (pool_text.pool_text(), program_text.program_text(), memory_text.memory_text()):
+        code = native.object_code(text, target, level=0)
+        declared = set(re.findall(r"^declare .*@(\w+)\(", text, re.MULTILINE))
+        extra = native.undefined_symbols(code) - declared - {"_GLOBAL_OFFSET_TABLE_"}
+        assert not extra, extra

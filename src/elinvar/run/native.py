@@ -164,7 +164,7 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
     for helper in helpers:
         helper.join()
     for digest, code in done.items():
-        text, key = missing[digest]
+        key = missing[digest][1]
         if not _unknown_calls(code):
             _engine.disk.put(key, code)
             _engine.prepared[digest] = code
