@@ -224,16 +224,16 @@ class Optimizer(ABC):
             text = f"the groups have {sizes} parameters, the state's have {saved_sizes}"
             fail(StateError, op, text)
         found: dict[Tensor, State] = {}
-        for group, options in zip(self.param_groups, saved, strict=True):
+        merged = [_merged(*pair) for pair in zip(self.param_groups, saved, strict=True)]
+        for options, saved_group in zip(merged, saved, strict=True):
             counters: dict[int, Tensor] = {}
-            for parameter, number in zip(group["params"], options["params"], strict=True):
+            group = ParameterGroup(options, self.switches)  # decides which tensors are kept
+            for parameter, number in zip(options["params"], saved_group["params"], strict=True):
                 held = state_dict["state"].get(number, state_dict["state"].get(str(number)))
                 if held is not None:
                     found[parameter] = self._loaded(op, number, parameter, held, group, counters)
-        for group, options in zip(self.param_groups, saved, strict=True):
-            for name, value in options.items():
-                if name in group and name != "params":
-                    group[name] = tuple(value) if isinstance(value, list) else value
+        for group, options in zip(self.param_groups, merged, strict=True):
+            group.update(options)
         self.state.clear()
         self.state.update(found)
         self.version += 1
@@ -266,6 +266,16 @@ class Optimizer(ABC):
     def __repr__(self) -> str:
         groups = "\n".join(f"  {index}: {group}" for index, group in enumerate(self.param_groups))
         return f"{type(self).__name__} (\n{groups}\n)"
+
+
+def _merged(group: ParameterGroup, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a group, with the saved values of those that it has."""
+    options = dict(group)
+    for name, value in saved.items():
+        if name in options and name != "params":
+            value = tuple(value) if isinstance(value, list) else value
+            options[name] = float(value) if isinstance(options[name], float) else value
+    return options
 
 
 def need_range(

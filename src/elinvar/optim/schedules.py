@@ -28,6 +28,8 @@ Number = Any  # a float or int, or a 0-d tensor within a trace
 def choose(condition: Any, yes: Number, no: Number) -> Number:
     """`yes` where the condition holds, else `no`; for numbers and for tensors."""
     if isinstance(condition, Tensor):
+        if not isinstance(yes, Tensor):
+            yes = asarray(yes, dtype=float64)
         return where(condition, yes, no)
     return yes if condition else no
 
@@ -121,7 +123,7 @@ class LambdaLR(LRScheduler):
 
     Args:
         optimizer: see `LRScheduler`.
-        lr_lambda: f, or one for each group. Within a jitted step it receives a tensor.
+        lr_lambda: f, or one for each group. Within a jitted step it receives a float64 tensor.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class LambdaLR(LRScheduler):
     def _set(self, t: Number) -> None:
         groups = self.optimizer.param_groups
         for group, base, function in zip(groups, self.base_lrs, self.lr_lambdas, strict=False):
-            group["lr"] = base * function(t)
+            group["lr"] = base * function(real(t) if isinstance(t, Tensor) else t)
 
     def rate(self, base: float, t: Number) -> Number:
         """base · f(t), with the first group's f."""
