@@ -17,7 +17,7 @@ DTYPES = pytest.mark.parametrize("dtype", [float32, float64], ids=lambda d: d.na
 
 # name: (range of ordinary arguments, largest error allowed in f32 and in f64, in ulp)
 UNARY = {
-    "exp": ((-88.0, 88.0), 1.6, 1.5),
+    "exp": ((-88.0, 88.0), 1.7, 1.5),
     "expm1": ((-10.0, 88.0), 1.6, 1.8),
     "log": ((0.0, 10.0), 1.0, 0.9),
     "log1p": ((-1.0, 10.0), 1.6, 1.5),
@@ -35,9 +35,9 @@ UNARY = {
     "tan": ((-100.0, 100.0), 0.7, 1.1),
     "asin": ((-1.0, 1.0), 1.8, 1.8),
     "acos": ((-1.0, 1.0), 0.9, 0.9),
-    "atan": ((-10.0, 10.0), 1.9, 1.9),
+    "atan": ((-10.0, 10.0), 1.6, 1.5),
 }
-BINARY = {"power": (0.6, 1.0), "atan2": (1.9, 1.9)}
+BINARY = {"power": (0.6, 1.0), "atan2": (1.6, 1.6)}
 NAMES = (*UNARY, *BINARY)
 
 
@@ -316,7 +316,7 @@ def test_hardest_arguments_of_sine(dtype):
 def test_functions_are_monotonic_where_they_should_be(dtype):
     """Where two formulas meet nothing steps back by more than the errors of both."""
     seams = {"sinh": 1.0, "tanh": 0.55, "asinh": 0.5, "atanh": 0.5, "acosh": 1.5, "asin": 0.5,
-             "atan": 0.41421356, "erf": 1.75}  # fmt: skip
+             "atan": 0.5, "erf": 1.75}  # fmt: skip
     epsilon = float(np.finfo(dtype.numpy).eps)
     for name, seam in seams.items():
         steps = np.arange(-40, 40) * np.spacing(np.asarray(seam, dtype.numpy))

@@ -237,7 +237,6 @@ def _erf_slope(x: Any) -> Any:
 
 
 _ERF_MIDDLE = mp.mpf("3.84375")
-_EIGHTH = mp.tan(mp.pi / 8) * mp.mpf("1.001")
 _QUARTER = mp.pi / 4 * mp.mpf("1.001")
 _SQRT2 = mp.sqrt(2)
 _LARGEST_S = (_SQRT2 - 1) / (_SQRT2 + 1) * mp.mpf("1.001")
@@ -435,13 +434,13 @@ FITS = (
     ),
     Fit(
         "ATAN",
-        "atan(x) = x + x³·ATAN(x²) for |x| ≤ tan(π/8)",
+        "atan(x) = x + x³·ATAN(x²) for |x| ≤ 1/2",
         _atan_tail,
         lambda z: z,
         mp.mpf(0),
-        _EIGHTH**2,
+        mp.mpf("0.2502"),
         4,
-        11,
+        12,
     ),
 )
 

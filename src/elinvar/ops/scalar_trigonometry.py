@@ -20,7 +20,7 @@ from elinvar.ops.scalars import Scalar, fma, select
 
 _HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
 _PI = (3.141592653589793, 1.2246467991473532e-16)
-_TAN_EIGHTH, _TAN_THREE_EIGHTHS = 0.41421356237309503, 2.414213562373095
+_TAN_THREE_EIGHTHS = 2.414213562373095
 # 1/(2π) in pieces of 29 bits (`tools/constants.py` prints this and the next two constants).
 _TURNS = (
     0.15915494272485375,
@@ -271,7 +271,7 @@ def _pieces(x: Scalar, total: tuple[float, float]) -> tuple[Scalar, Scalar]:
 
 
 def _arc(ratio: Scalar, base: Scalar, base_low: Scalar) -> Scalar:
-    """base + atan(ratio) for |ratio| ≤ tan(π/8)."""
+    """base + atan(ratio) for |ratio| ≤ 1/2."""
     z = ratio * ratio
     return base + (ratio + fma(ratio * z, polynomial(z, table.ATAN), base_low))
 
@@ -281,9 +281,9 @@ _THREE_QUARTERS = (2.356194490192345, 9.184850993605148e-17)
 
 
 def atan(x: Scalar) -> Scalar:
-    """The inverse tangent; beyond tan(π/8) and tan(3π/8) by way of π/4 and π/2."""
+    """The inverse tangent; beyond 1/2 and tan(3π/8) by way of π/4 and π/2."""
     size = x.abs()
-    middle, far = size > _TAN_EIGHTH, size > _TAN_THREE_EIGHTHS
+    middle, far = size > 0.5, size > _TAN_THREE_EIGHTHS
     one, zero = x.const(1.0), x.const(0.0)
     above = select(far, -one, select(middle, size - 1.0, size))
     below = select(far, size, select(middle, size + 1.0, one))
@@ -299,7 +299,7 @@ def atan2(y: Scalar, x: Scalar) -> Scalar:
     scale = select(x.abs().max(y.abs()) > large, x.const(0.125), x.const(1.0))
     across, up = x.abs() * scale, y.abs() * scale
     equal = up.eq(across)  # zeros and infinities too, whose quotient is NaN
-    middle = (up > across * _TAN_EIGHTH) | (equal & (up > 0.0))
+    middle = (up > across * 0.5) | (equal & (up > 0.0))
     far = up > across * _TAN_THREE_EIGHTHS
     above = select(far, -across, select(middle, up - across, up))
     below = select(far, up, select(middle, up + across, across))
