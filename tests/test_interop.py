@@ -48,7 +48,7 @@ def test_numpy_views_are_read_only_and_keep_memory():
     x = el.ones(1000)
     view = x.numpy()
     assert not view.flags.writeable
-    with pytest.raises(ValueError, match="WRITEABLE|writeable"):
+    with pytest.raises(ValueError, match=r"WRITEABLE|writeable"):
         view.flags.writeable = True
     del x
     gc.collect()

@@ -246,8 +246,8 @@ _LATER = {
 
 
 def allclose(
-    x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool_ = False
-) -> bool_:
+    x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: Any = False
+) -> Any:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python bool.
 
     Example:

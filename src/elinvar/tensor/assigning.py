@@ -1,7 +1,7 @@
-"""Assignment x[key] = value: a new value is built and the cell rebound; gradients flow through both.
+"""Assignment x[key] = value: a new value is built, the cell rebound; gradients flow through both.
 
-    spans and ints      the value is embedded by `pad` and chosen by `where`; where neither a trace nor
-                        the tape looks on, it is copied into new memory at once
+    spans and ints      the value is embedded by `pad` and chosen by `where`; where neither a trace
+                        nor the tape looks on, it is copied into new memory at once
     integer arrays      `scatter`; of equal indices the last one counts
     a mask              `where`, when the value has one element for the whole mask (works under jit)
 """
@@ -74,10 +74,11 @@ def _copied(op: str, x: Any, items: Items, update: Any) -> Any:
 
 def _numpy_index(item: Item) -> Any:
     if isinstance(item, Span):
-        stop = item.start + item.count * item.step
-        return slice(item.start, None if item.step < 0 and stop < 0 else stop, item.step)
+        start: Any = item.start
+        stop = start + item.length * item.step
+        return slice(start, None if item.step < 0 and stop < 0 else stop, item.step)
     if isinstance(item, Single):
-        return item.index
+        return item.place
     return None if isinstance(item, New) else Ellipsis
 
 
@@ -102,7 +103,7 @@ def _embedded(op: str, x: Any, items: Items, update: Any) -> Any:
         item.axis: item for item in items if not isinstance(item, (New, Gap))
     }
     region = tuple(
-        item.count if isinstance(item, Span) else 1
+        item.length if isinstance(item, Span) else 1
         for item in (by_axis[axis] for axis in range(x.ndim))
     )
     update = F.reshape(update, shape=region)
@@ -132,9 +133,9 @@ def _embedded(op: str, x: Any, items: Items, update: Any) -> Any:
 
 def _extent(item: Item) -> tuple[Any, Any, int]:
     if isinstance(item, Span):
-        return item.start, item.count, item.step
+        return item.start, item.length, item.step
     assert isinstance(item, Single)
-    return item.index, 1, 1
+    return item.place, 1, 1
 
 
 def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
@@ -146,8 +147,7 @@ def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
     )
     if partial:
         # write into the part that spans and singles name, then put that part back
-        part_items = [item for item in items if isinstance(item, (Span, Single))]
-        whole = [
+        whole: Items = [
             item if not isinstance(item, Many) else Span(item.axis, 0, x.shape[item.axis], 1)
             for item in items
             if not isinstance(item, (New, Gap))
@@ -155,7 +155,7 @@ def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
         part = _part(x, whole)
         inner = [_inner(item, part) for item in items]
         written = _scattered_whole(op, part, inner, update)
-        return _embedded(op, x, whole, _without_singles(written, part_items))
+        return _embedded(op, x, whole, _without_singles(written, basic))
     return _scattered_whole(op, x, items, update)
 
 
@@ -210,7 +210,7 @@ def _indexed_shape(items: Items, joint: Shape) -> Shape:
         if isinstance(item, New):
             shape.append(1)
         elif isinstance(item, Span):
-            shape.append(item.count)
+            shape.append(item.length)
         elif pending and not isinstance(item, Gap):
             shape += joint
             pending = False

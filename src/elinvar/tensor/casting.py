@@ -1,4 +1,4 @@
-"""Data type functions of the Array API standard, and two identities on values: bits and gradients."""
+"""Data type functions of the Array API standard; `bitcast` and `stop_gradient`."""
 
 from __future__ import annotations
 

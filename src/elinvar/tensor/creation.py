@@ -67,7 +67,8 @@ def asarray(
     Example:
         >>> import elinvar as el
         >>> el.asarray([[1, 2], [3, 4]])
-        Tensor([[1, 2], [3, 4]], shape=(2, 2), dtype=int64)
+        Tensor([[1, 2],
+                [3, 4]], shape=(2, 2), dtype=int64)
     """
     check_device("asarray", device)
     target = optional_dtype(dtype)
@@ -270,7 +271,8 @@ def arange(
     """
     check_device("arange", device)
     start, stop = (0, start) if stop is None else (start, stop)
-    start, stop, step = (item.item() if isinstance(item, Cell) else item for item in (start, stop, step))
+    given = (start, stop, step)
+    start, stop, step = (_python_number(item) for item in given)
     whole = all(isinstance(item, (int, Dim)) for item in (start, stop, step))
     target = optional_dtype(dtype) or (default_int if whole else default_float)
     if step == 0:
@@ -287,6 +289,10 @@ def arange(
     count_up = F.iota(size=count, dtype=wide)
     scaled = F.multiply(*pair("arange", count_up, step if whole else float(step)))
     return cast(F.add(*pair("arange", scaled, start if whole else float(start))), target)
+
+
+def _python_number(value: Any) -> Any:
+    return value.item() if isinstance(value, (Cell, np.generic)) else value  # type: ignore[union-attr]
 
 
 def _symbolic_range(start: Any, stop: Any, step: Any, dtype: DType) -> Any:
@@ -319,7 +325,7 @@ def linspace(
     check_device("linspace", device)
     if num < 0:
         fail(ValueRangeError, "linspace", f"num must not be negative, received {num}")
-    start, stop = (item.item() if isinstance(item, Cell) else item for item in (start, stop))
+    start, stop = _python_number(start), _python_number(stop)
     target = optional_dtype(dtype) or default_float
     values = np.linspace(float(start), float(stop), num, endpoint=endpoint)
     return copy_array(values, target)

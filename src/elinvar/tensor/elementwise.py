@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from elinvar.core.dtypes import default_float, int16, int32, int64
 from elinvar.core.dtypes import bool_ as bool_dtype
+from elinvar.core.dtypes import default_float, int16, int32, int64
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME

@@ -38,7 +38,7 @@ class Span(NamedTuple):
 
     axis: int
     start: DimLike
-    count: DimLike
+    length: DimLike
     step: int
 
 
@@ -46,14 +46,14 @@ class Single(NamedTuple):
     """One element of an axis, which is dropped."""
 
     axis: int
-    index: DimLike
+    place: DimLike
 
 
 class Many(NamedTuple):
     """Elements at an integer tensor, within bounds where that is known."""
 
     axis: int
-    index: Any
+    place: Any
 
 
 class Gap(NamedTuple):
@@ -92,11 +92,12 @@ def _sliced(x: Any, items: Items) -> Any:
     changed = False
     for item in items:
         if isinstance(item, Span):
-            start[item.axis], count[item.axis], step[item.axis] = item.start, item.count, item.step
-            whole = item.start == 0 and item.step == 1 and item.count == x.shape[item.axis]
+            axis = item.axis
+            start[axis], count[axis], step[axis] = item.start, item.length, item.step
+            whole = item.start == 0 and item.step == 1 and item.length == x.shape[axis]
             changed = changed or not whole
         elif isinstance(item, Single):
-            start[item.axis], count[item.axis] = item.index, 1
+            start[item.axis], count[item.axis] = item.place, 1
             changed = True
     if not changed:
         return x
@@ -114,7 +115,7 @@ def result_shape(items: Items) -> Shape:
         if isinstance(item, New):
             shape.append(1)
         elif isinstance(item, Span):
-            shape.append(item.count)
+            shape.append(item.length)
     return tuple(shape)
 
 
@@ -134,8 +135,8 @@ def gathered_axis(x: Any, arrays: list[Many], kept: list[int]) -> tuple[Any, int
     """
     axes = [kept.index(item.axis) for item in arrays]
     if len(arrays) == 1:
-        return arrays[0].index, axes[0], x
-    shape = broadcast_shapes("getitem", *(item.index.shape for item in arrays))
+        return arrays[0].place, axes[0], x
+    shape = broadcast_shapes("getitem", *(item.place.shape for item in arrays))
     first = axes[0]
     if axes != list(range(first, first + len(axes))):
         rest = [axis for axis in range(x.ndim) if axis not in axes]
@@ -145,7 +146,7 @@ def gathered_axis(x: Any, arrays: list[Many], kept: list[int]) -> tuple[Any, int
     sizes = x.shape[first:last]
     position: Any = None
     for item, dim in zip(arrays, sizes, strict=True):
-        index = expand(cast(item.index, int64), shape)
+        index = expand(cast(item.place, int64), shape)
         if position is not None:
             scale = constant("getitem", dim, int64) if isinstance(dim, int) else size_tensor(dim)
             index = F.add(F.multiply(position, expand(scale, shape)), index)

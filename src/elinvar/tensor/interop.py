@@ -1,8 +1,8 @@
 """Sharing memory with others: numpy and DLPack.
 
-Tensors' memory never changes, so what leaves by sharing is read-only: `x.numpy()` is a read-only view
-and versioned DLPack capsules carry the read-only flag. An unversioned capsule cannot say so; its
-consumer gets a copy that it may write to. Memory that comes in by sharing (`from_numpy`,
+Tensors' memory never changes, so what leaves by sharing is read-only: `x.numpy()` is a read-only
+view and versioned DLPack capsules carry the read-only flag. An unversioned capsule cannot say so;
+its consumer gets a copy that it may write to. Memory that comes in by sharing (`from_numpy`,
 `from_dlpack`) must not be written to by its owner while a tensor uses it.
 """
 

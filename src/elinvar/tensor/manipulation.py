@@ -1,7 +1,7 @@
 """Manipulation functions of the Array API standard: shapes, axes, joining and repeating.
 
-Permuting, slicing, flipping, broadcasting and most reshapes share memory with their operand. Tensors'
-memory never changes, so that is never visible.
+Permuting, slicing, flipping, broadcasting and most reshapes share memory with their operand.
+Tensors' memory never changes, so that is never visible.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...] = 0) -> Any:
         (2, 1, 3)
     """
     x = tensor_of("expand_dims", x)
-    count = 1 if hasattr(axis, "__index__") else len(tuple(axis))  # type: ignore[arg-type]
+    count = 1 if hasattr(axis, "__index__") else len(tuple(axis))
     places = normalize_axes("expand_dims", axis, x.ndim + count)
     old = iter(x.shape)
     shape = tuple(1 if item in places else next(old) for item in range(x.ndim + count))
@@ -384,7 +384,7 @@ def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
             fail(ValueRangeError, "roll", f"several shifts need several axes, received {shift}")
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = (axis,) if hasattr(axis, "__index__") else tuple(axis)
-    shifts = (shift,) * len(axes) if hasattr(shift, "__index__") else tuple(shift)  # type: ignore[arg-type]
+    shifts: Any = (shift,) * len(axes) if hasattr(shift, "__index__") else tuple(shift)
     if len(shifts) != len(axes):
         fail(ValueRangeError, "roll", f"shifts {shifts} and axes {axes} differ in length")
     for item, count in zip(axes, shifts, strict=True):

@@ -87,7 +87,7 @@ class OperatorMethods(Cell):
     __le__ = _operator("less_equal", ew.less_equal)
     __gt__ = _operator("greater", ew.greater)
     __ge__ = _operator("greater_equal", ew.greater_equal)
-    __hash__ = object.__hash__  # type: ignore[assignment]  # by identity, as == is elementwise
+    __hash__ = object.__hash__  # by identity, as == is elementwise
 
     __iadd__ = in_place_operator("add", ew.add)
     __isub__ = in_place_operator("subtract", ew.subtract)
@@ -241,7 +241,7 @@ class ConversionMethods(Cell):
     __slots__ = ()
 
     def to(self, *args: Any, **options: Any) -> Any:
-        """x in another dtype: `x.to(dtype)`, `x.to("cpu")`, `x.to(other)`, `x.to(device, dtype)`."""
+        """x in another dtype: `x.to(dtype)`, `x.to(other)`, `x.to("cpu")`, `x.to("cpu", dtype)`."""
         target: DType | None = None
         for value in (*args, options.get("dtype"), options.get("device"), options.get("other")):
             if isinstance(value, Cell):

@@ -1,7 +1,7 @@
 """Methods of tensors that change them in place: a new value is computed and the cell rebound.
 
-Shape and dtype stay: a result that would need another shape, or another kind of dtype (floats into an
-integer tensor), is refused as in PyTorch.
+Shape and dtype stay: a result that would need another shape, or another kind of dtype (floats into
+an integer tensor), is refused as in PyTorch.
 """
 
 from __future__ import annotations

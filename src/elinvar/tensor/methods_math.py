@@ -1,4 +1,4 @@
-"""Methods of tensors: mathematics. Reductions take `dim` and `keepdim`, or `axis` and `keepdims`."""
+"""Methods of tensors: mathematics. Reductions take `dim`, `keepdim` or `axis`, `keepdims`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from elinvar.core.errors import ValueRangeError, fail
-from elinvar.tensor import activations
+from elinvar.tensor import activations, special
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import linear as lin
 from elinvar.tensor import reductions as red
 from elinvar.tensor import searching as find
-from elinvar.tensor import special
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import tril, triu

@@ -71,7 +71,7 @@ class ShapeMethods(Cell):
         """One axis cut into several; one size may be -1."""
         axis = normalize_axis("unflatten", dim, self.ndim)
         shape = self.shape
-        known = size(item for item in sizes if item != -1)
+        known: Any = size(item for item in sizes if item != -1)
         parts = tuple(shape[axis] // known if item == -1 else item for item in sizes)
         return man.reshape(self, (*shape[:axis], *parts, *shape[axis + 1 :]))
 
@@ -80,7 +80,7 @@ class ShapeMethods(Cell):
         wanted = man.as_shape("expand", given_sizes(sizes))
         extra = len(wanted) - self.ndim
         target = tuple(
-            self.shape[axis - extra] if isinstance(dim, int) and dim == -1 and axis >= extra else dim
+            self.shape[axis - extra] if axis >= extra and isinstance(dim, int) and dim < 0 else dim
             for axis, dim in enumerate(wanted)
         )
         return man.broadcast_to(self, target)
@@ -123,7 +123,8 @@ class ShapeMethods(Cell):
     def t(self) -> Any:
         """The transpose of a matrix; a tensor of fewer axes itself."""
         if self.ndim > 2:
-            fail(ShapeError, "t", f"expected at most 2 dimensions, received {self._type}", "use .mT")
+            text = f"expected at most 2 dimensions, received {self._type}"
+            fail(ShapeError, "t", text, "use `.mT`, or `.permute(…)`")
         return man.permuted(self, tuple(reversed(range(self.ndim))))
 
     @property
@@ -215,8 +216,8 @@ class ShapeMethods(Cell):
         if found.ndim != self.ndim:
             text = f"index needs {self.ndim} dimensions as {self._type}, received {found._type}"
             fail(ShapeError, op, text)
-        for place, (dim_x, dim_i) in enumerate(zip(self.shape, found.shape, strict=True)):
-            if place != axis and isinstance(dim_x, int) and isinstance(dim_i, int) and dim_i > dim_x:
+        for place, (n, count) in enumerate(zip(self.shape, found.shape, strict=True)):
+            if place != axis and isinstance(n, int) and isinstance(count, int) and count > n:
                 text = f"index {found._type} is longer than {self._type} along axis {place}"
                 fail(ShapeError, op, text)
         return axis, found
@@ -238,7 +239,7 @@ class ShapeMethods(Cell):
         return F.reshape(written, shape=self.shape)
 
     def scatter(self, dim: int, index: Any, src: Any) -> Any:
-        """A copy with result[…, index[…, i, …], …] = src[…, i, …]; the last of equal ones counts."""
+        """A copy in which result[…, index[…, i, …], …] = src[…, i, …]; the last one counts."""
         return self._scattered("scatter", dim, index, src, "set")
 
     def scatter_add(self, dim: int, index: Any, src: Any) -> Any:

@@ -1,8 +1,8 @@
-"""Random numbers: counter-based (Philox4x32-10), the same on every engine and for any thread count.
+"""Random numbers: counter-based (Philox4x32-10), the same on every engine and with any threads.
 
-The state of a generator is a tensor cell of two uint64: (key, counter). Drawing n words reads it and
-adds ⌈n/4⌉ to the counter, so under `jit` the state is an input and an output like every other cell,
-and a compiled step draws the numbers that the eager one would.
+The state of a generator is a tensor cell of two uint64: (key, counter). Drawing n words reads it
+and adds ⌈n/4⌉ to the counter, so under `jit` the state is an input and an output like every other
+cell, and a compiled step draws the numbers that the eager one would.
 
     uniform     the top bits of a word, times a power of two: all multiples in [0, 1)
     normal      √2 · erfinv of a word, see `special.normal_of_bits`

@@ -1,8 +1,8 @@
 """Reductions and cumulative functions of the Array API standard.
 
 `axis` is None (all axes), an int or a tuple; `keepdims` keeps reduced axes with size 1. Sums and
-products of bool and small integers are int64 (uint64 for unsigned ones); 16-bit floats accumulate in
-float32 and round once; means of integers are float32.
+products of bool and small integers are int64 (uint64 for unsigned ones); 16-bit floats accumulate
+in float32 and round once; means of integers are float32.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Searching, sorting, taking and sets, by the Array API standard.
 
-Functions whose result's shape depends on values (`nonzero`, `unique_…`) need the values, so they run
-eagerly only; under `jit` they say so and name the way out.
+Functions whose result's shape depends on values (`nonzero`, `unique_…`) need the values, so they
+run eagerly only; under `jit` they say so and name the way out.
 """
 
 from __future__ import annotations
