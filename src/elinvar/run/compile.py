@@ -67,6 +67,7 @@ class Compiled:
         self.seconds = seconds
         self._inputs, self._outputs = inputs, outputs
         self._addresses: dict[str, int] = {}
+        native.prepare(step.text for step in flatten(steps))
         for step in flatten(steps):
             if step.name not in self._addresses:
                 self._addresses[step.name] = native.load(step.text, [step.name])[step.name]
