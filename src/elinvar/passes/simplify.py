@@ -28,7 +28,7 @@ _EXPONENT = {"float16": 5, "bfloat16": 8, "float32": 8, "float64": 11}
 
 
 def simplify(graph: Graph) -> Graph:
-    """Apply the rules of `fold` and those below until none applies: `negative(negative(x))` → `x`."""
+    """Apply the rules of `fold` and those below until none applies: `-(-x)` → `x`."""
     return Rewriter(_ALL_RULES).run(graph)
 
 
