@@ -26,13 +26,15 @@ from elinvar.tensor.trace import Trace
 MOST_KEPT = 4096  # kinds of arguments that one composite remembers
 
 
-def composite(function: Callable[..., Any]) -> Callable[..., Any]:
+def composite(function: Callable[..., Any] | None = None, *, symbols: Any = None) -> Any:
     """Run a function of tensors as one compiled program.
 
     Args:
         function: takes tensors (or None, or Python values) as positional arguments and hashable
             Python values as keyword arguments; gives a tensor or a tuple of tensors. It must
             depend on nothing else, and must rebind no tensor from outside.
+        symbols: which sizes the program leaves open: types of the tensors → types with symbols.
+            All that it can, unless told (see `symbolic_types`).
 
     Example:
         >>> import elinvar as el
@@ -42,14 +44,17 @@ def composite(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> half_square(el.asarray([2.0, 4.0])).tolist()
         [2.0, 8.0]
     """
-    return Composite(function)
+    if function is None:
+        return functools.partial(Composite, symbols=symbols)
+    return Composite(function, symbols)
 
 
 class Composite:
     """What `composite` returns: callable, with the programs traced so far."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], symbols: Any = None) -> None:
         functools.update_wrapper(self, function)
+        self._symbols = symbols or symbolic_types
         self.function = function
         self._entries: dict[Any, tuple[TracedFunction, bool]] = {}
         self._traced: dict[Any, tuple[TracedFunction, bool]] = {}
@@ -92,7 +97,7 @@ class Composite:
             if isinstance(arg, Cell) and arg._layout is None:
                 arg._buffer.refuse_outside(arg, self.__name__)  # type: ignore[attr-defined]
         plain = [arg._type for arg in args if isinstance(arg, Cell)]
-        types = symbolic_types(plain)
+        types = self._symbols(plain)
         others = tuple(None if isinstance(arg, Cell) else (arg, type(arg)) for arg in args)
         pattern = (tuple(types), others, tuple(static.items()))
         entry = self._traced.get(pattern)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
+from elinvar.core.shapes import Dim
+from elinvar.core.types import TensorType
 from elinvar.tensor.composite import composite
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.einsum import einsum
@@ -76,7 +78,15 @@ def _padding(op: str, padding: Any, kernel: tuple[int, ...], stride: Any, dilati
     return found, found
 
 
-@composite
+def _open_batch(types: list[TensorType]) -> list[TensorType]:
+    """Leave the batch size open; all others decide which kernel is made."""
+    x, *rest = types
+    if x.shape[0] in (0, 1):
+        return types
+    return [x.with_shape((Dim("d0"), *x.shape[1:])), *rest]
+
+
+@composite(symbols=_open_batch)
 def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> Any:
     stride, low, high, dilation, input_dilation, groups = params
     result = F.convolution(
