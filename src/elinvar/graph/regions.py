@@ -12,6 +12,7 @@ def build_region(region: Region, name: str = "region") -> Graph:
     """The graph of a sample's sub-graph.
 
     Example:
+        >>> from elinvar.core.types import parse_type
         >>> region = Region(lambda f, x: f.add(x, x), (parse_type("f32[2]"),))
         >>> build_region(region).output_types
         (f32[2],)

@@ -10,6 +10,7 @@ from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
 from elinvar.nn.parameter import Parameter, set_value
 from elinvar.tensor.creation import arange
+from elinvar.tensor.elementwise import where
 from elinvar.tensor.tensor import Tensor
 
 
@@ -58,7 +59,7 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             kept = (arange(self.num_embeddings) != self.padding_idx).unsqueeze(1)
-            set_value(self.weight, self.weight.detach() * kept.astype(self.weight.dtype))
+            set_value(self.weight, where(kept, self.weight.detach(), 0.0))
 
     @classmethod
     def from_pretrained(

@@ -244,8 +244,8 @@ def hardswish(x: ArrayLike) -> Any:
 
     Example:
         >>> import elinvar as el
-        >>> el.nn.functional.hardswish(el.asarray([-9.0, 0.0, 9.0])).tolist()
-        [0.0, 0.0, 9.0]
+        >>> el.nn.functional.hardswish(el.asarray([-1.5, 0.0, 9.0])).tolist()
+        [-0.375, 0.0, 9.0]
     """
     return _hardswish(floating("hardswish", x))
 

@@ -147,6 +147,7 @@ def symbolic_types(types: list[TensorType]) -> list[TensorType]:
     """The types with a symbol for each distinct size above 1.
 
     Example:
+        >>> from elinvar.core.types import parse_type
         >>> symbolic_types([parse_type("f32[8,1,16]"), parse_type("f32[16]")])
         [f32[d0,1,d1], f32[d1]]
     """

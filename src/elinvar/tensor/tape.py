@@ -244,7 +244,7 @@ class GradMode:
 
     Example:
         >>> import elinvar as el
-        >>> x = el.ones(2, requires_grad=True)
+        >>> x = el.Tensor([1.0, 2.0], requires_grad=True)
         >>> with el.no_grad():
         ...     y = x * 2
         >>> y.requires_grad
