@@ -14,7 +14,7 @@ from elinvar.core.shapes import format_shape
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import detached, restore, state, traces
 from elinvar.tensor.derivative import Rule
-from elinvar.tensor.dispatch import F, packed
+from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
 from elinvar.transforms.control import Application, differentiate_control
 from elinvar.transforms.differentiate import vjp_graph
@@ -148,13 +148,19 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         fail(GradientError, "backward", text, hint, node.source)
     try:
         rule = node.rule
+        operands, results = node.operands, node.results
+        if isinstance(rule, Rule) and rule.drawing is not None:
+            for slot, gradient in enumerate(gradients):
+                if gradient is None and results[slot][2].dtype.kind == "f":
+                    gradients[slot] = F.zeros_like(restore(results[slot]))
+            if not (create or rule.is_direct or traces.active):
+                return rule.run(operands, results, gradients)
+            given = [*map(restore, operands), *_restored_results(node, create), *gradients]
+            return rule.replay(apply, given)
         if isinstance(rule, Rule):
-            if not (create or rule.is_direct or traces.active) and None not in gradients:
-                return rule.run(node.operands, node.results, gradients)
             rule = rule.op
-        operands = tuple(restore(held) for held in node.operands)
-        results = tuple(_restored_results(node, create))
-        return _apply_rule(node, rule, operands, results, gradients)
+        found = tuple([restore(held) for held in operands])
+        return _apply_rule(node, rule, found, tuple(_restored_results(node, create)), gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):

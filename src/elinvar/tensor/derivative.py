@@ -8,7 +8,7 @@ compiled: the rule then runs on tensors, as views.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.core.errors import ElinvarError
@@ -153,6 +153,26 @@ class Rule:
             )
         for place, buffer, (_, layout) in zip(places, buffers, outputs, strict=True):
             found[place] = concrete(buffer, buffer.address, layout)
+        return found
+
+    def replay(self, apply: Callable[..., Any], given: list[Any]) -> list[Any]:
+        """The same on tensors, one operation at a time, so that it can be recorded.
+
+        `given`: all operands, results and cotangents.
+        """
+        drawing = self.drawing
+        assert drawing is not None
+        graph = drawing.graph
+        values = {v: given[n] for v, n in zip(graph.inputs, drawing.used, strict=True)}
+        for node in graph.nodes:
+            results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
+            if len(node.results) == 1:
+                values[node.results[0]] = results
+            else:
+                values.update(zip(node.results, results, strict=True))
+        found: list[Any] = [None] * len(self._layouts)
+        for place, value in zip(drawing.places, graph.outputs, strict=True):
+            found[place] = values[value]
         return found
 
     def _compile(self, cotangents: tuple[Any, ...]) -> Any:
