@@ -6,7 +6,7 @@
 In eager mode the function is traced once for each kind of arguments, compiled as one program and
 recorded as one node of the tape, whose derivative is a compiled program too. The trace has symbolic
 sizes where it can (equal sizes share a symbol; 0 and 1 stay numbers), so one program serves all
-sizes. Under a trace the function is simply called.
+sizes. Under a trace the function's operations are inlined; on the tape it is one node there too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from typing import Any
 from elinvar.core.errors import DTypeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.types import TensorType
-from elinvar.tensor.cell import Cell, state, traces
+from elinvar.tensor.backward import backward
+from elinvar.tensor.cell import Cell, detached, state, traces
 from elinvar.tensor.function import TracedFunction
-from elinvar.tensor.tape import Leaf
+from elinvar.tensor.gradients import linked
+from elinvar.tensor.tape import Leaf, enable_grad, record_call
 from elinvar.tensor.trace import Trace
 
 MOST_KEPT = 4096  # kinds of arguments that one composite remembers
@@ -64,7 +66,7 @@ class Composite:
 
     def __call__(self, *args: Any, **static: Any) -> Any:
         if traces.active and state.trace is not None:
-            return self.function(*args, **static)
+            return self._in_trace(args, static)
         try:
             key: Any = tuple([x._layout for x in args])
             tensors = list(args)
@@ -83,6 +85,56 @@ class Composite:
         function, single = entry
         results = function(tensors)
         return results[0] if single else tuple(results)
+
+    def _in_trace(self, args: Any, static: Any) -> Any:
+        """Inline the function, as one node of the tape: so gradients are added up within it first,
+        in the order of eager mode, and the bits are the same."""
+        operands = [x for x in args if isinstance(x, Cell)]
+        if not state.grad_enabled or all(x._node is None for x in operands):
+            return self.function(*args, **static)
+        fresh = [_leaf(x) for x in operands]
+        outputs, single = self._inline(args, static, fresh)
+        results = [detached(y) for y in outputs]
+
+        def derive(operands: Any, results: Any, cotangents: Any) -> list[Any]:
+            inner, found = fresh, outputs
+            create = state.grad_enabled and any(x._node is not None for x in operands)
+            if create:  # the derivative is differentiated again: link it to the operands
+                inner = [x if x._node is None else linked(x) for x in operands]
+                found, _ = self._inline(args, static, inner)
+            pairs = [
+                (y, c)
+                for y, c in zip(found, cotangents, strict=True)
+                if c is not None and y._node is not None
+            ]
+            wanted = [n for n, x in enumerate(operands) if x._node is not None]
+            gradients: list[Any] = [None] * len(operands)
+            if pairs and wanted:
+                outs, seeds = [y for y, _ in pairs], [c for _, c in pairs]
+                chosen = [inner[n] for n in wanted]
+                for n, gradient in zip(
+                    wanted, backward(outs, seeds, True, create, chosen), strict=True
+                ):
+                    gradients[n] = gradient
+            return gradients
+
+        flows = [y._node is not None for y in outputs]
+        name = self.__name__  # type: ignore[attr-defined]
+        record_call(name, derive, operands, results, flows)
+        return results[0] if single else tuple(results)
+
+    def _inline(self, args: Any, static: Any, tensors: list[Any]) -> tuple[list[Any], bool]:
+        """Call the function with its tensors replaced."""
+        places = iter(tensors)
+        given = [next(places) if isinstance(x, Cell) else x for x in args]
+        with enable_grad():
+            outputs = self.function(*given, **static)
+        single = isinstance(outputs, Cell)
+        found = [outputs] if single else list(outputs)
+        if any(not isinstance(y, Cell) for y in found):
+            name = self.__name__  # type: ignore[attr-defined]
+            fail(TraceError, name, f"a composite must return tensors, received {outputs!r:.60}")
+        return found, single
 
     def _need_hashable(self, args: Any, static: Any) -> None:
         for name, value in (*enumerate(args), *static.items()):
@@ -143,10 +195,19 @@ class Composite:
         return TracedFunction(name, trace, inputs, stand_ins, cells), single
 
 
+def _leaf(x: Any) -> Any:
+    """A tensor equal to x at which backward stops, if x wants a gradient."""
+    fresh = detached(x)
+    if x._node is not None:
+        fresh._node, fresh._slot = Leaf(fresh), 0
+    return fresh
+
+
 def symbolic_types(types: list[TensorType]) -> list[TensorType]:
     """The types with a symbol for each distinct size above 1.
 
     Example:
+        >>> from elinvar.core.types import parse_type
         >>> from elinvar.core.types import parse_type
         >>> symbolic_types([parse_type("f32[8,1,16]"), parse_type("f32[16]")])
         [f32[d0,1,d1], f32[d1]]
