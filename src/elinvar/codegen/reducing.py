@@ -99,7 +99,7 @@ class RowKernel(Reducer):
             for value in kept_scratch:
                 self.evaluator.leaves.pop(value, None)
             kept_scratch.clear()
-        return Geometry(rows, inner, total, 0)
+        return Geometry(rows, 1, total, 0)  # a row without elements is written too
 
     def _is_full(self, value: Value) -> bool:
         return squeeze(value.shape) == self.group.space
