@@ -16,7 +16,7 @@ cost; `_members` says which names are which.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType, as_dtype
@@ -26,6 +26,7 @@ from elinvar.nn import state, summary
 from elinvar.nn.hooks import Hooks, RemovableHandle
 from elinvar.nn.parameter import Buffer, Parameter, set_value
 from elinvar.tensor import trace
+from elinvar.tensor.creation import zeros_like
 from elinvar.tensor.tensor import Tensor
 
 PARAMETER, BUFFER, MODULE = "parameter", "buffer", "module"
@@ -52,6 +53,10 @@ class Module:
         >>> [name for name, _ in net.named_parameters()]
         ['head.weight', 'head.bias']
     """
+
+    if TYPE_CHECKING:  # parameters, buffers and children are attributes by assignment
+
+        def __getattr__(self, name: str) -> Any: ...
 
     _members: dict[str, str]
     _transient: set[str]
@@ -316,7 +321,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or set them to zeros."""
         for parameter in self.parameters():
-            clear_gradient(parameter, set_to_none)
+            if set_to_none:
+                parameter.grad = None  # without a look at it, on which a trace would depend
+            elif parameter.grad is not None:
+                parameter.grad = zeros_like(parameter.grad)
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call `fn` on every module, children first."""
@@ -441,13 +449,6 @@ class Module:
             return f"{head}({indented(extra)})"
         body = ([*extra.split("\n")] if extra else []) + lines
         return f"{head}(\n  " + "\n  ".join(body) + "\n)"
-
-
-def clear_gradient(parameter: Tensor, set_to_none: bool) -> None:
-    """Drop a parameter's gradient, or set it to zeros."""
-    if parameter.grad is None:
-        return
-    parameter.grad = None if set_to_none else parameter.grad.detach() * 0
 
 
 def indented(text: str) -> str:

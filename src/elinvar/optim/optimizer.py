@@ -19,7 +19,7 @@ from typing import Any
 from elinvar.core.dtypes import accumulator, int64
 from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeError, fail
 from elinvar.optim.group import ParameterGroup
-from elinvar.tensor.creation import asarray, zeros
+from elinvar.tensor.creation import asarray, zeros, zeros_like
 from elinvar.tensor.tape import enable_grad, no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.tensor.trace import note_guard, outside_trace
@@ -119,8 +119,10 @@ class Optimizer(ABC):
         """Drop the gradients of all parameters, or set them to zeros."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad = None if set_to_none else parameter.grad.detach() * 0
+                if set_to_none:
+                    parameter.grad = None  # without a look at it, on which a trace would depend
+                elif parameter.grad is not None:
+                    parameter.grad = zeros_like(parameter.grad)
 
     # ---- the step -----------------------------------------------------------------------------
 
