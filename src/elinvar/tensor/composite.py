@@ -112,9 +112,8 @@ class Composite:
             if pairs and wanted:
                 outs, seeds = [y for y, _ in pairs], [c for _, c in pairs]
                 chosen = [inner[n] for n in wanted]
-                for n, gradient in zip(
-                    wanted, backward(outs, seeds, True, create, chosen), strict=True
-                ):
+                flowing = backward(outs, seeds, True, create, chosen) or []
+                for n, gradient in zip(wanted, flowing, strict=True):
                     gradients[n] = gradient
             return gradients
 
@@ -207,7 +206,6 @@ def symbolic_types(types: list[TensorType]) -> list[TensorType]:
     """The types with a symbol for each distinct size above 1.
 
     Example:
-        >>> from elinvar.core.types import parse_type
         >>> from elinvar.core.types import parse_type
         >>> symbolic_types([parse_type("f32[8,1,16]"), parse_type("f32[16]")])
         [f32[d0,1,d1], f32[d1]]
