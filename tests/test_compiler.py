@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
+from compiled import run_compiled, same_bits
 
 from elinvar.codegen.interpreter import interpret
 from elinvar.core.dtypes import float32
@@ -12,7 +13,6 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
-from compiled import run_compiled, same_bits
 
 SAMPLES = [
     pytest.param(op, sample, id=f"{op.name}-{number}")

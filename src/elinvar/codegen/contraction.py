@@ -118,7 +118,7 @@ class _LeftPacking:
             body.emit(f"store {element} {value}, ptr {pointer}, align {self.dtype.itemsize}")
 
     def _transpose(self, k: str, target: str) -> None:
-        """Eight neighbouring steps of k of all rows, turned by shuffles, 4 (or 2) rows at a time."""
+        """Eight neighbouring steps of k, turned by shuffles, 4 (or 2) rows at a time."""
         body = self.body
         height = 4 if self.rows % 4 == 0 else 2
         step = _table(body, "%k.offsets", k)
@@ -171,10 +171,10 @@ def _pairs(items: list[str]) -> list[tuple[str, str]]:
 def contract_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: multiply packed left panels with the right operand, packed on the way.
 
-    Slots: left panels, right, result; of the right operand: k offsets, flags of 8 steps of k, column
-    offsets, flags of 8 columns, batch offsets; batch offsets of the panels; of the result: column
-    offsets, flags of panels of columns, batch offsets; rows, columns, depth, step from row to row of
-    the result, panels of columns per task, panels of rows per task. Offsets are in elements, a flag
+    Slots: left panels, right, result; of the right operand: k offsets, flags of 8 steps of k,
+    column offsets, flags of 8 columns, batch offsets; batch offsets of the panels; of the result: column
+    offsets, flags of panels of columns, batch offsets; rows, columns, depth, step from row to row
+    of the result, panels of columns per task, panels of rows per task. Offsets are in elements, a flag
     is 1 where offsets are neighbours. Tasks: batch × row block × column block.
     """
     return _Contraction(name, dtype, tile).text()
@@ -228,8 +228,8 @@ class _Contraction:
                         self._write(result, row, column, low)
         body.emit("ret void")
         pointers = (
-            "%left %right %result %k.offsets %k.flags %column.offsets %flags %batches %left.batches "
-            "%result.columns %result.flags %result.batches"
+            "%left %right %result %k.offsets %k.flags %column.offsets %flags %batches "
+            "%left.batches %result.columns %result.flags %result.batches"
         )
         sizes = "%rows %columns %depth %row.step %column.block %row.block"
         return kernel_module(self.name, body, pointers.split(), sizes.split())
@@ -264,8 +264,9 @@ class _Contraction:
                 with body.when(sparse):
                     self._pack_apart(right, low, count, target, g, offsets, first_offset)
 
-    def _pack_apart(self, right: str, low: str, count: str, target: str, g: int, offsets: str,
-                    first_offset: str) -> None:  # fmt: skip
+    def _pack_apart(
+        self, right: str, low: str, count: str, target: str, g: int, offsets: str, first_offset: str
+    ) -> None:
         """Columns that are not neighbours: eight steps of k at once where those are."""
         body = self.body
         group = f"<{GROUP} x {self.element}>"
@@ -291,7 +292,9 @@ class _Contraction:
                     )
                     pointer = _pointer(body, base, self.element, offset)
                     lines.append(
-                        body.instruction(f"load {group}, ptr {pointer}, align {self.dtype.itemsize}")
+                        body.instruction(
+                            f"load {group}, ptr {pointer}, align {self.dtype.itemsize}"
+                        )
                     )
                 half = GROUP // 2
                 first = _turned(body, self.element, lines[:half])
@@ -356,7 +359,8 @@ class _Contraction:
                     slot = self.slots[i][part]
                     acc = body.instruction(f"load {self.vector}, ptr {slot}, align 64")
                     body.emit(
-                        f"store {self.vector} {self._step(left, right[part], acc)}, ptr {slot}, align 64"
+                        f"store {self.vector} {self._step(left, right[part], acc)}, "
+                        f"ptr {slot}, align 64"
                     )
 
     def _splat(self, one: str) -> str:
@@ -365,7 +369,8 @@ class _Contraction:
             return one
         first = body.instruction(f"insertelement {self.vector} poison, {self.element} {one}, i64 0")
         return body.instruction(
-            f"shufflevector {self.vector} {first}, {self.vector} poison, <{n} x i32> zeroinitializer"
+            f"shufflevector {self.vector} {first}, {self.vector} poison, "
+            f"<{n} x i32> zeroinitializer"
         )
 
     def _step(self, left: str, right: str, acc: str) -> str:
@@ -414,10 +419,13 @@ class _Contraction:
                     )
             height = body.minimum(body.sub("%rows", first_row), str(tile.rows))
             width = body.minimum(body.sub("%columns", first_column), str(tile.columns))
-            with body.loop("0", height, hint="i") as i, body.loop("0", width, hint="j") as j:
-                source = body.add(body.mul(i, str(tile.columns)), j)
-                at = _table(body, "%result.columns", body.add(first_column, j))
-                place = body.add(body.add(line, body.mul(i, "%row.step")), at)
+            with (
+                body.loop("0", height, hint="i") as down,
+                body.loop("0", width, hint="j") as across,
+            ):
+                source = body.add(body.mul(down, str(tile.columns)), across)
+                at = _table(body, "%result.columns", body.add(first_column, across))
+                place = body.add(body.add(line, body.mul(down, "%row.step")), at)
                 pointer = _pointer(body, result, self.element, place)
                 edge = _pointer(body, self.edge, self.element, source)
                 self._update_one(pointer, edge, is_first)

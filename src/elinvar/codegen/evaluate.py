@@ -211,8 +211,11 @@ class Evaluator:
     def _from_memory(self, payload: str, dtype: DType, lanes: int) -> Scalar:
         if dtype.kind == "b":
             kind = llvm_type(dtypes.uint8, lanes)
-            payload = self.body.instruction(f"icmp ne {kind} {payload}, zeroinitializer"
-                                            if lanes > 1 else f"icmp ne i8 {payload}, 0")  # fmt: skip
+            payload = self.body.instruction(
+                f"icmp ne {kind} {payload}, zeroinitializer"
+                if lanes > 1
+                else f"icmp ne i8 {payload}, 0"
+            )
         return Scalar(LLVMHandler(self.body, lanes), dtype, payload)
 
     def load(self, leaf: Leaf, index: tuple[Lin, ...], guard: Cond) -> Scalar:
@@ -233,8 +236,8 @@ class Evaluator:
             return self._from_memory(payload, leaf.dtype, 1)
         lanes = self.lanes
         vector = f"<{lanes} x {element}>"
-        step = self._lane_step(form)
-        if step == 1:
+        apart = self._lane_step(form)
+        if apart == 1:
             pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
             if guard.tests:
                 payload = self._masked_load(
@@ -242,8 +245,8 @@ class Evaluator:
                 )
             else:
                 payload = self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
-        elif isinstance(step, int) and step in (-1, 2, 3, 4) and not guard.tests:
-            payload = self._strided_load(leaf, form, step, element)
+        elif isinstance(apart, int) and apart in (-1, 2, 3, 4) and not guard.tests:
+            payload = self._strided_load(leaf, form, apart, element)
         else:
             payload = self._gather(leaf, form, guard, vector, element, size)
         return self._from_memory(payload, leaf.dtype, lanes)
@@ -263,8 +266,8 @@ class Evaluator:
             f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {vector})"
         )
         return self.body.instruction(
-            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {size}, {bits} {mask}, "
-            f"{vector} zeroinitializer)",
+            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {size}, "
+            f"{bits} {mask}, {vector} zeroinitializer)",
             "x",
         )
 

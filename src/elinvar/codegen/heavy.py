@@ -49,7 +49,7 @@ def cumulative_text(name: str, op: Op, dtype: DType, reverse: bool) -> str:
     combined one after the other.
     """
     body = Body()
-    combine, identity = op.lowering  # type: ignore[misc]
+    combine, identity = op.lowering
     kind = carried_type(dtype)
     blocks = body.div(body.add("%inner", body.sub("%block", "1")), "%block")
 
@@ -145,8 +145,10 @@ def argsort_text(name: str, dtype: DType, descending: bool, nan_first: bool) -> 
     body = Body()
     with body.loop("%begin", "%end", hint="row") as row:
         base = body.mul(row, "%length")
-        order, other = _element(body, "%target", dtypes.int64, base), _element(
-            body, "%scratch", dtypes.int64, base)  # fmt: skip
+        order, other = (
+            _element(body, "%target", dtypes.int64, base),
+            _element(body, "%scratch", dtypes.int64, base),
+        )
         values = _element(body, "%source", dtype, base)
         with body.loop("0", "%length", hint="i") as i:
             store(body, order, i, Scalar(LLVMHandler(body, 1), dtypes.int64, i))
@@ -173,8 +175,18 @@ def argsort_text(name: str, dtype: DType, descending: bool, nan_first: bool) -> 
     return kernel_module(name, body, ["%source", "%target", "%scratch"], ["%length"])
 
 
-def _merge(body: Body, values: str, dtype: DType, order: str, other: str, start: str, middle: str,
-           stop: str, descending: bool, nan_first: bool) -> None:  # fmt: skip
+def _merge(
+    body: Body,
+    values: str,
+    dtype: DType,
+    order: str,
+    other: str,
+    start: str,
+    middle: str,
+    stop: str,
+    descending: bool,
+    nan_first: bool,
+) -> None:
     """other[start:stop] = the merged runs order[start:middle] and order[middle:stop], stable."""
     left_slot, right_slot = body.stack_slot("i64", "left", 8), body.stack_slot("i64", "right", 8)
     body.emit(f"store i64 {start}, ptr {left_slot}")

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.codegen.contraction import (
-    GROUP,
-    PANELS,
-    Tile,
-    contract_text,
-    pack_left_text,
-    tile_for,
-)
+from elinvar.codegen.contraction import GROUP, Tile, contract_text, pack_left_text, tile_for
 from elinvar.codegen.fused import fused_kernel
 from elinvar.codegen.heavy import argsort_text, cumulative_text, scatter_text
+from elinvar.codegen.products import (
+    Axes,
+    Result,
+    Side,
+    cut_product,
+    group_flags,
+    padded,
+    panel_flags,
+    row_flags,
+)
 from elinvar.codegen.walking import KernelText
 from elinvar.core import dtypes
 from elinvar.core.errors import CompileError, fail
@@ -272,8 +275,8 @@ class Lowering:
         slots: list[Any] = [left.place, packed]
         slots += [Table(left.free.table), Table(left.depth.table), Table(batch.table)]
         slots += [
-            Table(lambda sizes: _row_flags(left.free.table(sizes), tile.rows)),
-            Table(lambda sizes: _flags(left.depth.table(sizes), GROUP)),
+            Table(lambda sizes: row_flags(left.free.table(sizes), tile.rows)),
+            Table(lambda sizes: group_flags(left.depth.table(sizes), GROUP)),
             Number(rows),
             Number(depth),
         ]
@@ -290,8 +293,16 @@ class Lowering:
             )
         )
 
-    def _product(self, node: Node, packed: Place, left_offsets: Any, left: Side, right: Side,
-                 result: Result, tile: Tile) -> None:  # fmt: skip
+    def _product(
+        self,
+        node: Node,
+        packed: Place,
+        left_offsets: Any,
+        left: Side,
+        right: Side,
+        result: Result,
+        tile: Tile,
+    ) -> None:
         dtype = node.results[0].dtype
         rows, columns, depth = left.free.size, right.free.size, left.depth.size
         batch = right.batch.size
@@ -308,13 +319,13 @@ class Lowering:
         slots: list[Any] = [packed, right.place, target]
         slots += [
             Table(right.depth.table),
-            Table(lambda sizes: _flags(right.depth.table(sizes), GROUP)),
-            Table(lambda sizes: _padded(right.free.table(sizes), tile.columns)),
-            Table(lambda sizes: _flags(right.free.table(sizes), tile.columns)),
+            Table(lambda sizes: group_flags(right.depth.table(sizes), GROUP)),
+            Table(lambda sizes: padded(right.free.table(sizes), tile.columns)),
+            Table(lambda sizes: group_flags(right.free.table(sizes), tile.columns)),
             Table(right.batch.table),
             Table(left_offsets),
-            Table(lambda sizes: _padded(result.free.table(sizes), tile.columns)),
-            Table(lambda sizes: _panel_flags(result.free.table(sizes), tile.columns)),
+            Table(lambda sizes: padded(result.free.table(sizes), tile.columns)),
+            Table(lambda sizes: panel_flags(result.free.table(sizes), tile.columns)),
             Table(result.batch.table),
         ]
         slots += [Number(n) for n in (rows, columns, depth, result.row_step)]
@@ -357,8 +368,17 @@ class Lowering:
 
     _lower_cumsum = _lower_cumprod = _lower_cummax = _lower_cummin = _cumulative
 
-    def _columns_step(self, node: Node, name: str, text: str, places: list[Place],
-                      numbers: list[DimLike], outer: DimLike, inner: DimLike, work: DimLike) -> None:  # fmt: skip
+    def _columns_step(
+        self,
+        node: Node,
+        name: str,
+        text: str,
+        places: list[Place],
+        numbers: list[DimLike],
+        outer: DimLike,
+        inner: DimLike,
+        work: DimLike,
+    ) -> None:
         block = 64
 
         def tasks(sizes: Sizes) -> int:
@@ -366,9 +386,17 @@ class Lowering:
 
         slots = [*places, *(Number(n) for n in numbers), Number(block)]
         self.steps.append(
-            Step(name, text, slots, tasks, [p.storage for p in places[:-1]], [places[-1].storage],
-                 node.op_name, lambda sizes: evaluate(outer * inner * work, sizes))
-        )  # fmt: skip
+            Step(
+                name,
+                text,
+                slots,
+                tasks,
+                [p.storage for p in places[:-1]],
+                [places[-1].storage],
+                node.op_name,
+                lambda sizes: evaluate(outer * inner * work, sizes),
+            )
+        )
 
     def _lower_scatter(self, node: Node) -> None:
         x, indices, updates = node.operands
@@ -403,10 +431,17 @@ class Lowering:
         scratch = Place(self.arena(size(x.shape) * 8))
         slots = [source, target, scratch, Number(length)]
         self.steps.append(
-            Step(name, text, slots, lambda sizes: evaluate(rows, sizes),
-                 [source.storage], [target.storage, scratch.storage], node.op_name,
-                 lambda sizes: evaluate(rows * length, sizes) * 16)
-        )  # fmt: skip
+            Step(
+                name,
+                text,
+                slots,
+                lambda sizes: evaluate(rows, sizes),
+                [source.storage],
+                [target.storage, scratch.storage],
+                node.op_name,
+                lambda sizes: evaluate(rows * length, sizes) * 16,
+            )
+        )
 
     def _lower_argsort(self, node: Node) -> None:
         if node.params["axis"] != node.operands[0].type.rank - 1:
@@ -435,8 +470,13 @@ class Lowering:
 
     # control
 
-    def _sub_lowering(self, graph: Graph, arguments: Sequence[Place], results: Sequence[Place | None],
-                      storages: Mapping[Value, Storage] | None = None) -> tuple[list[Any], list[Place]]:  # fmt: skip
+    def _sub_lowering(
+        self,
+        graph: Graph,
+        arguments: Sequence[Place],
+        results: Sequence[Place | None],
+        storages: Mapping[Value, Storage] | None = None,
+    ) -> tuple[list[Any], list[Place]]:
         inner = Lowering(self.vector_bits)
         for value, place in zip(graph.inputs, arguments, strict=True):
             inner.storages[value] = place.storage
@@ -454,8 +494,11 @@ class Lowering:
             for branch in ("true", "false")
         ]
         reads = [p.storage for p in arguments] + [test.storage]
-        self.steps.append(ControlStep("cond", test, bodies, reads=reads,
-                                      writes=[p.storage for p in results], label="cond"))  # fmt: skip
+        self.steps.append(
+            ControlStep(
+                "cond", test, bodies, reads=reads, writes=[p.storage for p in results], label="cond"
+            )
+        )
 
     def _lower_while_loop(self, node: Node) -> None:
         carry = node.params["carry"]
@@ -469,11 +512,21 @@ class Lowering:
         body = self._carried_body(node.params["body"], inside, state, [])
         reads = [p.storage for p in arguments]
         writes = [p.storage for p in state] + [test.storage]
-        self.steps.append(ControlStep("while", test, [condition, body], Loop(), reads=reads,
-                                      writes=writes, label="while_loop"))  # fmt: skip
+        self.steps.append(
+            ControlStep(
+                "while",
+                test,
+                [condition, body],
+                Loop(),
+                reads=reads,
+                writes=writes,
+                label="while_loop",
+            )
+        )
 
-    def _carried_body(self, graph: Graph, inside: list[Place], state: list[Place],
-                      stacked: list[Place]) -> list[Any]:  # fmt: skip
+    def _carried_body(
+        self, graph: Graph, inside: list[Place], state: list[Place], stacked: list[Place]
+    ) -> list[Any]:
         """A loop body whose first outputs become the next state: computed aside, then copied."""
         fresh = [
             Place(self.arena(size(v.shape) * v.dtype.itemsize)) for v in graph.outputs[: len(state)]
@@ -514,81 +567,15 @@ class Lowering:
         reads = [p.storage for p in arguments]
         writes = [p.storage for p in (*state, *stacked)]
         self.steps.append(
-            ControlStep("for", None, [body], loop, node.params["length"], node.params["reverse"],
-                        reads, writes, "scan")
-        )  # fmt: skip
-
-
-class Axes:
-    """Some dimensions as (extent, stride in elements): the offsets of all their positions."""
-
-    def __init__(self, dims: Sequence[tuple[DimLike, DimLike]]) -> None:
-        self.dims = tuple(dims)
-
-    @property
-    def size(self) -> DimLike:
-        return size(extent for extent, _ in self.dims)
-
-    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
-        """Element offsets in row-major order of the dims."""
-        total = np.zeros(1, np.int64)
-        for extent, stride in self.dims:
-            steps = np.arange(evaluate(extent, sizes), dtype=np.int64) * evaluate(stride, sizes)
-            total = (total[:, None] + steps[None, :]).reshape(-1)
-        return total
-
-
-class Result:
-    """Where a product's elements go: batch and column offsets, and the step from row to row."""
-
-    def __init__(self, batch: Axes, free: Axes, row_step: DimLike) -> None:
-        self.batch, self.free, self.row_step = batch, free, row_step
-
-
-class Side:
-    """One operand of a product: where it starts, and its batch, free and contracted axes."""
-
-    def __init__(self, place: Place, batch: Axes, free: Axes, depth: Axes) -> None:
-        self.place, self.batch, self.free, self.depth = place, batch, free, depth
-
-
-def cut_product(batch: int, rows: int, columns: int, tile: Tile) -> tuple[int, int, int]:
-    """(tasks, column panels per task, row panels per task): about eight tasks at least."""
-    row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
-    if not batch * row_panels * column_panels:
-        return 0, 1, 1
-    column_block = max(1, min(PANELS, -(-column_panels * batch // 8)))
-    column_blocks = -(-column_panels // column_block)
-    row_blocks = 1
-    if batch * column_blocks < 8:
-        row_blocks = min(row_panels, -(-8 // (batch * column_blocks)))
-    row_block = -(-row_panels // row_blocks)
-    return batch * column_blocks * -(-row_panels // row_block), column_block, row_block
-
-
-def _padded(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
-    """Fill a table up to a multiple of `multiple` with its first entry (read, never used)."""
-    rest = -len(table) % multiple
-    return np.concatenate([table, np.full(rest, table[0] if len(table) else 0, np.int64)])
-
-
-def _flags(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
-    """Per group of columns: 1 where its offsets are neighbours."""
-    groups = _padded(table, multiple).reshape(-1, GROUP)
-    return np.all(np.diff(groups, axis=1) == 1, axis=1).astype(np.int64)
-
-
-def _panel_flags(table: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
-    """Per panel of columns: 1 where its offsets are neighbours."""
-    panels = _padded(table, columns).reshape(-1, columns)
-    return np.all(np.diff(panels, axis=1) == 1, axis=1).astype(np.int64)
-
-
-def _row_flags(table: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
-    """Per panel of rows: 1 where it is full and its offsets are neighbours."""
-    full = table[: len(table) // rows * rows].reshape(-1, rows)
-    flags = np.all(np.diff(full, axis=1) == 1, axis=1).astype(np.int64)
-    return np.concatenate([flags, np.zeros(1, np.int64)])
-
-
-__all__ = ["Lowering", "cut_product"]
+            ControlStep(
+                "for",
+                None,
+                [body],
+                loop,
+                node.params["length"],
+                node.params["reverse"],
+                reads,
+                writes,
+                "scan",
+            )
+        )

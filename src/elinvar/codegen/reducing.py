@@ -34,7 +34,7 @@ SCRATCH_ELEMENTS = 16384
 
 def combine_of(node: Node) -> tuple[Any, Any]:
     """(combine, identity) of a reduction."""
-    return node.op.lowering  # type: ignore[union-attr, return-value]
+    return node.op.lowering  # type: ignore[union-attr]
 
 
 def carried_type(dtype: DType) -> DType:
@@ -74,7 +74,6 @@ class RowKernel(Reducer):
         total = size(v.extent for v in self.inner)
         levels = self._levels()
         depth = max(levels.values(), default=0)
-        kept_scratch: dict[Value, str] = {}
         for row, _, _ in self._tasks(rows, inner, False):
             self._set_row(row, self.outer)
             self.evaluator.registers.clear()
@@ -90,22 +89,19 @@ class RowKernel(Reducer):
                     if levels[v] == level and self._is_full(v) and not is_reduction(v.node)
                 ]
                 if reductions or outputs:
-                    self._pass(reductions, outputs, self._scratch(levels, level, kept_scratch))
+                    self._pass(reductions, outputs, self._scratch(levels, level))
             for value in self.group.region.outputs:
                 if not self._is_full(value) or is_reduction(value.node):
                     index = self._index(value.shape)
                     scalar = self.evaluator.value(value, index)
                     self.evaluator.store(self.targets[value], index, scalar)
-            for value in kept_scratch:
-                self.evaluator.leaves.pop(value, None)
-            kept_scratch.clear()
         return Geometry(rows, 1, total, 0)  # a row without elements is written too
 
     def _is_full(self, value: Value) -> bool:
         return squeeze(value.shape) == self.group.space
 
     def _merge_reduced(self) -> None:
-        """Adjacent reduced dims count as one: as one loop where addresses allow, else by division."""
+        """Adjacent reduced dims count as one: one loop where addresses allow, else by division."""
         reduced = sorted(self.group.axes)
         runs = [
             [a for _, a in run]
@@ -150,17 +146,13 @@ class RowKernel(Reducer):
                 levels[value] = level + is_reduction(node)
         return levels
 
-    def _scratch(self, levels: dict[Value, int], level: int, kept: dict[Value, str]) -> set[Value]:
+    def _scratch(self, levels: dict[Value, int], level: int) -> set[Value]:
         """Expensive values of this pass that a later pass needs again: kept in memory near by."""
         total = size(v.extent for v in self.inner)
         if not isinstance(total, int) or total > SCRATCH_ELEMENTS or len(self.inner) != 1:
             return set()
         now, later = self._evaluated(levels, level, level), self._evaluated(levels, level + 1, 99)
-        return {
-            v
-            for v in now & later
-            if v.node.op_name in EXPENSIVE and v not in kept and self._is_full(v)
-        }
+        return {v for v in now & later if v.node.op_name in EXPENSIVE and self._is_full(v)}
 
     def _evaluated(self, levels: dict[Value, int], low: int, high: int) -> set[Value]:
         """Full-space values that the passes low … high compute at their own index."""
@@ -204,8 +196,14 @@ class RowKernel(Reducer):
         for value, leaf in scratch.items():
             self.evaluator.leaves[value] = _ScratchLeaf(leaf.pointer, value, self)
 
-    def _nest(self, variables: list[Var], reductions: list[Node], outputs: list[Value],
-              totals: dict[Node, str], scratch: dict[Value, Leaf]) -> None:  # fmt: skip
+    def _nest(
+        self,
+        variables: list[Var],
+        reductions: list[Node],
+        outputs: list[Value],
+        totals: dict[Node, str],
+        scratch: dict[Value, Leaf],
+    ) -> None:
         if variables:
             with self.body.loop("0", self.body.dim(variables[0].extent), hint="r") as counter:
                 self.evaluator.counters[variables[0]] = counter
@@ -220,10 +218,19 @@ class RowKernel(Reducer):
             high = self.body.minimum(self.body.add(low, str(TILE)), extent)
             self._tile(last, low, high, reductions, outputs, totals, scratch, True)
 
-    def _tile(self, last: Var, low: str, high: str, reductions: list[Node], outputs: list[Value],
-              totals: dict[Node, str], scratch: dict[Value, Leaf], split: bool) -> None:  # fmt: skip
+    def _tile(
+        self,
+        last: Var,
+        low: str,
+        high: str,
+        reductions: list[Node],
+        outputs: list[Value],
+        totals: dict[Node, str],
+        scratch: dict[Value, Leaf],
+        split: bool,
+    ) -> None:
         body = self.body
-        lanes_slots, tails = {}, {}
+        lanes_slots = {}
         for node in reductions:
             kind = carried_type(node.operands[0].dtype)
             lanes_slots[node] = body.stack_slot(llvm_type(kind, LANES), "acc")
@@ -231,7 +238,7 @@ class RowKernel(Reducer):
         width = LANES if reductions or last.extent != 1 else 1
         for lanes, counter, rest in self._lanes(last, low, high, width, split):
             if rest and lanes == 1 and not isinstance(last.extent, int):
-                self._dynamic_tail(reductions, lanes_slots, tails, counter, low)
+                self._dynamic_tail(reductions, lanes_slots, counter, low)
             else:
                 for node in reductions:
                     self._accumulate(node, lanes_slots[node], lanes)
@@ -287,8 +294,9 @@ class RowKernel(Reducer):
         text = f"shufflevector {wide} {grown}, {wide} {identity.payload}, <{LANES} x i32> <{mask}>"
         return Scalar(handler, kind, body.instruction(text))
 
-    def _dynamic_tail(self, reductions: list[Node], slots: dict[Node, str], tails: dict[Node, str],
-                      counter: str, low: str) -> None:  # fmt: skip
+    def _dynamic_tail(
+        self, reductions: list[Node], slots: dict[Node, str], counter: str, low: str
+    ) -> None:
         """One more element goes to lane (counter - low) mod 16, through memory."""
         body = self.body
         lane = body.rem(body.sub(counter, low), str(LANES))
@@ -366,8 +374,9 @@ class ColumnKernel(Reducer):
             scalar = self._finish(result, value.dtype)
             self.evaluator.store(self.targets[value], self._index(value.shape), scalar)
 
-    def _column_nest(self, variables: list[Var], reductions: list[Node], totals: dict[Node, str],
-                     lanes: int) -> None:  # fmt: skip
+    def _column_nest(
+        self, variables: list[Var], reductions: list[Node], totals: dict[Node, str], lanes: int
+    ) -> None:
         body, extent = self.body, self.body.dim(variables[0].extent)
         if len(variables) > 1:
             with body.loop("0", extent, hint="r") as counter:
@@ -389,8 +398,12 @@ class ColumnKernel(Reducer):
                     scalar = self.evaluator.value(operand, self._index(operand.shape))
                     scalar = self.evaluator.widen(scalar, lanes).cast(kind)
                     combine, _ = combine_of(node)
-                    self._put(partials[node], kind, lanes,
-                              combine(self._get(partials[node], kind, lanes), scalar))  # fmt: skip
+                    self._put(
+                        partials[node],
+                        kind,
+                        lanes,
+                        combine(self._get(partials[node], kind, lanes), scalar),
+                    )
             for node in reductions:
                 kind = carried_type(node.operands[0].dtype)
                 combine, _ = combine_of(node)

@@ -138,7 +138,10 @@ def _mentions(atom: Atom, var: Var) -> bool:
 
 
 class Walker:
-    """The loop variables of one group, and the emission that all kinds share. `strides`: per region input, None for dense row-major."""
+    """The loop variables of one group, and the emission that all kinds share.
+
+    `strides`: per region input, None for dense row-major.
+    """
 
     def __init__(self, group: Group, strides: tuple[Shape | None, ...] | None = None) -> None:
         self.group = group
@@ -224,9 +227,8 @@ class Walker:
                 low = Var(f"{var.name}b", divisor)
                 replaced = variable(high) * divisor + variable(low)
                 form = self.forms[axis]
-                self.forms[axis] = form.substitute(
-                    lambda a, v=var, r=replaced: r if a is v else None
-                )
+                mapping = {var: replaced}
+                self.forms[axis] = form.substitute(mapping.get)
                 dim[place : place + 1] = [v for v in (high, low) if v.extent != 1]
                 changed = True
                 break
@@ -327,8 +329,11 @@ class Walker:
         if isinstance(extent, int):
             lanes = min(lanes, extent) if extent else lanes
             rest = extent % lanes
-            stop = body.minimum(high, str(extent - rest)) if split and rest else (
-                high if split else str(extent - rest))  # fmt: skip
+            stop = (
+                body.minimum(high, str(extent - rest))
+                if split and rest
+                else (high if split else str(extent - rest))
+            )
             if extent >= lanes:
                 if extent == lanes and not split:
                     with evaluator.vectorized(var, "0", lanes):

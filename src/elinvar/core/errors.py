@@ -13,7 +13,7 @@
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
     ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
-    └── GraphError (RuntimeError)        a graph or its text is malformed; a fault of ours or of a file
+    └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
 
 A message reads `[op] what is wrong: what was received`, then the user's own line, the module path

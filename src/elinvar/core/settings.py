@@ -25,7 +25,8 @@ def _positive_int(text: str | None, default: int) -> int:
 
 
 def read_environment() -> Settings:
-    """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_LOG`, `ELINVAR_VERIFY`."""
+    """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_LOG` and
+    `ELINVAR_VERIFY`."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
     if cache == "off":

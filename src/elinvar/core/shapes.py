@@ -192,7 +192,7 @@ def normalize_axes(op: str, axis: int | Iterable[int] | None, rank: int) -> tupl
     """Map None, an int or several ints to a sorted tuple of distinct axes."""
     if axis is None:
         return tuple(range(rank))
-    given = (axis,) if hasattr(axis, "__index__") else tuple(axis)  # type: ignore[arg-type]
+    given = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     axes = tuple(sorted(normalize_axis(op, item, rank) for item in given))
     if len(set(axes)) != len(axes):
         fail(AxisError, op, f"an axis is named twice in {tuple(given)}")

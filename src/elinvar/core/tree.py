@@ -1,4 +1,4 @@
-"""Nested containers (tuple, list, dict, namedtuple, dataclass, None) as a flat list and a structure."""
+"""Nested containers (tuple, list, dict, namedtuple, dataclass, None) as leaves and a structure."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _build(structure: Any, leaves: Any) -> Any:
 
 
 def map_tree(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Apply `function` to each leaf (and the matching leaves of `others`), keeping the structure."""
+    """Apply `function` to each leaf (and to the matching leaves of `others`)."""
     leaves, structure = flatten(tree)
     columns = [leaves]
     for other in others:

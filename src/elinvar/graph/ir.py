@@ -84,7 +84,9 @@ class Graph:
 
     __slots__ = ("_order", "inputs", "name", "outputs")
 
-    def __init__(self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main") -> None:
+    def __init__(
+        self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main"
+    ) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.name = name

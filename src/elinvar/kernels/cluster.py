@@ -45,7 +45,7 @@ FEW_ROWS = 8
 
 @dataclass(eq=False)
 class Cluster:
-    """Nodes that one kernel computes. `axes`: reduced axes of the squeezed space (rows), or None."""
+    """Nodes that one kernel computes. `axes`: reduced axes of the squeezed space, or None."""
 
     number: int
     kind: str  # map | row | column | heavy
@@ -72,7 +72,7 @@ class Partition:
 def squeezed_axes(node: Node) -> tuple[int, ...]:
     """The reduced axes of a reduction, counted in the squeezed operand shape."""
     shape = node.operands[0].shape
-    position = {}
+    position: dict[int, int] = {}
     for axis, extent in enumerate(shape):
         if extent != 1:
             position[axis] = len(position)
@@ -333,8 +333,15 @@ class Clusterer:
                 third.ancestors = third.ancestors & ~b | a
         self._grow(cluster, ancestors)
 
-    def _fits_after_merge(self, cluster: Cluster, other: Cluster, axes: tuple[int, ...], member: Node,
-                          own: tuple[Lin, ...], places: list[Place]) -> bool:  # fmt: skip
+    def _fits_after_merge(
+        self,
+        cluster: Cluster,
+        other: Cluster,
+        axes: tuple[int, ...],
+        member: Node,
+        own: tuple[Lin, ...],
+        places: list[Place],
+    ) -> bool:
         merged = Cluster(cluster.number, "row", cluster.space, axes)
         level = "full" if is_reduction(member) else self.level(merged, member.results[0])
         if level == "row" and squeeze(member.results[0].shape) != merged.kept:
@@ -388,8 +395,15 @@ class Clusterer:
             for m in cluster.members
         )
 
-    def _place_apart(self, node: Node, kind: str, space: Shape, axes: tuple[int, ...],
-                     own: tuple[Lin, ...], places: list[Place]) -> None:  # fmt: skip
+    def _place_apart(
+        self,
+        node: Node,
+        kind: str,
+        space: Shape,
+        axes: tuple[int, ...],
+        own: tuple[Lin, ...],
+        places: list[Place],
+    ) -> None:
         for cluster in self.clusters:
             if not (cluster.closed and cluster.kind == kind and cluster.members):
                 continue

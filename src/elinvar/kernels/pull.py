@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from elinvar.core.shapes import DimLike, Shape, row_major_strides
@@ -28,8 +29,8 @@ MOVEMENT = frozenset(
 GENERATED = frozenset(("constant", "iota", "size_of", "random_bits", "barrier"))
 EXPENSIVE = frozenset(
     (
-        "exp expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
-        "erf power atan2 divide sqrt floor_divide remainder random_bits"
+        "exp expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh "
+        "atanh erf power atan2 divide sqrt floor_divide remainder random_bits"
     ).split()
 )
 REPLICATING = frozenset(("broadcast", "gather", "windows"))
@@ -49,7 +50,8 @@ def is_reduction(node: Node) -> bool:
     return node.op is not None and node.op.name in REDUCTIONS
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """A value at an index, under a guard."""
 
     value: Value

@@ -2,8 +2,8 @@
 
 A field may be `absent("reason")`, never missing. The conventions that all records keep:
 
-- Operands are strict: binary operations take equal dtypes and shapes. Promotion and broadcasting are
-  explicit `cast` and `broadcast` operations, put there by the tensor floor; so the derivative of
+- Operands are strict: binary operations take equal dtypes and shapes. Promotion and broadcasting
+  are explicit `cast` and `broadcast` operations, put there by the tensor floor; so the derivative of
   broadcasting is written once.
 - Params are hashable: ints, floats, strings, dtypes, tuples of these, dims, graphs.
 - `type_rule(*types, **params)` returns one TensorType, or a tuple for several results.
@@ -156,7 +156,9 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
-    def result_types(self, types: tuple[TensorType, ...], params: dict[str, Any]) -> tuple[TensorType, ...]:
+    def result_types(
+        self, types: tuple[TensorType, ...], params: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         """The result types as a tuple, whatever the number of results."""
         found = self.type_rule(*types, **params)
         return (found,) if isinstance(found, TensorType) else tuple(found)

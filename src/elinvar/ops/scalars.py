@@ -2,15 +2,15 @@
 
 A lowering receives `Scalar` values and combines them with operators and the functions below. A
 handler gives the instructions their meaning: the LLVM emitter prints them, the numpy handler
-evaluates them, others may count or bound them. Python numbers mix in with the other operand's dtype.
+evaluates them, others may count or bound them. Python numbers take the other operand's dtype.
 
     add sub mul div rem neg abs fma sqrt floor ceil trunc rint min max copysign
     eq ne lt le gt ge  and or xor not shl shr  select cast bitcast const
 
 Meaning: IEEE-754 round to nearest even for floats, wrap-around for integers. `div` and `rem` of
 integers truncate towards zero, and give 0 for a zero divisor (`rem` then gives the dividend).
-`min`/`max` propagate NaN and order -0 < +0. `shr` is arithmetic for signed and logical for unsigned types;
-shift counts ≥ the width are the lowering's business. Comparisons give bool; those with NaN are
+`min`/`max` propagate NaN and order -0 < +0. `shr` is arithmetic for signed and logical for
+unsigned types; shift counts ≥ the width are the lowering's business. Comparisons give bool; those with NaN are
 false except `ne`. Casts from float to integer saturate and send NaN to 0. `cast` to bool is `!= 0`.
 """
 
@@ -172,4 +172,5 @@ def select(condition: Scalar, yes: Any, no: Any) -> Scalar:
     typed = yes if isinstance(yes, Scalar) else no
     yes, no = typed.like(yes), typed.like(no)
     handler = condition.handler
-    return Scalar(handler, yes.dtype, handler.instruction("select", yes.dtype, (condition, yes, no)))
+    payload = handler.instruction("select", yes.dtype, (condition, yes, no))
+    return Scalar(handler, yes.dtype, payload)

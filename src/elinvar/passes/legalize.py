@@ -184,7 +184,7 @@ def _argsort(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value
 
 
 def take_along(b: Builder, x: Value, order: Value, axis: int) -> Value:
-    """x at the positions `order` along an axis (equal shapes elsewhere): gather on the flat array."""
+    """x at the positions `order` along an axis: gather on the flat array."""
     strides: list[DimLike] = []
     step: DimLike = 1
     for extent in reversed(x.shape):

@@ -59,8 +59,15 @@ class Bound:
 class Compiled:
     """Machine code for one graph."""
 
-    def __init__(self, graph: Graph, optimized: Graph, steps: list[Any],
-                 inputs: list[Storage], outputs: list[Storage], seconds: float) -> None:  # fmt: skip
+    def __init__(
+        self,
+        graph: Graph,
+        optimized: Graph,
+        steps: list[Any],
+        inputs: list[Storage],
+        outputs: list[Storage],
+        seconds: float,
+    ) -> None:
         self.graph = graph
         self.optimized = optimized
         self.steps = steps
@@ -130,10 +137,13 @@ class Compiled:
         if any(isinstance(step, ControlStep) for step in self.steps):
             total += SMALL_WORK
         outputs = [
-            Output(v.dtype, tuple(evaluate(n, sizes) for n in v.shape),
-                   evaluate(size(v.shape), sizes) * v.dtype.itemsize)
+            Output(
+                v.dtype,
+                tuple(evaluate(n, sizes) for n in v.shape),
+                evaluate(size(v.shape), sizes) * v.dtype.itemsize,
+            )
             for v in self.graph.outputs
-        ]  # fmt: skip
+        ]
         count = 1 + len(self._inputs) + len(self._outputs)
         call = program.make_program(launches, count, release=total >= SMALL_WORK)
         # whoever keeps the callable keeps the tables whose addresses it holds

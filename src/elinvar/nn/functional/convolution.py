@@ -90,16 +90,32 @@ def _open_batch(types: list[TensorType]) -> list[TensorType]:
 def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> Any:
     stride, low, high, dilation, input_dilation, groups = params
     result = F.convolution(
-        x, weight, stride=stride, low=low, high=high, dilation=dilation,
-        input_dilation=input_dilation, groups=groups, batch_groups=1,
-    )  # fmt: skip
+        x,
+        weight,
+        stride=stride,
+        low=low,
+        high=high,
+        dilation=dilation,
+        input_dilation=input_dilation,
+        groups=groups,
+        batch_groups=1,
+    )
     if bias is None:
         return result
     return result + bias.reshape((1, bias.shape[0], *(1 for _ in stride)))
 
 
-def _conv(op: str, rank: int, input: Any, weight: Any, bias: Any, stride: Sizes, padding: Any,
-          dilation: Sizes, groups: int) -> Any:  # fmt: skip
+def _conv(
+    op: str,
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Sizes,
+    padding: Any,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
     x, weight = as_tensor(input), as_tensor(weight)
     if weight.ndim != rank + 2 or x.ndim not in (rank + 1, rank + 2):
         text = f"expected input (N, C, {rank} axes) and weight (O, C/groups, {rank} axes)"
@@ -108,21 +124,38 @@ def _conv(op: str, rank: int, input: Any, weight: Any, bias: Any, stride: Sizes,
     if batched.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups:
         text = f"input {x._type} with {groups} groups does not fit weight {weight._type}"
         fail(ShapeError, op, f"{text}: {batched.shape[1]} ≠ {weight.shape[1]} · {groups}")
-    stride, dilation = sizes_of(op, "stride", stride, rank), sizes_of(op, "dilation", dilation, rank)
+    stride, dilation = (
+        sizes_of(op, "stride", stride, rank),
+        sizes_of(op, "dilation", dilation, rank),
+    )
     low, high = _padding(op, padding, tuple(weight.shape[2:]), stride, dilation)
     params = (stride, low, high, dilation, (1,) * rank, groups)
     result = _convolution(batched, weight, bias, params=params)
     return result if batched is x else squeeze(result, axis=0)
 
 
-def conv1d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
-           dilation: Sizes = 1, groups: int = 1) -> Any:  # fmt: skip
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Any = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over one axis: (N, C, L) with (O, C / groups, K)."""
     return _conv("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
-           dilation: Sizes = 1, groups: int = 1) -> Any:  # fmt: skip
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Any = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over two axes: (N, C, H, W) with (O, C / groups, KH, KW).
 
     Args:
@@ -137,14 +170,31 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding
     return _conv("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
-           dilation: Sizes = 1, groups: int = 1) -> Any:  # fmt: skip
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Any = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+) -> Any:
     """Cross-correlation over three axes: (N, C, D, H, W) with (O, C / groups, KD, KH, KW)."""
     return _conv("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
-def _conv_transpose(op: str, rank: int, input: Any, weight: Any, bias: Any, stride: Sizes,
-                    padding: Sizes, output_padding: Sizes, groups: int, dilation: Sizes) -> Any:  # fmt: skip
+def _conv_transpose(
+    op: str,
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Sizes,
+    padding: Sizes,
+    output_padding: Sizes,
+    groups: int,
+    dilation: Sizes,
+) -> Any:
     x, weight = as_tensor(input), as_tensor(weight)
     if weight.ndim != rank + 2 or x.ndim not in (rank + 1, rank + 2):
         text = f"expected input (N, C, {rank} axes) and weight (C, O/groups, {rank} axes)"
@@ -153,7 +203,10 @@ def _conv_transpose(op: str, rank: int, input: Any, weight: Any, bias: Any, stri
     if batched.shape[1] != weight.shape[0] or weight.shape[0] % groups:
         text = f"input {x._type} with {groups} groups does not fit weight {weight._type}"
         fail(ShapeError, op, f"{text}: {batched.shape[1]} ≠ {weight.shape[0]}")
-    stride, dilation = sizes_of(op, "stride", stride, rank), sizes_of(op, "dilation", dilation, rank)
+    stride, dilation = (
+        sizes_of(op, "stride", stride, rank),
+        sizes_of(op, "dilation", dilation, rank),
+    )
     padding = sizes_of(op, "padding", padding, rank)
     extra = sizes_of(op, "output_padding", output_padding, rank)
     kernel = weight.shape[2:]
@@ -166,7 +219,7 @@ def _conv_transpose(op: str, rank: int, input: Any, weight: Any, bias: Any, stri
 
 
 def _turned(weight: Any, groups: int, rank: int) -> Any:
-    """(C, O/groups, *K) of a transposed convolution → (O, C/groups, *K), the kernel turned round."""
+    """(C, O/groups, *K) of a transposed convolution → (O, C/groups, *K), turned round."""
     channels, out, *kernel = weight.shape
     grouped = weight.reshape((groups, channels // groups, out, *kernel))
     swapped = F.permute(grouped, axes=(0, 2, 1, *range(3, 3 + rank)))
@@ -174,28 +227,76 @@ def _turned(weight: Any, groups: int, rank: int) -> Any:
     return F.flip(merged, axes=tuple(range(2, 2 + rank)))
 
 
-def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1,
-                     padding: Sizes = 0, output_padding: Sizes = 0, groups: int = 1,
-                     dilation: Sizes = 1) -> Any:  # fmt: skip
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Any:
     """The adjoint of conv1d: (N, C, L) with (C, O / groups, K)."""
     return _conv_transpose(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose1d",
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
-def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1,
-                     padding: Sizes = 0, output_padding: Sizes = 0, groups: int = 1,
-                     dilation: Sizes = 1) -> Any:  # fmt: skip
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Any:
     """The adjoint of conv2d: (N, C, H, W) with (C, O / groups, KH, KW)."""
     return _conv_transpose(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose2d",
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
-def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Sizes = 1,
-                     padding: Sizes = 0, output_padding: Sizes = 0, groups: int = 1,
-                     dilation: Sizes = 1) -> Any:  # fmt: skip
+def conv_transpose3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Sizes = 1,
+    padding: Sizes = 0,
+    output_padding: Sizes = 0,
+    groups: int = 1,
+    dilation: Sizes = 1,
+) -> Any:
     """The adjoint of conv3d: (N, C, D, H, W) with (C, O / groups, KD, KH, KW)."""
     return _conv_transpose(
-        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose3d",
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )

@@ -21,6 +21,11 @@ from elinvar.tensor.reductions import sum as total
 from elinvar.tensor.searching import take_along_axis
 
 
+def _wide(x: Any) -> Any:
+    """16-bit floats as f32: losses are computed there and rounded once."""
+    return cast(x, dtypes.accumulator(x.dtype))
+
+
 def _reduced(op: str, loss: Any, reduction: str) -> Any:
     if reduction == "none":
         return loss
@@ -35,13 +40,19 @@ def _same(op: str, input: Any, target: Any) -> tuple[Any, Any]:
     x, target = as_tensor(input), as_tensor(target)
     if tuple(x.shape) != tuple(target.shape):
         text = f"input {x._type} and target {target._type} must have the same shape"
-        fail(ShapeError, op, text, "reshape one of them; broadcasting here is nearly always a mistake")
+        fail(
+            ShapeError,
+            op,
+            text,
+            "reshape one of them; broadcasting here is nearly always a mistake",
+        )
     return x, target
 
 
 @composite
 def _mse(x: Any, target: Any, *, reduction: str) -> Any:
-    return _reduced("mse_loss", (x - target) * (x - target), reduction)
+    difference = _wide(x) - _wide(target)
+    return cast(_reduced("mse_loss", difference * difference, reduction), x.dtype)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -58,7 +69,7 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 @composite
 def _l1(x: Any, target: Any, *, reduction: str) -> Any:
-    return _reduced("l1_loss", F.abs(x - target), reduction)
+    return cast(_reduced("l1_loss", F.abs(_wide(x) - _wide(target)), reduction), x.dtype)
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -69,9 +80,10 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
 @composite
 def _huber(x: Any, target: Any, *, delta: float, scale: float, reduction: str) -> Any:
-    far = F.abs(x - target)
+    far = F.abs(_wide(x) - _wide(target))
     near = 0.5 * far * far
-    return _reduced("huber_loss", where(far < delta, near, delta * (far - 0.5 * delta)) * scale, reduction)
+    loss = where(far < delta, near, delta * (far - 0.5 * delta)) * scale
+    return cast(_reduced("huber_loss", loss, reduction), x.dtype)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -96,7 +108,9 @@ def _bce(x: Any, target: Any, weight: Any, *, reduction: str) -> Any:
     return _reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
-def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+def binary_cross_entropy(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean"
+) -> Any:
     """-(y log x + (1 - y) log(1 - x)) of probabilities x."""
     x, target = _same("binary_cross_entropy", input, target)
     return _bce(x, cast(target, x.dtype), weight, reduction=reduction)
@@ -108,7 +122,9 @@ def _bce_logits(x: Any, target: Any, weight: Any, positive: Any, *, reduction: s
         loss = clip(x, 0.0, None) - x * target + F.log1p(F.exp(-F.abs(x)))
     else:
         loss = -(positive * target * _log_sigmoid(x) + (1.0 - target) * _log_sigmoid(-x))
-    return _reduced("binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction)
+    return _reduced(
+        "binary_cross_entropy_with_logits", loss if weight is None else loss * weight, reduction
+    )
 
 
 def _log_sigmoid(x: Any) -> Any:
@@ -136,7 +152,9 @@ def _check_classes(op: str, target: Any, classes: int, ignored: int) -> None:
 
 
 @composite
-def _nll(log_p: Any, target: Any, weight: Any, *, ignored: int, smoothing: float, reduction: str) -> Any:
+def _nll(
+    log_p: Any, target: Any, weight: Any, *, ignored: int, smoothing: float, reduction: str
+) -> Any:
     """log_p: (N, C, *); target: (N, *) of classes."""
     counted = target != ignored
     safe = where(counted, target, F.zeros_like(target))
@@ -180,8 +198,9 @@ def nll_loss(
     return _class_loss("nll_loss", as_tensor(input), target, weight, ignore_index, reduction, 0.0)
 
 
-def _class_loss(op: str, x: Any, target: Any, weight: Any, ignored: int, reduction: str,
-                smoothing: float) -> Any:  # fmt: skip
+def _class_loss(
+    op: str, x: Any, target: Any, weight: Any, ignored: int, reduction: str, smoothing: float
+) -> Any:
     target = as_tensor(target)
     if target.dtype.kind not in "iu":
         fail(DTypeError, op, f"target must hold int classes, received {target._type}")
@@ -198,7 +217,9 @@ def _class_loss(op: str, x: Any, target: Any, weight: Any, ignored: int, reducti
 
 
 @composite
-def _soft_cross_entropy(x: Any, target: Any, weight: Any, *, smoothing: float, reduction: str) -> Any:
+def _soft_cross_entropy(
+    x: Any, target: Any, weight: Any, *, smoothing: float, reduction: str
+) -> Any:
     classes = x.shape[1]
     log_p = log_softmax(x, dim=1)
     if smoothing:
@@ -360,7 +381,12 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Any:
     """(log var + (x - y)² / var) / 2, with the constant for `full`."""
     x, target, var = as_tensor(input), as_tensor(target), as_tensor(var)
@@ -369,4 +395,3 @@ def gaussian_nll_loss(
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return _reduced("gaussian_nll_loss", loss, reduction)
-

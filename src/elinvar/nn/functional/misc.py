@@ -81,7 +81,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
 def _channels(op: str, rank: int, input: Any, p: float, training: bool, inplace: bool) -> Any:
     x = as_tensor(input)
     if x.ndim not in (rank + 1, rank + 2):
-        fail(ShapeError, op, f"expected (N, C, {rank} axes) or (C, {rank} axes), received {x._type}")
+        fail(
+            ShapeError, op, f"expected (N, C, {rank} axes) or (C, {rank} axes), received {x._type}"
+        )
     lead = x.shape[: x.ndim - rank]
     result = _dropout(op, x, p, (*lead, *(1 for _ in range(rank)))) if training else x
     if inplace and result is not x:
@@ -105,9 +107,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     return _channels("dropout3d", 3, input, p, training, inplace)
 
 
-def alpha_dropout(
-    input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
-) -> Any:
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout that keeps mean and variance of SELU networks (Klambauer et al., 2017)."""
     x = as_tensor(input)
     if not training or p == 0:
@@ -126,9 +126,7 @@ def alpha_dropout(
 feature_alpha_dropout = alpha_dropout
 
 
-def pad(
-    input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Any:
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Grow (or, for negative numbers, crop) axes, last axis first.
 
     Args:
@@ -165,7 +163,11 @@ def _pad_constant(x: Any, amounts: list[int], value: float) -> Any:
         if cut_before or cut_after:
             left = x.shape[axis] - cut_before - cut_after
             if isinstance(left, int) and left < 0:
-                fail(ShapeError, "pad", f"cannot crop {cut_before + cut_after} of axis {axis} of {x._type}")
+                fail(
+                    ShapeError,
+                    "pad",
+                    f"cannot crop {cut_before + cut_after} of axis {axis} of {x._type}",
+                )
             x = sliced(x, axis, cut_before, left)
         low[axis], high[axis] = max(0, before), max(0, after)
     if not any(low) and not any(high):
@@ -299,7 +301,11 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     x, r = as_tensor(input), downscale_factor
     *lead, channels, height, width = x.shape
     if height % r or width % r:
-        fail(ShapeError, "pixel_unshuffle", f"the last two axes of {x._type} are not divisible by {r}")
+        fail(
+            ShapeError,
+            "pixel_unshuffle",
+            f"the last two axes of {x._type} are not divisible by {r}",
+        )
     rank = len(lead)
     split = x.reshape((*lead, channels, height // r, r, width // r, r))
     order = (*range(rank), rank, rank + 2, rank + 4, rank + 1, rank + 3)

@@ -79,7 +79,8 @@ def _rms_norm(x: Any, weight: Any, *, count: int, eps: float) -> Any:
     return cast(_scaled(result, weight, None), x.dtype)
 
 
-_EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+# that of the dtype in which the sums are carried
+_EPSILON = {"float16": 2.0**-23, "bfloat16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}
 
 
 def rms_norm(

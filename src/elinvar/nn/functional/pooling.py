@@ -21,11 +21,15 @@ from elinvar.tensor.reductions import sum as total
 def _batched(op: str, input: Any, rank: int) -> tuple[Any, bool]:
     x = as_tensor(input)
     if x.ndim not in (rank + 1, rank + 2):
-        fail(ShapeError, op, f"expected (N, C, {rank} axes) or (C, {rank} axes), received {x._type}")
+        fail(
+            ShapeError, op, f"expected (N, C, {rank} axes) or (C, {rank} axes), received {x._type}"
+        )
     return (x, False) if x.ndim == rank + 2 else (expand_dims(x, axis=0), True)
 
 
-def _windows(x: Any, kernel: Any, stride: Any, low: Any, high: Any, dilation: Any, fill: float) -> Any:
+def _windows(
+    x: Any, kernel: Any, stride: Any, low: Any, high: Any, dilation: Any, fill: float
+) -> Any:
     """(kernel axes, N, C, positions), padded with `fill`."""
     rank = len(kernel)
     if any(low) or any(high):
@@ -74,8 +78,17 @@ def _lowest(dtype: Any) -> int:
     return 0 if dtype.kind == "u" else -(2 ** (dtype.bits - 1))
 
 
-def _max(op: str, rank: int, input: Any, kernel_size: Sizes, stride: Any, padding: Sizes,
-         dilation: Sizes, ceil_mode: bool, return_indices: bool) -> Any:  # fmt: skip
+def _max(
+    op: str,
+    rank: int,
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
     x, added = _batched(op, input, rank)
     kernel = sizes_of(op, "kernel_size", kernel_size, rank)
     step = kernel if stride is None or stride == [] else sizes_of(op, "stride", stride, rank)
@@ -103,20 +116,38 @@ def _flat_indices(first: Any, shape: Any, kernel: Any, stride: Any, low: Any, di
     for axis, part in enumerate(reversed(parts)):
         line = [1] * first.ndim
         line[first.ndim - rank + axis] = first.shape[first.ndim - rank + axis]
-        starts = F.iota(size=line[first.ndim - rank + axis], dtype=dtypes.int64).reshape(tuple(line))
+        starts = F.iota(size=line[first.ndim - rank + axis], dtype=dtypes.int64).reshape(
+            tuple(line)
+        )
         place = starts * stride[axis] - low[axis] + part * dilation[axis]
         flat = place if flat is None else flat * shape[axis] + place
     return flat
 
 
-def max_pool1d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool1d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The maximum of each window of (N, C, L)."""
-    return _max("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max(
+        "max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
 
 
-def max_pool2d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool2d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The maximum of each window of (N, C, H, W); the gradient goes to the first maximum.
 
     Example:
@@ -125,13 +156,24 @@ def max_pool2d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Size
         >>> el.nn.functional.max_pool2d(x, 2)[0, 0].tolist()
         [[5.0, 7.0], [13.0, 15.0]]
     """
-    return _max("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max(
+        "max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
 
 
-def max_pool3d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               dilation: Sizes = 1, ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
+def max_pool3d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The maximum of each window of (N, C, D, H, W)."""
-    return _max("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _max(
+        "max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices
+    )
 
 
 @composite
@@ -149,16 +191,29 @@ def _avg_pool(x: Any, *, params: tuple[Any, ...]) -> Any:
     if count_pad:  # padding counts, what ceil_mode adds beyond it does not
         zeros = (0,) * (2 + len(kernel))
         grown = (0, 0, *low)
-        inside = F.pad(inside, F.constant(value=1.0, dtype=wide.dtype), low=grown, high=grown, interior=zeros)
+        inside = F.pad(
+            inside, F.constant(value=1.0, dtype=wide.dtype), low=grown, high=grown, interior=zeros
+        )
         rest = tuple(b - a for a, b in zip(low, high, strict=True))
-        counts = total(_windows(inside, kernel, stride, (0,) * len(low), rest, ones, 0.0), axis=axes)
+        counts = total(
+            _windows(inside, kernel, stride, (0,) * len(low), rest, ones, 0.0), axis=axes
+        )
     else:
         counts = total(_windows(inside, kernel, stride, low, high, ones, 0.0), axis=axes)
     return cast(sums / counts, x.dtype)
 
 
-def _average(op: str, rank: int, input: Any, kernel_size: Sizes, stride: Any, padding: Sizes,
-             ceil_mode: bool, count_include_pad: bool, divisor: int | None) -> Any:  # fmt: skip
+def _average(
+    op: str,
+    rank: int,
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any,
+    padding: Sizes,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Any:
     x, added = _batched(op, input, rank)
     kernel = sizes_of(op, "kernel_size", kernel_size, rank)
     step = kernel if stride is None or stride == [] else sizes_of(op, "stride", stride, rank)
@@ -170,32 +225,74 @@ def _average(op: str, rank: int, input: Any, kernel_size: Sizes, stride: Any, pa
     return squeeze(result, axis=0) if added else result
 
 
-def avg_pool1d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               ceil_mode: bool = False, count_include_pad: bool = True) -> Any:  # fmt: skip
+def avg_pool1d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
     """The average of each window of (N, C, L)."""
-    return _average("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    return _average(
+        "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
+    )
 
 
-def avg_pool2d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool2d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """The average of each window of (N, C, H, W)."""
-    return _average("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                    divisor_override)  # fmt: skip
+    return _average(
+        "avg_pool2d",
+        2,
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
 
 
-def avg_pool3d(input: Any, kernel_size: Sizes, stride: Any = None, padding: Sizes = 0,
-               ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Any:  # fmt: skip
+def avg_pool3d(
+    input: Any,
+    kernel_size: Sizes,
+    stride: Any = None,
+    padding: Sizes = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
     """The average of each window of (N, C, D, H, W)."""
-    return _average("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
-                    divisor_override)  # fmt: skip
+    return _average(
+        "avg_pool3d",
+        3,
+        input,
+        kernel_size,
+        stride,
+        padding,
+        ceil_mode,
+        count_include_pad,
+        divisor_override,
+    )
 
 
 def _adaptive(op: str, rank: int, input: Any, output_size: Any, reduce: Any) -> Any:
     """Position i of n pools the elements floor(i·N/n) … ceil((i+1)·N/n)."""
     x, added = _batched(op, input, rank)
-    wanted = (output_size,) * rank if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    wanted = (
+        (output_size,) * rank
+        if output_size is None or isinstance(output_size, int)
+        else tuple(output_size)
+    )
     for axis, n in enumerate(wanted):
         place = x.ndim - rank + axis
         extent = x.shape[place]
