@@ -275,7 +275,7 @@ def test_dropout() -> None:
     channels = nn.Dropout2d(0.5)(el.ones((20, 30, 2, 2))).numpy().reshape(600, 4)
     assert (channels == channels[:, :1]).all() and 0.4 < (channels[:, 0] == 0).mean() < 0.6
     np.testing.assert_array_equal(layer.eval()(x).numpy(), x.numpy())
-    with pytest.raises(ValueRangeError, match="p must be a probability between 0 and 1, received 1.5"):
+    with pytest.raises(ValueRangeError, match=r"p must be a probability between 0 and 1, received 1\.5"):
         nn.Dropout(1.5)
 
 
@@ -339,7 +339,7 @@ def test_layouts_and_cells_agree(name: str) -> None:
         {key.removesuffix("_l0"): value for key, value in layer.state_dict().items()}
     )
     x = el.asarray(normal(5, 2, 3))
-    output, final = layer(x)
+    output, _ = layer(x)
     turned, _ = first(x.transpose(0, 1))
     np.testing.assert_array_equal(turned.transpose(0, 1).numpy(), output.numpy())
     alone, last = layer(x[:, 0])
@@ -434,6 +434,13 @@ def test_attention_masks(need_weights: bool) -> None:
     hidden = np.array([[False, False, True, True], [False, False, False, False]])
     expected, _ = attention_truth(layer, x, x, x, np.where(hidden, -np.inf, 0)[:, None, None])
     found = layer(t, t, t, key_padding_mask=el.asarray(hidden), need_weights=need_weights)[0]
+    np.testing.assert_allclose(found.numpy(), expected, **CLOSE)
+    hidden[1, 3] = True
+    expected, _ = attention_truth(
+        layer, x, x, x, later + np.where(hidden, -np.inf, 0)[:, None, None]
+    )
+    padding = el.asarray(hidden)
+    found = layer(t, t, t, padding, need_weights=need_weights, is_causal=True)[0]
     np.testing.assert_allclose(found.numpy(), expected, **CLOSE)
     with pytest.raises(ShapeError, match=r"attn_mask must have shape \(4, 4\) or \(4, 4, 4\)"):
         layer(t, t, t, attn_mask=el.ones((4, 5)))

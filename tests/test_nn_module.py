@@ -236,7 +236,7 @@ def test_loading_lists_everything_that_does_not_fit() -> None:
 def test_a_prefix_is_recognised() -> None:
     net = Net()
     wrapped = {f"module.{name}": value for name, value in net.state_dict().items()}
-    with pytest.raises(StateError, match="hint: remove the prefix 'module.'"):
+    with pytest.raises(StateError, match=r"hint: remove the prefix 'module\.'"):
         net.load_state_dict(wrapped)
 
 
@@ -474,7 +474,7 @@ def test_checkpoint_keeps_its_structure(tmp_path: Any) -> None:
     other = el.optim.Adam(Net().parameters(), lr=0.5)
     other.load_state_dict(found["optimizer"])
     assert other.param_groups[0]["lr"] == 0.1
-    with pytest.raises(DTypeError, match="cannot save object at a.0"):
+    with pytest.raises(DTypeError, match=r"cannot save object at a\.0"):
         el.save({"a": [object()]}, tmp_path / "no.safetensors")
 
 

@@ -119,20 +119,21 @@ class MultiheadAttention(Module):
         elif not self.batch_first:
             query, key, value = _batch_first(query, key, value)
         batch, length, _ = query.shape
-        heads = [self._heads(x) for x in self._project(query, key, value)]  # (B, heads, ·, d)
-        hidden = self._hidden(heads[0], key.shape[1], key_padding_mask, attn_mask)
+        q, k, v = (self._heads(x) for x in self._project(query, key, value))  # (B, heads, ·, d)
+        hidden = self._hidden(q, key.shape[1], key_padding_mask, attn_mask)
+        causal = is_causal and attn_mask is None
+        if causal and (need_weights or hidden is not None):
+            hidden = _add(hidden, causal_mask(q, length, key.shape[1]))
         dropout = self.dropout if self.training else 0.0
         weights = None
         if need_weights:
-            if is_causal and attn_mask is None:
-                hidden = _add(hidden, causal_mask(heads[0], length, key.shape[1]))
-            scores = (heads[0] * (1 / math.sqrt(self.head_dim))) @ heads[1].transpose(-2, -1)
+            scores = (q * (1 / math.sqrt(self.head_dim))) @ k.transpose(-2, -1)
             weights = functional.softmax(scores if hidden is None else scores + hidden, dim=-1)
             weights = functional.dropout(weights, dropout, self.training)
-            mixed = weights @ heads[2]
+            mixed = weights @ v
         else:
             mixed = functional.scaled_dot_product_attention(
-                *heads, attn_mask=hidden, dropout_p=dropout, is_causal=is_causal and hidden is None
+                q, k, v, attn_mask=hidden, dropout_p=dropout, is_causal=causal and hidden is None
             )
         joined = mixed.transpose(1, 2).reshape(batch, length, self.embed_dim)  # (B, T, embed)
         output = self.out_proj(joined)

@@ -51,7 +51,7 @@ class _Numbered(Module):
 
     @classmethod
     def _of(cls, values: list[Any]) -> Any:
-        return cls(values)  # type: ignore[call-arg]
+        return cls(values)
 
     def __setitem__(self, index: int, value: Any) -> None:
         self._place(self._position(index), value)

@@ -105,7 +105,8 @@ def eye_(tensor: Tensor) -> Tensor:
 def _matrix_shape(op: str, tensor: Tensor) -> tuple[int, int]:
     if tensor.ndim != 2:
         fail(ShapeError, op, f"expected a matrix, received {tensor._type}")
-    return tensor.shape
+    rows, columns = tensor.shape
+    return rows, columns
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def write(
     position = 0
     for name in names:
         kind = tensors[name]._type
-        end = position + math.prod(kind.shape) * kind.dtype.itemsize
+        end = position + math.prod(tensors[name].shape) * kind.dtype.itemsize
         code = _CODE_OF[kind.dtype]
         header[name] = {"dtype": code, "shape": list(kind.shape), "data_offsets": [position, end]}
         position = end

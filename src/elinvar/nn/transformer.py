@@ -24,11 +24,16 @@ Activation = str | Callable[[Tensor], Tensor]
 def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
     if callable(activation):
         return activation
-    known = {"relu": functional.relu, "gelu": functional.gelu, "silu": functional.silu}
+    known: dict[str, Any] = {
+        "relu": functional.relu,
+        "gelu": functional.gelu,
+        "silu": functional.silu,
+    }
     if activation not in known:
         text = f"activation must be callable or one of {tuple(known)}, received {activation!r}"
         fail(ValueRangeError, "Transformer", text)
-    return known[activation]
+    found: Callable[[Tensor], Tensor] = known[activation]
+    return found
 
 
 class _Layer(Module):

@@ -15,9 +15,11 @@ from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
 
 
-def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Each parameter that has a gradient, with it."""
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [parameter for parameter in given if parameter.grad is not None]
+    pairs = [(parameter, parameter.grad) for parameter in given]
+    return [(parameter, gradient) for parameter, gradient in pairs if gradient is not None]
 
 
 def get_total_norm(tensors: Iterable[Tensor], norm_type: float = 2.0) -> Tensor:
@@ -67,22 +69,22 @@ def clip_grad_norm_(
     """
     found = _with_gradients(parameters)
     with no_grad():
-        norm = get_total_norm([parameter.grad for parameter in found], norm_type)
+        norm = get_total_norm([gradient for _, gradient in found], norm_type)
         if error_if_nonfinite and not bool(norm.isfinite()):
             text = f"the gradients' norm is {float(norm)}"
             hint = "look for divisions by zero, or pass error_if_nonfinite=False"
             fail(ValueRangeError, "clip_grad_norm_", text, hint)
         factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-        for parameter in found:
-            parameter.grad = parameter.grad * factor.astype(parameter.grad.dtype)
+        for parameter, gradient in found:
+            parameter.grad = gradient * factor.astype(gradient.dtype)
     return norm
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit each element of the gradients to -clip_value … clip_value."""
     with no_grad():
-        for parameter in _with_gradients(parameters):
-            parameter.grad = parameter.grad.clamp(-clip_value, clip_value)
+        for parameter, gradient in _with_gradients(parameters):
+            parameter.grad = gradient.clamp(-clip_value, clip_value)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -133,7 +135,7 @@ def functional_call(
         >>> el.nn.functional_call(layer, {"weight": el.ones((1, 2))}, el.ones((3, 2))).tolist()
         [[2.0], [2.0], [2.0]]
     """
-    cells = dict(module.named_parameters(remove_duplicate=False))
+    cells: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
     cells.update(module.named_buffers(remove_duplicate=False))
     unknown = [path for path in values if path not in cells]
     if unknown:

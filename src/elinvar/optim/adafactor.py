@@ -59,16 +59,16 @@ def _update(
     p = kept * p
     if columns is None:
         rows = rows + keep * (squares - rows)
-        estimate, results = rows, (rows,)
+        estimate, moments = rows, [rows]
     else:
         columns = columns.astype(p.dtype)
         rows = rows + keep * (squares.mean(-1, keepdim=True) - rows)  # (*, rows, 1)
         columns = columns + keep * (squares.mean(-2, keepdim=True) - columns)  # (*, 1, columns)
         estimate = rows * columns / maximum(rows.mean(-2, keepdim=True), eps1)
-        results = (rows, columns)
+        moments = [rows, columns]
     step = g / maximum(estimate, eps1 * eps1).sqrt()
     p = p - alpha / maximum(_rms(step) / d, 1.0) * step
-    return tuple(result.astype(dtype) for result in (p, *results))
+    return tuple(result.astype(dtype) for result in (p, *moments))
 
 
 class Adafactor(Optimizer):

@@ -170,14 +170,12 @@ class OneCycleLR(LRScheduler):
         self.total_steps, self.anneal_strategy = total_steps, anneal_strategy
         self.momentum = self._momentum_name(optimizer) if cycle_momentum else None
         rise = pct_start * total_steps - 1
-        momenta = (max_momentum, base_momentum)
+        self.ends: tuple[float, ...] = (rise, total_steps - 1)
+        self.momenta: tuple[float, ...] = (max_momentum, base_momentum, max_momentum)
         self.div_factor, self.final_div_factor = div_factor, final_div_factor
         if three_phase:
             self.ends = (rise, 2 * pct_start * total_steps - 2, total_steps - 1)
-            self.momenta = (*momenta, max_momentum, max_momentum)
-        else:
-            self.ends = (rise, total_steps - 1)
-            self.momenta = (*momenta, max_momentum)
+            self.momenta = (*self.momenta, max_momentum)
         for group, top in zip(optimizer.param_groups, tops, strict=True):
             group["max_lr"] = float(top)
             if last_epoch == -1:

@@ -58,7 +58,7 @@ class ParameterGroup(MutableMapping[str, Any]):
         return tuple(map(_read, value)) if _is_numbers(value) else value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        held = self._values.get(name)
+        held: Any = self._values.get(name)
         if _is_number(held):
             _write(name, held, value)
         elif _is_numbers(held):

@@ -151,8 +151,9 @@ class Optimizer(ABC):
         return loss
 
     def _apply(self, parameter: Tensor, rates: Rates, group: ParameterGroup) -> None:
-        state = self.state[parameter]
-        value, fresh = self.update(parameter, parameter.grad, state, rates, group)
+        state, gradient = self.state[parameter], parameter.grad
+        assert gradient is not None
+        value, fresh = self.update(parameter, gradient, state, rates, group)
         parameter.assign(value)
         for name, tensor in fresh.items():
             state[name].assign(tensor)
@@ -275,8 +276,10 @@ def _merged(group: ParameterGroup, saved: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(group)
     for name, value in saved.items():
         if name in options and name != "params":
-            value = tuple(value) if isinstance(value, list) else value
-            options[name] = float(value) if isinstance(options[name], float) else value
+            if isinstance(options[name], float):
+                options[name] = float(value)
+            else:
+                options[name] = tuple(value) if isinstance(value, list) else value
     return options
 
 
