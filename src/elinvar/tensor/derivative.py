@@ -77,6 +77,7 @@ class Rule:
         blank_operands: what the tape holds for the others, where they want no gradient.
         blank_results: what the tape holds for the results; None if backward reads some.
         is_direct: the op's own rule is to be run on tensors.
+        carries: whether a gradient can flow through the operation at all.
         passes: (operand, result) pairs where the rule only passes cotangents on; None otherwise.
     """
 
@@ -86,6 +87,7 @@ class Rule:
         "_results",
         "blank_operands",
         "blank_results",
+        "carries",
         "drawing",
         "is_direct",
         "keep_operands",
@@ -105,6 +107,7 @@ class Rule:
         count, made = len(layouts), len(results)
         self.drawing: Drawing | None = None
         self.is_direct = True
+        self.carries = any(y.dtype.kind == "f" for y in results)
         self.passes: list[tuple[int, int]] | None = None
         self.keep_operands: Any = (True,) * count
         self.blank_operands = [_blank(x) for x in layouts]
@@ -115,6 +118,7 @@ class Rule:
             except ElinvarError:
                 return  # backward will say what is wrong, with the user's line
             used = set(self.drawing.used)
+            self.carries &= bool(self.drawing.places)
             self.keep_operands = tuple([n in used for n in range(count)])
             if not used & set(range(count, count + made)):
                 self.blank_results = tuple([_blank(y) for y in results])

@@ -22,12 +22,14 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply a primitive to tensors. One result comes back bare, several as a tuple."""
     trace = state.trace if traces.active else None
     if trace is not None:
+        entry = None
         results = trace.apply(op, operands, params)
     else:
-        results = eager.execute(op, operands, params)
+        entry = eager.find(op, operands, params)
+        results = entry.run(operands)
     for operand in operands:
         if operand._node is not None:
-            tape.record(op, operands, params, results)
+            tape.record(op, operands, params, results, entry)
             break
     return results[0] if len(results) == 1 else tuple(results)
 

@@ -1,6 +1,6 @@
 """Eager execution: one operation, at once.
 
-    execute   finds or makes the entry for an op, its params and the operands' layouts; runs it
+    find   the entry for an op, its params and the operands' layouts; made on first use
 
 An entry is a function of the operands. Movement gives views: new layouts over the same memory. All
 else runs as a compiled one-op program (see oneop.py) that is bound to the sizes at hand. `gather`
@@ -23,15 +23,29 @@ from elinvar.tensor.engine import allocate, allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.memory import number_bytes, read_number, write_bytes
 
-Entry = Callable[[Any], Any]
+Run = Callable[[Any], Any]
+
+
+class Entry:
+    """How one kind of operation runs: `run(operands)` gives a sequence of new tensors.
+
+    `rules`: how it is differentiated, by which operands want a gradient; kept by the tape.
+    """
+
+    __slots__ = ("rules", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rules: dict[tuple[bool, ...], Any] = {}
+
 
 MOST_ENTRIES = 16384
 _entries: dict[Any, Entry] = {}
 _constants: dict[Any, Any] = {}
 
 
-def execute(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """Run one primitive on concrete tensors; gives a sequence of new tensors."""
+def find(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Entry:
+    """What runs one primitive on these concrete tensors."""
     try:
         if params:
             key: Any = (op, tuple(params.items()), *[x._layout for x in operands])
@@ -42,7 +56,7 @@ def execute(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
         key = entry = None
     if entry is None:
         entry = _prepare(key, op, operands, params)
-    return entry(operands)
+    return entry
 
 
 def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Entry:
@@ -61,7 +75,7 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
         known = _entries.get(key)
         if known is not None:
             return known
-    entry = make_entry(op, [x._layout for x in operands], params)
+    entry = Entry(make_run(op, [x._layout for x in operands], params))
     if key is not None:
         if len(_entries) >= MOST_ENTRIES:
             for old in list(_entries)[: MOST_ENTRIES // 2]:
@@ -70,25 +84,25 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
     return entry
 
 
-def make_entry(op: Op, layouts: list[Any], params: dict[str, Any]) -> Entry:
+def make_run(op: Op, layouts: list[Any], params: dict[str, Any]) -> Run:
     """What runs `op` on operands of these layouts. Raises the op's own errors."""
     op.result_types(tuple(layout.type for layout in layouts), params)
     if op.name in views.VIEWS:
         view = views.VIEWS[op.name](layouts[0], **params)
         if view is not None:
-            return _view_entry(*view)
-        packing = program_entry(oneop.copy_program([layouts[0]]))
+            return _view_run(*view)
+        packing = program_run(oneop.copy_program([layouts[0]]))
         view = views.VIEWS[op.name](dense(layouts[0].dtype, layouts[0].shape), **params)
         assert view is not None
-        moving = _view_entry(*view)
+        moving = _view_run(*view)
         return lambda operands: moving(packing(operands))
-    entry = program_entry(oneop.one_op_program(op, layouts, params))
+    entry = program_run(oneop.one_op_program(op, layouts, params))
     if op.name in ("gather", "scatter") and layouts[1].size:
-        return _checked_entry(op.name, layouts, params["axis"], entry)
+        return _checked_run(op.name, layouts, params["axis"], entry)
     return entry
 
 
-def _view_entry(offset: int, layout: Layout) -> Entry:
+def _view_run(offset: int, layout: Layout) -> Run:
     step = offset * layout.dtype.itemsize
 
     def run(operands: Any) -> Any:
@@ -98,7 +112,7 @@ def _view_entry(offset: int, layout: Layout) -> Entry:
     return run
 
 
-def program_entry(program: oneop.OneOp) -> Entry:
+def program_run(program: oneop.OneOp) -> Run:
     """What runs a bound program."""
     call, arena_nbytes, outputs = program
     allocate = allocator()
@@ -141,7 +155,7 @@ def packed(x: Any) -> Any:
     layout = x._layout
     if layout is None or layout.is_dense:
         return x
-    copy = program_entry(oneop.copy_program([layout]))((x,))[0]
+    copy = program_run(oneop.copy_program([layout]))((x,))[0]
     copy._node = x._node  # a copy of the value: the tape goes on where x's does
     if x._node is not None:
         copy._slot = x._slot
@@ -161,7 +175,7 @@ def _constant(op: Op, params: dict[str, Any]) -> Entry:
         if len(_constants) >= 4096:
             _constants.clear()
         _constants[key] = held
-    return lambda _: (concrete(held._buffer, held._address, held._layout),)
+    return Entry(lambda _: (concrete(held._buffer, held._address, held._layout),))
 
 
 def make_constant(value: Any, dtype: DType) -> Any:
@@ -184,11 +198,11 @@ def _region_key(params: dict[str, Any]) -> Any:
 # indices
 
 
-def _checked_entry(name: str, layouts: list[Any], axis: int, entry: Entry) -> Entry:
+def _checked_run(name: str, layouts: list[Any], axis: int, go_on: Run) -> Run:
     """Refuse indices outside of 0 … size-1 before the kernel clamps or drops them."""
     size = layouts[0].shape[axis]
     indices = layouts[1]
-    extremes = program_entry(_extremes_program(indices))
+    extremes = program_run(_extremes_program(indices))
     kind = layouts[0].type
 
     def run(operands: Any) -> Any:
@@ -197,7 +211,7 @@ def _checked_entry(name: str, layouts: list[Any], axis: int, entry: Entry) -> En
             bad = low if low < 0 else high
             text = f"index {bad} is out of range for axis {axis} of {kind}, size {size}"
             fail(OutOfBoundsError, name, text)
-        return entry(operands)
+        return go_on(operands)
 
     return run
 

@@ -17,6 +17,7 @@ from elinvar.ops.table import BY_NAME
 from elinvar.tensor import cell, oneop, views
 from elinvar.tensor.cell import Cell, concrete, state, traces
 from elinvar.tensor.derivative import rule_for
+from elinvar.tensor.dispatch import F
 from elinvar.tensor.eager import make_constant
 from elinvar.tensor.engine import allocator
 from elinvar.tensor.tape import record_rule
@@ -92,9 +93,9 @@ def binary_operator(name: str, general: Callable[[Any, Any], Any], swapped: bool
         if not swapped and _are_plain(x, y, result):
             entry = _entry(op, x._layout, y._layout, result)
             if entry is not None:
-                taped = general
-                if x._layout.shape == y._layout.shape:
-                    taped = _taped(op, entry, general)
+                taped = _taped(op, entry, general)
+                if x._layout.shape != y._layout.shape:
+                    taped = _spread(taped, entry[3].shape)
                 _keep(pairs, (x._layout, y._layout), (*entry, taped))
         return result
 
@@ -142,9 +143,23 @@ def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[
             rule = rules.get(mask)
             if rule is None:
                 rule = rules[mask] = rule_for(op, {}, (x._layout, y._layout), (layout,), mask)
-            if rule.drawing is None or rule.drawing.places:
+            if rule.carries:
                 record_rule(rule, (x, y), (result,), 4)
         return result
+
+    return run
+
+
+def _spread(taped: Any, shape: Any) -> Callable[[Any, Any], Any]:
+    """The same for operands that broadcast to a shape; the broadcasts are recorded too."""
+    broadcast = F.broadcast
+
+    def run(x: Any, y: Any) -> Any:
+        if x._type.shape != shape:
+            x = broadcast(x, shape=shape)
+        if y._type.shape != shape:
+            y = broadcast(y, shape=shape)
+        return taped(x, y)
 
     return run
 

@@ -40,6 +40,7 @@ from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.program import JitProgram, need, trace_program
 from elinvar.tensor.storage import from_numpy
 
+MOST_PROGRAMS = 4096  # kinds of arguments that one function remembers
 _tracing = threading.RLock()  # a trace changes cells that other threads may read
 
 
@@ -216,6 +217,8 @@ class Jit:
             found = family.accepting(call)
             if found is None:
                 found = self._trace(call, family)
+            if len(self._programs) >= MOST_PROGRAMS:
+                self._programs.clear()  # those with symbols stay in their families
             self._programs.setdefault(call.key, []).insert(0, found)
             return found
 

@@ -95,22 +95,27 @@ class TapeNode:
         return f"<{self.name} on the tape>"
 
 
-def record(op: Op, operands: Any, params: Any, results: Any) -> None:
-    """Put a primitive on the tape, if gradients are wanted here and can flow."""
-    if not state.grad_enabled or all(y.dtype.kind != "f" for y in results):
+def record(op: Op, operands: Any, params: Any, results: Any, entry: Any) -> None:
+    """Put a primitive on the tape, if gradients are wanted here and can flow.
+
+    `entry`: what ran it at once; None under a trace.
+    """
+    if not state.grad_enabled:
         return
     if op.family == "control":
         mask = _reached(op, operands, params, len(results))
         _attach(op.name, op, operands, params, results, mask)
-    elif results[0]._layout is None:
+    elif entry is None:
         _attach(op.name, op, operands, params, results)
     else:
-        layouts = tuple([x._layout for x in operands])
         wanted = tuple([x._node is not None for x in operands])
-        made = tuple([y._layout for y in results])
-        rule = rule_for(op, params, layouts, made, wanted)
-        if True in rule.mask and (rule.drawing is None or rule.drawing.places):
-            record_rule(rule, operands, results)
+        rule = entry.rules.get(wanted)
+        if rule is None:
+            layouts = tuple([x._layout for x in operands])
+            made = tuple([y._layout for y in results])
+            rule = entry.rules[wanted] = rule_for(op, params, layouts, made, wanted)
+        if rule.carries:
+            record_rule(rule, operands, results, 4)
 
 
 def record_rule(rule: Rule, operands: Any, results: Any, inner: int = 5) -> None:
