@@ -172,10 +172,10 @@ def contract_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: multiply packed left panels with the right operand, packed on the way.
 
     Slots: left panels, right, result; of the right operand: k offsets, flags of 8 steps of k,
-    column offsets, flags of 8 columns, batch offsets; batch offsets of the panels; of the result: column
-    offsets, flags of panels of columns, batch offsets; rows, columns, depth, step from row to row
-    of the result, panels of columns per task, panels of rows per task. Offsets are in elements, a flag
-    is 1 where offsets are neighbours. Tasks: batch × row block × column block.
+    column offsets, flags of 8 columns, batch offsets; batch offsets of the panels; of the result:
+    column offsets, flags of panels of columns, batch offsets; rows, columns, depth, step from row
+    to row of the result, panels of columns per task, panels of rows per task. Offsets are in
+    elements, a flag is 1 where offsets are neighbours. Tasks: batch × row block × column block.
     """
     return _Contraction(name, dtype, tile).text()
 

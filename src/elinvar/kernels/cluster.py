@@ -208,8 +208,7 @@ class Clusterer:
         cluster = Cluster(len(self.clusters), kind, space, axes)
         self.clusters.append(cluster)
         if kind == "heavy":
-            _, sources = (), [Place(view_of(o).base, (), TRUE) for o in node.operands]
-            sources = [s for s in sources] + [Place(o, (), TRUE) for o in node.operands]
+            sources = [Place(view_of(o).base, (), TRUE) for o in node.operands]
         else:
             _, sources = self.uses(node)
         self._add(cluster, node, sources)

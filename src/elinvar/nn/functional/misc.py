@@ -244,7 +244,7 @@ def interpolate(
     if scale_factor is not None:
         given = (scale_factor,) * rank if isinstance(scale_factor, int | float) else scale_factor
         scales = [float(s) for s in given]
-        wanted = [math.floor(n * s) for n, s in zip(x.shape[2:], scales, strict=True)]  # type: ignore[operator]
+        wanted = [math.floor(n * s) for n, s in zip(x.shape[2:], scales, strict=True)]
     else:
         assert size is not None
         wanted = [size] * rank if isinstance(size, int) else list(size)

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core import dtypes
+from elinvar.core.dtypes import DType
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
-from elinvar.core.shapes import size
+from elinvar.core.shapes import DimLike, size
 from elinvar.tensor.composite import composite
-from elinvar.tensor.convert import cast
+from elinvar.tensor.convert import cast, size_tensor
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.elementwise import clip
 from elinvar.tensor.reductions import mean, vector_norm
@@ -188,8 +189,14 @@ def batch_norm(
         if running_mean is not None:
             _move(running_mean, average, momentum)
         if running_var is not None:
-            _move(running_var, variance * (count / (count - 1)), momentum)
+            _move(running_var, variance * _unbiased(count, variance.dtype), momentum)
     return result
+
+
+def _unbiased(count: DimLike, dtype: DType) -> Any:
+    """n / (n - 1), or 1 for n = 1, as a tensor: sizes may be symbolic."""
+    n = size_tensor(count, dtype)
+    return n / clip(n - 1.0, 1.0, None)
 
 
 def _move(running: Any, fresh: Any, momentum: float) -> None:
@@ -219,7 +226,7 @@ def instance_norm(
             average = mean(wide, axis=axes)
             count = size(x.shape[2:])
             centred = wide - average.reshape((*average.shape, *(1 for _ in axes)))
-            variance = mean(centred * centred, axis=axes) * (count / max(1, count - 1))
+            variance = mean(centred * centred, axis=axes) * _unbiased(count, wide.dtype)
             if running_mean is not None:
                 _move(running_mean, mean(average, axis=0), momentum)
             if running_var is not None:
