@@ -503,6 +503,31 @@ def test_two_threads_call_one_function():
     assert found == [4.0] * 80 and run.compilations == 1
 
 
+# memory
+
+
+def test_state_is_updated_in_place_when_nobody_else_holds_it():
+    w = el.asarray(np.arange(4, dtype=np.float32))
+
+    @el.jit
+    def run():
+        w.assign(w * 2.0)
+
+    run()
+    ((program,),) = run._programs.values()
+    bound = next(iter(program.function._programs.values()))
+    bound.aliases = {(0, 0)}  # an elementwise kernel may overwrite what it reads
+    program._program = None
+    address = w._address
+    run()
+    assert w._address == address and w.tolist() == [0, 4, 8, 12]
+    view = w.numpy()
+    other = w.detach()
+    run()
+    assert w._address != address and w.tolist() == [0, 8, 16, 24]
+    assert view.tolist() == other.tolist() == [0, 4, 8, 12]
+
+
 # nesting and looking inside
 
 

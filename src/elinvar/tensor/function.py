@@ -7,6 +7,8 @@ in the traced code mean what they mean in eager code, to any order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from sys import getrefcount
 from typing import Any
 
 from elinvar.graph.ir import Graph
@@ -19,6 +21,7 @@ from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.tape import Leaf, record_call
 from elinvar.tensor.trace import Trace
 
+ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
 
 
@@ -29,7 +32,7 @@ class Program:
         call, arena_nbytes, sizes: the native program, its scratch memory, the results' bytes.
         results: where each result is found: (input, -1, None) or (-1, output, layout).
         unpacked: numbers of operands that have to be packed first.
-        aliases: (input, output) pairs that may share memory, if nobody else holds the input's.
+        aliases: (input, output) pairs whose kernels allow the output to overwrite the input.
     """
 
     __slots__ = ("aliases", "allocate", "arena_nbytes", "call", "results", "sizes", "unpacked")
@@ -41,7 +44,7 @@ class Program:
         self.results = results
         self.unpacked = unpacked
         self.allocate = allocator()
-        self.aliases: list[tuple[int, int]] = list(getattr(bound, "aliases", ()))
+        self.aliases: set[tuple[int, int]] = set(getattr(bound, "aliases", ()))
 
     def run(self, operands: list[Any]) -> list[Any]:
         """New tensors with the results. Operands that need it are packed in place in the list."""
@@ -55,12 +58,24 @@ class Program:
             return [concrete(buffer, address, self.results[0][2])]
         return self.tensors(operands, self.compute(operands))
 
-    def compute(self, operands: list[Any]) -> list[Any]:
-        """The memory of the outputs, for packed operands."""
+    def compute(self, operands: list[Any], donated: Sequence[tuple[int, int]] = ()) -> list[Any]:
+        """The memory of the outputs, for packed operands.
+
+        `donated`: (input, output) pairs of `aliases` where the input's tensor will be rebound to
+        the output; its memory is used again if nothing else holds it.
+        """
         allocate = self.allocate
-        buffers = [allocate(nbytes) for nbytes in self.sizes]
         if not self.sizes:
-            return buffers
+            return []
+        again = {}
+        for number, output in donated:
+            x = operands[number]
+            buffer = x._buffer
+            if getrefcount(buffer) == ONLY_THE_CELL and x._address == buffer.address:
+                again[output] = buffer
+        buffers = [
+            again[n] if n in again else allocate(nbytes) for n, nbytes in enumerate(self.sizes)
+        ]
         arena = allocate(self.arena_nbytes) if self.arena_nbytes else None
         self.call(
             0 if arena is None else arena.address,

@@ -83,6 +83,7 @@ class JitProgram:
         self._program: Program | None = None  # for which the writes are sorted
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
+        self._donated: list[tuple[int, int]] = []
 
     def accepts_shapes(self, shapes: list[tuple[int, ...]]) -> bool:
         """Whether arguments of these shapes fit the symbols."""
@@ -123,7 +124,7 @@ class JitProgram:
             self._prepare(program)
         for number in program.unpacked:
             operands[number] = packed(operands[number])
-        buffers = program.compute(operands)
+        buffers = program.compute(operands, self._donated)
         if self.function.can_record and state.grad_enabled:
             outputs: Any = program.tensors(operands, buffers)
             if any(x._node is not None for x in operands):
@@ -156,6 +157,14 @@ class JitProgram:
                 self._plain_writes.append((place.what, output, layout))
             else:
                 self._other_writes.append((place, number, with_tape))
+        arguments = len(self.argument_types)
+        numbers = {
+            id(held.place.what): arguments + n
+            for n, held in enumerate(self.captured)
+            if held.place.kind == CELL
+        }
+        pairs = [(numbers.get(id(cell), -1), output) for cell, output, _ in self._plain_writes]
+        self._donated = [pair for pair in pairs if pair in program.aliases]
 
     def _result(self, kind: int, what: Any, outputs: Any, given: Any) -> Any:
         if kind == OUTPUT:
