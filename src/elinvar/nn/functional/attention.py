@@ -111,7 +111,7 @@ def scaled_dot_product_attention(
 
 
 def _shared_heads(q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any]:
-    """Heads as (key heads, query heads for each): keys and values broadcast, nothing is repeated."""
+    """Heads as (key heads, query heads for each), so that keys and values broadcast."""
     if min(q.ndim, k.ndim, v.ndim) < 3 or q.shape[-3] % k.shape[-3] or k.shape[-3] != v.shape[-3]:
         text = f"the heads (axis -3) of key {k._type} and value {v._type} must divide those of"
         fail(ValueRangeError, _OP, f"{text} query {q._type}")
