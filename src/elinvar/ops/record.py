@@ -3,8 +3,8 @@
 A field may be `absent("reason")`, never missing. The conventions that all records keep:
 
 - Operands are strict: binary operations take equal dtypes and shapes. Promotion and broadcasting
-  are explicit `cast` and `broadcast` operations, put there by the tensor floor; so the derivative of
-  broadcasting is written once.
+  are explicit `cast` and `broadcast` operations, put there by the tensor floor; so the derivative
+  of broadcasting is written once.
 - Params are hashable: ints, floats, strings, dtypes, tuples of these, dims, graphs.
 - `type_rule(*types, **params)` returns one TensorType, or a tuple for several results.
 - `reference(*arrays, **params)` is numpy. bfloat16 values travel as float32 arrays that are already

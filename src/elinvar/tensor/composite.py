@@ -90,7 +90,8 @@ class Composite:
         """Inline the function, as one node of the tape: so gradients are added up within it first,
         in the order of eager mode, and the bits are the same."""
         operands = [x for x in args if isinstance(x, Cell)]
-        if not state.grad_enabled or all(x._node is None for x in operands):
+        taped = state.grad_enabled and any(x._node is not None for x in operands)
+        if not taped or state.trace.is_region:  # a region is differentiated as a graph
             return self.function(*args, **static)
         fresh = [_leaf(x) for x in operands]
         outputs, single = self._inline(args, static, fresh)
