@@ -159,7 +159,7 @@ def test_fashion_mnist() -> None:
 def test_fashion_mnist_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueRangeError, match="split must be 'train' or 'test', not 'valid'"):
         el.data.fashion_mnist("valid")
-    with pytest.raises(DataMissingError, match="there is no .*t10k-images"):
+    with pytest.raises(DataMissingError, match=r"there is no .*t10k-images"):
         el.data.fashion_mnist("test", folder=tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"something else"))
     with pytest.raises(DataError, match="checksum"):
@@ -208,7 +208,7 @@ def test_shuffling_is_a_function_of_seed_and_epoch() -> None:
     assert first == epochs(5)
     assert first[0] != first[1] != first[2] and first != epochs(6)
     for epoch in first:
-        assert sorted(sum(epoch, [])) == list(range(100))
+        assert sorted(x for batch in epoch for x in batch) == list(range(100))
     resumed = el.data.DataLoader(np.arange(100), 7, shuffle=True, seed=5)
     resumed.set_epoch(2)
     assert rows(resumed) == first[2]
