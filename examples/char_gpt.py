@@ -2,12 +2,15 @@
 
     make gpt                                   fetches the King James Bible (Debian) and runs this
     python examples/char_gpt.py book.txt 500   any text, any number of steps
+    python examples/char_gpt.py                without a book: Python's own language reference
 
 Source: Radford et al., "Language models are unsupervised multitask learners" (2019).
 """
 
+import importlib
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from rich.progress import Progress
@@ -16,9 +19,17 @@ import elinvar as el
 from elinvar import nn
 from elinvar.nn import functional as F
 
-path = sys.argv[1] if len(sys.argv) > 1 else ".data/book.txt"
+
+def read_text(path: Path) -> str:
+    """The book, or without one what every Python has: the chapters of its language reference."""
+    if len(sys.argv) > 1 or path.exists():
+        return path.read_text(encoding="utf-8", errors="replace")
+    print(f"{path} is not there (`make gpt` fetches it): reading Python's language reference")
+    return "\n".join(importlib.import_module("pydoc_data.topics").topics.values())
+
+
+text = read_text(Path(sys.argv[1] if len(sys.argv) > 1 else ".data/book.txt"))
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
-text = open(path, encoding="utf-8", errors="replace").read()
 letters = sorted(set(text))
 number_of = {letter: number for number, letter in enumerate(letters)}
 numbers = np.array([number_of[letter] for letter in text])
