@@ -88,13 +88,14 @@ def make_cnn(nn: Any) -> Any:
 def weights(model: Any, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights for a model of either framework that depend on names and shapes alone.
 
-    Matrices are normal with standard deviation 0.02 to 1/√fan-in, vectors keep 0 or 1.
+    Matrices are normal with standard deviation 0.02 or 1/√fan-in, biases 0, scales 1.
     """
     made = {}
     for number, (name, value) in enumerate(sorted(model.state_dict().items())):
         shape = tuple(value.shape)
         if len(shape) < 2:
-            made[name] = np.array(value.detach().numpy())
+            start = np.array(value.detach().numpy())  # ones and zeros, except for biases
+            made[name] = np.zeros_like(start) if name.endswith("bias") else start
             continue
         generator = np.random.Generator(np.random.Philox(key=[seed, number]))
         fan_in = int(np.prod(shape[1:]))

@@ -33,7 +33,7 @@ def test_functional() -> None:
     text = run("functional.py")
     losses = [float(value) for value in re.findall(r"loss ([\d.]+)", text)]
     assert len(losses) == 4 and losses[-1] < 0.05 * losses[0]
-    assert float(re.search(r"slope ([\d.]+)", text)[1]) < 0.3
+    assert float(re.search(r"slope ([\d.]+)", text)[1]) < 0.5
 
 
 @pytest.mark.slow
