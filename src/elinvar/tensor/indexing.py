@@ -21,7 +21,7 @@ import numpy as np
 from elinvar.core.dtypes import int64
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes, format_shape, size
-from elinvar.tensor.cell import Cell, current_trace
+from elinvar.tensor.cell import Cell, concrete, current_trace, traces
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.gathering import checked_index, fail_bounds
@@ -68,8 +68,43 @@ MASK_HINT = "use `el.where(mask, x, other)`, which keeps the shape, or index out
 
 def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
     """x[key] as in NumPy."""
-    items = parse(op, x, key)
-    return read_items(x, items)
+    if x._node is None and not traces.active and x._layout is not None:
+        signature = _signature(key)
+        if signature is not None:
+            return _view(x, key, (x._layout, signature), op)
+    if isinstance(key, Cell) and key.dtype.kind in "iu" and x.ndim:
+        return F.gather(x, checked_index(op, key, x.shape[0], 0), axis=0)
+    return read_items(x, parse(op, x, key))
+
+
+def _signature(key: Any) -> Any:
+    """A hashable form of an index of ints, slices, None and ...; None for every other index."""
+    kind = type(key)
+    if kind is int:
+        return key
+    if kind is slice:
+        parts = (key.start, key.stop, key.step)
+        return parts if all(part is None or type(part) is int for part in parts) else None
+    if kind is tuple:
+        found = tuple([... if item is None else _signature(item) for item in key])
+        return None if None in found else (found,)
+    return (kind,) if key is Ellipsis else None
+
+
+_VIEWS: dict[Any, tuple[int, Any]] = {}  # (layout, index) → (offset in bytes, layout)
+
+
+def _view(x: Any, key: Any, known: Any, op: str) -> Any:
+    """A basic index of a concrete tensor: the same memory under another layout, if it was seen."""
+    view = _VIEWS.get(known)
+    if view is None:
+        found = read_items(x, parse(op, x, key))
+        if found._buffer is x._buffer:
+            if len(_VIEWS) >= 16384:
+                _VIEWS.clear()
+            _VIEWS[known] = (found._address - x._address, found._layout)
+        return found
+    return concrete(x._buffer, x._address + view[0], view[1])
 
 
 def read_items(x: Any, items: Items) -> Any:

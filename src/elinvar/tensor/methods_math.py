@@ -105,12 +105,14 @@ def _extreme(name: str, values: Any, indices: Any, binary: Any) -> Any:
             axes = None if axis is _UNSET else _axes(axis)
             return values(self, axis=axes, keepdims=keepdim or keepdims)
         one_axis(name, dim, axis)
-        places = indices(self, axis=dim, keepdims=True)
-        found = find.take_along_axis(self, places, axis=dim) if self.ndim else self
-        if not (keepdim or keepdims) and self.ndim:
-            shape = values(self, axis=dim).shape
-            found, places = F.reshape(found, shape=shape), F.reshape(places, shape=shape)
-        return ValuesIndices(found, places)
+        kept = keepdim or keepdims
+        places = indices(self, axis=dim, keepdims=kept)
+        if self._node is None or not self.ndim:
+            return ValuesIndices(values(self, axis=dim, keepdims=kept), places)
+        # on the tape the gradient shall go to the one element that was chosen
+        column = indices(self, axis=dim, keepdims=True)
+        found = find.take_along_axis(self, column, axis=dim)
+        return ValuesIndices(F.reshape(found, shape=places.shape), places)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"""`x.{name}()`: the {name}imum of all elements; `x.{name}(dim)`: values and
