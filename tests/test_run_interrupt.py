@@ -99,6 +99,7 @@ from run_kernels import SLOW
 pool.set_num_threads(2)
 values = np.zeros(64)
 long = make_program([Launch(SLOW, 64, [(0, 0), (-1, 5_000_000)], True)], 1)
+middle = make_program([Launch(SLOW, 64, [(0, 0), (-1, 1_000_000)], True)] * 3, 1)
 short = make_program([Launch(SLOW, 64, [(0, 0), (-1, 10)], True)], 1)
 seen = []
 def handle(number, frame):
@@ -116,6 +117,23 @@ signal.setitimer(signal.ITIMER_REAL, 0.1)
 long(values.ctypes.data)
 assert len(seen) == 1 and seen[0] == 2 - 2.0**-9, seen
 assert (values == 2.0).all(), values
+
+def fork(number, frame):
+    children.append(os.fork())
+
+children = []
+signal.signal(signal.SIGALRM, fork)
+for _ in range(3):               # parent and child both end the launch in which they were forked
+    values[:] = 0
+    signal.setitimer(signal.ITIMER_REAL, 0.03)
+    middle(values.ctypes.data)
+    while not children:
+        time.sleep(0.01)
+    child = children.pop()
+    if child == 0:
+        os._exit(0 if (values == 2.0).all() else 1)
+    assert (values == 2.0).all()
+    assert os.waitpid(child, 0)[1] == 0
 print("fine")
 """
 

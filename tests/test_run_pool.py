@@ -206,7 +206,7 @@ def work():
         call(a.ctypes.data)
 thread = threading.Thread(target=work)
 thread.start()
-for _ in range(20):
+for _ in range(60):
     child = os.fork()
     if child == 0:
         a = np.zeros(64, np.int64)

@@ -134,7 +134,7 @@ def c_functions() -> dict[str, int]:
     """The addresses of the C functions that the texts call."""
     library = ctypes.CDLL(None)
     names = ["clock_gettime", "sched_yield", "syscall" if HAS_FUTEX else "usleep"]
-    names += ["posix_memalign", "free", "madvise", "mmap", "munmap"]
+    names += ["posix_memalign", "pthread_self", "free", "madvise", "mmap", "munmap"]
     return {name: _address(getattr(library, name)) for name in names}
 
 

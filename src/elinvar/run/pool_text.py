@@ -15,8 +15,8 @@ from elinvar.run.platform_text import relax_text, sleep_text
 CHUNKS_PER_THREAD = 4
 CHUNKS_ALONE = 16
 _PAUSE_ROUNDS = 16
-_WORKER_ROUNDS = 64
-_CALLER_ROUNDS = 64
+_WORKER_ROUNDS = 256  # about 50 µs on a quiet machine
+_CALLER_ROUNDS = 256
 
 _STATE = """
 @word = internal global i64 0, align 128      ; number of the launch << 16 | next chunk
@@ -25,12 +25,14 @@ _STATE = """
 @bell = internal global i32 0, align 128      ; rung for each launch and each change of @threads
 @sleepers = internal global i32 0, align 4    ; workers that sleep until it rings
 @busy = internal global i32 0, align 128      ; a caller has the pool
+@owner = internal global i64 0, align 8       ; the thread of that caller
 @threads = internal global i64 1, align 8     ; threads that share a launch, the caller among them
 @kernel = internal global ptr null, align 128 ; the launch: written before @word, read before the
 @slots = internal global ptr null, align 8    ; swap of @word that makes what was read valid
 @tasks = internal global i64 0, align 8
 @chunks = internal global i64 0, align 8
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @pthread_self() nounwind
 """
 
 _CHUNK = """
@@ -171,6 +173,8 @@ alone:
   ret i64 %r
 
 publish:
+  %self = call i64 @pthread_self()
+  store atomic i64 %self, ptr @owner monotonic, align 8
   %many = mul i64 %threads, {CHUNKS_PER_THREAD}
   %chunks = call i64 @llvm.umin.i64(i64 %many, i64 %tasks)
   store atomic ptr %kernel, ptr @kernel monotonic, align 8
@@ -290,11 +294,27 @@ define i64 @elinvar_pool_threads() nounwind {
   ret i64 %threads
 }
 
-; In a child of fork: there are no workers, and no other thread has the pool.
+; In a child of fork: there are no workers. The launch of a thread that the child does not have is
+; over, and nobody may take a chunk of it; a launch of this thread, in which a signal handler forked,
+; goes on.
 define void @elinvar_pool_forget() nounwind {
+entry:
   store atomic i64 1, ptr @threads seq_cst, align 8
   store atomic i32 0, ptr @sleepers seq_cst, align 4
-  store atomic i32 0, ptr @busy seq_cst, align 4
+  %busy = load atomic i32, ptr @busy monotonic, align 4
+  %is_busy = icmp ne i32 %busy, 0
+  %owner = load atomic i64, ptr @owner monotonic, align 8
+  %self = call i64 @pthread_self()
+  %same = icmp eq i64 %owner, %self
+  %ours = and i1 %is_busy, %same
+  br i1 %ours, label %done, label %drop
+drop:
+  %word = load atomic i64, ptr @word monotonic, align 8
+  %over = or i64 %word, 65535
+  store atomic i64 %over, ptr @word monotonic, align 8
+  store atomic i32 0, ptr @busy monotonic, align 4
+  br label %done
+done:
   ret void
 }
 
