@@ -295,8 +295,8 @@ define i64 @elinvar_pool_threads() nounwind {
 }
 
 ; In a child of fork: there are no workers. The launch of a thread that the child does not have is
-; over, and nobody may take a chunk of it; a launch of this thread, in which a signal handler forked,
-; goes on.
+; over, and nobody may take a chunk of it; a launch of this thread, in which a signal handler
+; forked, goes on.
 define void @elinvar_pool_forget() nounwind {
 entry:
   store atomic i64 1, ptr @threads seq_cst, align 8
