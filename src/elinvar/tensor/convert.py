@@ -178,8 +178,7 @@ def pair(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
     """Two operands of one dtype and shape."""
     a, b = typed_pair(op, x1, x2)
     if a.shape != b.shape:
-        shape = broadcast_shapes(op, a.shape, b.shape)
-        a, b = expand(a, shape), expand(b, shape)
+        a, b = broadcast_all(op, a, b)
     return a, b
 
 
@@ -205,11 +204,15 @@ def typed_pair(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
 
 def broadcast_all(op: str, *values: Any) -> tuple[Any, ...]:
     """Tensors (dtypes kept) broadcast to one shape."""
-    first = values[0].shape
-    if all(value.shape == first for value in values[1:]):
-        return values
-    shape = broadcast_shapes(op, *(value.shape for value in values))
-    return tuple(expand(value, shape) for value in values)
+    shape: Shape = ()
+    for value in values:
+        own = value.shape
+        if own and own != shape:
+            if shape:  # not just one shape beside numbers
+                shape = broadcast_shapes(op, *(value.shape for value in values))
+                break
+            shape = own
+    return tuple([expand(value, shape) for value in values])
 
 
 def floating(op: str, x: Any) -> Any:

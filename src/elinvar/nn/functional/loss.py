@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core import dtypes
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
-from elinvar.nn.functional.activation import log_softmax, logsigmoid
+from elinvar.nn.functional.activation import logsigmoid
 from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
@@ -16,9 +16,8 @@ from elinvar.tensor.elementwise import clip, where
 from elinvar.tensor.manipulation import expand_dims, squeeze
 from elinvar.tensor.reductions import max as amax
 from elinvar.tensor.reductions import mean, vector_norm
-from elinvar.tensor.reductions import min as amin
 from elinvar.tensor.reductions import sum as total
-from elinvar.tensor.searching import take_along_axis
+from elinvar.tensor.storage import stored_array
 
 
 def _wide(x: Any) -> Any:
@@ -139,42 +138,64 @@ def binary_cross_entropy_with_logits(
     return _bce_logits(x, cast(target, x.dtype), weight, pos_weight, reduction=reduction)
 
 
-def _check_classes(op: str, target: Any, classes: int, ignored: int) -> None:
+def _check_classes(op: str, target: Any, classes: Any, ignored: int) -> None:
     """Class indices outside of 0 … classes-1 are an error in eager mode."""
-    if current_trace() is not None or not target.size:
+    if current_trace() is not None or not isinstance(classes, int):
         return
-    valid = where(target == ignored, F.zeros_like(target), target)
-    low, high = int(amin(valid).item()), int(amax(valid).item())
-    if low < 0 or high >= classes:
-        bad = low if low < 0 else high
-        text = f"target holds class {bad}, but the input has {classes} classes"
+    values = stored_array(target, op)
+    wrong = ((values < 0) | (values >= classes)) & (values != ignored)
+    if wrong.any():
+        text = f"target holds class {values[wrong].flat[0]}, but the input has {classes} classes"
         fail(OutOfBoundsError, op, text, "check the labels, or pass ignore_index")
 
 
+def _shifted(x: Any) -> tuple[Any, Any]:
+    """x less its maximum over the classes (axis 1), and log Σ exp of that."""
+    shifted = x - F.stop_gradient(amax(x, axis=1, keepdims=True))
+    return shifted, F.log(total(F.exp(shifted), axis=1))
+
+
+def _line(weight: Any, x: Any) -> Any:
+    """A weight for each class, in the place of axis 1 of x."""
+    return weight.reshape((1, x.shape[1], *(1 for _ in range(x.ndim - 2))))
+
+
 @composite
-def _nll(
-    log_p: Any, target: Any, weight: Any, *, ignored: int, smoothing: float, reduction: str
+def _class_losses(
+    x: Any,
+    target: Any,
+    weight: Any,
+    *,
+    logits: bool,
+    ignored: int,
+    smoothing: float,
+    reduction: str,
 ) -> Any:
-    """log_p: (N, C, *); target: (N, *) of classes."""
+    """x: (N, C, *) logits or log-probabilities; target: (N, *) of classes.
+
+    The class is picked by comparison with 0 … C-1, which fuses with the sums over the classes, and
+    so does its derivative.
+    """
+    wide = _wide(x)
+    scores, log_sum = _shifted(wide) if logits else (wide, 0.0)  # log p = scores - log_sum
+    places = _line(F.iota(size=x.shape[1], dtype=dtypes.int64), x)
+    chosen = places == expand_dims(target, axis=1)
+    loss = log_sum - total(where(chosen, scores, 0.0), axis=1)
     counted = target != ignored
-    safe = where(counted, target, F.zeros_like(target))
-    picked = -squeeze(take_along_axis(log_p, expand_dims(safe, axis=1), axis=1), axis=1)
-    mask = cast(counted, log_p.dtype)
-    scale = mask
+    scale = cast(counted, wide.dtype)
     if weight is not None:
-        scale = mask * F.gather(weight, safe, axis=0)
-    loss = picked * scale
+        weight = _line(_wide(weight), x)
+        scale = total(where(chosen, weight, 0.0), axis=1) * scale
+    # an ignored place may hold ∞ or NaN, which times 0 would stay
+    loss = where(counted, loss, 0.0) * scale
     if smoothing:
-        classes = log_p.shape[1]
-        if weight is None:
-            spread = -total(log_p, axis=1)
-        else:
-            line = (1, classes, *(1 for _ in range(log_p.ndim - 2)))
-            spread = -total(log_p * weight.reshape(line), axis=1)
-        loss = loss * (1.0 - smoothing) + spread * mask * (smoothing / classes)
+        away = (expand_dims(log_sum, axis=1) if logits else 0.0) - scores
+        spread = total(away if weight is None else away * weight, axis=1)
+        spread = where(counted, spread, 0.0)
+        loss = loss * (1.0 - smoothing) + spread * (smoothing / x.shape[1])
     if reduction == "mean":
-        return total(loss) / total(scale)
-    return _reduced("nll_loss", loss, reduction)
+        return cast(total(loss) / total(scale), x.dtype)
+    return cast(_reduced("cross_entropy" if logits else "nll_loss", loss, reduction), x.dtype)
 
 
 def _classes_first(x: Any) -> Any:
@@ -195,11 +216,17 @@ def nll_loss(
         target: int classes, (), (N,) or (N, *).
         weight: (C,) or None; the mean is then the weighted one.
     """
-    return _class_loss("nll_loss", as_tensor(input), target, weight, ignore_index, reduction, 0.0)
+    return _class_loss("nll_loss", as_tensor(input), target, weight, ignore_index, reduction)
 
 
 def _class_loss(
-    op: str, x: Any, target: Any, weight: Any, ignored: int, reduction: str, smoothing: float
+    op: str,
+    x: Any,
+    target: Any,
+    weight: Any,
+    ignored: int,
+    reduction: str,
+    smoothing: float = 0.0,
 ) -> Any:
     target = as_tensor(target)
     if target.dtype.kind not in "iu":
@@ -212,7 +239,15 @@ def _class_loss(
         fail(ShapeError, op, f"{text} {(x.shape[0], *x.shape[2:])}")
     target = cast(target, dtypes.int64)
     _check_classes(op, target, x.shape[1], ignored)
-    loss = _nll(x, target, weight, ignored=ignored, smoothing=smoothing, reduction=reduction)
+    loss = _class_losses(
+        x,
+        target,
+        None if weight is None else as_tensor(weight),
+        logits=op == "cross_entropy",
+        ignored=int(ignored),
+        smoothing=smoothing,
+        reduction=reduction,
+    )
     return squeeze(loss, axis=0) if single and reduction == "none" else loss
 
 
@@ -221,15 +256,14 @@ def _soft_cross_entropy(
     x: Any, target: Any, weight: Any, *, smoothing: float, reduction: str
 ) -> Any:
     classes = x.shape[1]
-    log_p = log_softmax(x, dim=1)
+    shifted, log_sum = _shifted(_wide(x))
+    away = expand_dims(log_sum, axis=1) - shifted  # -log p
+    target = _wide(target)
     if smoothing:
         target = target * (1.0 - smoothing) + smoothing / classes
     if weight is not None:
-        log_p = log_p * weight.reshape((1, classes, *(1 for _ in range(x.ndim - 2))))
-    loss = -total(log_p * target, axis=1)
-    if reduction == "mean":
-        return mean(loss)
-    return _reduced("cross_entropy", loss, reduction)
+        away = away * _line(_wide(weight), x)
+    return cast(_reduced("cross_entropy", total(away * target, axis=1), reduction), x.dtype)
 
 
 def cross_entropy(
@@ -269,10 +303,8 @@ def cross_entropy(
             smoothing=float(label_smoothing), reduction=reduction,
         )  # fmt: skip
         return squeeze(loss, axis=0) if single and reduction == "none" else loss
-    log_p = log_softmax(x, dim=0 if x.ndim == 1 else 1)
-    return _class_loss(
-        "cross_entropy", log_p, target, weight, ignore_index, reduction, float(label_smoothing)
-    )
+    smoothing = float(label_smoothing)
+    return _class_loss("cross_entropy", x, target, weight, ignore_index, reduction, smoothing)
 
 
 @composite
