@@ -279,6 +279,9 @@ class Clusterer:
         space = squeeze(shape)
         joined = None
         for cluster in self._candidates(places):
+            if joined is not None:
+                self._merge(joined, cluster)
+                continue
             if len(cluster.members) >= MAX_MEMBERS or not self._can_add(cluster, places):
                 continue
             if cluster.space == space:
@@ -287,17 +290,13 @@ class Clusterer:
                 level = "row"
             else:
                 continue
-            if not self._reads_fit(cluster, own, level, places):
-                continue
-            if joined is None:
+            if self._reads_fit(cluster, own, level, places):
                 self._add(cluster, node, places)
                 joined = cluster
-            else:
-                self._merge(joined, cluster, node)
         if joined is None:
             self._new(node, "map", space)
 
-    def _merge(self, cluster: Cluster, other: Cluster, reader: Node) -> None:
+    def _merge(self, cluster: Cluster, other: Cluster) -> None:
         """Bring two clusters with one reader together, when they walk alike and no cycle closes."""
         if cluster.space != other.space or len(cluster.members) + len(other.members) > MAX_MEMBERS:
             return
@@ -315,9 +314,7 @@ class Clusterer:
         axes = cluster.axes if cluster.axes is not None else other.axes
         for member in (*cluster.members, *other.members):
             own, places = self.uses(member)
-            if axes is not None and not self._fits_after_merge(
-                cluster, other, axes, member, own, places
-            ):
+            if not self._fits_after_merge(cluster, other, axes or (), member, own, places):
                 return
         for member in other.members:
             cluster.members.append(member)
