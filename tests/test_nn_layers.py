@@ -356,6 +356,7 @@ def test_recurrence_in_a_jit_and_its_gradient() -> None:
     layer, x = nn.GRU(3, 4), el.asarray(normal(5, 2, 3))
     run_jit = el.jit(lambda x: layer(x)[0])
     np.testing.assert_array_equal(run_jit(x).numpy(), layer(x)[0].numpy())
+    assert str(run_jit.lower(x).graph).count("= scan") == 1  # one loop, whatever the length
     (layer(x)[0] ** 2).sum().backward()
     step = 1e-2
     for place in ((0, 0), (7, 2)):

@@ -594,3 +594,11 @@ def test_clipping() -> None:
         nn.utils.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
     with pytest.raises(ValueRangeError, match="norm_type must be greater than 0, received 0"):
         nn.utils.clip_grad_norm_([p], 1.0, 0)
+
+
+def test_deepcopied_buffers_are_independent() -> None:
+    norm = nn.BatchNorm1d(2)
+    twin = copy.deepcopy(norm)
+    norm(el.asarray([[1.0, 2.0], [3.0, 5.0]]))
+    assert twin.running_mean.tolist() == [0.0, 0.0] and twin.num_batches_tracked.item() == 0
+    assert norm.running_mean.tolist() != [0.0, 0.0]
