@@ -281,6 +281,25 @@ def test_methods_read_as_in_pytorch():
         x.sum(dim=1, axis=1)
 
 
+def test_more_methods():
+    x = np.array([[3.0, np.nan, 1.0], [5.0, 2.0, 4.0]], np.float32)
+    t = el.asarray(x)
+    np.testing.assert_array_equal(np.asarray(t.median(1).values), [np.nan, 4.0])
+    assert t[1].median().item() == 4.0 and t[1, :2].median().item() == 2.0
+    assert t.nansum().item() == 15.0 and t.nanmean(1).tolist() == [2.0, np.float32(11 / 3)]
+    assert el.asarray([-7.0, 7.0]).fmod(3).tolist() == [-1.0, 1.0]
+    np.testing.assert_array_equal(np.asarray(el.arange(3).diag(-1)), np.diag(np.arange(3), -1))
+    assert el.arange(9).reshape(3, 3).diag(1).tolist() == [1, 5]
+    windows = np.lib.stride_tricks.sliding_window_view(np.arange(14).reshape(2, 7), 3, 1)[:, ::2]
+    np.testing.assert_array_equal(np.asarray(el.arange(14).reshape(2, 7).unfold(1, 3, 2)), windows)
+    y = el.tensor([1.0, 3.0, 3.0], requires_grad=True)
+    y.max(dim=0).values.backward()
+    assert y.grad.tolist() == [0.0, 1.0, 0.0]
+    assert t.nan_to_num(nan=9.0).max().item() == 9.0
+    assert el.asarray([2.345]).round(decimals=1).item() == pytest.approx(2.3)
+    assert el.ones((2, 3)).addmm(el.ones((2, 4)), el.ones((4, 3)), alpha=2).tolist() == [[9.0] * 3] * 2
+
+
 def test_array_namespace():
     x = el.ones(2)
     assert x.__array_namespace__() is el

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from elinvar.core.errors import ValueRangeError, fail
+from elinvar.core.shapes import normalize_axis
 from elinvar.tensor import activations, special
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import linear as lin
@@ -16,6 +17,7 @@ from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import tril, triu
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.manipulation import sliced, squeeze
 
 
 class ValuesIndices(NamedTuple):
@@ -193,7 +195,7 @@ class MathMethods(Cell):
         found = ew.trunc(ew.divide(self, other))
         return found if self.dtype.kind == "f" else cast(found, self.dtype)
 
-    subtract, divide = sub, div
+    subtract, divide, true_divide = sub, div, div
     mul = multiply = ew.multiply
     floor_divide = ew.floor_divide
     remainder = ew.remainder
@@ -223,6 +225,11 @@ class MathMethods(Cell):
             return ew.round(self)
         scale = 10.0**decimals
         return ew.divide(ew.round(ew.multiply(self, scale)), scale)
+
+    def fmod(self, other: Any) -> Any:
+        """The remainder with the sign of self: x - y · trunc(x / y)."""
+        rest = ew.remainder(ew.abs(self), ew.abs(other) if isinstance(other, Cell) else abs(other))
+        return ew.where(ew.less(self, 0), ew.negative(rest), rest)
 
     def rsqrt(self) -> Any:
         """1 / √x."""
@@ -285,6 +292,31 @@ class MathMethods(Cell):
         order = 2 if p in ("fro", None) else p
         return red.vector_norm(self, axis=axes, keepdims=keepdim or keepdims, ord=order)
 
+    def median(self, dim: Any = _UNSET, keepdim: bool = False) -> Any:
+        """The lower of the middle elements: of all, or values and indices along an axis."""
+        if dim is _UNSET:
+            return F.reshape(self, shape=(self._type.size,)).median(0).values
+        order = find.argsort(self, axis=dim)
+        middle = (self.shape[dim] - 1) // 2
+        places = sliced(order, normalize_axis("median", dim, self.ndim), middle, 1)
+        found = find.take_along_axis(self, places, axis=dim)
+        if self.dtype.kind == "f":
+            found = ew.where(red.any(ew.isnan(self), axis=dim, keepdims=True), math.nan, found)
+        if not keepdim:
+            found, places = squeeze(found, dim), squeeze(places, dim)
+        return ValuesIndices(found, places)
+
+    def nansum(self, dim: Any = _UNSET, keepdim: bool = False) -> Any:
+        """The sum of the elements that are not NaN."""
+        kept = ew.where(ew.isnan(self), 0, self)
+        return red.sum(kept, axis=_axes(one_axis("nansum", dim, _UNSET)), keepdims=keepdim)
+
+    def nanmean(self, dim: Any = _UNSET, keepdim: bool = False) -> Any:
+        """The mean of the elements that are not NaN."""
+        axes = _axes(one_axis("nanmean", dim, _UNSET))
+        count = red.sum(ew.logical_not(ew.isnan(self)), axis=axes, keepdims=keepdim)
+        return ew.divide(MathMethods.nansum(self, dim, keepdim), cast(count, self.dtype))
+
     matmul = mm = bmm = lin.matmul
     dot = lin.dot
     outer = lin.outer
@@ -298,6 +330,8 @@ class MathMethods(Cell):
         product = lin.matmul(mat1, mat2)
         product = product if alpha == 1 else ew.multiply(product, alpha)
         return ew.add(product, self if beta == 1 else ew.multiply(self, beta))
+
+    baddbmm = addmm
 
     def tril(self, diagonal: int = 0) -> Any:
         """Zeros above a diagonal."""

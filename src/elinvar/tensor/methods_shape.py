@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from elinvar.core.dtypes import DType, as_dtype
+from elinvar.core.dtypes import DType, as_dtype, int64
 from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis, size
 from elinvar.tensor import linear as lin
@@ -184,6 +184,25 @@ class ShapeMethods(Cell):
         second = normalize_axis("diagonal", dim2, self.ndim)
         rest = tuple(axis for axis in range(self.ndim) if axis not in (first, second))
         return lin.diagonal(man.permuted(self, (*rest, first, second)), offset=offset)
+
+    def diag(self, diagonal: int = 0) -> Any:
+        """The diagonal of a matrix, or the square matrix with a given diagonal."""
+        if self.ndim == 2:
+            return lin.diagonal(self, offset=diagonal)
+        if self.ndim != 1:
+            fail(ShapeError, "diag", f"expected 1 or 2 dimensions, received {self._type}")
+        size_ = self.shape[0] + abs(diagonal)
+        place = F.iota(size=self.shape[0], dtype=int64)
+        row, column = max(0, -diagonal), max(0, diagonal)
+        zeros = expand(constant("diag", 0, self.dtype), (size_ * size_,))
+        flat = (place + row) * size_ + (place + column)
+        return F.reshape(F.scatter(zeros, flat, self, axis=0, mode="set"), shape=(size_, size_))
+
+    def unfold(self, dimension: int, size: int, step: int) -> Any:
+        """All windows of an axis, as a new last axis."""
+        axis = normalize_axis("unfold", dimension, self.ndim)
+        windows = F.windows(self, axes=(axis,), sizes=(size,), strides=(step,), dilations=(1,))
+        return man.moveaxis(windows, 0, -1)
 
     # -- picking --
 
