@@ -11,7 +11,8 @@ Meaning: IEEE-754 round to nearest even for floats, wrap-around for integers. `d
 integers truncate towards zero, and give 0 for a zero divisor (`rem` then gives the dividend).
 `min`/`max` propagate NaN and order -0 < +0. `shr` is arithmetic for signed and logical for
 unsigned types; shift counts ≥ the width are the lowering's business. Comparisons give bool; those
-with NaN are false except `ne`. Casts from float to integer saturate and send NaN to 0. `cast` to bool is `!= 0`.
+with NaN are false except `ne`. Casts from float to integer saturate and send NaN to 0. `cast` to
+bool is `!= 0`.
 """
 
 from __future__ import annotations
