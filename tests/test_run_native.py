@@ -155,6 +155,7 @@ def test_many_threads_load_at_once() -> None:
 
 def test_prepare_compiles_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native._engine, "disk", DiskCache(None))
+    monkeypatch.setattr(native._engine, "prepared", {})  # of other tests
     texts = [FMA.replace("native_fma", f"native_prepared{i}") for i in range(8)]
     native.prepare([*texts, texts[0]], threads=4)
     prepared = dict(native._engine.prepared)
@@ -171,6 +172,7 @@ def test_prepare_compiles_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_prepare_leaves_what_is_wrong_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native._engine, "disk", DiskCache(None))
+    monkeypatch.setattr(native._engine, "prepared", {})  # of other tests
     calls_out = (
         "declare void @nobody2()\ndefine void @native_out() { call void @nobody2()\n ret void }"
     )
