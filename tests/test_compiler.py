@@ -13,6 +13,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
+from elinvar.run import compile, pool
 
 SAMPLES = [
     pytest.param(op, sample, id=f"{op.name}-{number}")
@@ -150,3 +151,23 @@ def test_rows_do_not_depend_on_their_neighbours(name, shape):
     whole = run(x)
     for row in (0, 3, shape[0] - 1):
         assert same_bits(whole[row : row + 1], run(x[row : row + 1]))
+
+
+FIRST = [p for p in SAMPLES if p.id.endswith(("-0", "-3"))]
+
+
+@pytest.mark.parametrize(("op", "sample"), FIRST)
+def test_threads_do_not_change_bits(op, sample, monkeypatch):
+    """Every launch is shared among threads, however small."""
+    monkeypatch.setattr(compile, "PARALLEL_WORK", 0)
+    graph = one_op(op, sample)
+    before = pool.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 3, 8):
+            pool.set_num_threads(count)
+            found.append(run_compiled(graph, sample.operands))
+    finally:
+        pool.set_num_threads(before)
+    for other in found[1:]:
+        assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
