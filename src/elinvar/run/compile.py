@@ -178,8 +178,13 @@ class Compiled:
         return "\n".join(native.assembly(text) for text in texts.values())
 
 
-def lower_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
-    """See `compile_graph`."""
+def compile_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
+    """Compile a graph for this machine.
+
+    Args:
+        graph: types may have symbolic dims, which `bind` fixes.
+        layouts: per input its strides in elements (ints or dims), None for dense row-major.
+    """
     start = time.perf_counter()
     optimized = optimize(legalize(optimize(graph)))
     lowering = Lowering(vector_bits())
@@ -192,16 +197,6 @@ def lower_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -
             lowering.strides[value] = tuple(given)
     lowering.graph(optimized, [Place(storage) for storage in outputs])
     return Compiled(graph, optimized, lowering.steps, inputs, outputs, time.perf_counter() - start)
-
-
-def compile_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
-    """Compile a graph for this machine.
-
-    Args:
-        graph: types may have symbolic dims, which `bind` fixes.
-        layouts: per input its strides in elements (ints or dims), None for dense row-major.
-    """
-    return lower_graph(graph, layouts)
 
 
 __all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]
