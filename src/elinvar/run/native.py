@@ -19,6 +19,7 @@ from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
 from elinvar.run.cache import DiskCache, cache_key
 from elinvar.run.llvm import (
+    PIPELINE,
     Target,
     assembly,
     binding,
@@ -176,8 +177,8 @@ def _digest(text: str) -> bytes:
 
 def _key(text: str, level: int) -> str:
     target = host()
-    parts = (text, str(level), target.triple, target.cpu, target.features, llvm_version())
-    return cache_key(*parts)
+    machine = (target.triple, target.cpu, target.features)
+    return cache_key(text, str(level), *machine, llvm_version(), PIPELINE)
 
 
 def _load_anew(text: str, digest: bytes, level: int) -> None:
