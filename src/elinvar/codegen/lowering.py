@@ -1,0 +1,170 @@
+"""What all lowering shares: where values stand, fused groups, copies, kernel texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from elinvar.codegen.fused import fused_kernel
+from elinvar.codegen.walking import KernelText
+from elinvar.core.errors import CompileError, fail
+from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
+from elinvar.graph.ir import Builder, Graph, Node, Value
+from elinvar.kernels.cluster import partition
+from elinvar.kernels.group import Group, cut
+from elinvar.kernels.plan import Number, Place, Step, Storage
+from elinvar.kernels.pull import squeeze, view_of
+
+Strides = Shape | None
+_fused_cache: dict[Any, KernelText] = {}
+_text_cache: dict[Any, tuple[str, str]] = {}
+PLACEHOLDER = "KERNEL_NAME"
+
+
+def named(text: str, prefix: str) -> tuple[str, str]:
+    """(name, text) with the name derived from the content, so that equal kernels are one."""
+    name = f"{prefix}_{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+    return name, text.replace(PLACEHOLDER, name)
+
+
+def cached_text(key: Any, prefix: str, make: Callable[[], str]) -> tuple[str, str]:
+    """(name, text) of a kernel that is written once for each key."""
+    found = _text_cache.get(key)
+    if found is None:
+        found = _text_cache[key] = named(make(), prefix)
+    return found
+
+
+class FusedLowering:
+    """Lowers one graph onto given storages; a heavy node goes to a subclass's `_lower_NAME`."""
+
+    def __init__(self, vector_bits: int) -> None:
+        self.vector_bits = vector_bits
+        self.steps: list[Any] = []
+        self.storages: dict[Value, Storage] = {}
+        self.places: dict[Value, Place] = {}  # where that is more than the start of a storage
+        self.strides: dict[Value, Strides] = {}
+
+    def place(self, value: Value) -> Place:
+        found = self.places.get(value)
+        return found if found is not None else Place(self.storages[value])
+
+    def arena(self, nbytes: DimLike) -> Storage:
+        return Storage("arena", -1, nbytes)
+
+    def graph(self, graph: Graph, results: Sequence[Place | None]) -> list[Place]:
+        """Lower a graph whose inputs have places already. `results`: where each output must go, or
+        None for wherever it is; returns where the outputs are."""
+        parts = partition(graph)
+        wanted: dict[Value, Place] = {}
+        for value, place in zip(graph.outputs, results, strict=True):
+            if place is not None and value not in wanted and not value.node.is_input:
+                wanted[value] = place
+        for value in parts.stored:
+            if value in wanted:
+                self.places[value] = wanted[value]
+                self.storages[value] = wanted[value].storage
+            else:
+                self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
+        for cluster in parts.clusters:
+            if cluster.kind == "heavy":
+                (node,) = cluster.members
+                self._heavy(node)
+            else:
+                self._fused(cut(cluster, parts))
+        found = []
+        for value, place in zip(graph.outputs, results, strict=True):
+            if place is not None and wanted.get(value) is not place:
+                self.copy(value, self.place(value), place, self.strides.get(value))
+            found.append(place or self.place(value))
+        return found
+
+    # fused groups
+
+    def copy(self, value: Value, source: Place, target: Place, strides: Strides = None) -> None:
+        """A step that copies a whole value into dense memory. `strides`: of the source."""
+        builder = Builder(capture_source=False)
+        leaf = builder.input(value.type)
+        region = builder.graph([leaf], "copy")
+        if strides is not None:
+            self.strides[leaf] = strides
+        group = Group("map", region, squeeze(value.shape), (), (leaf,), (leaf,))
+        self._fused_step(group, [source], [target])
+
+    def _fused(self, group: Group) -> None:
+        if any(r.type.size == 0 for r in group.results) and len(group.results) == 1:
+            return
+        sources = [self.place(value) for value in group.operands]
+        self._fused_step(group, sources, [self.place(value) for value in group.results])
+
+    def _fused_step(self, group: Group, sources: list[Place], targets: list[Place]) -> None:
+        strides = tuple(self.strides.get(value) for value in group.operands)
+        key = (group.key(), strides)
+        kernel = _fused_cache.get(key)
+        if kernel is None:
+            found = fused_kernel(group, strides).emit(PLACEHOLDER)
+            name, text = named(found.text, group.kind)
+            kernel = KernelText(name, text, found.pointers, found.symbols, found.geometry)
+            _fused_cache[key] = kernel
+        geometry = kernel.geometry
+        slots: list[Any] = [*sources, *targets]
+        slots += [Number(Dim(name)) for name in kernel.symbols]
+        slots += [
+            Number(lambda sizes: geometry.cut(sizes)[1]),
+            Number(lambda sizes: geometry.cut(sizes)[2]),
+        ]
+        names = ", ".join(dict.fromkeys(node.op_name for node in group.region.nodes)) or "copy"
+        work = geometry.rows * geometry.work_per_row
+        self.steps.append(
+            Step(
+                kernel.name,
+                kernel.text,
+                slots,
+                lambda sizes: geometry.cut(sizes)[0],
+                [p.storage for p in sources],
+                [p.storage for p in targets],
+                f"{group.kind}: {names}",
+                lambda sizes: evaluate(work, sizes) * max(1, len(group.region.nodes)),
+            )
+        )
+
+    # heavy nodes
+
+    def _heavy(self, node: Node) -> None:
+        name = node.op_name
+        method: Callable[[Node], None] | None = getattr(self, f"_lower_{name}", None)
+        if method is None:
+            fail(CompileError, name, "the CPU compiler has no lowering for this operation")
+        method(node)
+
+    def operand(self, value: Value) -> tuple[Place, tuple[DimLike, ...]]:
+        """Where an operand's view starts, and its strides in elements."""
+        view = view_of(value, self.strides)
+        strides = view.strides
+        place = self.place(view.base)
+        offset = place.offset + view.offset * value.dtype.itemsize
+        return Place(place.storage, offset, place.moves), strides
+
+    def dense(self, value: Value) -> Place:
+        """Where an operand lies dense in memory, after a copy if need be."""
+        place, strides = self.operand(value)
+        if strides == row_major_strides(value.shape) or value.type.rank == 0:
+            return place
+        target = Place(self.arena(size(value.shape) * value.dtype.itemsize))
+        self.copy(value, place, target, tuple(strides))
+        return target
+
+    def sub_lowering(
+        self,
+        graph: Graph,
+        arguments: Sequence[Place],
+        results: Sequence[Place | None],
+    ) -> tuple[list[Any], list[Place]]:
+        """(steps, places of the outputs) of a graph whose inputs stand at `arguments`."""
+        inner = type(self)(self.vector_bits)
+        for value, place in zip(graph.inputs, arguments, strict=True):
+            inner.storages[value] = place.storage
+            inner.places[value] = place
+        found = inner.graph(graph, results)
+        return inner.steps, found
