@@ -34,6 +34,7 @@ _STATE = """
 @previous_peak = internal global i64 0
 @window_end = internal global i64 0
 
+declare i32 @clock_gettime(i32, ptr) nounwind
 declare void @PyObject_Free(ptr) nounwind
 declare void @Py_DecRef(ptr) nounwind
 declare ptr @mmap(ptr, i64, i32, i32, i32, i64) nounwind
@@ -299,4 +300,4 @@ trim:
 def lists_text() -> str:
     """Size classes, the lists of waiting buffers, and memory from and to the system."""
     advise = _ADVISE if HUGE_PAGES else _NO_ADVICE
-    return "".join((_STATE, clock_text(), _CLASSES, _LISTS, advise, _SYSTEM))
+    return "".join((_STATE, clock_text("now", coarse=True), _CLASSES, _LISTS, advise, _SYSTEM))

@@ -24,10 +24,8 @@ HUGE_PAGES = sys.platform.startswith("linux")
 _COARSE_CLOCK = 6  # CLOCK_MONOTONIC_COARSE of Linux: a few ns to read, steps of some ms
 
 _CLOCK = """
-declare i32 @clock_gettime(i32, ptr) nounwind
-
 ; Nanoseconds of a clock that never goes back.
-define internal i64 @now() nounwind {{
+define internal i64 @{name}() nounwind {{
   %time = alloca {{ i64, i64 }}
   %failed = call i32 @clock_gettime(i32 {clock}, ptr %time)
   %seconds = load i64, ptr %time
@@ -94,10 +92,11 @@ define internal void @wake(ptr %word, i32 %most) nounwind {
 """
 
 
-def clock_text() -> str:
-    """`i64 @now()`: nanoseconds of the cheapest clock that is good enough for 50 ms."""
-    coarse = sys.platform.startswith("linux")
-    return _CLOCK.format(clock=_COARSE_CLOCK if coarse else time.CLOCK_MONOTONIC)
+def clock_text(name: str, coarse: bool) -> str:
+    """`i64 @name()`: nanoseconds. `coarse`: of the cheapest clock that is good enough for 50 ms;
+    otherwise of the clock that `time.monotonic_ns` reads."""
+    coarse = coarse and sys.platform.startswith("linux")
+    return _CLOCK.format(name=name, clock=_COARSE_CLOCK if coarse else time.CLOCK_MONOTONIC)
 
 
 def relax_text(pauses: int) -> str:

@@ -7,7 +7,8 @@ interpreter written in LLVM text. Python sees a builtin function that takes addr
 
 The builtin's `self` is the `bytes` object, so the words live exactly as long as the program.
 
-    header    arguments · slots of the largest launch · counters · flags · list of items
+    header    arguments · slots of the largest launch · counters · flags · number of the program
+              · list of items
     item      operation · position of the next item · a · b · c · slots · moves
               · (external + 1, offset) for each slot · (slot, counter, stride) for each move
     launch    a = kernel, b = tasks, c = parallel
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import threading
 from array import array
@@ -38,6 +40,7 @@ from elinvar.run.builtin import METH_FASTCALL, BuiltinMaker, keep_for_ever
 _END, _LAUNCH, _COND, _WHILE, _FOR = range(5)
 _RELEASE, _PARALLEL = 1, 2
 _WORD = 1 << 64
+_numbers = itertools.count(1)
 
 
 class Move(NamedTuple):
@@ -101,10 +104,19 @@ class For:
 Item = Launch | Cond | While | For
 
 
+class Encoded(NamedTuple):
+    """The words of a program: `number` tells it from all others, `positions` are those of its
+    launches, in the order in which they were given."""
+
+    words: array[int]
+    number: int
+    positions: list[int]
+
+
 def make_program(
     items: Sequence[Item], arguments: int, release: bool | None = None
 ) -> Callable[..., None]:
-    """A builtin function that runs `items` in order.
+    """A builtin function that runs `items` in order: `encode_program`, then `program_of`.
 
     Args:
         items: launches and control items.
@@ -118,11 +130,24 @@ def make_program(
     Example:
         >>> make_program([], arguments=0)()
     """
+    return program_of(encode_program(items, arguments, release))
+
+
+def encode_program(
+    items: Sequence[Item], arguments: int, release: bool | None = None
+) -> Encoded:
+    """The words of a program; see `make_program`."""
     encoder = _Encoder(arguments)
     words = encoder.encode(items)
     releases = encoder.releases if release is None else release
     words[3] = (_RELEASE if releases else 0) | (_PARALLEL if encoder.parallel else 0)
-    return _maker()(array("q", words).tobytes())
+    words[4] = next(_numbers)
+    return Encoded(array("q", words), words[4], encoder.positions)
+
+
+def program_of(encoded: Encoded) -> Callable[..., None]:
+    """The builtin function that runs the words."""
+    return _maker()(encoded.words.tobytes())
 
 
 @dataclass(slots=True)
@@ -135,11 +160,12 @@ class _Encoder:
     loops: int = 0
     parallel: bool = False
     releases: bool = False
+    positions: list[int] = field(default_factory=list)
     open_loops: set[int] = field(default_factory=set)
     reversed: dict[int, int] = field(default_factory=dict)  # open reversed loop → its trips
 
     def encode(self, items: Sequence[Item]) -> list[int]:
-        self.words = [self.arguments, 0, 0, 0]
+        self.words = [self.arguments, 0, 0, 0, 0]
         self._list(items)
         self.words[1] = self.most_slots
         self.words[2] = 2 * self.loops
@@ -156,6 +182,7 @@ class _Encoder:
         words = self.words
         at = len(words)
         if isinstance(item, Launch):
+            self.positions.append(at)
             self.parallel |= item.parallel
             self.releases |= item.parallel
             words += (_LAUNCH, 0, item.kernel, item.tasks, int(item.parallel))
@@ -221,7 +248,26 @@ def _signed(number: int) -> int:
 
 @functools.cache
 def _maker() -> BuiltinMaker:
-    """Makes a program of its words; the first call loads the interpreter."""
+    """Makes a program of its words."""
+    return BuiltinMaker("program", _addresses()["elinvar_program_call"], METH_FASTCALL)
+
+
+def set_timing(on_run: Callable[[], int] | None, events: int) -> None:
+    """Time every program that begins from now on (see `timing_text.py`), or none any more.
+
+    Args:
+        on_run: called when a program begins; gives the number that its events carry. It must
+            never be freed.
+        events: address of the memory for the events; it must live until the runs under way end.
+    """
+    function = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+    address = None if on_run is None else id(on_run)
+    function(_addresses()["elinvar_program_set_timing"])(address, events)
+
+
+@functools.cache
+def _addresses() -> dict[str, int]:
+    """The native functions; the first call loads the interpreter."""
     native.declare_symbols(pool.native_functions())
     native.declare_symbols(platform_text.c_functions())
     native.declare_symbols(platform_text.python_functions(program_text.PYTHON_FUNCTIONS))
@@ -236,5 +282,4 @@ def _maker() -> BuiltinMaker:
         os.register_at_fork(after_in_child=lambda: set_main(threading.get_ident()))
     set_started = ctypes.CFUNCTYPE(None, ctypes.c_int)
     pool.on_start(set_started(addresses["elinvar_program_set_pool_started"]))
-
-    return BuiltinMaker("program", addresses["elinvar_program_call"], METH_FASTCALL)
+    return addresses

@@ -1,11 +1,14 @@
 """The interpreter of programs and the builtin that calls it, as LLVM text.
 
 See `program.py` for the words of a program. While a program runs, a `%Run` holds what it needs.
+The list of items is run by `run_list`, or by its twin `run_list_timed` while a profile is taken
+(`timing_text.py`): which of the two is decided once for each program.
 """
 
 from __future__ import annotations
 
 from elinvar.run.platform_text import clock_text, text_constant
+from elinvar.run.timing_text import TIMED_SERIAL, TIMED_SHARED, timing_text
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096
@@ -18,6 +21,7 @@ PYTHON_FUNCTIONS = (
     "PyErr_Occurred",
     "PyEval_RestoreThread",
     "PyEval_SaveThread",
+    "PyLong_AsLongLong",
     "PyLong_AsUnsignedLongLong",
     "PyMem_RawFree",
     "PyMem_RawMalloc",
@@ -28,8 +32,9 @@ PYTHON_FUNCTIONS = (
 )
 
 _STATE = """
-; words, externals, slots, counters, thread state (null: the GIL is ours), time of the next poll
-%Run = type { ptr, ptr, ptr, ptr, ptr, i64 }
+; words, externals, slots, counters, thread state (null: the GIL is ours), time of the next poll,
+; events (null: nothing is timed), number of this run among those timed, when it began
+%Run = type { ptr, ptr, ptr, ptr, ptr, i64, ptr, i64, i64 }
 
 @none = internal global ptr null          ; Python objects, set once
 @type_error = internal global ptr null
@@ -44,6 +49,7 @@ declare ptr @PyErr_NoMemory() nounwind
 declare ptr @PyErr_Occurred() nounwind
 declare void @PyEval_RestoreThread(ptr) nounwind
 declare ptr @PyEval_SaveThread() nounwind
+declare i64 @PyLong_AsLongLong(ptr) nounwind
 declare i64 @PyLong_AsUnsignedLongLong(ptr) nounwind
 declare void @PyMem_RawFree(ptr) nounwind
 declare ptr @PyMem_RawMalloc(i64) nounwind
@@ -51,6 +57,7 @@ declare ptr @PyObject_CallNoArgs(ptr) nounwind
 declare i64 @PyThread_get_thread_ident() nounwind
 declare void @Py_DecRef(ptr) nounwind
 declare void @Py_IncRef(ptr) nounwind
+declare i32 @clock_gettime(i32, ptr) nounwind
 declare i64 @elinvar_pool_run(ptr, ptr, i64, ptr, ptr) nounwind
 """
 
@@ -161,7 +168,7 @@ go_on:
 
 _LIST = """
 ; Run the list of items at `start`; the answer is zero, or what `poll` said when it stopped us.
-define internal i64 @run_list(ptr %run, i64 %start) nounwind {
+define internal i64 @{name}(ptr %run, i64 %start) nounwind {{
 entry:
   %code = load ptr, ptr %run
   %counters_at = getelementptr %Run, ptr %run, i32 0, i32 3
@@ -196,14 +203,14 @@ launch:
   %alone = icmp eq i64 %parallel, 0
   br i1 %alone, label %serial, label %shared
 serial:
-  call void %kernel(ptr %slots, i64 0, i64 %tasks)
+  {serial}
   br i1 %polls, label %ask, label %next
 ask:
   %asked = call i64 @poll(ptr %run)
   br label %check
 shared:
   %poll = select i1 %polls, ptr @poll, ptr null
-  %ran = call i64 @elinvar_pool_run(ptr %kernel, ptr %slots, i64 %tasks, ptr %poll, ptr %run)
+  %ran = {shared}
   br label %check
 check:
   %stop = phi i64 [ %asked, %ask ], [ %ran, %shared ], [ %chosen, %cond ]
@@ -217,7 +224,7 @@ cond:
   %true = call i1 @predicate(ptr %run, i64 %at)
   %list_at = select i1 %true, ptr %a_at, ptr %b_at
   %list = load i64, ptr %list_at
-  %chosen = call i64 @run_list(ptr %run, i64 %list)
+  %chosen = call i64 @{name}(ptr %run, i64 %list)
   br label %check
 
 loop:
@@ -237,7 +244,7 @@ count:
   br i1 %left, label %body, label %next
 test:
   %condition = load i64, ptr %a_at
-  %tested = call i64 @run_list(ptr %run, i64 %condition)
+  %tested = call i64 @{name}(ptr %run, i64 %condition)
   %untested = icmp ne i64 %tested, 0
   br i1 %untested, label %leave, label %decide
 decide:
@@ -246,14 +253,18 @@ decide:
 body:
   %body_at = select i1 %is_for, ptr %a_at, ptr %b_at
   %inner = load i64, ptr %body_at
-  %bodied = call i64 @run_list(ptr %run, i64 %inner)
+  %bodied = call i64 @{name}(ptr %run, i64 %inner)
   %again = icmp eq i64 %bodied, 0
   br i1 %again, label %loop, label %leave
 
 done:
   ret i64 0
-}
+}}
 """
+_SERIAL = "call void %kernel(ptr %slots, i64 0, i64 %tasks)"
+_SHARED = (
+    "call i64 @elinvar_pool_run(ptr %kernel, ptr %slots, i64 %tasks, ptr %poll, ptr %run)"
+)
 
 _CALL = f"""
 ; The builtin: `program(address0, address1, ...)`; `self` is the bytes object with the words.
@@ -328,18 +339,33 @@ enter:
   store ptr %counters, ptr %counters_at
   %due_at = getelementptr %Run, ptr %run, i32 0, i32 5
   store i64 0, ptr %due_at
+  %events_at = getelementptr %Run, ptr %run, i32 0, i32 6
+  store ptr null, ptr %events_at
   %flags_at = getelementptr i64, ptr %code, i64 3
   %flags = load i64, ptr %flags_at
+  %on_run = load ptr, ptr @on_run
+  %untimed = icmp eq ptr %on_run, null
+  br i1 %untimed, label %choose, label %time
+time:
+  %late = call i64 @begin_timed(ptr %run, ptr %on_run)
+  %begun = icmp eq i64 %late, 0
+  br i1 %begun, label %run_timed, label %leave
+run_timed:
+  %stop_timed = call i64 @run_long(ptr %run, ptr @run_list_timed, i64 %flags)
+  call void @end_timed(ptr %run)
+  br label %leave
+choose:
   %short = icmp eq i64 %flags, 0
   br i1 %short, label %run_short, label %run_long
 run_short:
-  %stop_short = call i64 @run_list(ptr %run, i64 4)
+  %stop_short = call i64 @run_list(ptr %run, i64 5)
   br label %leave
 run_long:
-  %stop_long = call i64 @run_long(ptr %run, i64 %flags)
+  %stop_long = call i64 @run_long(ptr %run, ptr @run_list, i64 %flags)
   br label %leave
 leave:
-  %stop = phi i64 [ %stop_short, %run_short ], [ %stop_long, %run_long ]
+  %stop = phi i64 [ %stop_short, %run_short ], [ %stop_long, %run_long ], [ %late, %time ],
+                  [ %stop_timed, %run_timed ]
   br i1 %many, label %free, label %answer
 free:
   call void @PyMem_RawFree(ptr %slots)
@@ -355,8 +381,8 @@ give_null:
   ret ptr null
 }}
 
-; Run with the pool started (flag 2) and without the GIL (flag 1).
-define internal i64 @run_long(ptr %run, i64 %flags) nounwind {{
+; Run by `%list` with the pool started (flag 2) and without the GIL (flag 1).
+define internal i64 @run_long(ptr %run, ptr %list, i64 %flags) nounwind {{
 entry:
   %parallel = and i64 %flags, 2
   %serial = icmp eq i64 %parallel, 0
@@ -380,7 +406,7 @@ ready:
   %keep = icmp eq i64 %release, 0
   br i1 %keep, label %hold, label %let_go
 hold:
-  %held = call i64 @run_list(ptr %run, i64 4)
+  %held = call i64 %list(ptr %run, i64 5)
   ret i64 %held
 let_go:
   %thread = call i64 @PyThread_get_thread_ident()
@@ -397,7 +423,7 @@ go:
   %state = call ptr @PyEval_SaveThread()
   %state_at = getelementptr %Run, ptr %run, i32 0, i32 4
   store ptr %state, ptr %state_at
-  %ran = call i64 @run_list(ptr %run, i64 4)
+  %ran = call i64 %list(ptr %run, i64 5)
   %state_now = load ptr, ptr %state_at
   call void @PyEval_RestoreThread(ptr %state_now)
   ret i64 %ran
@@ -427,9 +453,14 @@ FUNCTIONS = (
     "elinvar_program_setup",
     "elinvar_program_set_main_thread",
     "elinvar_program_set_pool_started",
+    "elinvar_program_set_timing",
 )
 
 
 def program_text() -> str:
     """The LLVM module of the interpreter."""
-    return "".join((_STATE, _WRONG_COUNT, clock_text(), _SLOTS, _POLL, _LIST, _CALL))
+    plain = _LIST.format(name="run_list", serial=_SERIAL, shared=_SHARED)
+    timed = _LIST.format(name="run_list_timed", serial=TIMED_SERIAL, shared=TIMED_SHARED)
+    clock = clock_text("now", coarse=True)
+    parts = (_STATE, _WRONG_COUNT, clock, timing_text(), _SLOTS, _POLL, plain, timed, _CALL)
+    return "".join(parts)
