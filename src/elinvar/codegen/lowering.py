@@ -12,8 +12,9 @@ from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.cluster import partition
+from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
-from elinvar.kernels.plan import Number, Place, Step, Storage
+from elinvar.kernels.plan import Number, Place, Step, Storage, flatten
 from elinvar.kernels.pull import squeeze, view_of
 
 Strides = Shape | None
@@ -126,6 +127,7 @@ class FusedLowering:
                 [p.storage for p in targets],
                 f"{group.kind}: {names}",
                 lambda sizes: evaluate(work, sizes) * max(1, len(group.region.nodes)),
+                Cost(group.region.nodes, group.region.outputs),
             )
         )
 
@@ -136,7 +138,15 @@ class FusedLowering:
         method: Callable[[Node], None] | None = getattr(self, f"_lower_{name}", None)
         if method is None:
             fail(CompileError, name, "the CPU compiler has no lowering for this operation")
+        before = len(self.steps)
         method(node)
+        stored = {self.place(value).storage for value in node.results}
+        for step in flatten(self.steps[before:]):
+            if step.cost is None and stored.isdisjoint(step.writes):
+                moves = sum(2 * written.nbytes for written in step.writes)
+                step.cost = Cost((), (), moves, node.source)
+            elif step.cost is None:
+                step.cost = Cost((node,), node.results)
 
     def operand(self, value: Value) -> tuple[Place, tuple[DimLike, ...]]:
         """Where an operand's view starts, and its strides in elements."""

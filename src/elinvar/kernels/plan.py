@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.shapes import DimLike, evaluate
+from elinvar.kernels.cost import Cost
 
 ALIGNMENT = 64
 Sizes = Mapping[str, int]
@@ -66,6 +67,7 @@ class Step:
     writes: list[Storage] = field(default_factory=list)
     label: str = ""
     work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
+    cost: Cost | None = None  # for profiles
 
 
 @dataclass

@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 
 from elinvar.core.errors import CompileError, fail
 
-
 PIPELINE = "no unrolling"
 """What `_optimise` does beyond LLVM's level; part of the keys of the disk cache."""
 

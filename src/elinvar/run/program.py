@@ -133,9 +133,7 @@ def make_program(
     return program_of(encode_program(items, arguments, release))
 
 
-def encode_program(
-    items: Sequence[Item], arguments: int, release: bool | None = None
-) -> Encoded:
+def encode_program(items: Sequence[Item], arguments: int, release: bool | None = None) -> Encoded:
     """The words of a program; see `make_program`."""
     encoder = _Encoder(arguments)
     words = encoder.encode(items)

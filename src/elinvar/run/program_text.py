@@ -262,9 +262,7 @@ done:
 }}
 """
 _SERIAL = "call void %kernel(ptr %slots, i64 0, i64 %tasks)"
-_SHARED = (
-    "call i64 @elinvar_pool_run(ptr %kernel, ptr %slots, i64 %tasks, ptr %poll, ptr %run)"
-)
+_SHARED = "call i64 @elinvar_pool_run(ptr %kernel, ptr %slots, i64 %tasks, ptr %poll, ptr %run)"
 
 _CALL = f"""
 ; The builtin: `program(address0, address1, ...)`; `self` is the bytes object with the words.
