@@ -1,4 +1,4 @@
-"""The one thing that differs between the frameworks here: how a training step is made."""
+"""Elinvar and PyTorch by the names that they share; the one difference is how a step is made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Framework:
 
     def load(self, model: Any, seed: int = 0) -> Any:
         """Give a model the weights that depend on the seed alone."""
-        state = {name: self.tensor(value) for name, value in weights(model, seed).items()}
+        shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        state = {name: self.tensor(value) for name, value in weights(shapes, seed).items()}
         model.load_state_dict(state)
         return model
 
@@ -51,6 +52,13 @@ class Framework:
             return loss
 
         return step if self.name == "torch" else self.module.jit(step)
+
+    def loss(self, model: Any, inputs: Any, targets: Any) -> Any:
+        """Cross-entropy; models of text give (B, T, classes), all others have classes second."""
+        logits = model(inputs)
+        if logits.ndim == 3:
+            logits, targets = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+        return self.functional.cross_entropy(logits, targets)
 
     def set_threads(self, count: int) -> None:
         """Use so many threads."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.cases import gpt_training
 from benchmarks.frameworks import FRAMEWORKS, Framework
-from benchmarks.models import GPTSize
+from benchmarks.sizes import GPTSize
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 1e-4

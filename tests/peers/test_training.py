@@ -6,12 +6,13 @@ import pytest
 from benchmarks.cases import gpt_training
 from benchmarks.frameworks import Framework
 from benchmarks.loss_curve import LIMIT, difference
-from benchmarks.models import GPTSize, make_cnn, make_mlp
+from benchmarks.models import make_cnn, make_mlp
+from benchmarks.sizes import GPTSize
 
 
 def curve(framework: Framework, make, shape, optimizer, steps: int = 30) -> np.ndarray:
     """The losses of a classifier in f64, where rounding cannot hide or make a difference."""
-    model = framework.load(make(framework.nn)).double()
+    model = framework.load(make(framework.module)).double()
     step = framework.training_step(
         model,
         optimizer(framework.optim, model.parameters()),
