@@ -1,24 +1,23 @@
 """Assignment x[key] = value: a new value is built, the cell rebound; gradients flow through both.
 
-    spans and ints      the value is embedded by `pad` and chosen by `where`; where neither a trace
-                        nor the tape looks on, it is copied into new memory at once
-    integer arrays      `scatter`; of equal indices the last one counts
-    a mask              `where`, when the value has one element for the whole mask (works under jit)
+spans and ints      the value is copied into a copy of x, or into x's own memory where nobody
+                    else holds it (regions.py); under a trace `pad` and `where` say the same
+integer arrays      `scatter`; of equal indices the last one counts
+a mask              `where`, when the value has one element for the whole mask (works under jit)
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
-import numpy as np
-
-from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
-from elinvar.tensor.cell import Cell, current_trace
+from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
+from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.engine import allocate
+from elinvar.tensor.gathering import scattered
 from elinvar.tensor.indexing import (
     Gap,
     Item,
@@ -31,111 +30,112 @@ from elinvar.tensor.indexing import (
     drop_singles,
     gathered_axis,
     parse,
+    place_of,
+    region_of,
     result_shape,
+    rows_of,
 )
+from elinvar.tensor.layout import Layout, dense, layout
 from elinvar.tensor.manipulation import permuted
-from elinvar.tensor.storage import from_stored, stored_array
+from elinvar.tensor.regions import read, written
 
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
 
 def set_item(x: Any, key: Any, value: Any, op: str = "setitem") -> None:
     """x[key] = value as in NumPy, by rebinding the cell of x."""
-    x._rebind(assigned(x, key, value, op))
-
-
-def assigned(x: Any, key: Any, value: Any, op: str = "setitem") -> Any:
-    """A new tensor: x in which the elements named by `key` are replaced by `value`."""
     update = constant(op, value, x.dtype) if is_number(value) else tensor_of(op, value, x.dtype)
-    update = cast(update, x.dtype)
+    if update.dtype is not x.dtype:
+        update = cast(update, x.dtype)
+    whole = x._layout
+    if whole is not None and update._layout is not None and not traces.active:
+        taped = x._node is not None or update._node is not None
+        if not (taped and state.grad_enabled) and _set_plain(x, whole, key, update, op):
+            return
+    x._rebind(_assigned(x, key, update, op))
+
+
+def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
+    """Ints and slices without a tape: write, and rebind the cell unless it was in place."""
+    is_dense = whole.is_dense
+    target = whole if is_dense else dense(whole.dtype, whole.shape)
+    place = None
+    if type(key) is int:
+        rows = rows_of(target)
+        if rows is not None:
+            number = key + rows.count if key < 0 else key
+            if 0 <= number < rows.count:
+                place = (number * rows.step, rows.view)
+    if place is None:
+        known = place_of(x, target, key, op)
+        if known is None:
+            return False
+        place = (known.offset, known.view)
+    offset, view = place
+    call = _writing(op, view, update._layout)
+    if is_dense and state.changes is None and holds_alone(x):
+        if call is not None:
+            call(update._address, x._address + offset)
+        return True
+    buffer = allocate(target.nbytes)
+    address = buffer.address
+    fill = None if view.size == target.size else copy_call(target, whole)
+    if fill is not None:
+        fill(x._address, address)
+    if call is not None:
+        call(update._address, address + offset)
+    if state.changes is not None:
+        x._rebind(concrete(buffer, address, target))
+    else:
+        x._buffer, x._address, x._layout = buffer, address, target
+    return True
+
+
+def _writing(op: str, view: Layout, update: Layout) -> Any:
+    """The program that writes an update of any shape that broadcasts to the view's."""
+    if update.shape != view.shape:
+        update = _trimmed(op, update, view.shape)
+    return copy_call(view, update)
+
+
+def _trimmed(op: str, update: Layout, shape: Shape) -> Layout:
+    """An update's layout without leading axes of size 1 that its target has not."""
+    while update.ndim > len(shape) and update.shape[0] == 1:
+        update = layout(update.dtype, update.shape[1:], update.strides[1:])
+    _need_fit(op, update.type, shape)
+    return update
+
+
+def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
+    """A tensor for x to be rebound to: x in which the elements that `key` names are replaced."""
     found = _masked(op, x, key, update)
     if found is not None:
         return found
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
-    plain = x._node is None and update._node is None and current_trace() is None
-    if plain and x._layout is not None and update._layout is not None:
-        return _copied(op, x, items, update)
-    return _embedded(op, x, items, update)
-
-
-def _copied(op: str, x: Any, items: Items, update: Any) -> Any:
-    """Spans and singles in concrete memory: a copy of x, into which the value is copied."""
     update = _fitted(op, update, result_shape(items))
-    found = from_stored(stored_array(x, op), x.dtype)
-    if update._layout.size:
-        kind = found._layout
-        memory = (ctypes.c_char * kind.nbytes).from_address(found._address)
-        array = np.ndarray(kind.shape, kind.dtype.storage, memory)
-        array[tuple(_numpy_index(item) for item in items)] = stored_array(update, op)
-    return found
-
-
-def _numpy_index(item: Item) -> Any:
-    if isinstance(item, Span):
-        start: Any = item.start
-        stop = start + item.length * item.step
-        return slice(start, None if item.step < 0 and stop < 0 else stop, item.step)
-    if isinstance(item, Single):
-        return item.place
-    return None if isinstance(item, New) else Ellipsis
+    # a leaf that must not be changed is refused by the rebinding, so its memory is left alone
+    frozen = state.grad_enabled and x._node is not None and x._node.is_pinned
+    return written(x, update, region_of(items), in_place=not frozen)
 
 
 def _fitted(op: str, update: Any, shape: Shape) -> Any:
-    """The value broadcast to the shape of what it replaces (leading axes of size 1 may go)."""
+    """The value without leading axes of size 1 that what it replaces has not; it broadcasts."""
     while update.ndim > len(shape) and update.shape[0] == 1:
         update = F.reshape(update, shape=update.shape[1:])
+    _need_fit(op, update._type, shape)
+    return update
+
+
+def _need_fit(op: str, kind: Any, shape: Shape) -> None:
     try:
-        fits = broadcast_shapes(op, update.shape, shape) == shape
+        fits = broadcast_shapes(op, kind.shape, shape) == shape
     except ShapeError:
         fits = False
     if not fits:
-        text = f"a value {update._type} does not broadcast to the indexed shape"
+        text = f"a value {kind} does not broadcast to the indexed shape"
         fail(ShapeError, op, f"{text} {format_shape(shape)}")
-    return expand(update, shape)
-
-
-def _embedded(op: str, x: Any, items: Items, update: Any) -> Any:
-    """Spans and singles: the value padded to the shape of x, chosen where it lies."""
-    update = _fitted(op, update, result_shape(items))
-    by_axis: dict[int, Item] = {
-        item.axis: item for item in items if not isinstance(item, (New, Gap))
-    }
-    region = tuple(
-        item.length if isinstance(item, Span) else 1
-        for item in (by_axis[axis] for axis in range(x.ndim))
-    )
-    update = F.reshape(update, shape=region)
-    if 0 in region:
-        return F.reshape(x, shape=x.shape)
-    low: list[DimLike] = []
-    high: list[DimLike] = []
-    inside: list[int] = []
-    flipped = []
-    for axis, dim in enumerate(x.shape):
-        first, count, step = _extent(by_axis[axis])
-        if step < 0:
-            flipped.append(axis)
-            first, step = first + (count - 1) * step, -step
-        low.append(first)
-        high.append(dim - 1 - (first + (count - 1) * step))
-        inside.append(step - 1)
-    if flipped:
-        update = F.flip(update, axes=tuple(flipped))
-    if region == x.shape:
-        return update
-    edges = {"low": tuple(low), "high": tuple(high), "interior": tuple(inside)}
-    chosen = F.broadcast(constant(op, True, bool_dtype), shape=region)
-    mask = F.pad(chosen, constant(op, False, bool_dtype), **edges)
-    return F.where(mask, F.pad(update, constant(op, 0, x.dtype), **edges), x)
-
-
-def _extent(item: Item) -> tuple[Any, Any, int]:
-    if isinstance(item, Span):
-        return item.start, item.length, item.step
-    assert isinstance(item, Single)
-    return item.place, 1, 1
 
 
 def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
@@ -152,22 +152,11 @@ def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
             for item in items
             if not isinstance(item, (New, Gap))
         ]
-        part = _part(x, whole)
+        region = region_of(whole, keep_singles=True)
+        part = read(x, region)
         inner = [_inner(item, part) for item in items]
-        written = _scattered_whole(op, part, inner, update)
-        return _embedded(op, x, whole, _without_singles(written, basic))
+        return written(x, _scattered_whole(op, part, inner, update), region)
     return _scattered_whole(op, x, items, update)
-
-
-def _part(x: Any, whole: Items) -> Any:
-    """The elements of spans and singles, singles kept as axes of size 1."""
-    extents = [_extent(item) for item in whole]
-    return F.slice(
-        x,
-        start=tuple(start for start, _, _ in extents),
-        size=tuple(count for _, count, _ in extents),
-        step=tuple(step for _, _, step in extents),
-    )
 
 
 def _inner(item: Item, part: Any) -> Item:
@@ -177,27 +166,23 @@ def _inner(item: Item, part: Any) -> Item:
     return Single(item.axis, 0) if isinstance(item, Single) else item
 
 
-def _without_singles(x: Any, items: list[Any]) -> Any:
-    dropped = {item.axis for item in items if isinstance(item, Single)}
-    return F.reshape(x, shape=tuple(d for axis, d in enumerate(x.shape) if axis not in dropped))
-
-
 def _scattered_whole(op: str, x: Any, items: Items, update: Any) -> Any:
     """Scatter into x, of which all spans are whole and all singles the only element."""
     arrays = [item for item in items if isinstance(item, Many)]
     flat, kept = drop_singles(x, items)
     axes = [kept.index(item.axis) for item in arrays]
     index, axis, merged = gathered_axis(flat, arrays, kept)
-    update = _fitted(op, update, _indexed_shape(items, index.shape))
+    shape = _indexed_shape(items, index.shape)
+    update = expand(_fitted(op, update, shape), shape)
     update = _unplaced(update, items, axis, index.ndim)
-    written = F.scatter(merged, index, update, axis=axis, mode="set")
+    result = scattered(merged, index, update, axis, "set")
     if len(arrays) > 1:
         moved = axes != list(range(axes[0], axes[0] + len(axes)))
         rest = [i for i in range(flat.ndim) if i not in axes]
         order = [*axes, *rest] if moved else list(range(flat.ndim))
-        written = F.reshape(written, shape=tuple(flat.shape[i] for i in order))
-        written = permuted(written, tuple(order.index(i) for i in range(flat.ndim)))
-    return F.reshape(written, shape=x.shape)
+        result = F.reshape(result, shape=tuple(flat.shape[i] for i in order))
+        result = permuted(result, tuple(order.index(i) for i in range(flat.ndim)))
+    return F.reshape(result, shape=x.shape)
 
 
 def _indexed_shape(items: Items, joint: Shape) -> Shape:

@@ -21,6 +21,7 @@ from elinvar.tensor.engine import allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
 
 MOST_RULES = 8192
+_MOVING = {*views.VIEWS, "constant", "pad"}
 _rules: dict[Any, Rule] = {}
 
 
@@ -49,8 +50,8 @@ class Drawing:
 
     @property
     def moves_only(self) -> bool:
-        """Whether the graph has nothing to compute."""
-        return all(node.op_name in views.VIEWS for node in self.graph.nodes)
+        """Whether the graph has nothing to compute (`pad` is two copies)."""
+        return all(node.op_name in _MOVING for node in self.graph.nodes)
 
 
 def _reached_inputs(outputs: list[Value]) -> set[Value]:

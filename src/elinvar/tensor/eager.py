@@ -3,8 +3,8 @@
     find   the entry for an op, its params and the operands' layouts; made on first use
 
 An entry is a function of the operands. Movement gives views: new layouts over the same memory. All
-else runs as a compiled one-op program (see oneop.py) that is bound to the sizes at hand. `gather`
-and `scatter` check their indices first.
+else runs as a compiled one-op program (see oneop.py) that is bound to the sizes at hand; `pad` is
+two copies. `gather` and `scatter` check their indices first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from elinvar.graph.walk import fingerprint, is_graph
 from elinvar.ops.record import Op
 from elinvar.tensor import oneop, views
 from elinvar.tensor.cell import Cell, concrete
+from elinvar.tensor.copying import copy_call
 from elinvar.tensor.engine import allocate, allocator, compile_graph
-from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.layout import Layout, dense, layout
 from elinvar.tensor.memory import number_bytes, read_number, write_bytes
 
 Run = Callable[[Any], Any]
@@ -29,13 +30,15 @@ Run = Callable[[Any], Any]
 class Entry:
     """How one kind of operation runs: `run(operands)` gives a sequence of new tensors.
 
+    `unchecked`: the same without a look at the values of indices.
     `rules`: how it is differentiated, by which operands want a gradient; kept by the tape.
     """
 
-    __slots__ = ("rules", "run")
+    __slots__ = ("rules", "run", "unchecked")
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, unchecked: Run | None = None) -> None:
         self.run = run
+        self.unchecked = unchecked or run
         self.rules: dict[tuple[bool, ...], Any] = {}
 
 
@@ -75,7 +78,12 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
         known = _entries.get(key)
         if known is not None:
             return known
-    entry = Entry(make_run(op, [x._layout for x in operands], params))
+    layouts = [x._layout for x in operands]
+    run = make_run(op, layouts, params)
+    if op.name in ("gather", "scatter") and operands[1]._layout.size:
+        entry = Entry(_checked_run(op.name, layouts, params["axis"], run), run)
+    else:
+        entry = Entry(run)
     if key is not None:
         if len(_entries) >= MOST_ENTRIES:
             for old in list(_entries)[: MOST_ENTRIES // 2]:
@@ -96,10 +104,9 @@ def make_run(op: Op, layouts: list[Any], params: dict[str, Any]) -> Run:
         assert view is not None
         moving = _view_run(*view)
         return lambda operands: moving(packing(operands))
-    entry = program_run(oneop.one_op_program(op, layouts, params))
-    if op.name in ("gather", "scatter") and layouts[1].size:
-        return _checked_run(op.name, layouts, params["axis"], entry)
-    return entry
+    if op.name == "pad":
+        return _padding_run(layouts, **params)
+    return program_run(oneop.one_op_program(op, layouts, params))
 
 
 def _view_run(offset: int, layout: Layout) -> Run:
@@ -108,6 +115,32 @@ def _view_run(offset: int, layout: Layout) -> Run:
     def run(operands: Any) -> Any:
         x = operands[0]
         return (concrete(x._buffer, x._address + step, layout),)
+
+    return run
+
+
+def _padding_run(layouts: list[Layout], low: Any, high: Any, interior: Any) -> Run:
+    """Fill with the value, then copy x between: two programs that know no position."""
+    x, value = layouts
+    shape = [n + (n - 1) * k if n else 0 for n, k in zip(x.shape, interior, strict=True)]
+    shape = [before + n + after for before, n, after in zip(low, shape, high, strict=True)]
+    whole = dense(x.dtype, tuple(shape))
+    steps = [(k + 1) * stride for k, stride in zip(interior, whole.strides, strict=True)]
+    inside = layout(x.dtype, x.shape, tuple(steps))
+    offset = sum(n * stride for n, stride in zip(low, whole.strides, strict=True))
+    offset *= x.dtype.itemsize
+    fill = None if inside.size == whole.size else copy_call(whole, value)
+    place = copy_call(inside, x)
+
+    def run(operands: Any) -> Any:
+        x, value = operands
+        buffer = allocate(whole.nbytes)
+        address = buffer.address
+        if fill is not None:
+            fill(value._address, address)
+        if place is not None:
+            place(x._address, address + offset)
+        return (concrete(buffer, address, whole),)
 
     return run
 
@@ -202,10 +235,13 @@ def _checked_run(name: str, layouts: list[Any], axis: int, go_on: Run) -> Run:
     """Refuse indices outside of 0 … size-1 before the kernel clamps or drops them."""
     size = layouts[0].shape[axis]
     indices = layouts[1]
-    extremes = program_run(_extremes_program(indices))
     kind = layouts[0].type
+    extremes: Run | None = None
 
     def run(operands: Any) -> Any:
+        nonlocal extremes
+        if extremes is None:
+            extremes = program_run(_extremes_program(indices))
         low, high = (read_number(x) for x in extremes((operands[1],)))
         if low < 0 or high >= size:
             bad = low if low < 0 else high

@@ -2,6 +2,8 @@
 
 compile_graph(graph, layouts) -> Compiled;  Compiled.bind(sizes) -> Bound
 Bound.call(arena address, input addresses…, output addresses…), .arena_nbytes, .outputs
+strided_copy(itemsize, shape, source strides, target strides) -> call(source, target)
+select_rows, select_numbers -> call(source, mask, target, count)
 allocate(nbytes) -> Buffer with .address; allocator() is the same function, bare
 """
 
@@ -9,5 +11,16 @@ from __future__ import annotations
 
 from elinvar.run.compile import Compiled, compile_graph
 from elinvar.run.memory import Buffer, allocate, allocator
+from elinvar.run.selecting import select_numbers, select_rows
+from elinvar.run.strided import strided_copy
 
-__all__ = ["Buffer", "Compiled", "allocate", "allocator", "compile_graph"]
+__all__ = [
+    "Buffer",
+    "Compiled",
+    "allocate",
+    "allocator",
+    "compile_graph",
+    "select_numbers",
+    "select_rows",
+    "strided_copy",
+]

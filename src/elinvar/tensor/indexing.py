@@ -21,11 +21,13 @@ import numpy as np
 from elinvar.core.dtypes import int64
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes, format_shape, size
-from elinvar.tensor.cell import Cell, concrete, current_trace, traces
+from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.gathering import checked_index, fail_bounds
+from elinvar.tensor.gathering import checked_index, fail_bounds, gathered, selected, taken
+from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
+from elinvar.tensor.regions import Form, Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
 
 
@@ -64,17 +66,92 @@ Item = New | Span | Single | Many | Gap
 Items = list[Item]
 
 MASK_HINT = "use `el.where(mask, x, other)`, which keeps the shape, or index outside of the jit"
+MOST_KEPT = 8192
+
+
+class Place(NamedTuple):
+    """What an index of ints and slices names in tensors of one layout."""
+
+    offset: int  # in bytes
+    view: Layout
+    region: Region
+
+
+class Rows(NamedTuple):
+    """What single ints name in tensors of one layout."""
+
+    count: int
+    step: int  # from row to row, in bytes
+    view: Layout
+    form: Form
+    rest: tuple[int, ...]  # a region starts at (row, *rest)
+
+
+_places: dict[tuple[Layout, Any], Place] = {}
+_rows: dict[Layout, Rows | None] = {}
 
 
 def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
     """x[key] as in NumPy."""
-    if x._node is None and not traces.active and x._layout is not None:
-        signature = _signature(key)
-        if signature is not None:
-            return _view(x, key, (x._layout, signature), op)
-    if isinstance(key, Cell) and key.dtype.kind in "iu" and x.ndim:
-        return F.gather(x, checked_index(op, key, x.shape[0], 0), axis=0)
+    whole = x._layout
+    plain = whole is not None and not traces.active
+    if plain:
+        if type(key) is int:
+            rows = _rows[whole] if whole in _rows else rows_of(whole)
+            if rows is not None:
+                count, step, view, form, rest = rows
+                place = key + count if key < 0 else key
+                if 0 <= place < count:
+                    found = concrete(x._buffer, x._address + place * step, view)
+                    if x._node is not None and state.grad_enabled:
+                        region = Region((place, *rest), form)
+                        record(op, region.derive_read, (x,), found)
+                    return found
+        else:
+            known = place_of(x, whole, key, op)
+            if known is not None:
+                found = concrete(x._buffer, x._address + known[0], known[1])
+                if x._node is not None:
+                    record(op, known[2].derive_read, (x,), found)
+                return found
+    if isinstance(key, Cell) and x.ndim:
+        if key.dtype.kind in "iu":
+            return taken(op, x, key, 0)
+        if key.dtype.kind == "b" and 0 < key.ndim <= x.ndim and plain and key._layout is not None:
+            if key.shape != x.shape[: key.ndim]:
+                _misfit(op, x, 0, key.shape)
+            return selected(x, key)
     return read_items(x, parse(op, x, key))
+
+
+def rows_of(whole: Layout) -> Rows | None:
+    """What x[int] is for this layout; None for 0-d and empty tensors."""
+    found = None
+    if whole.size and whole.ndim:
+        rank = whole.ndim
+        form = form_of((1, *whole.shape[1:]), (1,) * rank, tuple(range(1, rank)))
+        step = whole.strides[0] * whole.dtype.itemsize
+        found = Rows(whole.shape[0], step, form.view(whole), form, (0,) * (rank - 1))
+    if len(_rows) >= MOST_KEPT:
+        _rows.clear()
+    _rows[whole] = found
+    return found
+
+
+def place_of(x: Any, whole: Layout, key: Any, op: str) -> Place | None:
+    """The place that an index of ints, slices, None and ... names in tensors of x's shape and the
+    layout `whole`; None for every other index."""
+    signature = _signature(key)
+    if signature is None:
+        return None
+    known = _places.get((whole, signature))
+    if known is None:
+        region = region_of(parse(op, x, key))
+        known = Place(region.offset(whole), region.form.view(whole), region)
+        if len(_places) >= MOST_KEPT:
+            _places.clear()
+        _places[whole, signature] = known
+    return known
 
 
 def _signature(key: Any) -> Any:
@@ -91,56 +168,50 @@ def _signature(key: Any) -> Any:
     return (kind,) if key is Ellipsis else None
 
 
-_VIEWS: dict[Any, tuple[int, Any]] = {}  # (layout, index) → (offset in bytes, layout)
-
-
-def _view(x: Any, key: Any, known: Any, op: str) -> Any:
-    """A basic index of a concrete tensor: the same memory under another layout, if it was seen."""
-    view = _VIEWS.get(known)
-    if view is None:
-        found = read_items(x, parse(op, x, key))
-        if found._buffer is x._buffer:
-            if len(_VIEWS) >= 16384:
-                _VIEWS.clear()
-            _VIEWS[known] = (found._address - x._address, found._layout)
-        return found
-    return concrete(x._buffer, x._address + view[0], view[1])
+def region_of(items: Items, keep_singles: bool = False) -> Region:
+    """The region of spans and singles; with `keep_singles`, they remain as axes of size 1."""
+    start: list[DimLike] = []
+    lengths: list[DimLike] = []
+    steps: list[int] = []
+    axes: list[int] = []
+    for item in items:
+        if isinstance(item, Span):
+            axes.append(item.axis)
+            start.append(item.start)
+            lengths.append(item.length)
+            steps.append(item.step)
+        elif isinstance(item, Single):
+            if keep_singles:
+                axes.append(item.axis)
+            start.append(item.place)
+            lengths.append(1)
+            steps.append(1)
+        elif isinstance(item, New):
+            axes.append(-1)
+    return Region(tuple(start), form_of(tuple(lengths), tuple(steps), tuple(axes)))
 
 
 def read_items(x: Any, items: Items) -> Any:
     """The elements that parsed items name."""
-    x = _sliced(x, items)
     arrays = [item for item in items if isinstance(item, Many)]
     if not arrays:
-        return _reshaped(x, result_shape(items))
-    x, kept = drop_singles(x, items)
+        return read(x, region_of(items))
+    wide: Items = [item for item in items if not isinstance(item, (New, Gap))]
+    wide = [_whole_span(x, item) if isinstance(item, Many) else item for item in wide]
+    region = region_of(wide)
+    if len(region.form.axes) != x.ndim or not region.covers(x.shape):
+        x = read(x, region)
+    kept = list(region.form.axes)
     index, axis, x = gathered_axis(x, arrays, kept)
-    found = F.gather(x, index, axis=axis)
-    return _placed(found, items, axis, index.ndim)
+    return _placed(gathered(x, index, axis), items, axis, index.ndim)
 
 
-def _sliced(x: Any, items: Items) -> Any:
-    """Apply spans and singles by one slice; singles keep an axis of size 1."""
-    start: list[DimLike] = [0] * x.ndim
-    count: list[DimLike] = list(x.shape)
-    step = [1] * x.ndim
-    changed = False
-    for item in items:
-        if isinstance(item, Span):
-            axis = item.axis
-            start[axis], count[axis], step[axis] = item.start, item.length, item.step
-            whole = item.start == 0 and item.step == 1 and item.length == x.shape[axis]
-            changed = changed or not whole
-        elif isinstance(item, Single):
-            start[item.axis], count[item.axis] = item.place, 1
-            changed = True
-    if not changed:
-        return x
-    return F.slice(x, start=tuple(start), size=tuple(count), step=tuple(step))
+def _whole_span(x: Any, item: Many) -> Span:
+    return Span(item.axis, 0, x.shape[item.axis], 1)
 
 
 def _reshaped(x: Any, shape: Shape) -> Any:
-    return F.reshape(x, shape=shape)
+    return x if x.shape == shape else F.reshape(x, shape=shape)
 
 
 def result_shape(items: Items) -> Shape:
@@ -361,8 +432,7 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
     shape = tuple(mask.shape)
     here = x.shape[axis : axis + len(shape)]
     if shape != here:
-        text = f"mask bool{format_shape(shape)} does not fit axes {axis} to {axis + len(shape) - 1}"
-        fail(ShapeError, op, f"{text} of {x._type}")
+        _misfit(op, x, axis, shape)
     if not shape:
         fail(DTypeError, op, "a mask without dimensions is no index")
     if isinstance(mask, np.ndarray):
@@ -370,3 +440,8 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
     else:
         found = nonzero(mask)
     return [Many(axis + place, index) for place, index in enumerate(found)]
+
+
+def _misfit(op: str, x: Any, axis: int, shape: Shape) -> None:
+    text = f"mask bool{format_shape(shape)} does not fit axes {axis} to {axis + len(shape) - 1}"
+    fail(ShapeError, op, f"{text} of {x._type}")

@@ -23,7 +23,7 @@ from elinvar.tensor.convert import (
     typed_pair,
 )
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.gathering import checked_index
+from elinvar.tensor.gathering import checked_index, gathered, taken, true_positions
 from elinvar.tensor.manipulation import reshape, sliced
 
 
@@ -140,7 +140,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Any
             fail(ValueRangeError, "take", text)
         axis = 0
     axis = normalize_axis("take", axis, x.ndim)
-    return F.gather(x, checked_index("take", indices, x.shape[axis], axis), axis=axis)
+    return taken("take", x, indices, axis)
 
 
 def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Any:
@@ -185,8 +185,8 @@ def gather_elements(x: Any, index: Any, axis: int) -> Any:
     The other axes of index may be shorter than those of x. Reads the flattened x.
     """
     if x.ndim == 1:
-        return F.gather(x, index, axis=0)
-    return F.gather(reshape(x, (-1,)), flat_positions(x.shape, index, axis), axis=0)
+        return gathered(x, index, 0)
+    return gathered(reshape(x, (-1,)), flat_positions(x.shape, index, axis), 0)
 
 
 def flat_positions(shape: Any, index: Any, axis: int) -> Any:
@@ -242,21 +242,10 @@ def nonzero(x: ArrayLike, /) -> tuple[Any, ...]:
 
 def flat_nonzero(x: Any) -> Any:
     """Positions of the elements of a concrete tensor that are not zero, in row-major order."""
-    mask = reshape(ew.not_equal(x, 0) if x.dtype.kind != "b" else x, (-1,))
-    size = mask.shape[0]
-    if not size:
-        return F.iota(size=0, dtype=int64)
-    rank = F.cumsum(cast(mask, int64), axis=0, reverse=False)  # 1 at the first one
-    count = int(sliced(rank, 0, size - 1, 1).item())
-    target = F.where(mask, ew.subtract(rank, 1), F.full(count, rank))
-    places = F.iota(size=size, dtype=int64)
-    slots = expand(F.constant(value=0, dtype=int64), (count + 1,))  # the last one is for the rest
-    return sliced(F.scatter(slots, target, places, axis=0, mode="set"), 0, 0, count)
+    return true_positions(ew.not_equal(x, 0) if x.dtype.kind != "b" else x)
 
 
-def searchsorted(
-    x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: Any = None
-) -> Any:
+def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted 1-D tensor so that it stays sorted.
 
     Args:
