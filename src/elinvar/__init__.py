@@ -168,6 +168,7 @@ from elinvar.tensor.manipulation import (
     unstack,
 )
 from elinvar.tensor.printing import set_printoptions
+from elinvar.tensor.profile import profile
 from elinvar.tensor.random import (
     Generator,
     bernoulli,
@@ -430,6 +431,7 @@ __all__ = [
     "positive",
     "pow",
     "prod",
+    "profile",
     "rand",
     "randint",
     "randn",

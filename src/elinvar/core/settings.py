@@ -13,6 +13,7 @@ class Settings:
 
     num_threads: int
     cache_dir: Path | None  # None: the disk cache is switched off
+    cache_limit: int  # bytes that the disk cache may take
     log_level: str
     verify: bool  # run the graph verifier after every pass
 
@@ -24,9 +25,29 @@ def _positive_int(text: str | None, default: int) -> int:
         return default
 
 
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_CACHE_LIMIT = 2 << 30
+
+
+def byte_count(text: str) -> int | None:
+    """A number of bytes, with a unit of 1024, 1024², … if wanted; None where it is none.
+
+    Example:
+        >>> byte_count("500M"), byte_count("2GB"), byte_count("1.5k"), byte_count("much")
+        (524288000, 2147483648, 1536, None)
+    """
+    digits = text.strip().upper().removesuffix("B")
+    unit = _UNITS.get(digits[-1:], 1)
+    try:
+        number = float(digits[:-1] if unit > 1 else digits) * unit
+    except ValueError:
+        return None
+    return int(number) if 0 <= number < 1 << 60 else None
+
+
 def read_environment() -> Settings:
-    """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_LOG` and
-    `ELINVAR_VERIFY`."""
+    """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_CACHE_LIMIT` (such
+    as `500M`; 2G by default), `ELINVAR_LOG` and `ELINVAR_VERIFY`."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
     if cache == "off":
@@ -36,9 +57,11 @@ def read_environment() -> Settings:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = Path(base).expanduser() / "elinvar"
+    limit = byte_count(os.environ.get("ELINVAR_CACHE_LIMIT", ""))
     return Settings(
         num_threads=_positive_int(os.environ.get("ELINVAR_NUM_THREADS"), cpus),
         cache_dir=folder,
+        cache_limit=_CACHE_LIMIT if limit is None else limit,
         log_level=os.environ.get("ELINVAR_LOG", "warning"),
         verify=os.environ.get("ELINVAR_VERIFY", "") not in ("", "0"),
     )

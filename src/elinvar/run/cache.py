@@ -6,6 +6,8 @@ Anything else counts as missing and is written anew. A cache that cannot be writ
 read-only home) costs one warning and nothing more.
 
     file = magic (8 bytes) · SHA-256 of what follows (32 bytes) · key (32 bytes) · object code
+
+The folder is kept below a limit: when it grows beyond, the entries used longest ago go.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
+
+from elinvar.core.settings import settings
 
 CACHE_VERSION = 1
 """Raised whenever entries of older versions must not be used any more."""
@@ -27,7 +32,7 @@ _HEADER_BYTES = len(_MAGIC) + _DIGEST_BYTES
 _SUFFIX = ".object"
 _TEMPORARY_SUFFIX = ".part"
 _STORES_BETWEEN_TRIMS = 256
-_KEEP_BYTES = 2 << 30
+_KEY_DIGITS = 64
 _DAY = 86400.0
 
 
@@ -48,15 +53,33 @@ def cache_key(*parts: str) -> str:
     return digest.hexdigest()
 
 
+class Entry(NamedTuple):
+    """One file of the cache."""
+
+    path: str
+    nbytes: int
+    used: float  # when it was written or, to a day, read last: seconds since 1970
+
+    @property
+    def label(self) -> str:
+        """What the key begins with, before its digest."""
+        name = os.path.basename(self.path).removesuffix(_SUFFIX)
+        return name[:-_KEY_DIGITS].removesuffix("-")
+
+
 class DiskCache:
     """Object code by key in one folder; `folder=None` keeps nothing.
 
+    A key is the answer of `cache_key`, after a label and a dash if one is wanted.
+
     Args:
         folder: where entries lie; made on the first store with permissions 0700.
+        limit: bytes that the entries may take.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, limit: int = settings.cache_limit) -> None:
         self._folder = None if folder is None else folder / f"objects-{CACHE_VERSION}"
+        self._limit = limit
         self._writable = folder is not None
         self._warned = False
         self._stores = 0
@@ -82,47 +105,59 @@ class DiskCache:
         if path is None or not self._writable:
             return False
         try:
-            self._prepare(path.parent)
+            _prepare(path.parent)
             _write_atomically(path, _pack(key, code))
         except OSError as error:
             self._give_up(error)
             return False
-        self._stores += 1
-        if self._stores % _STORES_BETWEEN_TRIMS == 0:
+        if self._stores % _STORES_BETWEEN_TRIMS == 0:  # the first one of a process, too
             self.trim()
+        self._stores += 1
         return True
 
-    def trim(self, keep_bytes: int = _KEEP_BYTES) -> None:
-        """Delete the entries used longest ago until at most `keep_bytes` are left."""
-        if self._folder is None:
-            return
-        entries = []
+    def entries(self) -> list[Entry]:
+        """All entries, the one used longest ago first. Leftovers of broken stores are deleted."""
+        found = []
         now = time.time()
         try:
-            for entry in os.scandir(self._folder):
-                status = entry.stat(follow_symlinks=False)
-                if entry.name.endswith(_SUFFIX):
-                    entries.append((status.st_mtime, status.st_size, entry.path))
-                elif entry.name.endswith(_TEMPORARY_SUFFIX) and now - status.st_mtime > _DAY:
-                    os.unlink(entry.path)
-            total = sum(size for _, size, _ in entries)
-            for _, size, path in sorted(entries):
-                if total <= keep_bytes:
-                    break
-                os.unlink(path)
-                total -= size
+            for file in os.scandir(self._folder) if self._folder is not None else ():
+                status = file.stat(follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                if file.name.endswith(_SUFFIX):
+                    found.append(Entry(file.path, status.st_size, status.st_mtime))
+                elif file.name.endswith(_TEMPORARY_SUFFIX) and now - status.st_mtime > _DAY:
+                    os.unlink(file.path)
         except OSError:
-            return  # another process trims at the same time, or the folder is gone
+            pass  # another process deletes at the same time, or there is no folder
+        return sorted(found, key=lambda entry: entry.used)
 
-    def _prepare(self, folder: Path) -> None:
-        """Make the folder, and refuse one that others own or can write."""
-        try:
-            status = os.stat(folder)
-        except FileNotFoundError:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = os.stat(folder)
-        if not _is_private(status):
-            raise PermissionError(f"{folder} is owned or writable by another user")
+    def trim(self, keep_bytes: int | None = None) -> None:
+        """Delete the entries used longest ago until at most `keep_bytes` are left; by default
+        until a quarter of the limit is free again, if it is exceeded."""
+        entries = self.entries()
+        total = sum(entry.nbytes for entry in entries)
+        if keep_bytes is None:
+            keep_bytes = self._limit // 4 * 3 if total > self._limit else total
+        for entry in entries:
+            if total <= keep_bytes:
+                break
+            _unlink(entry.path)
+            total -= entry.nbytes
+
+    def clear(self, before: float | None = None) -> tuple[int, int]:
+        """Delete all entries, or those not used since `before`; (how many, bytes) went.
+
+        Example:
+            >>> DiskCache(None).clear()
+            (0, 0)
+        """
+        gone = [
+            entry
+            for entry in self.entries()
+            if (before is None or entry.used < before) and _unlink(entry.path)
+        ]
+        return len(gone), sum(entry.nbytes for entry in gone)
 
     def _give_up(self, error: OSError) -> None:
         self._writable = False
@@ -134,6 +169,42 @@ class DiskCache:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def read_private(path: Path) -> bytes | None:
+    """The bytes of a small file of ours that nobody else can write; None when it is not one."""
+    try:
+        return _read_own_file(path)
+    except OSError:
+        return None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write such a file; where that cannot be done, nothing happens."""
+    try:
+        _prepare(path.parent)
+        _write_atomically(path, data)
+    except OSError:
+        return
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder, and refuse one that others own or can write."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = os.stat(folder)
+    if not _is_private(status):
+        raise PermissionError(f"{folder} is owned or writable by another user")
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
 
 
 def _is_private(status: os.stat_result) -> bool:
@@ -189,7 +260,7 @@ def _write_atomically(path: Path, data: bytes) -> None:
 
 
 def _pack(key: str, code: bytes) -> bytes:
-    body = bytes.fromhex(key) + code
+    body = bytes.fromhex(key[-_KEY_DIGITS:]) + code
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
@@ -198,7 +269,7 @@ def _unpack(key: str, data: bytes) -> bytes | None:
     if (
         data[: len(_MAGIC)] != _MAGIC
         or data[len(_MAGIC) : _HEADER_BYTES] != hashlib.sha256(body).digest()
-        or body[:_DIGEST_BYTES] != bytes.fromhex(key)
+        or body[:_DIGEST_BYTES] != bytes.fromhex(key[-_KEY_DIGITS:])
     ):
         return None
     return body[_DIGEST_BYTES:]

@@ -7,11 +7,11 @@ Bound.call      addresses of the arena, the inputs and the outputs → runs ever
 
 from __future__ import annotations
 
+import functools
 import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,16 +20,17 @@ from elinvar.codegen.lower import Lowering
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
+from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
-from elinvar.run import native, program
+from elinvar.run import native, program, recording
 
 SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
 PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
 
 
-@cache
+@functools.cache
 def vector_bits() -> int:
     """The widest vectors that the host's instruction set computes with."""
     features = native.host().features.split(",")
@@ -67,8 +68,10 @@ class Compiled:
         inputs: list[Storage],
         outputs: list[Storage],
         seconds: float,
+        lines: bool = False,
     ) -> None:
         self.graph = graph
+        self.lines = lines
         self.optimized = optimized
         self.steps = steps
         self.seconds = seconds
@@ -145,10 +148,32 @@ class Compiled:
             for v in self.graph.outputs
         ]
         count = 1 + len(self._inputs) + len(self._outputs)
-        call = program.make_program(launches, count, release=total >= SMALL_WORK)
+        encoded = program.encode_program(launches, count, release=total >= SMALL_WORK)
+        call = program.program_of(encoded)
+        describe = functools.partial(self._launches, dict(sizes))
+        recording.register(
+            encoded.number, recording.Program(self.graph.name, encoded.positions, describe)
+        )
         # whoever keeps the callable keeps the tables whose addresses it holds
-        weakref.finalize(call, keep.clear).atexit = False
+        weakref.finalize(call, _release, encoded.number, keep).atexit = False
         return Bound(call, arena, outputs, launches)
+
+    def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
+        """What each launch does, for profiles."""
+        found = []
+        for step in flatten(self.steps):
+            cost = step.cost or Cost((), ())
+            found.append(
+                recording.Launch(
+                    step.name,
+                    step.label,
+                    cost.flops(sizes),
+                    cost.nbytes(sizes),
+                    cost.is_wide(),
+                    cost.source() if self.lines else None,
+                )
+            )
+        return found
 
     # what `lower()` shows
 
@@ -178,12 +203,22 @@ class Compiled:
         return "\n".join(native.assembly(text) for text in texts.values())
 
 
-def compile_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None) -> Compiled:
+def _release(number: int, tables: list[Any]) -> None:
+    """Forget a program that is gone."""
+    tables.clear()
+    recording.forget(number)
+
+
+def compile_graph(
+    graph: Graph, layouts: tuple[Shape | None, ...] | None = None, lines: bool = False
+) -> Compiled:
     """Compile a graph for this machine.
 
     Args:
         graph: types may have symbolic dims, which `bind` fixes.
         layouts: per input its strides in elements (ints or dims), None for dense row-major.
+        lines: whether the nodes' lines are those of every call; if not, a profile shows where the
+            program was called.
     """
     start = time.perf_counter()
     optimized = optimize(legalize(optimize(graph)))
@@ -196,7 +231,8 @@ def compile_graph(graph: Graph, layouts: tuple[Shape | None, ...] | None = None)
         if given is not None and tuple(given) != row_major_strides(value.shape):
             lowering.strides[value] = tuple(given)
     lowering.graph(optimized, [Place(storage) for storage in outputs])
-    return Compiled(graph, optimized, lowering.steps, inputs, outputs, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Compiled(graph, optimized, lowering.steps, inputs, outputs, seconds, lines)
 
 
 __all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]

@@ -95,6 +95,12 @@ def reset_peak() -> None:
     counts[1] = counts[0]
 
 
+def raise_peak(nbytes: int) -> None:
+    """Let `statistics().peak` be at least `nbytes`: what was known before `reset_peak`."""
+    counts = _native().counts
+    counts[1] = max(counts[1], nbytes)
+
+
 def trim(most: int = 0) -> None:
     """Give waiting memory back until what is in use and waiting is at most `most` bytes."""
     _native().trim(most)

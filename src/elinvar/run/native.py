@@ -8,6 +8,7 @@ it comes back from the disk.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -176,9 +177,18 @@ def _digest(text: str) -> bytes:
 
 
 def _key(text: str, level: int) -> str:
+    return f"{machine_label()}-{cache_key(text, str(level), *_machine(), PIPELINE)}"
+
+
+def _machine() -> tuple[str, ...]:
     target = host()
-    machine = (target.triple, target.cpu, target.features)
-    return cache_key(text, str(level), *machine, llvm_version(), PIPELINE)
+    return target.triple, target.cpu, target.features, llvm_version()
+
+
+@functools.cache
+def machine_label() -> str:
+    """What the cache's keys for this machine and this LLVM begin with."""
+    return cache_key(*_machine())[:12]
 
 
 def _load_anew(text: str, digest: bytes, level: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
 from elinvar.core.shapes import format_shape
+from elinvar.core.source import Source
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import detached, restore, state, traces
 from elinvar.tensor.derivative import Rule
@@ -92,12 +93,26 @@ def _pass_through(
                 source = operands[place]
                 _push(gradients, heap, source[4], source[5], found[number])
     else:
-        passed = _differentiate(node, found, create)
+        trace = state.trace if traces.active else None
+        before = None if trace is None else trace.line
+        if trace is not None:
+            trace.line = _line_of(node) or before
+        try:
+            passed = _differentiate(node, found, create)
+        finally:
+            if trace is not None:
+                trace.line = before
         for held, gradient in zip(node.operands, passed, strict=True):
             if gradient is not None and held[4] is not None:
                 _push(gradients, heap, held[4], held[5], gradient)
     if not retain and not create:
         node.release()
+
+
+def _line_of(node: Any) -> Source | None:
+    """Where the user called what is being differentiated, for profiles and printed graphs."""
+    source = node.source
+    return source and Source(source.file, source.line, f"{source.function}, backward")
 
 
 def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) -> None:

@@ -107,7 +107,12 @@ class TracedFunction:
             be wanted.
         outputs: traced tensors.
         held: tensors from outside that are the last inputs of every call.
+
+    Attributes:
+        keeps_lines: whether the user's lines in the graph are those of every call.
     """
+
+    keeps_lines = False
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -170,7 +175,8 @@ class TracedFunction:
         if self._compiled is None:
             inputs = set(self.graph.inputs)
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
-            self._compiled = compile_graph(Graph(self.graph.inputs, outputs, self.name))
+            graph = Graph(self.graph.inputs, outputs, self.name)
+            self._compiled = compile_graph(graph, lines=self.keeps_lines)
         return self._compiled
 
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:

@@ -71,6 +71,7 @@ class JitProgram:
     """A traced function with its places. `run` does what the Python function would do."""
 
     def __init__(self, function: TracedFunction) -> None:
+        function.keeps_lines = True
         self.function = function
         self.captured: list[CapturedInput] = []
         self.guards: list[tuple[Any, str, Any]] = []

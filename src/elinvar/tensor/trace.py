@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from elinvar.core.errors import DTypeError, TraceError, fail
-from elinvar.core.source import user_source
+from elinvar.core.source import Source, user_source
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Value
 from elinvar.ops.record import Op
@@ -75,6 +75,7 @@ class Trace:
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.first_serial = next_serial()
         self.finished = False
+        self.line: Source | None = None  # of the forward operation that is being differentiated
         self._parents: list[Any] = []
 
     def __enter__(self) -> Trace:
@@ -112,7 +113,7 @@ class Trace:
                 values.append(self.read(operand, op.name))
         if self.is_region and not state.grad_enabled:
             values = [self.cut(value) for value in values]
-        results = self.builder.add(op, tuple(values), params, user_source())
+        results = self.builder.add(op, tuple(values), params, self.line or user_source())
         return [traced(self, value) for value in results]
 
     def wrap(self, value: Value) -> Any:

@@ -1,0 +1,253 @@
+"""What the machine can do: arithmetic and memory traffic, measured by kernels of our own.
+
+    peak        chains of fma that touch no memory, on all threads
+    bandwidth   a[i] ← b[i] + s·c[i] (McCalpin, STREAM, 1995) over several sizes: a curve from the
+                first cache to memory
+
+The time that a kernel needs at least is max(flops / peak, bytes / bandwidth(bytes)). Measured once
+for each machine and number of threads, and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from elinvar.core.settings import settings
+from elinvar.run import native, pool
+from elinvar.run.cache import cache_key, read_private, write_private
+from elinvar.run.memory import allocate
+from elinvar.run.program import Launch, make_program
+
+_VERSION = "1"
+_CHAINS = 12  # independent fma chains: more than latency × units of any current core
+_TURNS = 100_000
+_SIZES = tuple(4 << power for power in range(14, 27, 3))  # 64 KB … 256 MB in all three arrays
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The limits of the machine with some number of threads.
+
+    Attributes:
+        cpu, threads: what was measured.
+        single, double: flops per second in float32 and float64.
+        sizes, rates: working sets in bytes, and bytes per second at each of them.
+    """
+
+    cpu: str
+    threads: int
+    single: float
+    double: float
+    sizes: tuple[int, ...]
+    rates: tuple[float, ...]
+
+    def bandwidth(self, nbytes: int) -> float:
+        """Bytes per second for a working set, between the measured sizes by a straight line.
+
+        Example:
+            >>> line = Roofline("", 1, 1e9, 5e8, (1000, 100000), (4e9, 1e9))
+            >>> line.bandwidth(10) == 4e9 and line.bandwidth(10**9) == 1e9
+            True
+            >>> round(line.bandwidth(10_000) / 1e9, 3)
+            2.5
+        """
+        where = np.log([max(1, size) for size in self.sizes])
+        return float(np.interp(math.log(max(1, nbytes)), where, self.rates))
+
+    def seconds(self, flops: int, nbytes: int, wide: bool = False) -> tuple[float, str]:
+        """The least time for some work, and what bounds it: `compute` or `memory`.
+
+        Example:
+            >>> line = Roofline("", 1, 1e9, 5e8, (1, 1000), (1e9, 1e9))
+            >>> line.seconds(2000, 1000)
+            (2e-06, 'compute')
+        """
+        arithmetic = flops / (self.double if wide else self.single)
+        traffic = nbytes / self.bandwidth(nbytes)
+        if arithmetic > traffic:
+            return arithmetic, "compute"
+        return traffic, "memory"
+
+
+def roofline() -> Roofline:
+    """The limits for the threads that are set now: measured, or from the cache folder."""
+    return _roofline(pool.get_num_threads())
+
+
+@functools.cache
+def _roofline(threads: int) -> Roofline:
+    path = _path(threads)
+    found = None if path is None else _read(path, threads)
+    if found is None:
+        found = _measure(threads)
+        if path is not None:
+            write_private(path, json.dumps(asdict(found)).encode())
+    return found
+
+
+def _path(threads: int) -> Path | None:
+    if settings.cache_dir is None:
+        return None
+    host = native.host()
+    key = cache_key("roofline", _VERSION, host.triple, host.cpu, host.features, str(threads))
+    return settings.cache_dir / f"roofline-{key[:20]}.json"
+
+
+def _read(path: Path, threads: int) -> Roofline | None:
+    """What was measured before; None where the file is missing or makes no sense."""
+    try:
+        entry = json.loads(read_private(path) or b"")
+        found = Roofline(
+            str(entry["cpu"]),
+            int(entry["threads"]),
+            float(entry["single"]),
+            float(entry["double"]),
+            tuple(int(size) for size in entry["sizes"]),
+            tuple(float(rate) for rate in entry["rates"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    numbers = (found.single, found.double, *found.rates)
+    fits = found.threads == threads and found.sizes == _SIZES and len(found.rates) == len(_SIZES)
+    return found if fits and all(0 < n < 1e18 for n in numbers) else None
+
+
+def _measure(threads: int) -> Roofline:
+    names = {kind: f"elinvar_peak_{kind}" for kind in ("float", "double")}
+    addresses = native.load(_TRIAD, ["elinvar_triad"])
+    for kind, name in names.items():
+        addresses |= native.load(_peak_text(name, kind), [name])
+    tasks = 8 * threads
+    peaks = {}
+    for kind, name in names.items():
+        target = allocate(tasks * 64)
+        call = make_program([Launch(addresses[name], tasks, [(0, 0)], True)], 1, release=True)
+        seconds = _best(lambda call=call, at=target.address: call(at))  # type: ignore[misc]
+        lanes = _lanes(kind)
+        peaks[kind] = 2.0 * _CHAINS * lanes * _TURNS * tasks / seconds
+    memory = allocate(_SIZES[-1])
+    # written once, so that every page has memory of its own
+    np.frombuffer(memory, np.uint8)[:] = 1
+    rates = tuple(_rate(addresses["elinvar_triad"], size, memory.address) for size in _SIZES)
+    host = native.host()
+    return Roofline(host.cpu, threads, peaks["float"], peaks["double"], _SIZES, rates)
+
+
+def _rate(kernel: int, size: int, address: int) -> float:
+    """Bytes per second over three arrays of `size` bytes in all."""
+    block = 1024  # elements of a task
+    elements = size // 12 // block * block
+    slots = [(0, 0), (0, 4 * elements), (0, 8 * elements)]
+    times = max(1, (16 << 20) // size)
+    launches = [Launch(kernel, elements // block, slots, True)] * times
+    call = make_program(launches, 1, release=True)
+    return 12.0 * elements * times / _best(lambda: call(address))
+
+
+def _best(run: Callable[[], None]) -> float:
+    """The shortest of some runs after a first one."""
+    run()
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _lanes(kind: str) -> int:
+    features = native.host().features.split(",")
+    wide = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
+    return wide // (32 if kind == "float" else 64)
+
+
+def _peak_text(name: str, kind: str) -> str:
+    """A kernel whose tasks run `_CHAINS` chains of `_TURNS` fma and store their sum."""
+    lanes = _lanes(kind)
+    vector = f"<{lanes} x {kind}>"
+    fma = f"@llvm.fma.v{lanes}f{32 if kind == 'float' else 64}"
+    number = f"splat ({kind} 5.0e-01)"
+    lines = [
+        f"declare {vector} {fma}({vector}, {vector}, {vector})",
+        f"define void @{name}(ptr %slots, i64 %begin, i64 %end) nounwind",
+        '    "prefer-vector-width"="512" "min-legal-vector-width"="512" {',
+        "entry:",
+        "  %target = load ptr, ptr %slots",
+        "  br label %task",
+        "task:",
+        "  %i = phi i64 [ %begin, %entry ], [ %next_i, %stored ]",
+        "  %left = icmp slt i64 %i, %end",
+        "  br i1 %left, label %turn, label %done",
+        "turn:",
+        "  %k = phi i64 [ 0, %task ], [ %next_k, %turn ]",
+    ]
+    for chain in range(_CHAINS):
+        start = f"splat ({kind} {chain}.0)"
+        lines.append(f"  %x{chain} = phi {vector} [ {start}, %task ], [ %y{chain}, %turn ]")
+    for chain in range(_CHAINS):
+        arguments = f"{vector} %x{chain}, {vector} {number}, {vector} {number}"
+        lines.append(f"  %y{chain} = call {vector} {fma}({arguments})")
+    lines += [
+        "  %next_k = add i64 %k, 1",
+        f"  %more = icmp slt i64 %next_k, {_TURNS}",
+        "  br i1 %more, label %turn, label %stored",
+        "stored:",
+    ]
+    total = "%y0"
+    for chain in range(1, _CHAINS):
+        lines.append(f"  %s{chain} = fadd {vector} {total}, %y{chain}")
+        total = f"%s{chain}"
+    lines += [
+        "  %offset = mul i64 %i, 64",
+        "  %at = getelementptr i8, ptr %target, i64 %offset",
+        f"  store {vector} {total}, ptr %at, align 8",
+        "  %next_i = add i64 %i, 1",
+        "  br label %task",
+        "done:",
+        "  ret void",
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_TRIAD = """
+declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+define void @elinvar_triad(ptr %slots, i64 %begin, i64 %end) nounwind
+    "prefer-vector-width"="512" "min-legal-vector-width"="512" {
+entry:
+  %a = load ptr, ptr %slots
+  %b_at = getelementptr i64, ptr %slots, i64 1
+  %b = load ptr, ptr %b_at
+  %c_at = getelementptr i64, ptr %slots, i64 2
+  %c = load ptr, ptr %c_at
+  %first = mul i64 %begin, 1024
+  %last = mul i64 %end, 1024
+  br label %look
+look:
+  %i = phi i64 [ %first, %entry ], [ %next, %step ]
+  %left = icmp slt i64 %i, %last
+  br i1 %left, label %step, label %done
+step:
+  %from_b = getelementptr float, ptr %b, i64 %i
+  %x = load <16 x float>, ptr %from_b, align 4
+  %from_c = getelementptr float, ptr %c, i64 %i
+  %y = load <16 x float>, ptr %from_c, align 4
+  %z = call <16 x float> @llvm.fma.v16f32(<16 x float> %y, <16 x float> splat (float 3.0),
+                                          <16 x float> %x)
+  %to = getelementptr float, ptr %a, i64 %i
+  store <16 x float> %z, ptr %to, align 4
+  %next = add i64 %i, 16
+  br label %look
+done:
+  ret void
+}
+"""
