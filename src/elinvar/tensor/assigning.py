@@ -30,13 +30,12 @@ from elinvar.tensor.indexing import (
     drop_singles,
     gathered_axis,
     parse,
-    place_of,
     region_of,
     result_shape,
-    rows_of,
 )
 from elinvar.tensor.layout import Layout, dense, layout
 from elinvar.tensor.manipulation import permuted
+from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
 
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
@@ -59,19 +58,10 @@ def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
     """Ints and slices without a tape: write, and rebind the cell unless it was in place."""
     is_dense = whole.is_dense
     target = whole if is_dense else dense(whole.dtype, whole.shape)
-    place = None
-    if type(key) is int:
-        rows = rows_of(target)
-        if rows is not None:
-            number = key + rows.count if key < 0 else key
-            if 0 <= number < rows.count:
-                place = (number * rows.step, rows.view)
-    if place is None:
-        known = place_of(x, target, key, op)
-        if known is None:
-            return False
-        place = (known.offset, known.view)
-    offset, view = place
+    found = find_place(target, key)
+    if found is None:
+        return False
+    offset, view, _ = found
     call = _writing(op, view, update._layout)
     if is_dense and state.changes is None and holds_alone(x):
         if call is not None:

@@ -25,9 +25,9 @@ from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.gathering import checked_index, fail_bounds, gathered, selected, taken
-from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
-from elinvar.tensor.regions import Form, Region, form_of, read, record
+from elinvar.tensor.places import find_place, rows_of
+from elinvar.tensor.regions import Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
 
 
@@ -66,29 +66,6 @@ Item = New | Span | Single | Many | Gap
 Items = list[Item]
 
 MASK_HINT = "use `el.where(mask, x, other)`, which keeps the shape, or index outside of the jit"
-MOST_KEPT = 8192
-
-
-class Place(NamedTuple):
-    """What an index of ints and slices names in tensors of one layout."""
-
-    offset: int  # in bytes
-    view: Layout
-    region: Region
-
-
-class Rows(NamedTuple):
-    """What single ints name in tensors of one layout."""
-
-    count: int
-    step: int  # from row to row, in bytes
-    view: Layout
-    form: Form
-    rest: tuple[int, ...]  # a region starts at (row, *rest)
-
-
-_places: dict[tuple[Layout, Any], Place] = {}
-_rows: dict[Layout, Rows | None] = {}
 
 
 def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
@@ -97,7 +74,7 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
     plain = whole is not None and not traces.active
     if plain:
         if type(key) is int:
-            rows = _rows[whole] if whole in _rows else rows_of(whole)
+            rows = rows_of(whole)
             if rows is not None:
                 count, step, view, form, rest = rows
                 place = key + count if key < 0 else key
@@ -108,11 +85,11 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                         record(op, region.derive_read, (x,), found)
                     return found
         else:
-            known = place_of(x, whole, key, op)
+            known = find_place(whole, key)
             if known is not None:
                 found = concrete(x._buffer, x._address + known[0], known[1])
-                if x._node is not None:
-                    record(op, known[2].derive_read, (x,), found)
+                if x._node is not None and state.grad_enabled:
+                    record(op, known[2].region(key).derive_read, (x,), found)
                 return found
     if isinstance(key, Cell) and x.ndim:
         if key.dtype.kind in "iu":
@@ -122,50 +99,6 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                 _misfit(op, x, 0, key.shape)
             return selected(x, key)
     return read_items(x, parse(op, x, key))
-
-
-def rows_of(whole: Layout) -> Rows | None:
-    """What x[int] is for this layout; None for 0-d and empty tensors."""
-    found = None
-    if whole.size and whole.ndim:
-        rank = whole.ndim
-        form = form_of((1, *whole.shape[1:]), (1,) * rank, tuple(range(1, rank)))
-        step = whole.strides[0] * whole.dtype.itemsize
-        found = Rows(whole.shape[0], step, form.view(whole), form, (0,) * (rank - 1))
-    if len(_rows) >= MOST_KEPT:
-        _rows.clear()
-    _rows[whole] = found
-    return found
-
-
-def place_of(x: Any, whole: Layout, key: Any, op: str) -> Place | None:
-    """The place that an index of ints, slices, None and ... names in tensors of x's shape and the
-    layout `whole`; None for every other index."""
-    signature = _signature(key)
-    if signature is None:
-        return None
-    known = _places.get((whole, signature))
-    if known is None:
-        region = region_of(parse(op, x, key))
-        known = Place(region.offset(whole), region.form.view(whole), region)
-        if len(_places) >= MOST_KEPT:
-            _places.clear()
-        _places[whole, signature] = known
-    return known
-
-
-def _signature(key: Any) -> Any:
-    """A hashable form of an index of ints, slices, None and ...; None for every other index."""
-    kind = type(key)
-    if kind is int:
-        return key
-    if kind is slice:
-        parts = (key.start, key.stop, key.step)
-        return parts if all(part is None or type(part) is int for part in parts) else None
-    if kind is tuple:
-        found = tuple([... if item is None else _signature(item) for item in key])
-        return None if None in found else (found,)
-    return (kind,) if key is Ellipsis else None
 
 
 def region_of(items: Items, keep_singles: bool = False) -> Region:

@@ -24,6 +24,7 @@ from elinvar.core.shapes import (
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.regions import Region, form_of, read
 
 
 def as_shape(op: str, shape: Any) -> Shape:
@@ -298,8 +299,11 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     x = tensor_of("unstack", x)
     axis = normalize_axis("unstack", axis, x.ndim)
     count = static_size("unstack", x, axis)
-    shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-    return tuple(F.reshape(sliced(x, axis, i, 1), shape=shape) for i in range(count))
+    kept = tuple([item for item in range(x.ndim) if item != axis])
+    lengths = tuple([1 if item == axis else dim for item, dim in enumerate(x.shape)])
+    form = form_of(lengths, (1,) * x.ndim, kept)
+    before, after = (0,) * axis, (0,) * (x.ndim - axis - 1)
+    return tuple(read(x, Region((*before, i, *after), form)) for i in range(count))
 
 
 def static_size(op: str, x: Any, axis: int) -> int:
@@ -316,9 +320,13 @@ def static_size(op: str, x: Any, axis: int) -> int:
 def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     """`count` elements along one axis from `start`."""
     rank = x.ndim
-    starts = tuple(start if item == axis else 0 for item in range(rank))
-    sizes = tuple(count if item == axis else dim for item, dim in enumerate(x.shape))
-    return F.slice(x, start=starts, size=sizes, step=(1,) * rank)
+    starts = tuple([start if item == axis else 0 for item in range(rank)])
+    sizes = tuple([count if item == axis else dim for item, dim in enumerate(x.shape)])
+    steps = (1,) * rank
+    last = start + count
+    if type(last) is int and type(x.shape[axis]) is int and 0 <= start <= last <= x.shape[axis]:
+        return read(x, Region(starts, form_of(sizes, steps, tuple(range(rank)))))
+    return F.slice(x, start=starts, size=sizes, step=steps)
 
 
 def split(x: Any, size_or_sizes: int | Sequence[int], /, *, axis: int = 0) -> tuple[Any, ...]:
