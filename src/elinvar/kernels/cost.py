@@ -17,7 +17,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.core.source import Source
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.pull import is_elementwise, is_reduction
+from elinvar.kernels.pull import GENERATED, is_elementwise, is_reduction
 from elinvar.ops.record import Absent, Op
 from elinvar.ops.scalars import Scalar
 
@@ -105,7 +105,11 @@ def _depth(node: Node) -> DimLike:
 def _weight(node: Node) -> int:
     """Floating-point instructions for each element."""
     op = node.op
-    if op is None or not any(value.dtype.kind == "f" for value in (*node.operands, *node.results)):
+    if (
+        op is None
+        or op.name in GENERATED
+        or not any(value.dtype.kind == "f" for value in (*node.operands, *node.results))
+    ):
         return 0
     if op.family == "elementwise":
         if isinstance(op.lowering, Absent):

@@ -10,6 +10,7 @@ for each machine and number of threads, and kept in the cache folder.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import json
 import math
@@ -135,8 +136,7 @@ def _measure(threads: int) -> Roofline:
         lanes = _lanes(kind)
         peaks[kind] = 2.0 * _CHAINS * lanes * _TURNS * tasks / seconds
     memory = allocate(_SIZES[-1])
-    # written once, so that every page has memory of its own
-    np.frombuffer(memory, np.uint8)[:] = 1
+    ctypes.memset(memory.address, 1, _SIZES[-1])  # so that every page has memory of its own
     rates = tuple(_rate(addresses["elinvar_triad"], size, memory.address) for size in _SIZES)
     host = native.host()
     return Roofline(host.cpu, threads, peaks["float"], peaks["double"], _SIZES, rates)

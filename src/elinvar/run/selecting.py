@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from elinvar.codegen.selecting import selecting_text
-from elinvar.run import native, program
+from elinvar.run import native, program, recording
 
 SMALL = 1 << 15  # below this many elements, a program keeps the interpreter lock
 
@@ -41,7 +41,7 @@ def _program(bits: int | None, rows: int, step: int, width: int) -> Callable[...
     slots: list[program.Slot] = [(place, 0) for place in range(4)]
     slots += [(-1, number) for number in (rows, step, width)]
     launch = program.Launch(_kernel(bits), 1, slots)
-    return program.make_program([launch], 4, release=rows * width >= SMALL)
+    return recording.named_program("selection", [launch], 4, release=rows * width >= SMALL)
 
 
 @functools.cache

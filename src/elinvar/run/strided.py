@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from elinvar.codegen.strided import strided_text
-from elinvar.run import native, program
+from elinvar.run import native, program, recording
 
 SMALL_COPY = 1 << 15  # below this many elements, a copy stays on the calling thread
 TASK = 1 << 14  # elements of a task
@@ -55,7 +55,7 @@ def strided_copy(
     slots += [(-1, number) for number in numbers]
     is_large = total >= SMALL_COPY
     launch = program.Launch(_kernel(8 * itemsize), tasks, slots, is_large and tasks > 1)
-    call = program.make_program([launch], 2, release=is_large)
+    call = recording.named_program("strided copy", [launch], 2, release=is_large)
     if axes:  # the table lives as long as the program
         weakref.finalize(call, _forget, table).atexit = False
     return call

@@ -247,7 +247,7 @@ class Profile:
 
 
 def profile() -> Profile:
-    """Measure the programs that run inside of a `with` block, eager operations and jitted functions.
+    """Measure what runs inside of a `with` block, eager operations and jitted functions.
 
     The result has `rows`, `table()` (which `print` shows), `chrome_trace(path)`, `peak_memory` and
     `seconds`. Rates are what a kernel needs at least (flops / time, bytes / time), so they can be
