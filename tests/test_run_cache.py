@@ -233,3 +233,31 @@ def test_a_second_process_does_not_compile(tmp_path: Path) -> None:
     assert run_python(LOAD, ELINVAR_CACHE=folder).stdout.split() == ["77", "1"]
     assert run_python(LOAD, ELINVAR_CACHE=folder).stdout.split() == ["77", "0"]
     assert run_python(LOAD, ELINVAR_CACHE="off").stdout.split() == ["77", "1"]
+
+
+def test_labels_of_keys(tmp_path: Path) -> None:
+    disk = DiskCache(tmp_path)
+    assert disk.put(f"machine-{KEY}", CODE) and disk.put(KEY, b"plain")
+    assert disk.get(f"machine-{KEY}") == CODE and disk.get(f"other-{KEY}") is None
+    assert disk.get(KEY) == b"plain"
+    assert sorted(entry.label for entry in disk.entries()) == ["", "machine"]
+
+
+def test_a_full_cache_is_trimmed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_STORES_BETWEEN_TRIMS", 4)
+    disk = DiskCache(tmp_path, limit=8 * 1072)
+    for number in range(9):
+        key = cache_key(str(number))
+        assert disk.put(key, bytes(1000))
+        path = disk.path(key)
+        assert path is not None
+        os.utime(path, (1e9 + number, 1e9 + number))
+    kept = [disk.get(cache_key(str(number))) is not None for number in range(9)]
+    assert kept == [False] * 3 + [True] * 6  # at the ninth store: a quarter is free again
+
+
+def test_a_cache_below_its_limit_keeps_everything(disk: DiskCache) -> None:
+    for number in range(5):
+        disk.put(cache_key(str(number)), bytes(1000))
+    disk.trim()
+    assert len(disk.entries()) == 5

@@ -84,6 +84,13 @@ def roofline() -> Roofline:
     return _roofline(pool.get_num_threads())
 
 
+def clear() -> None:
+    """Delete what was measured from the cache folder: the next process measures anew."""
+    folder = settings.cache_dir
+    for path in [] if folder is None else folder.glob("roofline-*.json"):
+        path.unlink(missing_ok=True)
+
+
 @functools.cache
 def _roofline(threads: int) -> Roofline:
     path = _path(threads)
