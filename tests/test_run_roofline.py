@@ -13,22 +13,34 @@ from elinvar.run import roofline
 
 MEASURE = """
 from elinvar.run import roofline
-measured = []
+limits = []
 whole = roofline._measure
-roofline._measure = lambda threads: measured.append(threads) or whole(threads)
+roofline._measure = lambda threads, limit: limits.append(limit) or whole(threads, limit)
 line = roofline.roofline()
-print(len(measured), line.single, line.double, *line.rates)
+assert line is roofline.roofline()
+print(*limits, line.single, line.double, *line.rates)
 """
 
 
 @pytest.mark.slow
-def test_measured_once(tmp_path: Path) -> None:
-    first, second = (run_python(MEASURE, ELINVAR_CACHE=str(tmp_path)).stdout.split() for _ in "ab")
-    assert first[0] == "1" and second[0] == "0" and first[1:] == second[1:]
-    single, double, *rates = map(float, first[1:])
-    assert 1e9 < double < single < 1e14
-    assert single / double == pytest.approx(2, rel=0.5)
-    assert all(1e8 < rate < 1e13 for rate in rates)
+def test_measured_shortly_when_it_is_known(tmp_path: Path) -> None:
+    first, second = (
+        [float(word) for word in run_python(MEASURE, ELINVAR_CACHE=str(tmp_path)).stdout.split()]
+        for _ in range(2)
+    )
+    assert first[0] == roofline._SECONDS and second[0] == roofline._AGAIN_SECONDS
+    assert len(first) == len(second) == 3 + len(roofline._SIZES)
+    for before, after in zip(first[1:], second[1:], strict=True):
+        assert 1e8 < before <= after < 1e14
+
+
+def test_limits_only_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, single=2e11, double=1e9)
+    monkeypatch.setattr(roofline, "_path", lambda threads: path)
+    monkeypatch.setattr(roofline, "_measure", lambda threads, limit: line())
+    found = roofline._roofline.__wrapped__(3)
+    assert (found.single, found.double) == (2e11, 5e10)
+    assert roofline._read(path, 3) == found
 
 
 def line() -> roofline.Roofline:
