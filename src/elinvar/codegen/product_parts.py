@@ -1,0 +1,148 @@
+"""What the kernels of products are made of: the tile's size, turning vectors, reading tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from elinvar.codegen.body import Body
+from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.core.dtypes import DType
+
+BLOCK = 256  # length of a block of k: part of the numerics contract
+GROUP = 8  # columns that are packed at once
+PANELS = 8  # panels of columns per task at most
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A micro-kernel's size: rows, columns, elements in one machine vector."""
+
+    rows: int
+    columns: int
+    vector: int
+
+    @property
+    def heights(self) -> tuple[int, ...]:
+        """How many rows a micro-kernel can take, so that few rows cost little; ascending."""
+        return tuple(h for h in (4, 8) if h < self.rows) + (self.rows,)
+
+
+def tile_for(dtype: DType, vector_bits: int) -> Tile:
+    """The tile that fills the registers of the target's vectors."""
+    vector = vector_bits // dtype.bits
+    rows = {512: 12, 256: 6}.get(vector_bits, 4)
+    columns = max(GROUP, 2 * vector)
+    return Tile(rows, columns, min(vector, columns))
+
+
+# inner functions: each is compiled on its own, so that registers go to its one loop
+
+
+def function(name: str, parameters: Sequence[str], body: Body) -> tuple[str, list[str]]:
+    """(text, declarations) of a function that is called, never inlined."""
+    body.emit("ret void")
+    head = f"define internal void @{name}({', '.join(parameters)}) #1 {{"
+    return "\n".join([head, "entry:", body.text(), "}"]), body.declarations
+
+
+def turned(body: Body, element: str, lines: list[str]) -> list[str]:
+    """The eight columns of 2 or 4 vectors of eight elements, as vectors of 2 or 4."""
+
+    def shuffle(a: str, b: str, picks: tuple[int, ...]) -> str:
+        wide = f"<{GROUP} x {element}>"
+        mask = ", ".join(f"i32 {pick}" for pick in picks)
+        text = f"shufflevector {wide} {a}, {wide} {b}, <{len(picks)} x i32> <{mask}>"
+        return body.instruction(text)
+
+    low = [shuffle(a, b, (0, 8, 1, 9, 4, 12, 5, 13)) for a, b in _pairs(lines)]
+    high = [shuffle(a, b, (2, 10, 3, 11, 6, 14, 7, 15)) for a, b in _pairs(lines)]
+    found = [""] * GROUP
+    for start, parts in ((0, low), (2, high)):
+        if len(lines) == 2:
+            for number, at in ((start, 0), (start + 1, 2), (start + 4, 4), (start + 5, 6)):
+                found[number] = shuffle(parts[0], parts[0], (at, at + 1))
+            continue
+        even = shuffle(parts[0], parts[1], (0, 1, 8, 9, 4, 5, 12, 13))
+        odd = shuffle(parts[0], parts[1], (2, 3, 10, 11, 6, 7, 14, 15))
+        for number, vector in ((start, even), (start + 1, odd)):
+            found[number] = shuffle(vector, vector, (0, 1, 2, 3))
+            found[number + 4] = shuffle(vector, vector, (4, 5, 6, 7))
+    return found
+
+
+def square_turned(body: Body, element: str, lines: list[str]) -> list[str]:
+    """The eight columns of eight vectors of eight elements: 24 shuffles."""
+    wide = f"<{GROUP} x {element}>"
+
+    def shuffle(a: str, b: str, picks: tuple[int, ...]) -> str:
+        mask = ", ".join(f"i32 {pick}" for pick in picks)
+        return body.instruction(f"shufflevector {wide} {a}, {wide} {b}, <{GROUP} x i32> <{mask}>")
+
+    low = [shuffle(a, b, (0, 8, 1, 9, 4, 12, 5, 13)) for a, b in _pairs(lines)]
+    high = [shuffle(a, b, (2, 10, 3, 11, 6, 14, 7, 15)) for a, b in _pairs(lines)]
+    quarters = []  # of lines 0-3 and of lines 4-7: columns (0, 4), (1, 5), (2, 6), (3, 7)
+    for start in (0, 2):
+        for parts in (low, high):
+            for picks in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)):
+                quarters.append(shuffle(parts[start], parts[start + 1], picks))
+    found = []
+    for picks in ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)):
+        found += [shuffle(quarters[i], quarters[i + 4], picks) for i in range(4)]
+    return found
+
+
+def _pairs(items: list[str]) -> list[tuple[str, str]]:
+    return [(items[i], items[i + 1]) for i in range(0, len(items), 2)]
+
+
+def splat(body: Body, element: str, lanes: int, one: str) -> str:
+    """A scalar in all lanes."""
+    if lanes == 1:
+        return one
+    vector = f"<{lanes} x {element}>"
+    first = body.instruction(f"insertelement {vector} poison, {element} {one}, i64 0")
+    return body.instruction(
+        f"shufflevector {vector} {first}, {vector} poison, <{lanes} x i32> zeroinitializer"
+    )
+
+
+def fma(body: Body, dtype: DType, lanes: int, left: str, right: str, acc: str) -> str:
+    """left · right + acc, rounded once; integers wrap."""
+    vector = f"<{lanes} x {llvm_type(dtype)}>"
+    if dtype.kind == "f":
+        name = f"@llvm.fma.v{lanes}f{dtype.bits}"
+        body.declare(f"declare {vector} {name}({vector}, {vector}, {vector})")
+        return body.instruction(
+            f"call {vector} {name}({vector} {left}, {vector} {right}, {vector} {acc})"
+        )
+    product = body.instruction(f"mul {vector} {left}, {right}")
+    return body.instruction(f"add {vector} {product}, {acc}")
+
+
+def ceiling(body: Body, value: str, step: str) -> str:
+    """value / step, rounded up."""
+    return body.div(body.add(value, body.sub(step, "1")), step)
+
+
+def pointer(body: Body, base: str, element: str, index: str) -> str:
+    """The address of an element."""
+    return body.instruction(f"getelementptr inbounds {element}, ptr {base}, i64 {index}", "p")
+
+
+def table(body: Body, base: str, index: str) -> str:
+    """An entry of a table of int64."""
+    place = pointer(body, base, "i64", index)
+    return body.instruction(f"load i64, ptr {place}, align 8", "o")
+
+
+def load(body: Body, base: str, kind: str, dtype: DType, place: str) -> str:
+    """A vector or scalar from memory."""
+    at = pointer(body, base, llvm_type(dtype), place)
+    return body.instruction(f"load {kind}, ptr {at}, align {dtype.itemsize}", "x")
+
+
+def store(body: Body, base: str, kind: str, dtype: DType, place: str, value: str) -> None:
+    """A vector or scalar into memory."""
+    at = pointer(body, base, llvm_type(dtype), place)
+    body.emit(f"store {kind} {value}, ptr {at}, align {dtype.itemsize}")
