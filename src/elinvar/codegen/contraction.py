@@ -377,10 +377,10 @@ class _RightPacking:
             step = table(body, "%k", k)
             with body.loop("0", "%panels", hint="panel") as panel:
                 self._enter(panel)
-                for g in range(self.groups):
-                    at = body.add(self.first, str(g * GROUP))
+                for number in range(self.groups):
+                    at = body.add(self.first, str(number * GROUP))
                     place = body.add(table(body, "%columns", at), step)
-                    self._put(k, str(g), load(body, "%source", self.group, self.dtype, place))
+                    self._put(k, str(number), load(body, "%source", self.group, self.dtype, place))
         mixed = body.instruction(f"xor i1 {dense}, true")
         with body.when(mixed), body.loop("0", "%panels", hint="panel") as panel:
             self._enter(panel)

@@ -7,7 +7,7 @@ from typing import Any
 from elinvar.codegen.lowering import FusedLowering
 from elinvar.core.shapes import size
 from elinvar.graph.ir import Graph, Node, Value
-from elinvar.kernels.plan import ControlStep, Loop, Place
+from elinvar.kernels.plan import ALIGNMENT, ControlStep, Loop, Place, Shift
 
 
 class ControlLowering(FusedLowering):
@@ -69,34 +69,53 @@ class ControlLowering(FusedLowering):
         return inner.steps
 
     def _lower_scan(self, node: Node) -> None:
+        """The state lives in two blocks that take turns: one is read, the other written."""
         carry, sequences = node.params["carry"], node.params["sequences"]
-        arguments = [self.dense(v) for v in node.operands]
-        state = [self.place(v) for v in node.results[:carry]]
-        for value, source, target in zip(node.operands[:carry], arguments, state, strict=False):
-            self.copy(value, source, target)
+        body: Graph = node.params["body"]
         loop = Loop()
+        reading, writing = [], []
+        for value in node.operands[:carry]:
+            nbytes = size(value.shape) * value.dtype.itemsize
+            block = -(-nbytes // ALIGNMENT) * ALIGNMENT if isinstance(nbytes, int) else nbytes
+            storage = self.arena(2 * block)
+            reading.append(Place(storage, 0, (Shift(loop, block, True),)))
+            writing.append(Place(storage, block, (Shift(loop, -1 * block, True),)))
+            source, strides = self.operand(value)
+            self.copy(value, source, Place(storage), strides)
 
         def moving(value: Value, place: Place) -> Place:
             stride = size(value.shape[1:]) * value.dtype.itemsize
-            return Place(place.storage, place.offset, (*place.moves, (loop, stride)))
+            return Place(place.storage, place.offset, (*place.moves, Shift(loop, stride)))
 
-        sources = arguments[carry : carry + sequences]
+        sources = [self.dense(v) for v in node.operands[carry : carry + sequences]]
         slices = [moving(v, p) for v, p in zip(node.operands[carry:], sources, strict=False)]
         stacked = [moving(v, self.place(v)) for v in node.results[carry:]]
-        inside = [*state, *slices, *arguments[carry + sequences :]]
-        body = self._carried_body(node.params["body"], inside, state, stacked)
-        reads = [p.storage for p in arguments]
-        writes = [p.storage for p in (*state, *stacked)]
+        inner = type(self)(self.vector_bits)
+        fixed: list[Place] = []
+        for value, outer in zip(
+            body.inputs[carry + sequences :], node.operands[carry + sequences :]
+        ):
+            place, strides = self.operand(outer)
+            fixed.append(place)
+            inner.strides[value] = strides
+        for value, place in zip(body.inputs, [*reading, *slices, *fixed], strict=True):
+            inner.storages[value], inner.places[value] = place.storage, place
+        inner.invariant = {place.storage for place in fixed}
+        inner.graph(body, [*writing, *stacked])
+        self.steps += inner.hoisted
+        touched = [p.storage for p in (*sources, *fixed)]
         self.steps.append(
             ControlStep(
                 "for",
                 None,
-                [body],
+                [inner.steps],
                 loop,
                 node.params["length"],
                 node.params["reverse"],
-                reads,
-                writes,
+                touched + [p.storage for p in reading],
+                [p.storage for p in (*reading, *stacked)],
                 "scan",
             )
         )
+        for value, place in zip(node.results[:carry], reading, strict=True):
+            self.copy(value, place, self.place(value))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.codegen.contraction import contract_text
+from elinvar.codegen.contraction import contract_text, pack_right_text
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
-from elinvar.codegen.product_parts import GROUP, tile_for
+from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
     Axes,
     Cut,
+    PackedBatch,
     Result,
     Side,
     cut_product,
@@ -22,7 +23,7 @@ from elinvar.codegen.products import (
 )
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.plan import Number, Sizes, Step, Table
+from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
 
 SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
 
@@ -106,6 +107,9 @@ class ProductLowering(FusedLowering):
         rows, columns, depth = left.free.size, right.free.size, left.depth.size
         batch_size = right.batch.size
         target = self.place(node.results[0])
+        is_packed = right.place.storage in self.invariant and not right.place.moves
+        if is_packed:
+            right = self._pack_before_the_loop(node, right, tile)
         name, text = cached_text(
             ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
         )
@@ -117,6 +121,7 @@ class ProductLowering(FusedLowering):
                 evaluate(columns, sizes),
                 evaluate(depth, sizes),
                 tile,
+                is_packed,
             )
 
         tables = [
@@ -140,8 +145,8 @@ class ProductLowering(FusedLowering):
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(0),
-            Number(lambda sizes: mode_of(left, right, geometry(sizes), tile, sizes)),
+            Number(int(is_packed)),
+            Number(lambda sizes: mode_of(left, right, geometry(sizes), tile, sizes, is_packed)),
         ]
         self.steps.append(
             Step(
@@ -155,3 +160,35 @@ class ProductLowering(FusedLowering):
                 lambda sizes: evaluate(batch_size * rows * columns * depth, sizes) // 4 + 1,
             )
         )
+
+    def _pack_before_the_loop(self, node: Node, right: Side, tile: Tile) -> Side:
+        """The right operand of a product in a loop, which the loop does not change, as panels."""
+        dtype = node.results[0].dtype
+        columns, depth, batch = right.free.size, right.depth.size, right.batch.size
+        packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
+        name, text = cached_text(
+            ("pack_right", dtype, tile),
+            "pack",
+            lambda: pack_right_text(PLACEHOLDER, dtype, tile),
+        )
+        tables = [
+            right.depth.table,
+            lambda sizes: group_flags(right.depth.table(sizes), GROUP),
+            lambda sizes: padded(right.free.table(sizes), tile.columns),
+            lambda sizes: group_flags(right.free.table(sizes), tile.columns),
+            right.batch.table,
+        ]
+        slots: list[Any] = [right.place, packed, *(Table(t) for t in tables)]
+        self.hoisted.append(
+            Step(
+                name,
+                text,
+                [*slots, Number(columns), Number(depth)],
+                lambda sizes: evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns),
+                [right.place.storage],
+                [packed.storage],
+                f"pack for {node.op_name}",
+                lambda sizes: evaluate(batch * columns * depth, sizes) * 2,
+            )
+        )
+        return Side(packed, PackedBatch(batch, columns, depth, tile), right.free, right.depth)

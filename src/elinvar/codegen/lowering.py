@@ -46,6 +46,8 @@ class FusedLowering:
         self.storages: dict[Value, Storage] = {}
         self.places: dict[Value, Place] = {}  # where that is more than the start of a storage
         self.strides: dict[Value, Strides] = {}
+        self.invariant: set[Storage] = set()  # of a loop's body: what no iteration changes
+        self.hoisted: list[Any] = []  # steps that belong before the loop
 
     def place(self, value: Value) -> Place:
         found = self.places.get(value)

@@ -43,7 +43,7 @@ def function(name: str, parameters: Sequence[str], body: Body) -> tuple[str, lis
     """(text, declarations) of a function that is called, never inlined."""
     body.emit("ret void")
     head = f"define internal void @{name}({', '.join(parameters)}) #1 {{"
-    return "\n".join([head, "entry:", body.text(), "}"]), body.declarations
+    return "\n".join([head, "entry:", body.text(), "}"]), list(body.declarations)
 
 
 def turned(body: Body, element: str, lines: list[str]) -> list[str]:

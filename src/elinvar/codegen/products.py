@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +14,11 @@ from elinvar.codegen.product_parts import GROUP, PANELS, Tile
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.kernels.plan import Place, Sizes
 
-MOST_TASKS = 16
-TASK_WORK = 400_000  # fmas that are worth a task
+WORKERS = 16  # up to so many threads share a large product evenly
+SHARE = 2_000_000  # fmas that are worth another thread
+MOST_BLOCKS = 16
+PACKING = 16  # what it costs to pack an element, in fmas
+TASK_COST = 50_000  # what it costs to start a task, in fmas
 DIRECT_PANELS = 1
 PAGE = 4096
 
@@ -36,6 +40,20 @@ class Axes:
             steps = np.arange(evaluate(extent, sizes), dtype=np.int64) * evaluate(stride, sizes)
             total = (total[:, None] + steps[None, :]).reshape(-1)
         return total
+
+
+class PackedBatch(Axes):
+    """The batches of panels that were packed before: offsets of their first panels."""
+
+    def __init__(self, batch: DimLike, columns: DimLike, depth: DimLike, tile: Tile) -> None:
+        super().__init__([(batch, 0)])
+        self._columns, self._depth, self._tile = columns, depth, tile
+
+    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
+        width = self._tile.columns
+        panels = -(-evaluate(self._columns, sizes) // width)
+        step = panels * width * evaluate(self._depth, sizes)
+        return np.arange(evaluate(self.size, sizes), dtype=np.int64) * step
 
 
 class Result:
@@ -60,37 +78,45 @@ class Cut(NamedTuple):
     row_block: int
 
 
-def cut_product(batch: int, rows: int, columns: int, depth: int, tile: Tile) -> Cut:
-    """Cut into tasks that are worth a start, such that little is packed twice.
+@functools.lru_cache(maxsize=4096)
+def cut_product(
+    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool = False
+) -> Cut:
+    """Cut by shape alone, such that little is packed twice and threads share evenly.
 
-    Each task packs its columns and its rows, so every block of rows packs all columns again and
-    every block of columns all rows.
+    Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
+    columns again and every block of columns all rows. Costs are counted in fmas.
     """
     row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
     if not batch * row_panels * column_panels:
         return Cut(0, 1, 1)
-    wanted = max(1, min(MOST_TASKS, batch * rows * columns * depth // TASK_WORK))
-    found: list[tuple[int, int, Cut]] = []
+    workers = max(1, min(WORKERS, batch * rows * columns * depth // SHARE))
+    best: tuple[float, Cut] | None = None
     fewest = -(-column_panels // PANELS)
-    for blocks in range(fewest, min(column_panels, fewest + MOST_TASKS) + 1):
-        column_block = -(-column_panels // blocks)
+    for column_wish in range(fewest, min(column_panels, fewest + MOST_BLOCKS) + 1):
+        column_block = -(-column_panels // column_wish)
         column_blocks = -(-column_panels // column_block)
-        row_blocks = min(row_panels, -(-wanted // (batch * column_blocks)))
-        row_block = -(-row_panels // row_blocks)
-        row_blocks = -(-row_panels // row_block)
-        cut = Cut(batch * column_blocks * row_blocks, column_block, row_block)
-        packed = row_blocks * columns + column_blocks * rows
-        found.append((-min(wanted, cut.tasks), packed, cut))
-    return min(found)[2]
+        for row_wish in range(1, min(row_panels, MOST_BLOCKS) + 1):
+            row_block = -(-row_panels // row_wish)
+            row_blocks = -(-row_panels // row_block)
+            tasks = batch * column_blocks * row_blocks
+            packed = column_blocks * rows + (0 if is_packed else row_blocks * columns)
+            total = batch * (rows * columns + PACKING * packed) * depth + tasks * TASK_COST
+            rounds = -(-tasks // workers)
+            cost = total * rounds / tasks
+            if best is None or cost < best[0]:
+                best = cost, Cut(tasks, column_block, row_block)
+    assert best is not None
+    return best[1]
 
 
-def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes) -> int:
+def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool) -> int:
     """How the operands of a product are read; bits do not depend on it.
 
     Packing rows costs about as much as one panel of columns takes. Rows that are neighbours are
     packed in no time, and rows a page apart would push each other out of the cache.
     """
-    if evaluate(left.free.size, sizes) <= MOST_ROWS:
+    if not is_packed and evaluate(left.free.size, sizes) <= MOST_ROWS:
         if np.all(group_flags(right.free.table(sizes), tile.columns)):
             return FEW_DENSE
         depth = right.depth.table(sizes)

@@ -29,13 +29,25 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """How a place moves with a loop: by `nbytes` for each iteration that came before.
+
+    With `parity` it moves in every second iteration only, so that two blocks take turns.
+    """
+
+    loop: Loop
+    nbytes: DimLike
+    parity: bool = False
+
+
+@dataclass(frozen=True)
 class Place:
-    """A slot that holds an address: a storage plus an offset in bytes, which may move by some bytes
-    with each iteration of enclosing loops."""
+    """A slot that holds an address: a storage plus an offset in bytes, which may move with each
+    iteration of enclosing loops."""
 
     storage: Storage
     offset: DimLike = 0
-    moves: tuple[tuple[Loop, DimLike], ...] = ()
+    moves: tuple[Shift, ...] = ()
 
 
 @dataclass(frozen=True)

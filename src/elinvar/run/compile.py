@@ -102,7 +102,8 @@ class Compiled:
             if isinstance(item, Place):
                 number, offset = address(item)
                 moves = [
-                    program.Move(loops[loop], evaluate(step, sizes)) for loop, step in item.moves
+                    program.Move(loops[shift.loop], evaluate(shift.nbytes, sizes), shift.parity)
+                    for shift in item.moves
                 ]
                 return (number, offset, moves) if moves else (number, offset)
             if isinstance(item, Number):

@@ -2,8 +2,11 @@
 
     cond        the cotangents are a cond whose branches are the branches' own derivatives
     scan        a scan the other way round: step t runs the body again on the carry it had (a second
-                forward scan stacks the carries; sharing merges it with the first) and passes the
-                carry's cotangent on; cotangents of constants are summed in carries of their own
+                forward scan stacks the carries and the results of products, which are not computed
+                again; sharing merges it with the first) and passes the carry's cotangent on. A
+                constant's cotangent is a sum over steps: where a step adds a product or a sum, what
+                it is made of is stacked and the whole is one product or sum over all steps
+                afterwards; else the steps' parts are added in a carry
     while_loop  has no derivative in reverse: how many steps to undo is not known
 
 `derivative_of_graph` comes as an argument, because it in turn meets control operations.
@@ -133,60 +136,195 @@ def _scan(f: Namespace, use: Application, derivative_of_graph: DerivativeOfGraph
         f.zeros_like(operands[i]) if seed is None else seed
         for i, seed in zip(flow.carries, seeds, strict=True)
     ]
-    state += [f.zeros_like(operands[i]) for i in flow.constants]
-    saved = _stacked_carries(f, operands, params)
-    sequences = [*saved, *operands[carry:stop], *(use.cotangents[i] for i in flow.results)]
-    constants = operands[stop:]
+    reverse = _reverse_body(params["body"], carry, stop, flow, derivative_of_graph)
+    body, sums = reverse.graph, reverse.sums
+    state += [f.zeros_like(operands[one.position]) for one in sums if one.is_carried]
+    saved = _stacked(f, operands, params, reverse.saved)
+    sequences = [*saved[:carry], *operands[carry:stop]]
+    sequences += [*(use.cotangents[i] for i in flow.results), *saved[carry:]]
     found = _as_tuple(
         f.scan(
             *state,
             *sequences,
-            *constants,
-            body=_reverse_body(params["body"], carry, stop, flow, derivative_of_graph),
+            *operands[stop:],
+            body=body,
             carry=len(state),
             sequences=len(sequences),
             length=params["length"],
             reverse=not params["reverse"],
         )
     )
-    for position, value in zip(
-        (*flow.carries, *flow.constants, *flow.sequences), found, strict=True
-    ):
-        if position in use.needed:
-            result[position] = value
+    place = len(flow.carries)
+    cotangents = dict(zip(flow.carries, found[:place], strict=True))
+    stacked = found[len(state) :]
+    cotangents |= dict(zip(flow.sequences, stacked, strict=False))
+    for one in sums:
+        parts = [found[place]] if one.is_carried else []
+        place += one.is_carried
+        parts += [term.over_all_steps(f, stacked, sequences) for term in one.terms]
+        total = parts[0]
+        for part in parts[1:]:
+            total = f.add(total, part)
+        cotangents[one.position] = total
+    for position in use.needed:
+        result[position] = cotangents.get(position)
     return result
 
 
-def _stacked_carries(f: Namespace, operands: list[Any], params: dict[str, Any]) -> tuple[Any, ...]:
-    """The carries that entered each step, stacked along a new leading axis."""
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A part of a constant's cotangent: a product or a sum over stacked values, then movement."""
+
+    op: str
+    operands: tuple[int, ...]  # n: the stacked result n; -1 - n: the sequence n that goes in
+    params: dict[str, Any]
+    movement: tuple[tuple[str, dict[str, Any]], ...]  # from the inside out
+
+    def over_all_steps(self, f: Namespace, stacked: Sequence[Any], sequences: Sequence[Any]) -> Any:
+        """The sum of the part over all steps, which are the leading axis of stacked values."""
+        values = [stacked[n] if n >= 0 else sequences[-1 - n] for n in self.operands]
+        if self.op == "sum":
+            axes = (0, *(axis + 1 for axis in self.params["axes"]))
+            total = f.sum(*values, axes=axes)
+        else:
+            batch, axes = (
+                tuple(tuple(axis + 1 for axis in side) for side in self.params[name])
+                for name in ("batch", "axes")
+            )
+            total = f.contract(*values, batch=batch, axes=tuple((0, *side) for side in axes))
+        for name, params in self.movement:
+            total = getattr(f, name)(total, **params)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """The cotangent of the constant at a position: terms, and perhaps a carry with the rest."""
+
+    position: int
+    terms: tuple[_Term, ...]
+    is_carried: bool
+
+
+def _stacked(
+    f: Namespace, operands: list[Any], params: dict[str, Any], more: Sequence[Any]
+) -> tuple[Any, ...]:
+    """The carries that entered each step and values of the body, stacked along a leading axis."""
     body, carry = params["body"], params["carry"]
-    if not carry:
+    wanted = (*body.inputs[:carry], *more)
+    if not wanted:
         return ()
-    stacking = Graph(body.inputs, body.outputs[:carry] + body.inputs[:carry], body.name)
+    stacking = Graph(body.inputs, body.outputs[:carry] + wanted, body.name)
     found = _as_tuple(f.scan(*operands, **(params | {"body": stacking})))
     return found[carry:]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reverse:
+    """The body of the reverse scan, what sums its terms make, and the saved values of the body."""
+
+    graph: Graph
+    sums: list[_Sum]
+    saved: list[Any]
+
+
+def _without_products(body: Graph, step: Graph) -> tuple[Graph, list[Any]]:
+    """`step` with the results of the body's products as further inputs, and these results."""
+    products = [
+        node.results[0] for node in body.nodes if node.op_name in ("contract", "convolution")
+    ]
+    builder = Builder(capture_source=False)
+    inputs = [builder.input(TensorType(v.dtype, v.shape)) for v in step.inputs]
+    forward = Graph(body.inputs, tuple(products), body.name)
+    again = inline(builder, forward, inputs[: len(body.inputs)])
+    outputs = inline(builder, step, inputs)
+    used = set(reachable(outputs))
+    kept = [(v, twin) for v, twin in zip(products, again, strict=True) if twin.node in used]
+    new: dict[Any, Any] = {}
+    result = Builder(capture_source=False)
+    for value in (*inputs, *(twin for _, twin in kept)):
+        new[value] = result.input(TensorType(value.dtype, value.shape))
+    for node in reachable(outputs):
+        if node.results[0] not in new:
+            made = result.copy(node, tuple(new[operand] for operand in node.operands))
+            new.update(zip(node.results, made, strict=True))
+    return result.graph([new[value] for value in outputs], step.name), [v for v, _ in kept]
+
+
 def _reverse_body(
     body: Graph, carry: int, stop: int, flow: _Flow, derivative_of_graph: DerivativeOfGraph
-) -> Graph:
-    """(cotangents of carries, sums of constants' cotangents; carries, slices, cotangents of ys;
-    constants) → the new cotangents and sums, and the cotangents of the slices."""
+) -> _Reverse:
+    """(cotangents of carries, carried sums; carries, slices, cotangents of ys, saved values;
+    constants) → the new cotangents and sums; the cotangents of the slices, and what the terms of
+    sums are made of."""
     builder = Builder(capture_source=False)
 
     def inputs(values: Sequence[ValueLike]) -> list[Any]:
         return [builder.input(TensorType(value.dtype, value.shape)) for value in values]
 
-    carried = inputs([body.inputs[i] for i in flow.carries])
-    sums = inputs([body.inputs[i] for i in flow.constants])
-    entering = inputs(body.inputs[:stop])
-    seeds = inputs([body.outputs[i] for i in flow.results])
-    constants = inputs(body.inputs[stop:])
     wanted = (*flow.carries, *flow.constants, *flow.sequences)
     step = derivative_of_graph(body, wanted, (*flow.carries, *flow.results))
-    found = inline(builder, step, (*entering, *constants, *carried, *seeds))
+    step, saved = _without_products(body, step)
     middle = len(flow.carries)
     last = middle + len(flow.constants)
-    new = found[middle:last]
-    totals = [builder.f.add(total, more) for total, more in zip(sums, new, strict=True)]
-    return builder.graph([*found[:middle], *totals, *found[last:]], f"{body.name}_reverse")
+    fixed = set(step.inputs[stop : len(body.inputs)])
+    is_carried = [bool(_split_terms(value, fixed)[1]) for value in step.outputs[middle:last]]
+    carried = inputs([body.inputs[i] for i in flow.carries])
+    kept = [i for i, keeps in zip(flow.constants, is_carried, strict=True) if keeps]
+    totals = inputs([body.inputs[i] for i in kept])
+    entering = inputs(body.inputs[:stop])
+    seeds = inputs([body.outputs[i] for i in flow.results])
+    known = inputs(saved)
+    constants = inputs(body.inputs[stop:])
+    found = inline(builder, step, (*entering, *constants, *carried, *seeds, *known))
+    sequences = [*entering, *seeds, *known]
+    stacked = list(found[last:])
+    sums: list[_Sum] = []
+    new: list[Any] = []
+
+    def place(value: Any) -> int:
+        if value in sequences:
+            return -1 - sequences.index(value)
+        if value not in stacked[len(flow.sequences) :]:
+            stacked.append(value)
+        return stacked.index(value, len(flow.sequences))
+
+    for position, value in zip(flow.constants, found[middle:last], strict=True):
+        terms, rest = _split_terms(value, set(constants))
+        made = tuple(
+            _Term(node.op_name, tuple(map(place, node.operands)), dict(node.params), movement)
+            for node, movement in terms
+        )
+        if rest:
+            more = rest[0]
+            for part in rest[1:]:
+                more = builder.f.add(more, part)
+            new.append(builder.f.add(totals[len(new)], more))
+        sums.append(_Sum(position, made, bool(rest)))
+    graph = builder.graph([*found[:middle], *new, *stacked], f"{body.name}_reverse")
+    return _Reverse(graph, sums, saved)
+
+
+_Found = list[tuple[Any, tuple[tuple[str, dict[str, Any]], ...]]]
+
+
+def _split_terms(value: Any, constants: set[Any]) -> tuple[_Found, list[Any]]:
+    """(products and sums with the movement after them, other values) that add up to a value."""
+    terms: _Found = []
+    rest: list[Any] = []
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        node = part.node
+        if node.op_name == "add":
+            stack += reversed(node.operands)
+            continue
+        movement: list[tuple[str, dict[str, Any]]] = []
+        while node.op_name in ("permute", "reshape"):
+            movement.insert(0, (node.op_name, dict(node.params)))
+            node = node.operands[0].node
+        if node.op_name in ("contract", "sum") and not any(v in constants for v in node.operands):
+            terms.append((node, tuple(movement)))
+        else:
+            rest.append(part)
+    return terms, rest
