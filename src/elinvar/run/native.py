@@ -47,6 +47,7 @@ __all__ = [
 
 _DEFINED = re.compile(r'^define\b[^@]*@(?:"([^"]+)"|([\w.$-]+))', re.MULTILINE)
 _INTERNAL = re.compile(r"^define\s+(internal|private)\b", re.MULTILINE)
+_PREPARED_BYTES = 64 << 20
 # What LLVM itself may call for copies and fills; any other name must have been declared.
 _ALLOWED_CALLS = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
@@ -60,7 +61,7 @@ class _Engine:
         self.addresses: dict[str, int] = {}  # of every loaded function
         self.owner: dict[str, bytes] = {}  # function name → digest of the text that defines it
         self.loaded: set[bytes] = set()
-        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code, until it is loaded
+        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code; see `_keep`
         self.declared: set[str] = set()
         self.disk = DiskCache(settings.cache_dir)
 
@@ -139,7 +140,7 @@ def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_th
             if code is None:
                 missing[digest] = text, key
             else:
-                _engine.prepared[digest] = code
+                _keep(digest, code)
         if len(missing) > 1 and threads > 1:
             _compile_together(missing, level, threads)
 
@@ -169,7 +170,16 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
         key = missing[digest][1]
         if not _unknown_calls(code):
             _engine.disk.put(key, code)
-            _engine.prepared[digest] = code
+            _keep(digest, code)
+
+
+def _keep(digest: bytes, code: bytes) -> None:
+    """Hold code until it is loaded; of code that nobody loads the oldest goes."""
+    prepared = _engine.prepared
+    prepared[digest] = code
+    total = sum(map(len, prepared.values()))
+    while total > _PREPARED_BYTES and len(prepared) > 1:
+        total -= len(prepared.pop(next(iter(prepared))))
 
 
 def _digest(text: str) -> bytes:
