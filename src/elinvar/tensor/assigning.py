@@ -13,6 +13,7 @@ from typing import Any
 from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
+from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
@@ -26,9 +27,12 @@ from elinvar.tensor.indexing import (
     New,
     Single,
     Span,
+    array_kinds,
     arrays_in_front,
     drop_singles,
     gathered_axis,
+    items_of,
+    need_inside,
     parse,
     region_of,
     result_shape,
@@ -63,7 +67,7 @@ def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
         return False
     offset, view, _ = found
     call = _writing(op, view, update._layout)
-    if is_dense and state.changes is None and holds_alone(x):
+    if is_dense and update is not x and state.changes is None and holds_alone(x):
         if call is not None:
             call(update._address, x._address + offset)
         return True
@@ -98,9 +102,17 @@ def _trimmed(op: str, update: Layout, shape: Shape) -> Layout:
 
 def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     """A tensor for x to be rebound to: x in which the elements that `key` names are replaced."""
+    if isinstance(key, Cell) and key.dtype.kind == "b":
+        number = not update.ndim and key.ndim and x._layout is not None
+        taped = state.grad_enabled and (x._node is not None or update._node is not None)
+        if number and not taped and key.shape == x.shape[: key.ndim]:
+            return _filled(x, key, update)
     found = _masked(op, x, key, update)
     if found is not None:
         return found
+    simple = _put_whole(op, x, key, update)
+    if simple is not None:
+        return simple
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
@@ -126,6 +138,32 @@ def _need_fit(op: str, kind: Any, shape: Shape) -> None:
     if not fits:
         text = f"a value {kind} does not broadcast to the indexed shape"
         fail(ShapeError, op, f"{text} {format_shape(shape)}")
+
+
+def _put_whole(op: str, x: Any, key: Any, update: Any) -> Any:
+    """Integer tensors and whole slices, without a tape, in one program; None for all else."""
+    key = key if type(key) is tuple else (key,)
+    if x._layout is None or update._layout is None or current_trace() is not None:
+        return None
+    if state.grad_enabled and (x._node is not None or update._node is not None):
+        return None
+    kinds, arrays = array_kinds(x._layout, key)
+    if not arrays:
+        return None
+    found, wrong = _put(x, update, *arrays, kinds=kinds)
+    need_inside(op, x, kinds, arrays, wrong)
+    return found
+
+
+@composite
+def _filled(x: Any, mask: Any, number: Any) -> Any:
+    return _masked("setitem", x, mask, number)
+
+
+@composite
+def _put(x: Any, update: Any, *arrays: Any, kinds: Any) -> Any:
+    items, wrong = items_of(x, kinds, arrays)
+    return _scattered_whole("setitem", x, items, update), wrong
 
 
 def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
