@@ -18,7 +18,7 @@ from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.engine import allocate
-from elinvar.tensor.gathering import scattered
+from elinvar.tensor.gathering import scattered, true_positions
 from elinvar.tensor.indexing import (
     Gap,
     Item,
@@ -110,6 +110,8 @@ def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     found = _masked(op, x, key, update)
     if found is not None:
         return found
+    if isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim:
+        return _spread(op, x, key, update)
     simple = _put_whole(op, x, key, update)
     if simple is not None:
         return simple
@@ -153,6 +155,16 @@ def _put_whole(op: str, x: Any, key: Any, update: Any) -> Any:
     found, wrong = _put(x, update, *arrays, kinds=kinds)
     need_inside(op, x, kinds, arrays, wrong)
     return found
+
+
+def _spread(op: str, x: Any, mask: Any, update: Any) -> Any:
+    """x[mask] = values: one for each True element of the mask, in order."""
+    rest = x.shape[mask.ndim :]
+    places = true_positions(mask)
+    shape = (*places.shape, *rest)
+    update = expand(_fitted(op, update, shape), shape)
+    flat = F.reshape(x, shape=(mask._layout.size, *rest))
+    return F.reshape(scattered(flat, places, update, 0, "set"), shape=x.shape)
 
 
 @composite
