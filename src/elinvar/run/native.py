@@ -107,7 +107,7 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         >>> ctypes.CFUNCTYPE(ctypes.c_int64)(address["doctest_seven"])()
         7
     """
-    digest = _digest(text)
+    digest = text_digest(text)
     wanted = list(names)
     if digest not in _engine.loaded:
         with _engine.lock:
@@ -118,6 +118,28 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         if owner.get(name) != digest:
             fail(CompileError, "compile", f"the text defines no function named {name}")
     return {name: _engine.addresses[name] for name in wanted}
+
+
+def load_stored(digest: bytes, name: str, level: int = 3) -> int | None:
+    """The address of a function whose text is known by its digest alone; None where its code is
+    neither loaded nor in the disk cache."""
+    with _engine.lock:
+        if digest not in _engine.loaded:
+            code = _engine.prepared.pop(digest, None) or _engine.disk.get(_key(digest, level))
+            if code is None or name in _engine.owner:
+                return None
+            _link(code, [name], digest)
+        return _engine.addresses[name] if _engine.owner.get(name) == digest else None
+
+
+def stored(key: str) -> bytes | None:
+    """An entry of the disk cache that is not object code."""
+    return _engine.disk.get(key)
+
+
+def store(key: str, data: bytes) -> None:
+    """Keep an entry in the disk cache."""
+    _engine.disk.put(key, data)
 
 
 def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_threads) -> None:
@@ -132,10 +154,10 @@ def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_th
     with _engine.lock:
         missing: dict[bytes, tuple[str, str]] = {}
         for text in texts:
-            digest = _digest(text)
+            digest = text_digest(text)
             if digest in _engine.loaded or digest in _engine.prepared or digest in missing:
                 continue
-            key = _key(text, level)
+            key = _key(digest, level)
             code = _engine.disk.get(key)
             if code is None:
                 missing[digest] = text, key
@@ -182,12 +204,13 @@ def _keep(digest: bytes, code: bytes) -> None:
         total -= len(prepared.pop(next(iter(prepared))))
 
 
-def _digest(text: str) -> bytes:
+def text_digest(text: str) -> bytes:
+    """What a text is known by."""
     return hashlib.sha256(text.encode()).digest()
 
 
-def _key(text: str, level: int) -> str:
-    return f"{machine_label()}-{cache_key(text, str(level), *_machine(), PIPELINE)}"
+def _key(digest: bytes, level: int) -> str:
+    return f"{machine_label()}-{cache_key(digest.hex(), str(level), *_machine(), PIPELINE)}"
 
 
 def _machine() -> tuple[str, ...]:
@@ -209,6 +232,11 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
     code = _engine.prepared.pop(digest, None)
     if code is None:
         code = _compile(text, level)
+    _link(code, names, digest)
+
+
+def _link(code: bytes, names: list[str], digest: bytes) -> None:
+    """Load object code, whose text has this digest."""
     jit = _jit()
     jit.add_object_file(binding().ObjectFileRef.from_data(code))
     jit.finalize_object()
@@ -223,7 +251,7 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
 
 def _compile(text: str, level: int) -> bytes:
     """The object code of a text, from the disk cache if it is there."""
-    key = _key(text, level)
+    key = _key(text_digest(text), level)
     code = _engine.disk.get(key)
     if code is None:
         code = object_code(text, level=level)
