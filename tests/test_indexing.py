@@ -594,3 +594,76 @@ def test_slices_of_other_kinds_are_refused_even_where_equal_ones_were_seen():
     with pytest.raises(errors.DTypeError):
         x[True]
     assert x[np.int64(1) : np.int32(3)].tolist() == [1.0, 2.0] and x[np.int64(-1)].item() == 4.0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8"])
+@pytest.mark.parametrize("count", [1, 5, 600])
+def test_rows_are_put_at_indices_in_order(dtype, count):
+    random = np.random.default_rng(count)
+    plain = random.integers(0, 99, (17, 3, 40)).astype(dtype)
+    x = el.asarray(plain)
+    before = address(x)
+    index = random.integers(-17, 17, count)
+    for update in (
+        random.integers(0, 99, (count, 3, 40)).astype(dtype),
+        random.integers(0, 99, (3, 40)).astype(dtype),
+        random.integers(0, 99, (count, 1, 40)).astype(dtype),
+        np.asarray(7, dtype),
+        3,
+    ):
+        given = el.asarray(update) if isinstance(update, np.ndarray) else update
+        x[el.asarray(index)] = given
+        for place, row in enumerate(index):  # numpy does not promise which of equal indices counts
+            plain[row] = np.broadcast_to(update, (count, 3, 40))[place]
+        np.testing.assert_array_equal(np.asarray(x), plain)
+        twin = el.asarray(plain)
+        twin.requires_grad_(twin.dtype.kind == "f")  # another way, with the same result
+        with el.enable_grad():
+            other = twin * 1
+            other[el.asarray(index)] = given
+        np.testing.assert_array_equal(np.asarray(other.detach()), plain)
+        view, held = x[:2], np.asarray(x[:2]).copy()
+        x[el.asarray([0])] = 1
+        np.testing.assert_array_equal(np.asarray(view), held)
+        plain[0] = 1
+    x[el.asarray([0])] = 2
+    plain[0] = 2
+    before = address(x)
+    x[el.asarray([1])] = 2
+    plain[1] = 2
+    assert address(x) == before
+    with pytest.raises(errors.OutOfBoundsError, match=r"\[setitem\] index 17 is out of bounds for axis 0 of size 17"):
+        x[el.asarray([0, 17, 1])] = 5
+    np.testing.assert_array_equal(np.asarray(x), plain)
+
+
+def test_an_index_may_be_the_tensor_itself():
+    x = el.asarray([2, 0, 1])
+    x[x] = el.asarray([5, 6, 7])
+    assert x.tolist() == [6, 7, 5]
+    y = el.asarray([1, 0])
+    y[y] = y
+    assert y.tolist() == [0, 1]
+
+
+def test_values_spread_over_a_mask():
+    random = np.random.default_rng(1)
+    plain = random.standard_normal((6, 5, 2)).astype(np.float32)
+    for rank in (1, 2, 3):
+        mask = random.random(plain.shape[:rank]) < 0.5
+        values = random.standard_normal((int(mask.sum()), *plain.shape[rank:])).astype(np.float32)
+        x, leaf = el.asarray(plain), el.tensor(plain, requires_grad=True)
+        v = el.tensor(values, requires_grad=True)
+        x[el.asarray(mask)] = el.asarray(values)
+        expected = plain.copy()
+        expected[mask] = values
+        np.testing.assert_array_equal(np.asarray(x), expected)
+        y = leaf * 1.0
+        y[el.asarray(mask)] = v
+        (y * y).sum().backward()
+        np.testing.assert_array_equal(np.asarray(y.detach()), expected)
+        np.testing.assert_array_equal(np.asarray(v.grad), 2 * values)
+        kept = np.where(np.expand_dims(mask, tuple(range(rank, 3))), 0, 2 * plain)
+        np.testing.assert_array_equal(np.asarray(leaf.grad), kept)
+        with pytest.raises(errors.ShapeError, match="does not broadcast to the indexed shape"):
+            x[el.asarray(mask)] = el.zeros(int(mask.sum()) + 1)

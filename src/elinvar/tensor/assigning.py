@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from elinvar.core.dtypes import int64
 from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
@@ -17,8 +18,8 @@ from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.engine import allocate
-from elinvar.tensor.gathering import scattered, true_positions
+from elinvar.tensor.engine import allocate, place_rows
+from elinvar.tensor.gathering import check_bounds, scattered, true_positions
 from elinvar.tensor.indexing import (
     Gap,
     Item,
@@ -41,21 +42,42 @@ from elinvar.tensor.layout import Layout, dense, layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
+from elinvar.tensor.storage import stored_array
 
+MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
 
 def set_item(x: Any, key: Any, value: Any, op: str = "setitem") -> None:
     """x[key] = value as in NumPy, by rebinding the cell of x."""
-    update = constant(op, value, x.dtype) if is_number(value) else tensor_of(op, value, x.dtype)
-    if update.dtype is not x.dtype:
-        update = cast(update, x.dtype)
     whole = x._layout
+    update = _numbers.get((whole, value)) if type(value) is float and not traces.active else None
+    if update is None:
+        update = _update_of(op, x, value)
     if whole is not None and update._layout is not None and not traces.active:
         taped = x._node is not None or update._node is not None
-        if not (taped and state.grad_enabled) and _set_plain(x, whole, key, update, op):
-            return
+        if not (taped and state.grad_enabled):
+            if isinstance(key, Cell):
+                if _set_rows(x, whole, key, update, op):
+                    return
+            elif _set_plain(x, whole, key, update, op):
+                return
     x._rebind(_assigned(x, key, update, op))
+
+
+_numbers: dict[tuple[Layout, float], Any] = {}  # (x's layout, value) → a 0-d tensor
+
+
+def _update_of(op: str, x: Any, value: Any) -> Any:
+    """A value as a tensor of x's dtype."""
+    if not is_number(value):
+        return cast(tensor_of(op, value, x.dtype), x.dtype)
+    update = constant(op, value, x.dtype)
+    if type(value) is float and value and x._layout is not None and not traces.active:
+        if len(_numbers) >= MOST_KEPT:
+            _numbers.clear()
+        _numbers[x._layout, value] = update  # not 0.0, which is equal to -0.0
+    return update
 
 
 def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
@@ -66,30 +88,92 @@ def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
     if found is None:
         return False
     offset, view, _ = found
-    call = _writing(op, view, update._layout)
-    if is_dense and update is not x and state.changes is None and holds_alone(x):
-        if call is not None:
-            call(update._address, x._address + offset)
-        return True
-    buffer = allocate(target.nbytes)
-    address = buffer.address
-    fill = None if view.size == target.size else copy_call(target, whole)
-    if fill is not None:
-        fill(x._address, address)
+    layouts = (view, update._layout)
+    call = _writing[layouts] if layouts in _writing else _write_program(op, *layouts)
+    buffer, address = _open(x, target, update, view.size == target.size)
     if call is not None:
         call(update._address, address + offset)
+    _close(x, buffer, address, target)
+    return True
+
+
+def _open(x: Any, target: Layout, update: Any, is_all: bool) -> tuple[Any, int]:
+    """Memory to write to: x's own if nobody else holds it, else a copy (with `is_all`: new)."""
+    if x._layout is target and update is not x and state.changes is None and holds_alone(x):
+        return x._buffer, x._address
+    buffer = allocate(target.nbytes)
+    address = buffer.address
+    fill = None if is_all else copy_call(target, x._layout)
+    if fill is not None:
+        fill(x._address, address)
+    return buffer, address
+
+
+def _close(x: Any, buffer: Any, address: int, target: Layout) -> None:
+    """Let x hold the memory that was written to."""
+    if buffer is x._buffer:
+        return
     if state.changes is not None:
         x._rebind(concrete(buffer, address, target))
     else:
         x._buffer, x._address, x._layout = buffer, address, target
+
+
+_placing: dict[Any, Any] = {}
+
+
+def _set_rows(x: Any, whole: Layout, index: Any, update: Any, op: str) -> bool:
+    """x[indices] = rows or one number, without a tape; False for what is written otherwise."""
+    known = (whole, index._layout, update._layout)
+    call = _placing.get(known)
+    if call is None:
+        call = _row_program(*known)
+        if call is None:
+            return False
+        if len(_placing) >= MOST_KEPT:
+            _placing.clear()
+        _placing[known] = call
+    target = whole if whole.is_dense else dense(whole.dtype, whole.shape)
+    if index is x or index._buffer is x._buffer:
+        return False
+    buffer, address = _open(x, target, update, False)
+    wrong: Any = allocate(8)
+    call(update._address, index._address, address, wrong.address)
+    if memoryview(wrong)[0]:
+        check_bounds(op, stored_array(index, op), whole.shape[0], 0)
+    _close(x, buffer, address, target)
     return True
 
 
-def _writing(op: str, view: Layout, update: Layout) -> Any:
+def _row_program(whole: Layout, index: Layout | None, update: Layout) -> Any:
+    if index is None or index.dtype is not int64 or not index.is_dense or not index.size:
+        return None
+    if not whole.size or not whole.ndim:
+        return None
+    rest = whole.shape[1:]
+    width = whole.size // whole.shape[0]
+    if update.size == 1 and update.ndim <= index.ndim + len(rest):
+        step, inner = 0, 0
+    elif update.is_dense and update.shape == (*index.shape, *rest):
+        step, inner = width, 1
+    elif update.is_dense and update.shape == rest:
+        step, inner = 0, 1
+    else:
+        return None
+    return place_rows(whole.dtype.itemsize, whole.shape[0], width, index.size, step, inner)
+
+
+_writing: dict[tuple[Layout, Layout], Any] = {}  # (target, update as it came) → a program
+
+
+def _write_program(op: str, view: Layout, update: Layout) -> Any:
     """The program that writes an update of any shape that broadcasts to the view's."""
-    if update.shape != view.shape:
-        update = _trimmed(op, update, view.shape)
-    return copy_call(view, update)
+    fitting = update if update.shape == view.shape else _trimmed(op, update, view.shape)
+    call = copy_call(view, fitting)
+    if len(_writing) >= MOST_KEPT:
+        _writing.clear()
+    _writing[view, update] = call
+    return call
 
 
 def _trimmed(op: str, update: Layout, shape: Shape) -> Layout:
