@@ -1,7 +1,9 @@
-"""Run the benchmarks: `python -m benchmarks [CASE …] [--rounds N] [--json FILE]`.
+"""Run the benchmarks: Elinvar and its peers on the same work.
+
+    python -m benchmarks [PATTERN …] [--peers torch,jax] [--rounds N] [--seconds S] [--threads N]
 
 Each framework runs in a process of its own. The processes take turns, round by round, so that a
-slow minute of the machine hits all of them; the medians are compared.
+slow minute of the machine hits all of them. Missing and broken peers are told, never fatal.
 """
 
 from __future__ import annotations
@@ -11,152 +13,203 @@ import importlib.util
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, Case
-from benchmarks.footprint import import_times, install_megabytes
-from benchmarks.frameworks import FRAMEWORKS
+from benchmarks.cases import CASES
+from benchmarks.engines import ENGINES
+from benchmarks.footprint import import_times, install_bytes
+from benchmarks.harness import ROOT, SOURCES, Bench, Options, matching
+from benchmarks.report import add_ratios, full, megabytes, readable
 
-ROOT = Path(__file__).resolve().parent.parent
-IMPORT_LIMIT_SECONDS = 0.25
-INSTALL_LIMIT_MEGABYTES = 260
-
-
-class Worker:
-    """The other end of `benchmarks.worker`."""
-
-    def __init__(self, case: str, framework: str, threads: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.worker", case, framework, str(threads)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        self.info = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a worker ended early: {' '.join(map(str, self.process.args))}")
-        return json.loads(line)
-
-    def round(self) -> float:
-        """Seconds of one call, the mean over one round."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self._read()["seconds"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
+ALSO = {"footprint/import": "seconds that `import` takes", "footprint/install": "bytes on disk"}
+NEEDS = {
+    "elinvar": ("numpy", "llvmlite", "elinvar"), "torch": ("torch",), "jax": ("jax", "jaxlib"),
+    "tensorflow": ("tensorflow-cpu",),
+}  # fmt: skip
 
 
-def compare(
-    case: Case, frameworks: tuple[str, ...], rounds: int, threads: int
-) -> dict[str, dict[str, Any]]:
-    """Median, best and all rounds of each framework, in seconds of one call."""
-    workers: dict[str, Worker] = {}
+def arguments_of(given: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="part of a name, or a glob")
+    parser.add_argument("--list", action="store_true", help="show all cases and stop")
+    parser.add_argument("--peers", default=",".join(ENGINES), help="comma-separated, or `none`")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of one round")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for one answer")
+    parser.add_argument("--python", action="append", default=[], metavar="PEER=PATH")
+    parser.add_argument("--no-cold", action="store_true", help="no first calls with empty caches")
+    parser.add_argument("--tiny", action="store_true", help="the tests' sizes: no figures")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks.json")
+    parser.add_argument("--chart", type=Path, help="write bars of the ratios to this picture")
+    found = parser.parse_args(given)
+    peers = () if found.peers == "none" else tuple(found.peers.split(","))
+    if unknown := set(peers) - set(ENGINES):
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}; known: {', '.join(ENGINES)}")
+    found.engines = tuple(name for name in ENGINES if name == "elinvar" or name in peers)
+    if not matching(found.patterns, [*CASES, *ALSO]):
+        parser.error(f"no case matches {' '.join(found.patterns)}; --list shows all")
+    if min(found.rounds, found.threads) < 1 or found.seconds <= 0:
+        parser.error("rounds and threads must be at least 1, seconds above 0")
     try:
-        for name in frameworks:
-            workers[name] = Worker(case.name, name, threads)
-        times: dict[str, list[float]] = {name: [] for name in frameworks}
-        for _ in range(rounds):
-            for name, worker in workers.items():
-                times[name].append(worker.round())
+        found.pythons = pythons_of(found.python)
+    except ValueError as error:
+        parser.error(str(error))
+    return found
+
+
+def pythons_of(given: list[str]) -> dict[str, str]:
+    """Interpreters by peer: as given, or `.venv-PEER` beside the sources, or this one."""
+    found = {}
+    for name in ENGINES:
+        path = ROOT / f".venv-{name}" / "bin" / "python"
+        if path.exists():
+            found[name] = str(path)
+    for item in given:
+        name, equals, path_text = item.partition("=")
+        if not equals or name not in ENGINES:
+            raise ValueError(f"--python takes PEER=PATH with a peer of {', '.join(ENGINES)}")
+        found[name] = path_text
+    return found
+
+
+def peaks_of(threads: int) -> dict[str, Any] | None:
+    """The machine's peaks, from a process of their own; None where the probe failed."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "PYTHONPATH": SOURCES}
+    command = [sys.executable, "-m", "benchmarks.roofline", "--json", "--threads", str(threads)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ["no reason given"]
+        print(f"the machine's peak could not be measured: {lines[-1]}", file=sys.stderr)
+        return None
+    return json.loads(result.stdout)
+
+
+def footprint(name: str, chosen: argparse.Namespace) -> dict[str, float]:
+    """Import times in seconds, or bytes of an install, by framework; absent ones are left out."""
+    pythons = {engine: chosen.pythons.get(engine, sys.executable) for engine in chosen.engines}
+    found: dict[str, float] = {}
+    for engine, python in pythons.items():
+        if engine not in NEEDS:
+            continue
+        try:
+            if name.endswith("import"):
+                module = ENGINES[engine].module
+                found[engine] = import_times({module: python}, chosen.rounds)[module]
+            else:
+                found[engine] = sum(install_bytes(part, python) for part in NEEDS[engine])
+        except subprocess.CalledProcessError:
+            print(f"{name}: {engine} is not installed", file=sys.stderr)
+    return found
+
+
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Measure the chosen cases."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    options = Options(
+        engines=chosen.engines, rounds=chosen.rounds, seconds=chosen.seconds,
+        threads=chosen.threads, timeout=chosen.timeout, pythons=chosen.pythons, tiny=chosen.tiny,
+        cold=not chosen.no_cold, say=say,
+    )  # fmt: skip
+    report: dict[str, Any] = {
+        "machine": machine(), "threads": chosen.threads, "rounds": chosen.rounds,
+        "seconds": chosen.seconds, "tiny": chosen.tiny, "engines": list(chosen.engines),
+        "when": time.strftime("%Y-%m-%d"), "peaks": None, "versions": {}, "cases": {},
+        "footprint": {},
+    }  # fmt: skip
+    before = None if chosen.tiny else peaks_of(chosen.threads)
+    bench = Bench(options)
+    try:
+        for name in matching(chosen.patterns):
+            entry = report["cases"][name] = bench.run(CASES[name])
+            say(f"{name}: {progress(entry)}")
+    except KeyboardInterrupt:
+        say("stopped: what was measured so far follows")
     finally:
-        for worker in workers.values():
-            worker.close()
-    return {
-        name: {
-            "median": statistics.median(found),
-            "best": min(found),
-            "rounds": found,
-            "first_call": workers[name].info["first_call"],
-            "version": workers[name].info["ready"],
-        }
-        for name, found in times.items()
-    }
+        bench.close()
+    for name in matching(chosen.patterns, list(ALSO)):
+        report["footprint"][name] = footprint(name, chosen)
+    after = None if chosen.tiny else peaks_of(chosen.threads)
+    # A busy moment can only lower what a probe finds.
+    found = [peaks for peaks in (before, after) if peaks]
+    report["peaks"] = max(found, key=lambda peaks: peaks["peak_flops"]) if found else None
+    report["versions"] = bench.versions
+    for entry in report["cases"].values():
+        add_ratios(entry, report["peaks"])
+    return report
 
 
-def readable(seconds: float) -> str:
-    """A time with a fitting unit."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.2f} {unit}"
-    return f"{seconds * 1e6:.1f} µs"
+def progress(entry: dict[str, Any]) -> str:
+    """One line for a case that is done."""
+    return ", ".join(
+        f"{name} {readable(found['median'])}" if "median" in found else f"{name} failed"
+        for name, found in entry["results"].items()
+    )
 
 
-def table(rows: list[list[str]]) -> str:
-    """Rows as aligned text; the first is the heading."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in
-                  enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]  # fmt: skip
-    return "\n".join([lines[0], "─" * len(lines[0]), *lines[1:]])
+def machine() -> str:
+    """The processor's name and how many CPUs there are."""
+    name = platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+        name = models[0] if models else name
+    except OSError:
+        pass
+    return f"{name}, {os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}"
 
 
-def verdict(value: float, limit: float | None) -> str:
-    """Whether a promised limit holds."""
-    if limit is None:
-        return ""
-    return f"≤ {limit:g} {'ok' if value <= limit else 'MISSED'}"
+def show(report: dict[str, Any]) -> None:
+    """Print everything."""
+    print(f"{report['machine']}; {report['threads']} threads, {report['rounds']} rounds")
+    print(", ".join(f"{ENGINES[name].label} {v}" for name, v in report["versions"].items()))
+    peaks = report["peaks"]
+    if peaks:
+        print(
+            f"peak {peaks['peak_flops'] / 1e9:.0f} GFLOP/s ({peaks['peak_name']}), "
+            f"{peaks['peak_bandwidth'] / 1e9:.0f} GB/s"
+        )
+    print()
+    print(full(report))
+    for name, found in report["footprint"].items():
+        write = readable if name.endswith("import") else megabytes
+        cells = ", ".join(f"{ENGINES[engine].label} {write(v)}" for engine, v in found.items())
+        print(f"\n{ALSO[name]}: {cells}")
+    spoiled = [name for name, case in report["cases"].items() if case["busy_rounds"]]
+    if spoiled:
+        print(
+            f"\nwarning: the machine was busy with other work in {len(spoiled)} of "
+            f"{len(report['cases'])} cases; their figures are marked and not to be trusted"
+        )
 
 
 def main() -> None:
-    """Time the chosen cases and print them."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    choices = [*CASES, "import", "install"]
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(choices)}")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks.json")
-    arguments = parser.parse_args()
-    chosen = arguments.cases or choices
-    if unknown := set(chosen) - set(choices):
-        parser.error(f"no such case: {', '.join(sorted(unknown))}")
-    present = tuple(name for name in FRAMEWORKS if importlib.util.find_spec(name))
-    report: dict[str, Any] = {
-        "machine": platform.machine(), "python": platform.python_version(),
-        "threads": arguments.threads, "cases": {},
-    }  # fmt: skip
-    rows = [["case", *present, "ratio to torch", "promise"]]
-    for name in chosen:
-        limit: float | None
-        if name == "import":
-            values = import_times(present, arguments.rounds)
-            report["cases"][name] = values
-            cells = [readable(values[framework]) for framework in present]
-            checked, limit = values["elinvar"], IMPORT_LIMIT_SECONDS
-            ratio = values["elinvar"] / values["torch"] if "torch" in values else None
-        elif name == "install":
-            sizes = install_megabytes(("numpy", "llvmlite", "elinvar"))
-            total = sum(sizes.values())
-            report["cases"][name] = sizes
-            peers = [name for name in present if name != "elinvar"]
-            cells = [f"{total:.0f} MB", *(f"{install_megabytes((p,))[p]:.0f} MB" for p in peers)]
-            checked, limit, ratio = total, INSTALL_LIMIT_MEGABYTES, None
-        else:
-            result = compare(CASES[name], present, arguments.rounds, arguments.threads)
-            report["cases"][name] = result
-            cells = [readable(result[framework]["median"]) for framework in present]
-            ratio = None
-            if "torch" in result:
-                ratio = result["elinvar"]["median"] / result["torch"]["median"]
-            checked, limit = ratio or 0.0, CASES[name].limit if ratio else None
-        text = "" if ratio is None else f"{ratio:.2f}"
-        rows.append([name, *cells, text, verdict(checked, limit)])
-        print(f"{name}: done", file=sys.stderr)
-    print(table(rows))
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report, indent=1))
+    """Time the chosen cases, print them, and write JSON and a chart."""
+    chosen = arguments_of()
+    if chosen.list:
+        for name in matching(chosen.patterns, [*CASES, *ALSO]):
+            print(f"{name:36} {CASES[name].what if name in CASES else ALSO[name]}")
+        return
+    report = run(chosen)
+    show(report)
+    chosen.json.parent.mkdir(parents=True, exist_ok=True)
+    chosen.json.write_text(json.dumps(report, indent=1))
+    print(f"\nwritten: {chosen.json}")
+    if chosen.chart:
+        if importlib.util.find_spec("matplotlib") is None:
+            print("no chart: matplotlib is not installed", file=sys.stderr)
+            return
+        chart = importlib.import_module("benchmarks.chart")
+        chart.draw(report, chosen.chart)
+        print(f"written: {chosen.chart}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ so that its first call and its memory can be measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.engines.base import OPTIMIZERS
@@ -33,6 +33,7 @@ class Case:
         traffic: bytes that must be read and written at least, where that is the limit.
         apart: whether every framework gets processes of its own for this case.
         engines: who takes part.
+        mode: "plain"; "scaling": one thread and all; "busy": alone and beside a busy process.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     traffic: int = 0
     apart: bool = False
     engines: tuple[str, ...] = EVERYONE
+    mode: str = "plain"
 
     @property
     def group(self) -> str:
@@ -175,14 +177,29 @@ def _epoch() -> Iterator[Case]:
     size, samples = SIZES["cnn"](), 60_000
     yield Case(
         "epoch/fashion-mnist", "an epoch of Fashion-MNIST with its pipeline: CNN, batch 128, AdamW",
-        "epoch", {"size": list(size), "samples": samples}, {"size": list(TINY["cnn"]), "samples": 24},
+        "epoch", {"size": list(size), "samples": samples},
+        {"size": list(TINY["cnn"]), "samples": 24},
         flops=plan_of("cnn", size).training * (samples // size.batch), apart=True,
     )  # fmt: skip
 
 
+def _conditions() -> Iterator[Case]:
+    for case in _training():
+        name = case.name.split("/")[1]
+        yield replace(
+            case, name=f"scaling/{name}", what=f"one thread and all: {case.what}", apart=False,
+            mode="scaling", engines=("elinvar", "torch", "jax", "tensorflow"),
+        )  # fmt: skip
+        if name == "gpt-4x256":
+            yield replace(
+                case, name=f"busy/{name}", what=f"beside a busy process: {case.what}", apart=False,
+                mode="busy",
+            )  # fmt: skip
+
+
 CASES = {
     case.name: case
-    for make in (_training, _small, _matmuls, _convolutions, _inference, _epoch)
+    for make in (_training, _small, _matmuls, _convolutions, _inference, _epoch, _conditions)
     for case in make()
 }
 

@@ -23,12 +23,13 @@ from benchmarks.sizes import (
 )
 
 
-def make_mlp(module: Any, size: MLPSize = MLPSize()) -> Any:
+def make_mlp(module: Any, size: MLPSize | None = None) -> Any:
     """784 → 512 → 512 → 10.
 
     Shape:
         pictures `(B, 784)` → logits `(B, 10)`.
     """
+    size = size or MLPSize()
     nn = module.nn
     return nn.Sequential(
         nn.Linear(size.inputs, size.hidden), nn.ReLU(),
@@ -37,12 +38,13 @@ def make_mlp(module: Any, size: MLPSize = MLPSize()) -> Any:
     )  # fmt: skip
 
 
-def make_cnn(module: Any, size: CNNSize = CNNSize()) -> Any:
+def make_cnn(module: Any, size: CNNSize | None = None) -> Any:
     """The demo's network.
 
     Shape:
         pictures `(B, 1, 28, 28)` → logits `(B, 10)`.
     """
+    size = size or CNNSize()
     nn = module.nn
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(16), nn.ReLU(),
@@ -51,12 +53,13 @@ def make_cnn(module: Any, size: CNNSize = CNNSize()) -> Any:
     )  # fmt: skip
 
 
-def make_resnet(module: Any, size: ResNetSize = ResNetSize()) -> Any:
+def make_resnet(module: Any, size: ResNetSize | None = None) -> Any:
     """ResNet-18 (He et al., 2015) with the stem for small pictures.
 
     Shape:
         pictures `(B, 3, 32, 32)` → logits `(B, 10)`.
     """
+    size = size or ResNetSize()
     nn, functional = module.nn, module.nn.functional
 
     class Block(nn.Module):
@@ -101,12 +104,13 @@ def make_resnet(module: Any, size: ResNetSize = ResNetSize()) -> Any:
     return ResNet()
 
 
-def make_gpt(module: Any, size: GPTSize = GPTSize()) -> Any:
+def make_gpt(module: Any, size: GPTSize | None = None) -> Any:
     """A GPT (Radford et al., 2019): pre-norm blocks, learned positions, no dropout.
 
     Shape:
         tokens int64 `(B, T)` → logits `(B, T, vocabulary)`.
     """
+    size = size or GPTSize()
     nn, functional = module.nn, module.nn.functional
 
     class GPT(nn.Module):
@@ -157,12 +161,13 @@ def _make_block(nn: Any, functional: Any, size: GPTSize | ViTSize, is_causal: bo
     return Block()
 
 
-def make_lstm(module: Any, size: LSTMSize = LSTMSize()) -> Any:
+def make_lstm(module: Any, size: LSTMSize | None = None) -> Any:
     """A language model with LSTM layers (Hochreiter and Schmidhuber, 1997).
 
     Shape:
         tokens int64 `(B, T)` → logits `(B, T, vocabulary)`.
     """
+    size = size or LSTMSize()
     nn = module.nn
 
     class Model(nn.Module):
@@ -179,12 +184,13 @@ def make_lstm(module: Any, size: LSTMSize = LSTMSize()) -> Any:
     return Model()
 
 
-def make_vit(module: Any, size: ViTSize = ViTSize()) -> Any:
+def make_vit(module: Any, size: ViTSize | None = None) -> Any:
     """A vision transformer (Dosovitskiy et al., 2020) with a class token.
 
     Shape:
         pictures `(B, 3, pixels, pixels)` → logits `(B, classes)`.
     """
+    size = size or ViTSize()
     nn, functional = module.nn, module.nn.functional
     patches = (size.pixels // size.patch) ** 2
 
@@ -209,19 +215,24 @@ def make_vit(module: Any, size: ViTSize = ViTSize()) -> Any:
     return ViT()
 
 
-def make_unet(module: Any, size: UNetSize = UNetSize()) -> Any:
+def make_unet(module: Any, size: UNetSize | None = None) -> Any:
     """A U-Net (Ronneberger et al., 2015) with batch normalization and padded convolutions.
 
     Shape:
         pictures `(B, 3, pixels, pixels)` → logits `(B, classes, pixels, pixels)`.
     """
+    size = size or UNetSize()
     nn = module.nn
 
     def double(inputs: int, outputs: int) -> Any:
         return nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+        )
 
     class UNet(nn.Module):
         def __init__(self) -> None:
@@ -299,7 +310,9 @@ def tokens(size: GPTSize | LSTMSize, steps: int, seed: int = 1) -> np.ndarray:
     return np.cumsum(stride + jump, axis=-1) % size.vocabulary
 
 
-def batches(model: str, size: Any, count: int, seed: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(
+    model: str, size: Any, count: int, seed: int = 1
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Inputs and targets of `count` training steps; pictures are NCHW.
 
     The classes of pictures shift their mean, so that there is something to learn.

@@ -45,7 +45,13 @@ class Plan:
         self.training += flops * (2 if first else 3)
 
     def linear(
-        self, name: str, rows: int, inputs: int, outputs: int, bias: bool = True, first: bool = False
+        self,
+        name: str,
+        rows: int,
+        inputs: int,
+        outputs: int,
+        bias: bool = True,
+        first: bool = False,
     ) -> None:
         """`rows` vectors times a matrix."""
         self.parameters[f"{name}.weight"] = (outputs, inputs)
@@ -69,7 +75,9 @@ class Plan:
         if batch:
             self.buffers[f"{name}.running_mean"] = self.buffers[f"{name}.running_var"] = (width,)
 
-    def block(self, name: str, batch: int, length: int, width: int, heads: int, causal: bool) -> None:
+    def block(
+        self, name: str, batch: int, length: int, width: int, heads: int, causal: bool
+    ) -> None:
         """A transformer block."""
         rows = batch * length
         self.norm(f"{name}.attention_norm", width)
@@ -167,7 +175,7 @@ def _unet(plan: Plan, size: Any) -> None:
     double("bottom", points[3], 4 * width, 8 * width)
     for level in (2, 1, 0):
         inner = width * 2**level
-        # Each pixel of the coarse level makes four of the fine one, so each of these is one product.
+        # Each pixel of the coarse level makes four of the fine one: one product for each of them.
         plan.parameters[f"up{level}.weight"] = (2 * inner, inner, 2, 2)
         plan.parameters[f"up{level}.bias"] = (inner,)
         plan.work(2 * points[level] * 2 * inner * inner)

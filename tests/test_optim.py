@@ -1,4 +1,4 @@
-"""Optimizers by their formulas in numpy, groups, state, schedules, and all of it inside of a jit."""
+"""Optimizers by their formulas in numpy, groups, state."""
 
 from __future__ import annotations
 
@@ -10,34 +10,7 @@ import pytest
 
 import elinvar as el
 from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeError
-from elinvar.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    LambdaLR,
-    LinearLR,
-    OneCycleLR,
-    ReduceLROnPlateau,
-    SequentialLR,
-    StepLR,
-    WarmupLR,
-    warmup_cosine,
-)
-
-START = np.array([1.0, -2.0, 0.5])
-
-
-def gradient_of(w: np.ndarray) -> np.ndarray:
-    """Of Σ w⁴/4 + w."""
-    return w**3 + 1
-
-
-def parameter(value: Any = START, dtype: Any = el.float64) -> el.nn.Parameter:
-    return el.nn.Parameter(el.asarray(value, dtype=dtype))
-
-
-def set_gradient(w: Any) -> None:
-    w.grad = el.asarray(gradient_of(w.numpy()))
+from tests.optimizing import OPTIMIZERS, START, gradient_of, parameter, set_gradient
 
 
 def run_ours(name: str, steps: int = 6, **options: Any) -> np.ndarray:
@@ -104,9 +77,7 @@ def test_rmsprop() -> None:
         v, a = 0.9 * v + 0.1 * g * g, 0.9 * a + 0.1 * g
         b = 0.8 * b + g / (np.sqrt(v - a * a) + 1e-8)
         w = w - 0.01 * b
-    found = run_ours(
-        "RMSprop", lr=0.01, alpha=0.9, weight_decay=0.1, momentum=0.8, centered=True
-    )
+    found = run_ours("RMSprop", lr=0.01, alpha=0.9, weight_decay=0.1, momentum=0.8, centered=True)
     np.testing.assert_allclose(found, w, rtol=1e-10)
 
 
@@ -328,19 +299,6 @@ def test_sixteen_bit_parameters_are_updated_in_float32() -> None:
 # ---- state -----------------------------------------------------------------------------------
 
 
-OPTIMIZERS = {
-    "SGD": {"momentum": 0.9},
-    "Adam": {"amsgrad": True},
-    "AdamW": {},
-    "NAdam": {},
-    "RMSprop": {"centered": True, "momentum": 0.5},
-    "Adagrad": {},
-    "Adafactor": {},
-    "Lion": {},
-    "Muon": {},
-}
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_saved_state_goes_on_bit_for_bit(name: str, tmp_path: Any) -> None:
     def train(w: Any, optimizer: Any, steps: int) -> None:
@@ -378,7 +336,9 @@ def test_states_that_do_not_fit() -> None:
     with pytest.raises(StateError, match=r"groups have \[2\] parameters, the state's have \[1\]"):
         two.load_state_dict(state)
     other = el.optim.Adam([parameter(np.ones(2))], lr=0.125)
-    with pytest.raises(ShapeError, match=r"'exp_avg' of parameter 0 must be f64\[2\], received f64\[3\]"):
+    with pytest.raises(
+        ShapeError, match=r"'exp_avg' of parameter 0 must be f64\[2\], received f64\[3\]"
+    ):
         other.load_state_dict(state)
     assert other.param_groups[0]["lr"] == 0.125 and not other.state
     with pytest.raises(StateError, match="lacks 'momentum_buffer'"):
@@ -401,229 +361,3 @@ def test_counters_are_shared_and_split() -> None:
     set_gradient(b)
     optimizer.step()
     assert [int(optimizer.state[p]["step"].item()) for p in (a, b, c)] == [3, 2, 3]
-
-
-# ---- inside of a jit -------------------------------------------------------------------------
-
-
-def both_ways(build: Any, steps: int = 5, between: Any = None) -> tuple[list[Any], Any]:
-    """Train eager and jitted from the same start; the weights of both, and the jitted step."""
-    found, jitted_step = [], None
-    for jitted in (False, True):
-        w = [parameter(START), parameter(np.ones((2, 3)))]
-        optimizer, schedule = build(w)
-
-        def step(w: Any = w, optimizer: Any = optimizer, schedule: Any = schedule) -> Any:
-            optimizer.zero_grad()
-            loss = (w[0] ** 4).sum() + (w[1] * w[1]).sum()
-            loss.backward()
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
-            return loss
-
-        run = el.jit(step) if jitted else step
-        for number in range(steps):
-            run()
-            if between is not None:
-                between(number, optimizer)
-        found.append([p.numpy() for p in w] + [optimizer.param_groups[0]["lr"]])
-        jitted_step = run
-    return found, jitted_step
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_jitted_step_gives_the_same_bits(name: str) -> None:
-    (eager, jitted), step = both_ways(
-        lambda w: (getattr(el.optim, name)(w, lr=0.01, **OPTIMIZERS[name]), None)
-    )
-    for p, q in zip(eager, jitted, strict=True):
-        np.testing.assert_array_equal(p, q)
-    assert step.compilations == 1
-
-
-def test_a_new_learning_rate_needs_no_new_trace() -> None:
-    def change(number: int, optimizer: Any) -> None:
-        optimizer.param_groups[0]["lr"] = 0.01 / (number + 1)
-        optimizer.param_groups[0]["betas"] = (0.9 - 0.1 * number, 0.99)
-
-    (eager, jitted), step = both_ways(lambda w: (el.optim.Adam(w, lr=0.1), None), 5, change)
-    for p, q in zip(eager, jitted, strict=True):
-        np.testing.assert_array_equal(p, q)
-    assert step.compilations == 1
-
-
-def test_a_new_option_needs_one() -> None:
-    def change(number: int, optimizer: Any) -> None:
-        if number == 1:
-            optimizer.param_groups[0]["maximize"] = True
-        if number == 3:
-            optimizer.add_param_group({"params": [parameter()]})
-
-    (eager, jitted), step = both_ways(lambda w: (el.optim.SGD(w, lr=0.01), None), 6, change)
-    for p, q in zip(eager, jitted, strict=True):
-        np.testing.assert_array_equal(p, q)
-    assert step.compilations == 3
-
-
-def test_loading_a_state_reaches_a_jitted_step() -> None:
-    w = parameter()
-    optimizer = el.optim.SGD([w], lr=0.1, momentum=0.9)
-
-    @el.jit
-    def step() -> None:
-        optimizer.zero_grad()
-        (w * w).sum().backward()
-        optimizer.step()
-
-    step()
-    state, held = optimizer.state_dict(), w.numpy().copy()
-    step()
-    expected = w.numpy().copy()
-    with el.no_grad():
-        w.assign(el.asarray(held))
-    optimizer.load_state_dict(state)
-    step()
-    np.testing.assert_array_equal(w.numpy(), expected)
-
-
-SCHEDULES = {
-    "StepLR": lambda o: StepLR(o, 2, 0.5),
-    "LinearLR": lambda o: LinearLR(o, 0.5, total_iters=3),
-    "LambdaLR": lambda o: LambdaLR(o, lambda t: 0.9**t),
-    "OneCycleLR": lambda o: OneCycleLR(o, 0.1, total_steps=8),
-    "warmup_cosine": lambda o: warmup_cosine(o, 2, 6),
-    "restarts": lambda o: CosineAnnealingWarmRestarts(o, 2, 2),
-}
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_within_a_jit(name: str) -> None:
-    def build(w: Any) -> Any:
-        optimizer = el.optim.Adam(w, lr=0.1)
-        return optimizer, SCHEDULES[name](optimizer)
-
-    (eager, jitted), step = both_ways(build, 7)
-    for p, q in zip(eager, jitted, strict=True):
-        np.testing.assert_allclose(p, q, rtol=1e-12)
-    assert step.compilations == 1
-
-
-def test_a_parameter_that_joins_later() -> None:
-    """State made during a trace, and a counter that is split there."""
-    a, b = parameter(), parameter()
-    optimizer = el.optim.Adam([a, b], lr=0.1)
-
-    def step(both: bool) -> None:
-        optimizer.zero_grad()
-        loss = (a**4).sum()
-        if both:
-            loss = loss + (b**4).sum()
-        loss.backward()
-        optimizer.step()
-
-    run = el.jit(step, static_argnums=0)
-    for both in (False, True, True, False, True):
-        run(both)
-    found = a.numpy(), b.numpy()
-    steps = [int(optimizer.state[p]["step"].item()) for p in (a, b)]
-    a, b = parameter(), parameter()
-    optimizer = el.optim.Adam([a, b], lr=0.1)
-    for both in (False, True, True, False, True):
-        step(both)
-    assert steps == [int(optimizer.state[p]["step"].item()) for p in (a, b)] == [5, 3]
-    np.testing.assert_allclose(found[0], a.numpy(), rtol=1e-12)
-    np.testing.assert_allclose(found[1], b.numpy(), rtol=1e-12)
-
-
-# ---- schedules -------------------------------------------------------------------------------
-
-
-def rates(schedule: Any, steps: int) -> list[float]:
-    found = []
-    for _ in range(steps):
-        found.append(schedule.optimizer.param_groups[0]["lr"])
-        schedule.step()
-    return found
-
-
-def sgd(lr: float = 1.0) -> el.optim.Optimizer:
-    return el.optim.SGD([parameter()], lr=lr)
-
-
-def test_schedules_by_formula() -> None:
-    assert rates(StepLR(sgd(), 2, 0.5), 5) == [1, 1, 0.5, 0.5, 0.25]
-    assert rates(ConstantLR(sgd(), 0.5, 2), 4) == [0.5, 0.5, 1, 1]
-    assert rates(LinearLR(sgd(), 0.25, 1.0, 3), 5) == [0.25, 0.5, 0.75, 1, 1]
-    assert rates(WarmupLR(sgd(), 4), 6) == [0.25, 0.5, 0.75, 1, 1, 1]
-    assert rates(LambdaLR(sgd(), lambda t: 1 / (1 + t)), 3) == [1, 0.5, 1 / 3]
-    found = rates(CosineAnnealingLR(sgd(), 4, 0.2), 5)
-    expected = [0.2 + 0.8 * (1 + math.cos(math.pi * t / 4)) / 2 for t in range(5)]
-    assert found == pytest.approx(expected)
-    assert rates(warmup_cosine(sgd(), 2, 4), 6) == pytest.approx([0.5, 1, 1, 0.5, 0, 0.5])
-    restarts = rates(CosineAnnealingWarmRestarts(sgd(), 2, 2), 8)
-    assert restarts[0] == restarts[2] == restarts[6] == 1 and restarts[1] == pytest.approx(0.5)
-    cycle = OneCycleLR(sgd(), 1.0, total_steps=11, pct_start=0.5, cycle_momentum=False)
-    found = rates(cycle, 11)
-    assert found[0] == pytest.approx(1 / 25) and max(found) > 0.97
-    assert found[-1] == pytest.approx(1 / 25e4)
-    with pytest.raises(ValueRangeError, match="step 12 lies behind total_steps 11"):
-        cycle.step()
-
-
-def test_a_schedule_goes_on_from_its_state() -> None:
-    first = StepLR(sgd(), 3, 0.5)
-    head = rates(first, 4)
-    optimizer = sgd()
-    second = StepLR(optimizer, 3, 0.5)
-    optimizer.load_state_dict(first.optimizer.state_dict())
-    second.load_state_dict(first.state_dict())
-    assert head + rates(second, 4) == rates(StepLR(sgd(), 3, 0.5), 8)
-    assert second.last_epoch == 8 and second.get_last_lr() == [0.25]
-    with pytest.raises(StateError, match="the state lacks"):
-        second.load_state_dict({})
-
-
-def test_sequence() -> None:
-    optimizer = sgd()
-    schedule = SequentialLR(
-        optimizer, [ConstantLR(optimizer, 0.1, 99), StepLR(optimizer, 1, 0.5)], [2]
-    )
-    assert rates(schedule, 5) == [0.1, 0.1, 1, 0.5, 0.25]
-    with pytest.raises(ValueRangeError, match="2 schedules need 1 increasing milestones"):
-        SequentialLR(optimizer, schedule.schedulers, [2, 3])
-    with pytest.raises(ValueRangeError, match="must have the same optimizer"):
-        SequentialLR(sgd(), schedule.schedulers, [2])
-
-
-def test_plateau() -> None:
-    optimizer = sgd()
-    schedule = ReduceLROnPlateau(optimizer, factor=0.1, patience=1, cooldown=1, min_lr=0.05)
-    found = []
-    for loss in (3, 2, 2, 2, 2, 2, 2, 2, 1, 1):
-        schedule.step(el.asarray(float(loss)))
-        found.append(optimizer.param_groups[0]["lr"])
-    assert found == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05])
-    other = ReduceLROnPlateau(sgd(), mode="max", threshold_mode="abs", threshold=0.5)
-    other.load_state_dict({**other.state_dict(), "best": 1.0})
-    other.step(1.4)
-    assert other.num_bad_epochs == 1
-    other.step(1.6)
-    assert other.num_bad_epochs == 0 and other.best == 1.6
-    with pytest.raises(ValueRangeError, match="factor must be less than 1"):
-        ReduceLROnPlateau(optimizer, factor=1.0)
-
-
-def test_schedule_arguments() -> None:
-    with pytest.raises(DTypeError, match="expected an optimizer, received int"):
-        StepLR(3, 1)
-    with pytest.raises(ValueRangeError, match="start_factor must be above 0"):
-        LinearLR(sgd(), 0.0)
-    with pytest.raises(ValueRangeError, match="received 2 functions for 1 groups"):
-        LambdaLR(sgd(), [lambda t: 1, lambda t: 2])
-    with pytest.raises(ValueRangeError, match="give total_steps, or epochs and steps_per_epoch"):
-        OneCycleLR(sgd(), 1.0)
-    with pytest.raises(ValueRangeError, match="needs an optimizer with momentum or betas"):
-        OneCycleLR(el.optim.Adagrad([parameter()]), 1.0, total_steps=3)
-    with pytest.raises(ValueRangeError, match="warmup_steps must be at least 1"):
-        WarmupLR(sgd(), 0)

@@ -170,6 +170,22 @@ def test_prepare_compiles_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None
     assert not native._engine.prepared
 
 
+def test_prepare_forgets_what_nobody_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native._engine, "disk", DiskCache(None))
+    monkeypatch.setattr(native._engine, "prepared", {})  # of other tests
+    texts = [returning(f"native_unwanted{i}", i) for i in range(12)]
+    most = 4 * len(native.object_code(texts[0]))
+    monkeypatch.setattr(native, "_PREPARED_BYTES", most)
+    for first in range(0, len(texts), 3):
+        native.prepare(texts[first : first + 3], threads=2)
+        assert sum(map(len, native._engine.prepared.values())) <= most
+    assert 1 <= len(native._engine.prepared) <= 4
+    assert hashlib.sha256(texts[0].encode()).digest() not in native._engine.prepared
+    for i, text in enumerate(texts):  # those that were dropped too
+        assert call(native.load(text, [f"native_unwanted{i}"])[f"native_unwanted{i}"]) == i
+    assert not native._engine.prepared
+
+
 def test_prepare_leaves_what_is_wrong_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native._engine, "disk", DiskCache(None))
     monkeypatch.setattr(native._engine, "prepared", {})  # of other tests

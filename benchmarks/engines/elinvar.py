@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 import elinvar as el
-from benchmarks.engines.base import BATCHES, OPTIMIZERS, Engine, Prepared, convolution_arrays, normal
+from benchmarks.engines.base import (
+    BATCHES,
+    OPTIMIZERS,
+    Engine,
+    Prepared,
+    convolution_arrays,
+    normal,
+)
 from benchmarks.frameworks import Framework
 from benchmarks.models import MODELS, batches
 from benchmarks.pictures import training_pictures
@@ -102,7 +109,14 @@ class Elinvar(Engine):
         return Prepared(lambda: a @ b, _array)
 
     def convolution(
-        self, batch: int, pixels: int, inputs: int, outputs: int, kernel: int, stride: int, part: str
+        self,
+        batch: int,
+        pixels: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        part: str,
     ) -> Prepared:
         """Compiled, as in a model; what a gradient does not need is never computed."""
         x, weight, cotangent = (

@@ -9,7 +9,14 @@ import torch
 from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-from benchmarks.engines.base import BATCHES, OPTIMIZERS, Engine, Prepared, convolution_arrays, normal
+from benchmarks.engines.base import (
+    BATCHES,
+    OPTIMIZERS,
+    Engine,
+    Prepared,
+    convolution_arrays,
+    normal,
+)
 from benchmarks.frameworks import Framework
 from benchmarks.models import MODELS, batches
 from benchmarks.pictures import training_pictures
@@ -99,9 +106,7 @@ class PyTorch(Engine):
         def gelu_softmax(x: torch.Tensor) -> torch.Tensor:
             return functional.softmax(functional.gelu(x), dim=-1)
 
-        def layer_norm(
-            x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
-        ) -> torch.Tensor:
+        def layer_norm(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
             return functional.layer_norm(x, (columns,), scale, shift)
 
         inputs = (x,) if function == "gelu_softmax" else (x, scale, shift)
@@ -127,7 +132,14 @@ class PyTorch(Engine):
         return Prepared(lambda: product(a, b), _array)
 
     def convolution(
-        self, batch: int, pixels: int, inputs: int, outputs: int, kernel: int, stride: int, part: str
+        self,
+        batch: int,
+        pixels: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        part: str,
     ) -> Prepared:
         """One operation; a gradient is computed alone."""
         x, weight, cotangent = (

@@ -1,4 +1,4 @@
-"""The kernel that picks rows by a mask: one text per element size serves every shape."""
+"""Kernels that pick rows by a mask and put rows at indices: a text serves every shape."""
 
 from __future__ import annotations
 
@@ -46,3 +46,51 @@ def selecting_text(name: str, bits: int | None) -> str:
     body.emit("ret void")
     pointers = ["%source", "%mask", "%target", "%count"]
     return kernel_module(name, body, pointers, ["%rows", "%step", "%width"])
+
+
+def placing_text(name: str, bits: int) -> str:
+    """Kernel: target[index[s]] = update[s] for s in order, unless an index is out of bounds.
+
+    Negative indices count from the end. All are looked at before the first is used; `wrong` (i64)
+    becomes 1 and nothing is written where one is outside. Slots: update, indices (i64), target,
+    wrong, rows of the target, elements of a row, indices, from row to row of the update, from
+    element to element of it (0 or 1). One task: of equal indices the last one counts.
+    """
+    body = Body()
+    kind = f"i{bits}"
+    found = body.stack_slot("i64", "found", 8)
+    body.emit(f"store i64 0, ptr {found}, align 8")
+
+    def row_at(s: str) -> str:
+        place = body.instruction(f"getelementptr inbounds i64, ptr %indices, i64 {s}", "p")
+        index = body.instruction(f"load i64, ptr {place}, align 8")
+        negative = body.instruction(f"icmp slt i64 {index}, 0")
+        more = body.instruction(f"select i1 {negative}, i64 %rows, i64 0")
+        return body.instruction(f"add i64 {index}, {more}", "n")
+
+    with body.loop("0", "%count", hint="s") as s:
+        outside = body.instruction(f"icmp uge i64 {row_at(s)}, %rows")
+        flag = body.instruction(f"zext i1 {outside} to i64")
+        known = body.instruction(f"load i64, ptr {found}, align 8")
+        both = body.instruction(f"or i64 {known}, {flag}")
+        body.emit(f"store i64 {both}, ptr {found}, align 8")
+    wrong = body.instruction(f"load i64, ptr {found}, align 8")
+    body.emit(f"store i64 {wrong}, ptr %wrong, align 8")
+    fine = body.instruction(f"icmp eq i64 {wrong}, 0")
+    for step in ("0", "1"):  # two loops, so that each has a step that is known
+        wanted = body.instruction(f"icmp eq i64 %inner, {step}")
+        usable = body.instruction(f"and i1 {fine}, {wanted}")
+        with body.when(usable), body.loop("0", "%count", hint="s") as s:
+            target = body.mul(row_at(s), "%width")
+            source = body.mul(s, "%step")
+            with body.loop("0", "%width", hint="j") as j:
+                at = body.add(source, body.mul(j, step))
+                place = body.instruction(f"getelementptr inbounds {kind}, ptr %update, i64 {at}")
+                value = body.instruction(f"load {kind}, ptr {place}, align {bits // 8}")
+                at = body.add(target, j)
+                place = body.instruction(f"getelementptr inbounds {kind}, ptr %target, i64 {at}")
+                body.emit(f"store {kind} {value}, ptr {place}, align {bits // 8}")
+    body.emit("ret void")
+    pointers = ["%update", "%indices", "%target", "%wrong"]
+    numbers = ["%rows", "%width", "%count", "%step", "%inner"]
+    return kernel_module(name, body, pointers, numbers)

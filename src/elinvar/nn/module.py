@@ -16,7 +16,7 @@ cost; `_members` says which names are which.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType, as_dtype
@@ -28,6 +28,18 @@ from elinvar.nn.parameter import Buffer, Parameter, set_value
 from elinvar.tensor import trace
 from elinvar.tensor.creation import zeros_like
 from elinvar.tensor.tensor import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class HasForward(Protocol[P, R]):
+    """What makes a module callable: a call takes what `forward` takes and gives what it gives."""
+
+    _hooks: Hooks | None
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
 
 PARAMETER, BUFFER, MODULE = "parameter", "buffer", "module"
 
@@ -72,7 +84,7 @@ class Module:
         values["_hooks"] = None
         return self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: HasForward[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         stack = running_modules.stack
         stack.append(self)
         try:

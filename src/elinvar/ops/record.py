@@ -30,13 +30,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from elinvar.core.dtypes import DType, bfloat16, from_numpy
 from elinvar.core.shapes import Shape
 from elinvar.core.types import TensorType
+
+if TYPE_CHECKING:  # a stub made from the table: each primitive with its operands and params
+    from elinvar.ops.primitives import Primitives
+else:
+    Primitives = object
 
 FAMILIES = (
     "elementwise",
@@ -174,7 +179,7 @@ class ValueLike(Protocol):
     def shape(self) -> Shape: ...
 
 
-class Namespace:
+class Namespace(Primitives):
     """All primitives as functions, over whatever `apply(op, operands, params)` does.
 
     `f.add(x, y)`, `f.sum(x, axes=(0,))`. One result comes back bare, several as a tuple.
@@ -184,7 +189,7 @@ class Namespace:
         self._table = table
         self._apply = apply
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def _function(self, name: str) -> Callable[..., Any]:
         op = self._table.get(name)
         if op is None:
             raise AttributeError(f"no primitive is called {name!r}")
@@ -196,6 +201,9 @@ class Namespace:
         call.__name__ = name
         setattr(self, name, call)
         return call
+
+    if not TYPE_CHECKING:  # there the stub names every primitive
+        __getattr__ = _function
 
     def scalar(self, value: float | int | bool, dtype: DType) -> Any:
         """A 0-d constant."""

@@ -140,12 +140,15 @@ class Adafactor(Optimizer):
         names = [name for name in state if name != "step"]
         held = [state[name] for name in names]
         columns = held[1] if len(held) == 2 else None
+        rho, keep, kept = rates
         value, *fresh = _update(
             parameter,
             gradient,
             held[0],
             columns,
-            *rates,
+            rho,
+            keep,
+            kept,
             EPSILON[parameter.dtype.name] if group["eps"][0] is None else group["eps"][0],
             group["eps"][1],
             group.cell("d"),

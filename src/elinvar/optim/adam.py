@@ -297,12 +297,13 @@ class NAdam(Optimizer):
 
     def rates(self, step: Tensor, group: ParameterGroup) -> Rates:
         """lr, μₜ, μₜ₊₁, the correction, β₁, β₂, eps, weight_decay."""
-        betas = group.cell("betas")
-        found = _nadam_rates(step, *betas, group.cell("momentum_decay"))
+        beta1, beta2 = group.cell("betas")
+        found = _nadam_rates(step, beta1, beta2, group.cell("momentum_decay"))
         return (
             group.cell("lr"),
             *found,
-            *betas,
+            beta1,
+            beta2,
             group.cell("eps"),
             group.cell("weight_decay"),
         )

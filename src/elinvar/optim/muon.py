@@ -148,7 +148,8 @@ class Muon(Optimizer):
             "amsgrad": False,
             "maximize": False,
         }
-        self.coefficients = tuple(float(x) for x in ns_coefficients)
+        a, b, c = ns_coefficients
+        self.coefficients = (float(a), float(b), float(c))
         self.smallest_norm = float(eps)
         self.adamw_lr = float(adamw_lr)
         super().__init__(params, defaults)

@@ -246,7 +246,7 @@ class MultiStepLR(LRScheduler):
     def rate(self, base: float, t: Number) -> Number:
         """See the class."""
         if isinstance(t, Tensor):
-            passed = sum((t >= milestone).astype(int64) for milestone in self.milestones)
+            passed: Number = sum((t >= milestone).astype(int64) for milestone in self.milestones)
         else:
             passed = bisect_right(self.milestones, t)
         return base * power(self.gamma, passed)

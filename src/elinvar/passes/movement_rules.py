@@ -70,33 +70,36 @@ def _slice(f: Namespace, operands: Operands, params: Params) -> Value | None:
     return None if rule is None else rule(f, x, start, size, step)
 
 
-def _slice_of_slice(f: Namespace, x: Value, start: Shape, size: Shape, step: Shape) -> Value | None:
+def _slice_of_slice(
+    f: Namespace, x: Value, start: Shape, size: Shape, step: tuple[int, ...]
+) -> Value | None:
     inner = x.node.params
     strides = tuple(a * b for a, b in zip(inner["step"], step, strict=True))
-    first = tuple(
-        a + b * c for a, b, c in zip(inner["start"], start, inner["step"], strict=True)
-    )
+    first = tuple(a + b * c for a, b, c in zip(inner["start"], start, inner["step"], strict=True))
     found: Value = f.slice(x.node.operands[0], start=first, size=size, step=strides)
     return found
 
 
 def _slice_of_broadcast(
-    f: Namespace, x: Value, start: Shape, size: Shape, step: Shape
+    f: Namespace, x: Value, start: Shape, size: Shape, step: tuple[int, ...]
 ) -> Value | None:
     """Slice the dimensions that are really there, then broadcast to the slice's shape."""
     source = x.node.operands[0]
     extra = len(x.shape) - len(source.shape)
-    rows = []
+    rows: list[tuple[DimLike, DimLike, int]] = []
     for axis, dim in enumerate(source.shape):
         row = (start[extra + axis], size[extra + axis], step[extra + axis])
         rows.append((0, 1, 1) if dim == 1 != x.shape[extra + axis] else row)
-    first, count, stride = (tuple(row[part] for row in rows) for part in range(3))
+    first, count = (tuple(row[part] for row in rows) for part in range(2))
+    stride = tuple(row[2] for row in rows)
     part = f.slice(source, start=first, size=count, step=stride) if rows else source
     found: Value = f.broadcast(part, shape=size)
     return found
 
 
-def _slice_of_pad(f: Namespace, x: Value, start: Shape, size: Shape, step: Shape) -> Value | None:
+def _slice_of_pad(
+    f: Namespace, x: Value, start: Shape, size: Shape, step: tuple[int, ...]
+) -> Value | None:
     """A slice that reads nothing of the padding reads the operand."""
     source = x.node.operands[0]
     inner = x.node.params
@@ -118,7 +121,7 @@ def _slice_of_pad(f: Namespace, x: Value, start: Shape, size: Shape, step: Shape
 
 
 def _slice_of_concatenate(
-    f: Namespace, x: Value, start: Shape, size: Shape, step: Shape
+    f: Namespace, x: Value, start: Shape, size: Shape, step: tuple[int, ...]
 ) -> Value | None:
     """A slice that reads one operand only."""
     axis = x.node.params["axis"]

@@ -25,9 +25,11 @@ from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flat
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
 from elinvar.run import native, program, recording
+from elinvar.run.plans import TABLE, Kernel, Plan, decode, encode, plan_key
 
 SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
 PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
+Layouts = tuple[Shape | None, ...] | None
 
 
 @functools.cache
@@ -57,38 +59,111 @@ class Bound:
     launches: list[Any]
 
 
-class Compiled:
-    """Machine code for one graph."""
+class Lowered(NamedTuple):
+    """What passes and lowering made of a graph."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        optimized: Graph,
-        steps: list[Any],
-        inputs: list[Storage],
-        outputs: list[Storage],
-        seconds: float,
-        lines: bool = False,
-    ) -> None:
-        self.graph = graph
-        self.lines = lines
-        self.optimized = optimized
-        self.steps = steps
-        self.seconds = seconds
-        self._inputs, self._outputs = inputs, outputs
+    optimized: Graph
+    steps: list[Any]
+    inputs: list[Storage]
+    outputs: list[Storage]
+
+
+class Compiled:
+    """Machine code for one graph.
+
+    A graph whose plan is in the disk cache is not lowered, unless somebody looks at its `steps`.
+
+    Attributes:
+        graph, lines: see `compile_graph`.
+        seconds: how long compiling took.
+    """
+
+    def __init__(self, graph: Graph, layouts: Layouts, lines: bool) -> None:
+        start = time.perf_counter()
+        self.graph, self.lines = graph, lines
+        self._layouts = layouts
+        self._lowered: Lowered | None = None
         self._addresses: dict[str, int] = {}
-        native.prepare(step.text for step in flatten(steps))
-        for step in flatten(steps):
-            if step.name not in self._addresses:
-                self._addresses[step.name] = native.load(step.text, [step.name])[step.name]
+        self._key = plan_key(graph, layouts, vector_bits())
+        self._plan = None if self._key is None else self._stored_plan(self._key)
+        if self._plan is None:
+            self._load()
+        self.seconds = time.perf_counter() - start
+
+    @property
+    def lowered(self) -> Lowered:
+        """What passes and lowering made of the graph."""
+        if self._lowered is None:
+            self._lowered = _lower(self.graph, self._layouts)
+        return self._lowered
+
+    @property
+    def optimized(self) -> Graph:
+        """The graph after all passes."""
+        return self.lowered.optimized
+
+    @property
+    def steps(self) -> list[Any]:
+        """The steps in the order in which they run."""
+        return self.lowered.steps
+
+    def _load(self) -> None:
+        """Make the machine code of all kernels."""
+        texts = {step.name: step.text for step in flatten(self.steps)}
+        native.prepare(texts.values())
+        for name, text in texts.items():
+            self._addresses[name] = native.load(text, [name])[name]
+
+    def _stored_plan(self, key: str) -> Plan | None:
+        """The plan from the disk, if all of its kernels are there as well."""
+        data = native.stored(key)
+        plan = None if data is None else decode(data)
+        if plan is None:
+            return None
+        for kernel in plan.kernels:
+            address = native.load_stored(bytes.fromhex(kernel.digest), kernel.name)
+            if address is None:
+                return None
+            self._addresses[kernel.name] = address
+        return plan
 
     def bind(self, sizes: Mapping[str, int] | None = None) -> Bound:
         """Fix the sizes of the symbolic dims."""
         sizes = sizes or {}
-        offsets, arena = place_arena(self.steps, sizes)
-        keep: list[Any] = []
-        externals = {storage: 1 + i for i, storage in enumerate(self._inputs)}
-        externals |= {s: 1 + len(self._inputs) + i for i, s in enumerate(self._outputs)}
+        plan = None if sizes else self._plan
+        if plan is None:
+            plan = self._make_plan(sizes)
+            if self._key is not None and not sizes:
+                self._plan = plan
+                native.store(self._key, encode(plan))
+        launches = plan.linked([self._addresses[kernel.name] for kernel in plan.kernels])
+        outputs = [
+            Output(
+                v.dtype,
+                tuple(evaluate(n, sizes) for n in v.shape),
+                evaluate(size(v.shape), sizes) * v.dtype.itemsize,
+            )
+            for v in self.graph.outputs
+        ]
+        count = 1 + len(self.graph.inputs) + len(self.graph.outputs)
+        encoded = program.encode_program(launches, count, release=plan.release)
+        call = program.program_of(encoded)
+        describe = functools.partial(self._launches, dict(sizes))
+        recording.register(
+            encoded.number, recording.Program(self.graph.name, encoded.positions, describe)
+        )
+        # whoever keeps the callable keeps the tables whose addresses it holds
+        weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
+        return Bound(call, plan.arena, outputs, launches)
+
+    def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
+        """Work out everything that depends on the sizes."""
+        lowered = self.lowered
+        offsets, arena = place_arena(lowered.steps, sizes)
+        tables: list[Any] = []
+        kernels: dict[str, tuple[int, Kernel]] = {}
+        externals = {storage: 1 + i for i, storage in enumerate(lowered.inputs)}
+        externals |= {s: 1 + len(lowered.inputs) + i for i, s in enumerate(lowered.outputs)}
 
         def address(place: Place) -> tuple[int, int]:
             storage, extra = place.storage, evaluate(place.offset, sizes)
@@ -108,9 +183,8 @@ class Compiled:
                 return (number, offset, moves) if moves else (number, offset)
             if isinstance(item, Number):
                 return (-1, item.at(sizes))
-            table = np.ascontiguousarray(item.make(sizes), dtype=np.int64)
-            keep.append(table)
-            return (-1, table.__array_interface__["data"][0])
+            tables.append(np.ascontiguousarray(item.make(sizes), dtype=np.int64).reshape(-1))
+            return (TABLE, len(tables) - 1)
 
         def launch(step: Any) -> Any:
             if isinstance(step, ControlStep):
@@ -119,7 +193,10 @@ class Compiled:
             work = step.work(sizes) if step.work else PARALLEL_WORK
             parallel = tasks > 1 and work >= PARALLEL_WORK
             slots = [slot(item) for item in step.slots]
-            return program.Launch(self._addresses[step.name], tasks, slots, parallel)
+            if step.name not in kernels:
+                kernel = Kernel(step.name, native.text_digest(step.text).hex())
+                kernels[step.name] = len(kernels), kernel
+            return program.Launch(kernels[step.name][0], tasks, slots, parallel)
 
         def control(step: ControlStep) -> Any:
             if step.loop is not None:
@@ -134,30 +211,14 @@ class Compiled:
                 return program.Cond(predicate, bodies[0], bodies[1])
             return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
 
-        launches = [launch(step) for step in self.steps]
+        items = [launch(step) for step in lowered.steps]
         total = 0
-        for step in flatten(self.steps):
+        for step in flatten(lowered.steps):
             total += step.work(sizes) if step.work else SMALL_WORK
-        if any(isinstance(step, ControlStep) for step in self.steps):
+        if any(isinstance(step, ControlStep) for step in lowered.steps):
             total += SMALL_WORK
-        outputs = [
-            Output(
-                v.dtype,
-                tuple(evaluate(n, sizes) for n in v.shape),
-                evaluate(size(v.shape), sizes) * v.dtype.itemsize,
-            )
-            for v in self.graph.outputs
-        ]
-        count = 1 + len(self._inputs) + len(self._outputs)
-        encoded = program.encode_program(launches, count, release=total >= SMALL_WORK)
-        call = program.program_of(encoded)
-        describe = functools.partial(self._launches, dict(sizes))
-        recording.register(
-            encoded.number, recording.Program(self.graph.name, encoded.positions, describe)
-        )
-        # whoever keeps the callable keeps the tables whose addresses it holds
-        weakref.finalize(call, _release, encoded.number, keep).atexit = False
-        return Bound(call, arena, outputs, launches)
+        used = [kernel for _, kernel in kernels.values()]
+        return Plan(items, used, tables, arena, total >= SMALL_WORK)
 
     def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
         """What each launch does, for profiles."""
@@ -205,14 +266,11 @@ class Compiled:
 
 
 def _release(number: int, tables: list[Any]) -> None:
-    """Forget a program that is gone."""
-    tables.clear()
+    """Forget a program that is gone. The finalizer's hold on the tables is what keeps them."""
     recording.forget(number)
 
 
-def compile_graph(
-    graph: Graph, layouts: tuple[Shape | None, ...] | None = None, lines: bool = False
-) -> Compiled:
+def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) -> Compiled:
     """Compile a graph for this machine.
 
     Args:
@@ -221,7 +279,11 @@ def compile_graph(
         lines: whether the nodes' lines are those of every call; if not, a profile shows where the
             program was called.
     """
-    start = time.perf_counter()
+    return Compiled(graph, layouts, lines)
+
+
+def _lower(graph: Graph, layouts: Layouts) -> Lowered:
+    """Passes, clusters, kernels as text."""
     optimized = optimize(legalize(optimize(graph)))
     lowering = Lowering(vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
@@ -232,8 +294,7 @@ def compile_graph(
         if given is not None and tuple(given) != row_major_strides(value.shape):
             lowering.strides[value] = tuple(given)
     lowering.graph(optimized, [Place(storage) for storage in outputs])
-    seconds = time.perf_counter() - start
-    return Compiled(graph, optimized, lowering.steps, inputs, outputs, seconds, lines)
+    return Lowered(optimized, lowering.steps, inputs, outputs)
 
 
 __all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]

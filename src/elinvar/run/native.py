@@ -47,6 +47,7 @@ __all__ = [
 
 _DEFINED = re.compile(r'^define\b[^@]*@(?:"([^"]+)"|([\w.$-]+))', re.MULTILINE)
 _INTERNAL = re.compile(r"^define\s+(internal|private)\b", re.MULTILINE)
+_PREPARED_BYTES = 64 << 20
 # What LLVM itself may call for copies and fills; any other name must have been declared.
 _ALLOWED_CALLS = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
@@ -60,7 +61,7 @@ class _Engine:
         self.addresses: dict[str, int] = {}  # of every loaded function
         self.owner: dict[str, bytes] = {}  # function name → digest of the text that defines it
         self.loaded: set[bytes] = set()
-        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code, until it is loaded
+        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code; see `_keep`
         self.declared: set[str] = set()
         self.disk = DiskCache(settings.cache_dir)
 
@@ -106,7 +107,7 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         >>> ctypes.CFUNCTYPE(ctypes.c_int64)(address["doctest_seven"])()
         7
     """
-    digest = _digest(text)
+    digest = text_digest(text)
     wanted = list(names)
     if digest not in _engine.loaded:
         with _engine.lock:
@@ -117,6 +118,28 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         if owner.get(name) != digest:
             fail(CompileError, "compile", f"the text defines no function named {name}")
     return {name: _engine.addresses[name] for name in wanted}
+
+
+def load_stored(digest: bytes, name: str, level: int = 3) -> int | None:
+    """The address of a function whose text is known by its digest alone; None where its code is
+    neither loaded nor in the disk cache."""
+    with _engine.lock:
+        if digest not in _engine.loaded:
+            code = _engine.prepared.pop(digest, None) or _engine.disk.get(_key(digest, level))
+            if code is None or name in _engine.owner:
+                return None
+            _link(code, [name], digest)
+        return _engine.addresses[name] if _engine.owner.get(name) == digest else None
+
+
+def stored(key: str) -> bytes | None:
+    """An entry of the disk cache that is not object code."""
+    return _engine.disk.get(key)
+
+
+def store(key: str, data: bytes) -> None:
+    """Keep an entry in the disk cache."""
+    _engine.disk.put(key, data)
 
 
 def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_threads) -> None:
@@ -131,15 +154,15 @@ def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_th
     with _engine.lock:
         missing: dict[bytes, tuple[str, str]] = {}
         for text in texts:
-            digest = _digest(text)
+            digest = text_digest(text)
             if digest in _engine.loaded or digest in _engine.prepared or digest in missing:
                 continue
-            key = _key(text, level)
+            key = _key(digest, level)
             code = _engine.disk.get(key)
             if code is None:
                 missing[digest] = text, key
             else:
-                _engine.prepared[digest] = code
+                _keep(digest, code)
         if len(missing) > 1 and threads > 1:
             _compile_together(missing, level, threads)
 
@@ -169,15 +192,25 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
         key = missing[digest][1]
         if not _unknown_calls(code):
             _engine.disk.put(key, code)
-            _engine.prepared[digest] = code
+            _keep(digest, code)
 
 
-def _digest(text: str) -> bytes:
+def _keep(digest: bytes, code: bytes) -> None:
+    """Hold code until it is loaded; of code that nobody loads the oldest goes."""
+    prepared = _engine.prepared
+    prepared[digest] = code
+    total = sum(map(len, prepared.values()))
+    while total > _PREPARED_BYTES and len(prepared) > 1:
+        total -= len(prepared.pop(next(iter(prepared))))
+
+
+def text_digest(text: str) -> bytes:
+    """What a text is known by."""
     return hashlib.sha256(text.encode()).digest()
 
 
-def _key(text: str, level: int) -> str:
-    return f"{machine_label()}-{cache_key(text, str(level), *_machine(), PIPELINE)}"
+def _key(digest: bytes, level: int) -> str:
+    return f"{machine_label()}-{cache_key(digest.hex(), str(level), *_machine(), PIPELINE)}"
 
 
 def _machine() -> tuple[str, ...]:
@@ -199,6 +232,11 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
     code = _engine.prepared.pop(digest, None)
     if code is None:
         code = _compile(text, level)
+    _link(code, names, digest)
+
+
+def _link(code: bytes, names: list[str], digest: bytes) -> None:
+    """Load object code, whose text has this digest."""
     jit = _jit()
     jit.add_object_file(binding().ObjectFileRef.from_data(code))
     jit.finalize_object()
@@ -213,7 +251,7 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
 
 def _compile(text: str, level: int) -> bytes:
     """The object code of a text, from the disk cache if it is there."""
-    key = _key(text, level)
+    key = _key(text_digest(text), level)
     code = _engine.disk.get(key)
     if code is None:
         code = object_code(text, level=level)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from elinvar.core.dtypes import int64
 from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
+from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.engine import allocate
-from elinvar.tensor.gathering import scattered
+from elinvar.tensor.engine import allocate, place_rows
+from elinvar.tensor.gathering import check_bounds, scattered, true_positions
 from elinvar.tensor.indexing import (
     Gap,
     Item,
@@ -26,9 +28,12 @@ from elinvar.tensor.indexing import (
     New,
     Single,
     Span,
+    array_kinds,
     arrays_in_front,
     drop_singles,
     gathered_axis,
+    items_of,
+    need_inside,
     parse,
     region_of,
     result_shape,
@@ -37,21 +42,42 @@ from elinvar.tensor.layout import Layout, dense, layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
+from elinvar.tensor.storage import stored_array
 
+MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
 
 def set_item(x: Any, key: Any, value: Any, op: str = "setitem") -> None:
     """x[key] = value as in NumPy, by rebinding the cell of x."""
-    update = constant(op, value, x.dtype) if is_number(value) else tensor_of(op, value, x.dtype)
-    if update.dtype is not x.dtype:
-        update = cast(update, x.dtype)
     whole = x._layout
+    update = _numbers.get((whole, value)) if type(value) is float and not traces.active else None
+    if update is None:
+        update = _update_of(op, x, value)
     if whole is not None and update._layout is not None and not traces.active:
         taped = x._node is not None or update._node is not None
-        if not (taped and state.grad_enabled) and _set_plain(x, whole, key, update, op):
-            return
+        if not (taped and state.grad_enabled):
+            if isinstance(key, Cell):
+                if _set_rows(x, whole, key, update, op):
+                    return
+            elif _set_plain(x, whole, key, update, op):
+                return
     x._rebind(_assigned(x, key, update, op))
+
+
+_numbers: dict[tuple[Layout, float], Any] = {}  # (x's layout, value) → a 0-d tensor
+
+
+def _update_of(op: str, x: Any, value: Any) -> Any:
+    """A value as a tensor of x's dtype."""
+    if not is_number(value):
+        return cast(tensor_of(op, value, x.dtype), x.dtype)
+    update = constant(op, value, x.dtype)
+    if type(value) is float and value and x._layout is not None and not traces.active:
+        if len(_numbers) >= MOST_KEPT:
+            _numbers.clear()
+        _numbers[x._layout, value] = update  # not 0.0, which is equal to -0.0
+    return update
 
 
 def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
@@ -62,30 +88,92 @@ def _set_plain(x: Any, whole: Layout, key: Any, update: Any, op: str) -> bool:
     if found is None:
         return False
     offset, view, _ = found
-    call = _writing(op, view, update._layout)
-    if is_dense and state.changes is None and holds_alone(x):
-        if call is not None:
-            call(update._address, x._address + offset)
-        return True
-    buffer = allocate(target.nbytes)
-    address = buffer.address
-    fill = None if view.size == target.size else copy_call(target, whole)
-    if fill is not None:
-        fill(x._address, address)
+    layouts = (view, update._layout)
+    call = _writing[layouts] if layouts in _writing else _write_program(op, *layouts)
+    buffer, address = _open(x, target, update, view.size == target.size)
     if call is not None:
         call(update._address, address + offset)
+    _close(x, buffer, address, target)
+    return True
+
+
+def _open(x: Any, target: Layout, update: Any, is_all: bool) -> tuple[Any, int]:
+    """Memory to write to: x's own if nobody else holds it, else a copy (with `is_all`: new)."""
+    if x._layout is target and update is not x and state.changes is None and holds_alone(x):
+        return x._buffer, x._address
+    buffer = allocate(target.nbytes)
+    address = buffer.address
+    fill = None if is_all else copy_call(target, x._layout)
+    if fill is not None:
+        fill(x._address, address)
+    return buffer, address
+
+
+def _close(x: Any, buffer: Any, address: int, target: Layout) -> None:
+    """Let x hold the memory that was written to."""
+    if buffer is x._buffer:
+        return
     if state.changes is not None:
         x._rebind(concrete(buffer, address, target))
     else:
         x._buffer, x._address, x._layout = buffer, address, target
+
+
+_placing: dict[Any, Any] = {}
+
+
+def _set_rows(x: Any, whole: Layout, index: Any, update: Any, op: str) -> bool:
+    """x[indices] = rows or one number, without a tape; False for what is written otherwise."""
+    known = (whole, index._layout, update._layout)
+    call = _placing.get(known)
+    if call is None:
+        call = _row_program(*known)
+        if call is None:
+            return False
+        if len(_placing) >= MOST_KEPT:
+            _placing.clear()
+        _placing[known] = call
+    target = whole if whole.is_dense else dense(whole.dtype, whole.shape)
+    if index is x or index._buffer is x._buffer:
+        return False
+    buffer, address = _open(x, target, update, False)
+    wrong: Any = allocate(8)
+    call(update._address, index._address, address, wrong.address)
+    if memoryview(wrong)[0]:
+        check_bounds(op, stored_array(index, op), whole.shape[0], 0)
+    _close(x, buffer, address, target)
     return True
 
 
-def _writing(op: str, view: Layout, update: Layout) -> Any:
+def _row_program(whole: Layout, index: Layout | None, update: Layout) -> Any:
+    if index is None or index.dtype is not int64 or not index.is_dense or not index.size:
+        return None
+    if not whole.size or not whole.ndim:
+        return None
+    rest = whole.shape[1:]
+    width = whole.size // whole.shape[0]
+    if update.size == 1 and update.ndim <= index.ndim + len(rest):
+        step, inner = 0, 0
+    elif update.is_dense and update.shape == (*index.shape, *rest):
+        step, inner = width, 1
+    elif update.is_dense and update.shape == rest:
+        step, inner = 0, 1
+    else:
+        return None
+    return place_rows(whole.dtype.itemsize, whole.shape[0], width, index.size, step, inner)
+
+
+_writing: dict[tuple[Layout, Layout], Any] = {}  # (target, update as it came) → a program
+
+
+def _write_program(op: str, view: Layout, update: Layout) -> Any:
     """The program that writes an update of any shape that broadcasts to the view's."""
-    if update.shape != view.shape:
-        update = _trimmed(op, update, view.shape)
-    return copy_call(view, update)
+    fitting = update if update.shape == view.shape else _trimmed(op, update, view.shape)
+    call = copy_call(view, fitting)
+    if len(_writing) >= MOST_KEPT:
+        _writing.clear()
+    _writing[view, update] = call
+    return call
 
 
 def _trimmed(op: str, update: Layout, shape: Shape) -> Layout:
@@ -98,9 +186,19 @@ def _trimmed(op: str, update: Layout, shape: Shape) -> Layout:
 
 def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     """A tensor for x to be rebound to: x in which the elements that `key` names are replaced."""
+    if isinstance(key, Cell) and key.dtype.kind == "b":
+        number = not update.ndim and key.ndim and x._layout is not None
+        taped = state.grad_enabled and (x._node is not None or update._node is not None)
+        if number and not taped and key.shape == x.shape[: key.ndim]:
+            return _filled(x, key, update)
     found = _masked(op, x, key, update)
     if found is not None:
         return found
+    if isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim:
+        return _spread(op, x, key, update)
+    simple = _put_whole(op, x, key, update)
+    if simple is not None:
+        return simple
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
@@ -126,6 +224,42 @@ def _need_fit(op: str, kind: Any, shape: Shape) -> None:
     if not fits:
         text = f"a value {kind} does not broadcast to the indexed shape"
         fail(ShapeError, op, f"{text} {format_shape(shape)}")
+
+
+def _put_whole(op: str, x: Any, key: Any, update: Any) -> Any:
+    """Integer tensors and whole slices, without a tape, in one program; None for all else."""
+    key = key if type(key) is tuple else (key,)
+    if x._layout is None or update._layout is None or current_trace() is not None:
+        return None
+    if state.grad_enabled and (x._node is not None or update._node is not None):
+        return None
+    kinds, arrays = array_kinds(x._layout, key)
+    if not arrays:
+        return None
+    found, wrong = _put(x, update, *arrays, kinds=kinds)
+    need_inside(op, x, kinds, arrays, wrong)
+    return found
+
+
+def _spread(op: str, x: Any, mask: Any, update: Any) -> Any:
+    """x[mask] = values: one for each True element of the mask, in order."""
+    rest = x.shape[mask.ndim :]
+    places = true_positions(mask)
+    shape = (*places.shape, *rest)
+    update = expand(_fitted(op, update, shape), shape)
+    flat = F.reshape(x, shape=(mask._layout.size, *rest))
+    return F.reshape(scattered(flat, places, update, 0, "set"), shape=x.shape)
+
+
+@composite
+def _filled(x: Any, mask: Any, number: Any) -> Any:
+    return _masked("setitem", x, mask, number)
+
+
+@composite
+def _put(x: Any, update: Any, *arrays: Any, kinds: Any) -> Any:
+    items, wrong = items_of(x, kinds, arrays)
+    return _scattered_whole("setitem", x, items, update), wrong
 
 
 def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from elinvar.core import tree
 from elinvar.tensor.backward import backward
@@ -15,10 +15,12 @@ from elinvar.tensor.cell import Cell, current_trace, detached, restore, snapshot
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.tape import enable_grad, next_serial, record_call
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _tags = itertools.count(1).__next__
 
 
-def checkpoint(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """`function(*args, **kwargs)`, with less memory until backward, which runs it again.
 
     Tensors that the function changes (a random generator's state, running statistics) have, in the

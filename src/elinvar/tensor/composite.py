@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, overload
 
 from elinvar.core.errors import DTypeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike
@@ -25,9 +25,17 @@ from elinvar.tensor.gradients import linked
 from elinvar.tensor.tape import Leaf, enable_grad, record_call
 from elinvar.tensor.trace import Trace
 
+P = ParamSpec("P")
+R = TypeVar("R")
 MOST_KEPT = 4096  # kinds of arguments that one composite remembers
 
 
+@overload
+def composite(function: Callable[P, R], *, symbols: Any = None) -> Callable[P, R]: ...
+@overload
+def composite(
+    function: None = None, *, symbols: Any = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def composite(function: Callable[..., Any] | None = None, *, symbols: Any = None) -> Any:
     """Run a function of tensors as one compiled program.
 

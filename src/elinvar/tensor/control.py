@@ -9,7 +9,7 @@ no derivative, as its number of steps is not known).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
 from elinvar.core.dtypes import bool_, int64
@@ -19,6 +19,11 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.trace import Trace
+
+R = TypeVar("R")
+X = TypeVar("X")
+Y = TypeVar("Y")
+Xs = TypeVarTuple("Xs")
 
 
 class Region:
@@ -84,7 +89,12 @@ def _write_back(cells: list[Any], values: Any) -> None:
         cell._rebind(value)
 
 
-def cond(predicate: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
+def cond(
+    predicate: Any,
+    true_fun: Callable[[Unpack[Xs]], R],
+    false_fun: Callable[[Unpack[Xs]], R],
+    *operands: *Xs,
+) -> R:
     """`true_fun(*operands)` if the predicate holds, else `false_fun(*operands)`.
 
     Both functions must give the same structure, dtypes and shapes; only one of them runs.
@@ -127,7 +137,7 @@ def cond(predicate: Any, true_fun: Any, false_fun: Any, *operands: Any) -> Any:
     return tree.unflatten(yes.structure, list(found[:count]))
 
 
-def while_loop(cond_fun: Any, body_fun: Any, init: Any) -> Any:
+def while_loop(cond_fun: Callable[[R], Any], body_fun: Callable[[R], R], init: R) -> R:
     """Repeat `state = body_fun(state)` while `cond_fun(state)` holds; gives the last state.
 
     Args:
@@ -166,8 +176,12 @@ def while_loop(cond_fun: Any, body_fun: Any, init: Any) -> Any:
 
 
 def scan(
-    body_fun: Any, init: Any, xs: Any = None, length: DimLike | None = None, reverse: bool = False
-) -> tuple[Any, Any]:
+    body_fun: Callable[[R, X], tuple[R, Y]],
+    init: R,
+    xs: X = None,  # type: ignore[assignment]
+    length: DimLike | None = None,
+    reverse: bool = False,
+) -> tuple[R, Y]:
     """Run `carry, y = body_fun(carry, x)` over the leading axis of xs; gives (carry, stacked ys).
 
     Args:
@@ -239,7 +253,7 @@ def scan(
     return last, tree.unflatten(pair.children[1], list(found[carry:]))
 
 
-def fori_loop(lower: Any, upper: Any, body_fun: Any, init: Any) -> Any:
+def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) -> R:
     """Repeat `state = body_fun(i, state)` for i from lower to upper - 1.
 
     With Python ints as bounds it is a `scan` and has a derivative; else a `while_loop`.

@@ -3,7 +3,8 @@
 compile_graph(graph, layouts) -> Compiled;  Compiled.bind(sizes) -> Bound
 Bound.call(arena address, input addresses…, output addresses…), .arena_nbytes, .outputs
 strided_copy(itemsize, shape, source strides, target strides) -> call(source, target)
-select_rows, select_numbers -> call(source, mask, target, count)
+select_rows, select_numbers -> call(source, mask, target, count); place_rows -> call(update,
+indices, target, wrong)
 allocate(nbytes) -> Buffer with .address; allocator() is the same function, bare
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from elinvar.run.compile import Compiled, compile_graph
 from elinvar.run.memory import Buffer, allocate, allocator
-from elinvar.run.selecting import select_numbers, select_rows
+from elinvar.run.selecting import place_rows, select_numbers, select_rows
 from elinvar.run.strided import strided_copy
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "allocate",
     "allocator",
     "compile_graph",
+    "place_rows",
     "select_numbers",
     "select_rows",
     "strided_copy",

@@ -22,7 +22,7 @@ from elinvar.graph.ir import Builder
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import eager, oneop, tape, views
 from elinvar.tensor.cell import Cell, concrete, current_trace, state
-from elinvar.tensor.convert import constant, expand, size_tensor, tensor_of
+from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.engine import allocate, compile_graph, select_numbers, select_rows
 from elinvar.tensor.layout import Layout, dense
@@ -224,6 +224,16 @@ def wrapped(indices: Any, size: DimLike) -> Any:
         else constant("index", size, indices.dtype)
     )
     return F.where(negative, F.add(indices, expand(length, indices.shape)), indices)
+
+
+def counted(indices: Any, size: DimLike) -> tuple[Any, Any]:
+    """Inside of a trace: indices counted from the start, and whether any is outside of the axis."""
+    index = wrapped(cast(indices, int64), size)
+    length = size_tensor(size) if isinstance(size, Dim) else constant("index", size, int64)
+    outside = F.bitwise_or(
+        F.less(index, F.zeros_like(index)), F.greater_equal(index, expand(length, index.shape))
+    )
+    return index, F.any(outside, axes=tuple(range(index.ndim)))
 
 
 def check_bounds(op: str, values: Any, size: DimLike, axis: int) -> int:

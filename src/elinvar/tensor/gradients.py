@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    TypeVarTuple,
+    Unpack,
+    overload,
+)
 
 from elinvar.core import tree
 from elinvar.core.errors import GradientError, ShapeError, fail
@@ -17,6 +27,13 @@ from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, state
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.tape import Leaf, enable_grad, record_call
+
+P = ParamSpec("P")
+R = TypeVar("R")
+X = TypeVar("X")
+Xs = TypeVarTuple("Xs")
+Aux = TypeVar("Aux")
+Pull = Callable[[Any], tuple[Any, ...]]
 
 
 def linked(x: Any) -> Any:
@@ -116,6 +133,20 @@ class Walk:
         return tree.unflatten(self.structure, [self._kept(y) for y in self.outputs])
 
 
+@overload
+def value_and_grad(
+    function: Callable[Concatenate[X, P], R],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+) -> Callable[Concatenate[X, P], tuple[R, X]]: ...
+@overload
+def value_and_grad(
+    function: Callable[P, R], argnums: tuple[int, ...], has_aux: bool = False
+) -> Callable[P, tuple[R, tuple[Any, ...]]]: ...
+@overload
+def value_and_grad(
+    function: Callable[P, R], argnums: int = 0, has_aux: bool = False
+) -> Callable[P, tuple[R, Any]]: ...
 def value_and_grad(
     function: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -177,6 +208,27 @@ def _count(structure: Any) -> int:
     return sum(_count(child) for child in structure.children)
 
 
+@overload
+def grad(
+    function: Callable[Concatenate[X, P], Any],
+    argnums: Literal[0] = 0,
+    has_aux: Literal[False] = False,
+) -> Callable[Concatenate[X, P], X]: ...
+@overload
+def grad(
+    function: Callable[Concatenate[X, P], tuple[Any, Aux]],
+    argnums: Literal[0] = 0,
+    *,
+    has_aux: Literal[True],
+) -> Callable[Concatenate[X, P], tuple[X, Aux]]: ...
+@overload
+def grad(
+    function: Callable[P, Any], argnums: tuple[int, ...], has_aux: Literal[False] = False
+) -> Callable[P, tuple[Any, ...]]: ...
+@overload
+def grad(
+    function: Callable[P, Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Callable[P, Any]: ...
 def grad(
     function: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -200,6 +252,14 @@ def grad(
     return wrapped
 
 
+@overload
+def vjp(
+    function: Callable[..., R], *primals: Any, has_aux: Literal[False] = False
+) -> tuple[R, Pull]: ...
+@overload
+def vjp(
+    function: Callable[..., tuple[R, Aux]], *primals: Any, has_aux: Literal[True]
+) -> tuple[R, Pull, Aux]: ...
 def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """f(primals), and the function that maps cotangents of the result to those of the primals.
 
@@ -237,7 +297,9 @@ def _like(cotangent: Any, output: Any) -> Any:
     return cotangent if cotangent.dtype is output.dtype else F.cast(cotangent, dtype=output.dtype)
 
 
-def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+def jvp(
+    function: Callable[..., R], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[R, R]:
     """f(primals), and its derivative in the direction of the tangents: J · t.
 
     The vector-Jacobian product v ↦ vᵀJ is linear in v, and its own transpose is t ↦ J · t.
@@ -272,7 +334,7 @@ def jvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[
     return result, tree.unflatten(structure, pushed)
 
 
-class custom_vjp:
+class custom_vjp(Generic[*Xs, R]):
     """A function with a derivative of its own.
 
     Args:
@@ -291,17 +353,21 @@ class custom_vjp:
         [1.0, 1.0]
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[[Unpack[Xs]], R]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self._forward: Any = None
         self._pull_back: Any = None
 
-    def defvjp(self, forward: Callable[..., Any], pull_back: Callable[..., Any]) -> None:
+    def defvjp(
+        self,
+        forward: Callable[[Unpack[Xs]], tuple[R, Aux]],
+        pull_back: Callable[[Aux, R], tuple[Any, ...]],
+    ) -> None:
         """Set the derivative; see the class."""
         self._forward, self._pull_back = forward, pull_back
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: *Xs) -> R:
         leaves = tree.flatten(args)[0]
         operands = [leaf for leaf in leaves if isinstance(leaf, Cell)]
         name = getattr(self.function, "__name__", "custom_vjp")

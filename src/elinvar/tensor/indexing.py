@@ -22,13 +22,24 @@ from elinvar.core.dtypes import int64
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes, format_shape, size
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
+from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.gathering import checked_index, fail_bounds, gathered, selected, taken
+from elinvar.tensor.gathering import (
+    check_bounds,
+    checked_index,
+    counted,
+    fail_bounds,
+    gathered,
+    selected,
+    taken,
+)
+from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place, rows_of
 from elinvar.tensor.regions import Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
+from elinvar.tensor.storage import from_numpy, stored_array
 
 
 class New(NamedTuple):
@@ -91,6 +102,9 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                 if x._node is not None and state.grad_enabled:
                     record(op, known[2].region(key).derive_read, (x,), found)
                 return found
+    if type(key) is list or type(key) is np.ndarray:
+        array = _as_array(op, key)
+        key = array if isinstance(array, Cell) else from_numpy(array)
     if isinstance(key, Cell) and x.ndim:
         if key.dtype.kind in "iu":
             return taken(op, x, key, 0)
@@ -98,7 +112,77 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
             if key.shape != x.shape[: key.ndim]:
                 _misfit(op, x, 0, key.shape)
             return selected(x, key)
+    if plain and type(key) is tuple and (x._node is None or not state.grad_enabled):
+        kinds, arrays = array_kinds(x._layout, key)
+        if arrays:
+            found, wrong = _picked(x, *arrays, kinds=kinds)
+            need_inside(op, x, kinds, arrays, wrong)
+            return found
     return read_items(x, parse(op, x, key))
+
+
+# ---- integer tensors and whole slices, as one program ------------------------------------------
+
+_SPAN, _NEW = -1, -2
+
+
+def array_kinds(whole: Layout, key: tuple[Any, ...]) -> tuple[tuple[int, ...], list[Any]]:
+    """An index of integer tensors, whole slices and None: for each item the number of its tensor,
+    or what it is; and the tensors. No tensors where the index is not of that kind."""
+    kinds: list[int] = []
+    arrays: list[Any] = []
+    for item in key:
+        if isinstance(item, Cell):
+            kind = item._layout
+            if kind is None or kind.dtype.kind not in "iu" or not kind.size:
+                return (), []
+            kinds.append(len(arrays))
+            arrays.append(item)
+        elif type(item) is slice and item.start is item.stop is item.step is None:
+            kinds.append(_SPAN)
+        elif item is None:
+            kinds.append(_NEW)
+        else:
+            return (), []
+    used = len(kinds) - kinds.count(_NEW)
+    if used > whole.ndim or not whole.size:
+        return (), []
+    return (*kinds, *(_SPAN,) * (whole.ndim - used)), arrays
+
+
+def items_of(x: Any, kinds: tuple[int, ...], arrays: Any) -> tuple[Items, Any]:
+    """The items that kinds stand for, inside of a trace; and whether an index is out of bounds."""
+    items: Items = []
+    wrong: Any = None
+    axis = 0
+    for kind in kinds:
+        if kind == _NEW:
+            items.append(New())
+            continue
+        dim = x.shape[axis]
+        if kind == _SPAN:
+            items.append(Span(axis, 0, dim, 1))
+        else:
+            index, outside = counted(arrays[kind], dim)
+            wrong = outside if wrong is None else F.bitwise_or(wrong, outside)
+            items.append(Many(axis, index))
+        axis += 1
+    return items, wrong
+
+
+def need_inside(op: str, x: Any, kinds: tuple[int, ...], arrays: list[Any], wrong: Any) -> None:
+    """Refuse indices of which a program said that one is out of bounds."""
+    if memoryview(wrong._buffer)[0]:
+        axes = [kind for kind in kinds if kind != _NEW]
+        for number, array in enumerate(arrays):
+            axis = axes.index(number)
+            check_bounds(op, stored_array(array, op), x.shape[axis], axis)
+
+
+@composite
+def _picked(x: Any, *arrays: Any, kinds: Any) -> Any:
+    items, wrong = items_of(x, kinds, arrays)
+    return read_items(x, items), wrong
 
 
 def region_of(items: Items, keep_singles: bool = False) -> Region:

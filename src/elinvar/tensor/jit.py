@@ -26,7 +26,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterable
 from types import MethodType
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import numpy as np
 
@@ -40,6 +40,8 @@ from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.program import JitProgram, need, trace_program
 from elinvar.tensor.storage import from_numpy
 
+P = ParamSpec("P")
+R = TypeVar("R")
 MOST_PROGRAMS = 4096  # kinds of arguments that one function remembers
 _tracing = threading.RLock()  # a trace changes cells that other threads may read
 
@@ -123,6 +125,20 @@ class Family:
         return types
 
 
+@overload
+def jit(
+    function: Callable[P, R],
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Jit[P, R]: ...
+@overload
+def jit(
+    function: None = None,
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *,
@@ -159,14 +175,14 @@ def jit(
     return Jit(function, numbers, names)
 
 
-class Jit:
+class Jit(Generic[P, R]):
     """What `jit` returns: callable like the function.
 
     Attributes:
         compilations: how many times the function has been traced and compiled.
     """
 
-    def __init__(self, function: Any, static_numbers: Any, static_names: Any) -> None:
+    def __init__(self, function: Callable[P, R], static_numbers: Any, static_names: Any) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = getattr(function, "__name__", type(function).__name__)
@@ -189,18 +205,19 @@ class Jit:
     def __repr__(self) -> str:
         return f"<jit {self.name}>"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if traces.active and state.trace is not None:
             return self._inline(args, kwargs)
         if self._only_tensors and not kwargs:
+            given: Any = args
             try:  # tensors that want no gradient
-                key: Any = (len(args), *[x._layout for x in args], state.grad_enabled)
+                key: Any = (len(args), *[x._layout for x in given], state.grad_enabled)
                 known = self._programs.get(key, ())
             except AttributeError:
                 known = ()
             for program in known:
-                if all(x._node is None for x in args) and program.is_valid(args):
-                    return program.run(args, args)
+                if all(x._node is None for x in given) and program.is_valid(given):
+                    return program.run(given, given)
         call = self._sort(args, kwargs)
         for program in self._programs.get(call.key, ()):
             if program.is_valid(call.given):
@@ -297,7 +314,7 @@ class Jit:
                     text = f"argument {name!r} is static and must be hashable, received {kind}"
                     fail(TraceError, self.name, text, "pass tensors, numbers or tuples")
 
-    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered:
         """Trace and compile for these arguments without running; gives what can be looked at.
 
         Example:

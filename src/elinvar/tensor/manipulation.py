@@ -323,8 +323,9 @@ def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     starts = tuple([start if item == axis else 0 for item in range(rank)])
     sizes = tuple([count if item == axis else dim for item, dim in enumerate(x.shape)])
     steps = (1,) * rank
-    last = start + count
-    if type(last) is int and type(x.shape[axis]) is int and 0 <= start <= last <= x.shape[axis]:
+    last: Any = start + count
+    known = type(start) is int and type(last) is int and type(x.shape[axis]) is int
+    if known and 0 <= start <= last <= x.shape[axis]:  # type: ignore[operator]
         return read(x, Region(starts, form_of(sizes, steps, tuple(range(rank)))))
     return F.slice(x, start=starts, size=sizes, step=steps)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis
@@ -19,12 +19,15 @@ from elinvar.tensor.creation import tril, triu
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.manipulation import sliced, squeeze
 
+if TYPE_CHECKING:
+    from elinvar.tensor.tensor import Tensor
+
 
 class ValuesIndices(NamedTuple):
     """Values and their indices along an axis."""
 
-    values: Any
-    indices: Any
+    values: Tensor
+    indices: Tensor
 
 
 _UNSET: Any = object()

@@ -14,7 +14,7 @@ from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.elementwise import where
-from elinvar.tensor.gathering import checked_index
+from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
 
@@ -254,7 +254,7 @@ class ShapeMethods(Cell):
             return update if mode == "set" else F.add(self, update)
         places = man.reshape(find.flat_positions(self.shape, index, axis), (-1,))
         flat = man.reshape(self, (-1,))
-        written = F.scatter(flat, places, man.reshape(update, (-1,)), axis=0, mode=mode)
+        written = scattered(flat, places, man.reshape(update, (-1,)), 0, mode)
         return F.reshape(written, shape=self.shape)
 
     def scatter(self, dim: int, index: Any, src: Any) -> Any:
@@ -273,14 +273,14 @@ class ShapeMethods(Cell):
         update = update if alpha == 1 else F.multiply(
             update, expand(constant("index_add", alpha, self.dtype), update.shape)
         )  # fmt: skip
-        return F.scatter(self, index, update, axis=axis, mode="add")
+        return scattered(self, index, update, axis, "add")
 
     def index_copy(self, dim: int, index: Any, source: Any) -> Any:
         """A copy in which slices at indices (1-D) of an axis are replaced."""
         axis = normalize_axis("index_copy", dim, self.ndim)
         index = checked_index("index_copy", index, self.shape[axis], axis)
         update = cast(tensor_of("index_copy", source), self.dtype)
-        return F.scatter(self, index, update, axis=axis, mode="set")
+        return scattered(self, index, update, axis, "set")
 
     def index_fill(self, dim: int, index: Any, value: Any) -> Any:
         """A copy in which slices at indices (1-D) of an axis are filled with a number."""
@@ -288,7 +288,7 @@ class ShapeMethods(Cell):
         index = checked_index("index_fill", index, self.shape[axis], axis)
         shape = (*self.shape[:axis], *index.shape, *self.shape[axis + 1 :])
         update = expand(constant("index_fill", value, self.dtype), shape)
-        return F.scatter(self, index, update, axis=axis, mode="set")
+        return scattered(self, index, update, axis, "set")
 
     def masked_fill(self, mask: Any, value: Any) -> Any:
         """A copy with a value where the mask is True; the mask broadcasts."""

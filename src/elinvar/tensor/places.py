@@ -21,7 +21,7 @@ _PARTS = {int, type(None)}
 class Rows(NamedTuple):
     """x[int] for tensors of one layout."""
 
-    count: int
+    length: int
     step: int  # from row to row, in bytes
     view: Layout
     form: Form

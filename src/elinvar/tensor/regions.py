@@ -89,7 +89,7 @@ class Region:
 
     def offset(self, whole: Layout) -> int:
         """Where the region begins in a tensor of a layout, in bytes."""
-        total = 0
+        total: Any = 0
         for first, stride in zip(self.start, whole.strides, strict=True):
             total += first * stride
         return total * whole.dtype.itemsize if self.form.view(whole).size else 0
@@ -145,15 +145,19 @@ def written(x: Any, update: Any, region: Region, in_place: bool = False) -> Any:
         update = F.broadcast(update, shape=region.form.shape)
     target = dense(whole.dtype, whole.shape)
     view = region.form.view(target)
+    in_place = in_place and update._buffer is not x._buffer
     buffer, address = _memory(x, target, view, in_place)
     call = copy_call(view, update._layout)
     if call is not None:
         call(update._address, address + region.offset(target))
     found = concrete(buffer, address, target)
     if wanted:
-        is_all = view.size == whole.size  # then nothing flows to x
-        if update._node is not None or (x._node is not None and not is_all):
-            record("setitem", region.derive_written, (x, update), found, is_all)
+        flowing = (
+            x._node is not None and (view.size < whole.size or not whole.size),
+            update._node is not None and view.size > 0,
+        )
+        if any(flowing):
+            record("setitem", region.derive_written, (x, update), found, flowing)
     return found
 
 
@@ -193,16 +197,16 @@ def embedded(g: Any, region: Region, shape: Shape) -> Any:
 _new = object.__new__
 
 
-def record(name: str, derive: Any, operands: Any, result: Any, all_new: bool = False) -> None:
+def record(name: str, derive: Any, operands: Any, result: Any, flowing: Any = (True,)) -> None:
     """Put one of the three on the tape, if gradients are wanted. No memory is kept for backward.
 
-    `all_new`: nothing of the first operand remains, so no gradient flows to it.
+    `flowing`: for each operand whether a gradient can flow to it.
     """
     if not state.grad_enabled or result._layout.dtype.kind != "f":
         return
     held = []
-    for number, x in enumerate(operands):
-        above = None if all_new and not number else x._node
+    for x, flows in zip(operands, flowing, strict=True):
+        above = x._node if flows else None
         held.append((None, 0, x._layout, None, above, 0 if above is None else x._slot))
     results = ((None, 0, result._layout, None, None, 0),)
     result._node = TapeNode(name, derive, None, tuple(held), results)

@@ -6,7 +6,7 @@ run eagerly only; under `jit` they say so and name the way out.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.dtypes import int64
 from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
@@ -26,35 +26,38 @@ from elinvar.tensor.dispatch import F
 from elinvar.tensor.gathering import checked_index, gathered, taken, true_positions
 from elinvar.tensor.manipulation import reshape, sliced
 
+if TYPE_CHECKING:
+    from elinvar.tensor.tensor import Tensor
+
 
 class UniqueAll(NamedTuple):
     """Results of `unique_all`."""
 
-    values: Any
-    indices: Any
-    inverse_indices: Any
-    counts: Any
+    values: Tensor
+    indices: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
 
 
 class UniqueCounts(NamedTuple):
     """Results of `unique_counts`."""
 
-    values: Any
-    counts: Any
+    values: Tensor
+    counts: Tensor
 
 
 class UniqueInverse(NamedTuple):
     """Results of `unique_inverse`."""
 
-    values: Any
-    inverse_indices: Any
+    values: Tensor
+    inverse_indices: Tensor
 
 
 class TopK(NamedTuple):
     """Results of `topk`."""
 
-    values: Any
-    indices: Any
+    values: Tensor
+    indices: Tensor
 
 
 def _orderable(op: str, x: Any, axis: int) -> tuple[Any, int]:

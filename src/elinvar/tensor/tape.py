@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, Self, TypeVar, overload
 from weakref import ref
 
 from elinvar.core.errors import GradientError, fail
@@ -22,6 +22,8 @@ from elinvar.tensor.cell import Snapshot, snapshot, state
 from elinvar.tensor.derivative import Rule, rule_for
 from elinvar.transforms.control import influenced
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _new = object.__new__
 next_serial = itertools.count().__next__
 
@@ -269,11 +271,11 @@ class GradMode:
     def __exit__(self, *_: object) -> None:
         state.grad_enabled = self._before.pop()
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         enabled = self._enabled
 
         @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
             with GradMode(enabled):
                 return function(*args, **kwargs)
 
@@ -285,6 +287,10 @@ class no_grad(GradMode):
 
     __slots__ = ()
 
+    @overload
+    def __new__(cls, function: Callable[P, R]) -> Callable[P, R]: ...  # type: ignore[misc]
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         mode = super().__new__(cls)
         if function is None:

@@ -13,7 +13,7 @@ from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import one_hot as _one_hot
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.elementwise import where
-from elinvar.tensor.gathering import checked_index
+from elinvar.tensor.gathering import checked_index, gathered, taken
 from elinvar.tensor.manipulation import concat, expand_dims, sliced
 from elinvar.tensor.random import keep_mask
 from elinvar.tensor.reductions import max as amax
@@ -37,10 +37,10 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
         fail(DTypeError, "embedding", f"indices must be integers, received {index._type}")
     if weight.ndim != 2:
         fail(ShapeError, "embedding", f"weight must be (rows, width), received {weight._type}")
-    index = checked_index("embedding", index, weight.shape[0], 0)
-    result = F.gather(weight, index, axis=0)
     if padding_idx is None:
-        return result
+        return taken("embedding", weight, index, 0)
+    index = checked_index("embedding", index, weight.shape[0], 0)
+    result = gathered(weight, index, 0)
     padding = padding_idx % weight.shape[0]
     frozen = expand_dims(index == padding, axis=index.ndim)
     return where(frozen, F.stop_gradient(result), result)

@@ -1,0 +1,1063 @@
+# Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from elinvar import data as data
+from elinvar import nn as nn
+from elinvar import optim as optim
+from elinvar.core.dtypes import DType as DType
+from elinvar.core.dtypes import bfloat16 as bfloat16
+from elinvar.core.dtypes import float16 as float16
+from elinvar.core.dtypes import float32 as float32
+from elinvar.core.dtypes import float64 as float64
+from elinvar.core.dtypes import int8 as int8
+from elinvar.core.dtypes import int16 as int16
+from elinvar.core.dtypes import int32 as int32
+from elinvar.core.dtypes import int64 as int64
+from elinvar.core.dtypes import uint8 as uint8
+from elinvar.core.dtypes import uint16 as uint16
+from elinvar.core.dtypes import uint32 as uint32
+from elinvar.core.dtypes import uint64 as uint64
+from elinvar.core.errors import ElinvarError as ElinvarError
+from elinvar.core.shapes import Dim as Dim
+from elinvar.nn.serialization import load as load
+from elinvar.nn.serialization import save as save
+from elinvar.run.pool import get_num_threads as get_num_threads
+from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import linalg as linalg
+from elinvar.tensor import random as random
+from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
+from elinvar.tensor.checkpoint import checkpoint as checkpoint
+from elinvar.tensor.composite import composite as composite
+from elinvar.tensor.control import cond as cond
+from elinvar.tensor.control import fori_loop as fori_loop
+from elinvar.tensor.control import scan as scan
+from elinvar.tensor.control import while_loop as while_loop
+from elinvar.tensor.gradients import custom_vjp as custom_vjp
+from elinvar.tensor.gradients import grad as grad
+from elinvar.tensor.gradients import jvp as jvp
+from elinvar.tensor.gradients import value_and_grad as value_and_grad
+from elinvar.tensor.gradients import vjp as vjp
+from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.printing import set_printoptions as set_printoptions
+from elinvar.tensor.profile import profile as profile
+from elinvar.tensor.random import Generator as Generator
+from elinvar.tensor.random import manual_seed as manual_seed
+from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.tape import enable_grad as enable_grad
+from elinvar.tensor.tape import inference_mode as inference_mode
+from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
+from elinvar.tensor.tape import no_grad as no_grad
+from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
+from elinvar.tensor.tensor import Tensor as Tensor
+from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+
+_bool = builtins.bool
+
+__version__: str
+__array_api_version__: str
+
+bool: DType
+e: float
+inf: float
+nan: float
+pi: float
+newaxis: None
+
+def abs(x: _ArrayLike, /) -> Tensor:
+    """The absolute value. Its derivative at 0 is 0."""
+
+def acos(x: _ArrayLike, /) -> Tensor:
+    """The inverse cosine, in 0 … π; NaN beyond ±1."""
+
+def acosh(x: _ArrayLike, /) -> Tensor:
+    """The inverse hyperbolic cosine; NaN below 1."""
+
+def add(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The sum; integers wrap around."""
+
+def all(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """True where every element along axes is True (or not zero)."""
+
+def allclose(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    rtol: float = 1e-05,
+    atol: float = 1e-08,
+    equal_nan: _bool = False,
+) -> _bool:
+    """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
+
+def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """True where at least one element along axes is True (or not zero)."""
+
+def arange(
+    start: _ArrayLike,
+    /,
+    stop: _ArrayLike | None = None,
+    step: _ArrayLike = 1,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """Evenly spaced numbers start, start + step, … up to but without stop."""
+
+def argmax(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The index of the greatest element along an axis (of the flattened tensor if None)."""
+
+def argmin(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The index of the least element along an axis (of the flattened tensor if None)."""
+
+def argsort(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    descending: _bool = False,
+    stable: _bool = True,
+) -> Tensor:
+    """The indices that sort an axis; NaN comes last. Always stable."""
+
+def array(
+    data: Any,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """A new tensor of data, as `torch.tensor` makes one."""
+
+def asarray(
+    obj: Any,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+    copy: _bool | None = None,
+) -> Tensor:
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers."""
+
+def asin(x: _ArrayLike, /) -> Tensor:
+    """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
+
+def asinh(x: _ArrayLike, /) -> Tensor:
+    """The inverse hyperbolic sine."""
+
+def astype(
+    x: _ArrayLike,
+    dtype: _DTypeLike,
+    /,
+    *,
+    copy: _bool = True,
+    device: str | None = None,
+) -> Tensor:
+    """x converted to another dtype."""
+
+def atan(x: _ArrayLike, /) -> Tensor:
+    """The inverse tangent, in -π/2 … π/2."""
+
+def atan2(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The angle of the point (x, y), in -π … π. The gradient at the origin is 0."""
+
+def atanh(x: _ArrayLike, /) -> Tensor:
+    """The inverse hyperbolic tangent; ±∞ at ±1 and NaN beyond."""
+
+def bernoulli(
+    p: _ArrayLike,
+    size: _ShapeLike | None = None,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """1 with probability p, else 0."""
+
+def bincount(
+    x: _ArrayLike,
+    /,
+    weights: _ArrayLike | None = None,
+    minlength: int = 0,
+) -> Tensor:
+    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`."""
+
+def bitcast(x: _ArrayLike, dtype: _DTypeLike, /) -> Tensor:
+    """The same bits read as another dtype of the same size."""
+
+def bitwise_and(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The bits set in both operands; for _bool: and."""
+
+def bitwise_invert(x: _ArrayLike, /) -> Tensor:
+    """All bits flipped; for _bool: not."""
+
+def bitwise_left_shift(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The bits of x moved up by y places."""
+
+def bitwise_or(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The bits set in an operand at least; for _bool: or."""
+
+def bitwise_right_shift(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The bits of x moved down by y places; signed numbers keep their sign."""
+
+def bitwise_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The bits set in one operand only; for _bool: either but not both."""
+
+def broadcast_arrays(*arrays: _ArrayLike) -> tuple[Tensor, ...]:
+    """All tensors broadcast to their common shape."""
+
+def broadcast_to(x: _ArrayLike, /, shape: _ShapeLike) -> Tensor:
+    """x repeated along new axes and axes of size 1."""
+
+def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
+    """Whether promotion can turn the first dtype into the second."""
+
+def ceil(x: _ArrayLike, /) -> Tensor:
+    """The smallest integer that is not below x."""
+
+def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+    """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
+
+def clip(
+    x: _ArrayLike,
+    /,
+    min: _ArrayLike | None = None,
+    max: _ArrayLike | None = None,
+) -> Tensor:
+    """Limit values to min … max; either bound may be None."""
+
+def concat(arrays: Sequence[_ArrayLike], /, *, axis: int | None = 0) -> Tensor:
+    """Join tensors along an existing axis (None: flatten them first)."""
+
+def conj(x: _ArrayLike, /) -> Tensor:
+    """The complex conjugate; tensors are real, so x itself."""
+
+def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The size of x with the sign of y."""
+
+def cos(x: _ArrayLike, /) -> Tensor:
+    """The cosine, accurate for every finite x."""
+
+def cosh(x: _ArrayLike, /) -> Tensor:
+    """The hyperbolic cosine."""
+
+def count_nonzero(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The number of elements along axes that are not zero (or not False)."""
+
+def cumulative_prod(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+    include_initial: _bool = False,
+) -> Tensor:
+    """Running products along an axis. Arguments as for `cumulative_sum`."""
+
+def cumulative_sum(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+    include_initial: _bool = False,
+) -> Tensor:
+    """Running sums along an axis."""
+
+def diff(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: _ArrayLike | None = None,
+    append: _ArrayLike | None = None,
+) -> Tensor:
+    """The n-th difference of neighbours along an axis: x[i + 1] - x[i]."""
+
+def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The quotient of floats, with IEEE's infinities and NaN."""
+
+def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The dot product of two 1-D tensors."""
+
+def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+    """Sums of products, written with one letter for each axis."""
+
+def empty(
+    shape: _ShapeLike,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor whose values do not matter. They are zeros, so that a run can be repeated."""
+
+def empty_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor with the shape and dtype of x; its values are zeros (see `empty`)."""
+
+def equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x = y, element by element; false where an operand is NaN."""
+
+def erf(x: _ArrayLike, /) -> Tensor:
+    """The error function."""
+
+def erfinv(x: _ArrayLike, /) -> Tensor:
+    """The inverse of the error function on -1 … 1: erf(erfinv(x)) = x."""
+
+def exp(x: _ArrayLike, /) -> Tensor:
+    """The exponential function."""
+
+def expand_dims(x: _ArrayLike, /, axis: int | tuple[int, ...] = 0) -> Tensor:
+    """New axes of size 1 at the given places of the result."""
+
+def expm1(x: _ArrayLike, /) -> Tensor:
+    """The exponential function less 1, accurate near 0."""
+
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+
+def finfo(type: _DTypeLike | _ArrayLike, /) -> FloatInfo:
+    """The limits of a floating dtype."""
+
+def flip(x: _ArrayLike, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """The elements along axes in reverse order (all axes if None)."""
+
+def floor(x: _ArrayLike, /) -> Tensor:
+    """The largest integer that is not above x."""
+
+def floor_divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The quotient rounded down, as Python's `//`. Integers give 0 for a zero divisor."""
+
+def from_dlpack(
+    x: Any,
+    /,
+    *,
+    device: str | None = None,
+    copy: _bool | None = None,
+) -> Tensor:
+    """A tensor that shares the memory of another library's array, by the DLPack protocol."""
+
+def from_numpy(array: np.ndarray[Any, Any], /) -> Tensor:
+    """A tensor that shares the memory of a numpy array."""
+
+def full(
+    shape: _ShapeLike,
+    fill_value: _ArrayLike,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor filled with one value."""
+
+def full_like(
+    x: _ArrayLike,
+    /,
+    fill_value: _ArrayLike,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """One value in the shape and dtype of x."""
+
+def greater(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x > y, element by element; false where an operand is NaN."""
+
+def greater_equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x ≥ y, element by element; false where an operand is NaN."""
+
+def hypot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The length of the hypotenuse, √(x1² + x2²), without overflow."""
+
+def iinfo(type: _DTypeLike | _ArrayLike, /) -> IntegerInfo:
+    """The limits of an integer dtype."""
+
+def isclose(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    rtol: float = 1e-05,
+    atol: float = 1e-08,
+    equal_nan: _bool = False,
+) -> Tensor:
+    """True where |x1 - x2| ≤ atol + rtol · |x2|; equal infinities are close."""
+
+def isdtype(
+    dtype: _DTypeLike,
+    kind: _DTypeLike | str | tuple[_DTypeLike | str, ...],
+) -> _bool:
+    """Whether a dtype is of a kind."""
+
+def isfinite(x: _ArrayLike, /) -> Tensor:
+    """True where an element is neither infinite nor NaN."""
+
+def isin(x1: _ArrayLike, x2: _ArrayLike, /, *, invert: _bool = False) -> Tensor:
+    """True where an element of x1 occurs in x2."""
+
+def isinf(x: _ArrayLike, /) -> Tensor:
+    """True where an element is positive or negative infinity."""
+
+def isnan(x: _ArrayLike, /) -> Tensor:
+    """True where an element is not a number."""
+
+def lerp(start: _ArrayLike, end: _ArrayLike, weight: _ArrayLike) -> Tensor:
+    """Linear interpolation: start + weight · (end - start)."""
+
+def less(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x < y, element by element; false where an operand is NaN."""
+
+def less_equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x ≤ y, element by element; false where an operand is NaN."""
+
+def linspace(
+    start: _ArrayLike,
+    stop: _ArrayLike,
+    /,
+    num: int,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+    endpoint: _bool = True,
+) -> Tensor:
+    """`num` evenly spaced numbers from start to stop (stop itself only with `endpoint`)."""
+
+def log(x: _ArrayLike, /) -> Tensor:
+    """The natural logarithm; -∞ at 0 and NaN for negative numbers."""
+
+def log10(x: _ArrayLike, /) -> Tensor:
+    """The logarithm to base 10."""
+
+def log1p(x: _ArrayLike, /) -> Tensor:
+    """The natural logarithm of 1 + x, accurate near 0."""
+
+def log2(x: _ArrayLike, /) -> Tensor:
+    """The logarithm to base 2, exact for powers of two."""
+
+def logaddexp(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """log(exp(x1) + exp(x2)) without overflow."""
+
+def logical_and(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """True where both elements are True (or not zero)."""
+
+def logical_not(x: _ArrayLike, /) -> Tensor:
+    """True where an element is False (or zero)."""
+
+def logical_or(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """True where at least one element is True (or not zero)."""
+
+def logical_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """True where exactly one element is True (or not zero)."""
+
+def logsumexp(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """log Σ exp(x) along axes without overflow."""
+
+def matmul(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The matrix product x1 @ x2."""
+
+def matrix_transpose(x: _ArrayLike, /) -> Tensor:
+    """The last two axes exchanged."""
+
+def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The greatest element along axes; NaN if one is NaN."""
+
+def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The larger number. NaN wins, and -0 < +0."""
+
+def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The arithmetic mean along axes; integers give float32."""
+
+def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> list[Tensor]:
+    """Coordinate grids of 1-D tensors."""
+
+def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The least element along axes; NaN if one is NaN."""
+
+def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The smaller number. NaN wins, and -0 < +0."""
+
+def moveaxis(
+    x: _ArrayLike,
+    source: int | tuple[int, ...],
+    destination: int | tuple[int, ...],
+    /,
+) -> Tensor:
+    """Move axes to new places; the others keep their order."""
+
+def multinomial(
+    weights: _ArrayLike,
+    num_samples: int,
+    replacement: _bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+
+def multiply(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The product; integers wrap around."""
+
+def negative(x: _ArrayLike, /) -> Tensor:
+    """The number with the opposite sign."""
+
+def nextafter(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The next number of the dtype from x towards y. The gradient passes to x."""
+
+def nonzero(x: _ArrayLike, /) -> tuple[Tensor, ...]:
+    """The indices of elements that are not zero, one tensor per axis. Not under `jit`."""
+
+def normal(
+    mean: _ArrayLike = 0.0,
+    std: _ArrayLike = 1.0,
+    size: _ShapeLike | None = None,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Numbers from normal distributions; mean and std may be tensors that broadcast."""
+
+def not_equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """Whether x ≠ y, element by element; true where an operand is NaN."""
+
+def one_hot(
+    x: _ArrayLike,
+    num_classes: int,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Rows with a 1 at the given class and zeros elsewhere."""
+
+def ones(
+    shape: _ShapeLike,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor of ones."""
+
+def ones_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """Ones with the shape and dtype of x."""
+
+def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
+
+def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+    """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
+
+def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
+    """The axes in another order."""
+
+def positive(x: _ArrayLike, /) -> Tensor:
+    """The tensor itself: +x."""
+
+def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """x1 raised to the power x2, with broadcasting."""
+
+def prod(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The product of elements along axes. Arguments as for `sum`."""
+
+def rand(
+    *shape: _ShapeLike,
+    size: _ShapeLike | None = None,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Numbers from the uniform distribution on [0, 1)."""
+
+def randint(
+    low: int,
+    high: int | None = None,
+    size: _ShapeLike = (),
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
+
+def randn(
+    *shape: _ShapeLike,
+    size: _ShapeLike | None = None,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Numbers from the normal distribution with mean 0 and variance 1."""
+
+def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+    """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
+
+def real(x: _ArrayLike, /) -> Tensor:
+    """The real part; tensors are real, so x itself."""
+
+def reciprocal(x: _ArrayLike, /) -> Tensor:
+    """1 / x of each element; integers become float32."""
+
+def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The remainder with the divisor's sign, as Python's `%`; exact for floats."""
+
+def repeat(x: _ArrayLike, repeats: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """Each element repeated along an axis (of the flattened tensor if None)."""
+
+def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -> Tensor:
+    """The elements in row-major order under another shape; one size may be -1."""
+
+def result_type(*arrays_and_dtypes: _ArrayLike | DType) -> DType:
+    """The dtype that an operation on these tensors, dtypes and Python numbers has."""
+
+def roll(
+    x: _ArrayLike,
+    /,
+    shift: int | tuple[int, ...],
+    *,
+    axis: _Axis = None,
+) -> Tensor:
+    """Shift elements along axes; what leaves at one end enters at the other."""
+
+def round(x: _ArrayLike, /) -> Tensor:
+    """The nearest integer; halves go to the even one."""
+
+def searchsorted(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    side: str = "left",
+    sorter: _ArrayLike | None = None,
+) -> Tensor:
+    """Where values would be put into a sorted 1-D tensor so that it stays sorted."""
+
+def sign(x: _ArrayLike, /) -> Tensor:
+    """The sign: -1, 0 or 1; NaN stays NaN. Its derivative is 0 everywhere."""
+
+def signbit(x: _ArrayLike, /) -> Tensor:
+    """True where the sign bit is set; it tells -0.0 from 0.0."""
+
+def sin(x: _ArrayLike, /) -> Tensor:
+    """The sine, accurate for every finite x."""
+
+def sinh(x: _ArrayLike, /) -> Tensor:
+    """The hyperbolic sine."""
+
+def sort(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    descending: _bool = False,
+    stable: _bool = True,
+) -> Tensor:
+    """The elements along an axis in order; NaN comes last. Always stable."""
+
+def split(
+    x: _ArrayLike,
+    size_or_sizes: int | Sequence[int],
+    /,
+    *,
+    axis: int = 0,
+) -> tuple[Tensor, ...]:
+    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given …"""
+
+def sqrt(x: _ArrayLike, /) -> Tensor:
+    """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
+
+def square(x: _ArrayLike, /) -> Tensor:
+    """The square of each element: x · x."""
+
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
+    """Remove axes of size 1."""
+
+def stack(arrays: Sequence[_ArrayLike], /, *, axis: int = 0) -> Tensor:
+    """Join tensors of one shape along a new axis."""
+
+def std(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    correction: float = 0.0,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The standard deviation along axes, √var. Arguments as for `var`."""
+
+def stop_gradient(x: _ArrayLike, /) -> Tensor:
+    """x itself, through which no gradient flows."""
+
+def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The difference; integers wrap around."""
+
+def sum(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The sum of elements along axes."""
+
+def take(x: _ArrayLike, indices: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The elements (or slices) at indices along an axis."""
+
+def take_along_axis(x: _ArrayLike, indices: _ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """Elements picked along one axis: result[…, i, …] = x[…, indices[…, i, …], …]."""
+
+def tan(x: _ArrayLike, /) -> Tensor:
+    """The tangent, accurate for every finite x."""
+
+def tanh(x: _ArrayLike, /) -> Tensor:
+    """The hyperbolic tangent."""
+
+def tensor(
+    data: Any,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+    requires_grad: _bool = False,
+) -> Tensor:
+    """A new tensor of data, as `torch.tensor` makes one."""
+
+def tensordot(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+) -> Tensor:
+    """The sum of products over pairs of axes."""
+
+def tile(x: _ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
+    """The whole tensor repeated along each axis."""
+
+def topk(x: _ArrayLike, k: int, /, *, axis: int = -1, largest: _bool = True) -> TopK:
+    """The k greatest (or least) elements along an axis in order, and their indices."""
+
+def tril(x: _ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The lower triangles of matrices; zeros above the k-th diagonal."""
+
+def triu(x: _ArrayLike, /, *, k: int = 0) -> Tensor:
+    """The upper triangles of matrices; zeros below the k-th diagonal."""
+
+def trunc(x: _ArrayLike, /) -> Tensor:
+    """The integer part of x."""
+
+def uniform(
+    low: float = 0.0,
+    high: float = 1.0,
+    size: _ShapeLike = (),
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Numbers from the uniform distribution on [low, high)."""
+
+def unique_all(x: _ArrayLike, /) -> UniqueAll:
+    """The distinct values in order, where each first occurs, the way back, and how often it …"""
+
+def unique_counts(x: _ArrayLike, /) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. Not under `jit`."""
+
+def unique_inverse(x: _ArrayLike, /) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them."""
+
+def unique_values(x: _ArrayLike, /) -> Tensor:
+    """The distinct values in order. Not under `jit`."""
+
+def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, as a tuple."""
+
+def var(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    correction: float = 0.0,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The variance along axes: Σ (x - mean)² / (n - correction)."""
+
+def vecdot(x1: _ArrayLike, x2: _ArrayLike, /, *, axis: int = -1) -> Tensor:
+    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
+
+def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """x1 where the condition holds, else x2; all three broadcast together."""
+
+def zeros(
+    shape: _ShapeLike,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """A tensor of zeros."""
+
+def zeros_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    device: str | None = None,
+) -> Tensor:
+    """Zeros with the shape and dtype of x."""
+
+def __array_namespace_info__() -> NamespaceInfo: ...
+
+__all__ = [
+    "DType",
+    "Dim",
+    "ElinvarError",
+    "Generator",
+    "Tensor",
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "all",
+    "allclose",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "array",
+    "asarray",
+    "asin",
+    "asinh",
+    "astype",
+    "atan",
+    "atan2",
+    "atanh",
+    "bernoulli",
+    "bfloat16",
+    "bincount",
+    "bitcast",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "bool",
+    "broadcast_arrays",
+    "broadcast_to",
+    "can_cast",
+    "ceil",
+    "checkpoint",
+    "chunk",
+    "clip",
+    "composite",
+    "concat",
+    "cond",
+    "conj",
+    "copysign",
+    "cos",
+    "cosh",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "custom_vjp",
+    "data",
+    "diff",
+    "divide",
+    "dot",
+    "e",
+    "einsum",
+    "empty",
+    "empty_like",
+    "enable_grad",
+    "equal",
+    "erf",
+    "erfinv",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "eye",
+    "finfo",
+    "flip",
+    "float16",
+    "float32",
+    "float64",
+    "floor",
+    "floor_divide",
+    "fori_loop",
+    "from_dlpack",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_num_threads",
+    "grad",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "iinfo",
+    "inf",
+    "inference_mode",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "is_grad_enabled",
+    "isclose",
+    "isdtype",
+    "isfinite",
+    "isin",
+    "isinf",
+    "isnan",
+    "jit",
+    "jvp",
+    "lerp",
+    "less",
+    "less_equal",
+    "linalg",
+    "linspace",
+    "load",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "logsumexp",
+    "manual_seed",
+    "matmul",
+    "matrix_transpose",
+    "max",
+    "maximum",
+    "mean",
+    "meshgrid",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multinomial",
+    "multiply",
+    "nan",
+    "negative",
+    "newaxis",
+    "nextafter",
+    "nn",
+    "no_grad",
+    "nonzero",
+    "normal",
+    "not_equal",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "optim",
+    "outer",
+    "permutation",
+    "permute_dims",
+    "pi",
+    "positive",
+    "pow",
+    "prod",
+    "profile",
+    "rand",
+    "randint",
+    "randn",
+    "random",
+    "randperm",
+    "real",
+    "reciprocal",
+    "remainder",
+    "repeat",
+    "reshape",
+    "result_type",
+    "roll",
+    "round",
+    "save",
+    "scan",
+    "searchsorted",
+    "set_grad_enabled",
+    "set_num_threads",
+    "set_printoptions",
+    "sign",
+    "signbit",
+    "sin",
+    "sinh",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "stop_gradient",
+    "subtract",
+    "sum",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tensor",
+    "tensordot",
+    "tile",
+    "topk",
+    "tril",
+    "triu",
+    "trunc",
+    "uint16",
+    "uint32",
+    "uint64",
+    "uint8",
+    "uniform",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
+    "value_and_grad",
+    "var",
+    "vecdot",
+    "vjp",
+    "where",
+    "while_loop",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,191 @@
+"""Plans: a program before its addresses are known; and programs from the disk without compiling.
+
+Passes, clustering and lowering take most of the time of a large graph whose kernels are in the disk
+cache. Their result for given sizes is small: launches with numbers, which kernels they call, some
+tables. It is kept next to the object code, under a key of everything it depends on: the graph's
+content, the vector width, and the text of the compiler itself.
+
+    entry   JSON of everything but the tables' numbers · newline · these, as 64-bit integers
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elinvar.core.settings import settings
+from elinvar.graph.ir import Graph
+from elinvar.graph.walk import fingerprint, subgraphs
+from elinvar.ops.table import BY_NAME
+from elinvar.run import native, program
+from elinvar.run.cache import cache_key
+
+LEAST_NODES = 48  # smaller graphs are lowered in a few milliseconds
+TABLE = -2  # the `external` of a slot that holds a table's address; its offset is the number
+_FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "run")
+_ROOT = Path(__file__).resolve().parent.parent
+_LAUNCH, _COND, _WHILE, _FOR = range(4)
+
+
+class Kernel(NamedTuple):
+    """A kernel by the name of its function and the digest of its text."""
+
+    name: str
+    digest: str
+
+
+@dataclass
+class Plan:
+    """A program for given sizes.
+
+    Attributes:
+        items: as `make_program` takes them, but the kernel of a launch is a number of `kernels`,
+            and a slot `(TABLE, number)` holds the address of one of the `tables`.
+        arena: bytes of scratch memory.
+        release: whether other Python threads may run meanwhile.
+    """
+
+    items: list[program.Item]
+    kernels: list[Kernel]
+    tables: list[np.ndarray[Any, Any]]
+    arena: int
+    release: bool
+
+    def linked(self, addresses: list[int]) -> list[program.Item]:
+        """The items with the addresses of kernels and tables; the tables must stay alive."""
+        tables = [table.__array_interface__["data"][0] for table in self.tables]
+        return [_linked(item, addresses, tables) for item in self.items]
+
+
+def _linked(item: program.Item, kernels: list[int], tables: list[int]) -> program.Item:
+    def every(items: Any) -> list[program.Item]:
+        return [_linked(inner, kernels, tables) for inner in items]
+
+    if isinstance(item, program.Launch):
+        slots = [(-1, tables[slot[1]]) if slot[0] == TABLE else slot for slot in item.slots]
+        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel)
+    if isinstance(item, program.Cond):
+        return program.Cond(item.predicate, every(item.true), every(item.false))
+    if isinstance(item, program.While):
+        return program.While(item.loop, every(item.condition), item.predicate, every(item.body))
+    return program.For(item.loop, item.trips, every(item.body), item.reverse)
+
+
+# keys
+
+
+def plan_key(graph: Graph, layouts: Any, vector_bits: int) -> str | None:
+    """The key of a graph's plan; None where none is kept: small graphs, symbolic sizes, operations
+    that are not in the table, and when every pass is to be verified."""
+    if settings.verify or settings.cache_dir is None or len(graph.nodes) < LEAST_NODES:
+        return None
+    compiler = _compiler()
+    if compiler is None or not _is_known(graph):
+        return None
+    parts = (fingerprint(graph), repr(layouts), str(vector_bits), compiler)
+    return f"{native.machine_label()}-{cache_key('plan', *parts)}"
+
+
+def _is_known(graph: Graph) -> bool:
+    for node in graph.nodes:
+        if node.op is not BY_NAME.get(node.op_name):
+            return False
+        if not all(isinstance(n, int) for value in node.results for n in value.shape):
+            return False
+        if not all(_is_known(inner) for inner in subgraphs(node).values()):
+            return False
+    return all(isinstance(n, int) for value in graph.inputs for n in value.shape)
+
+
+@functools.cache
+def _compiler() -> str | None:
+    """The digest of the sources that a plan depends on; None where they cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        for floor in _FLOORS:
+            for path in sorted((_ROOT / floor).glob("*.py")):
+                data = path.read_bytes()
+                digest.update(f"{floor}/{path.name} {len(data)}\n".encode())
+                digest.update(data)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+# as bytes
+
+
+def encode(plan: Plan) -> bytes:
+    """A plan as bytes."""
+    content = {
+        "items": [_encoded(item) for item in plan.items],
+        "kernels": plan.kernels,
+        "tables": [len(table) for table in plan.tables],
+        "arena": plan.arena,
+        "release": plan.release,
+    }
+    text = json.dumps(content, separators=(",", ":")).encode()
+    return b"\n".join([text, b"".join(table.astype("<i8").tobytes() for table in plan.tables)])
+
+
+def decode(data: bytes) -> Plan | None:
+    """The plan that was encoded; None where the bytes are none."""
+    text, _, numbers = data.partition(b"\n")
+    try:
+        content = json.loads(text)
+        lengths = [int(length) for length in content["tables"]]
+        every = np.frombuffer(numbers, "<i8").astype(np.int64)
+        if min(lengths, default=0) < 0 or sum(lengths) != len(every):
+            return None
+        tables = np.split(every, np.cumsum(lengths)[:-1]) if lengths else []
+        kernels = [Kernel(str(name), str(digest)) for name, digest in content["kernels"]]
+        items = [_decoded(item) for item in content["items"]]
+        tables = [np.ascontiguousarray(table) for table in tables]
+        return Plan(items, kernels, tables, int(content["arena"]), bool(content["release"]))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None
+
+
+def _encoded(item: program.Item) -> list[Any]:
+    def every(items: Any) -> list[Any]:
+        return [_encoded(inner) for inner in items]
+
+    if isinstance(item, program.Launch):
+        return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.slots]
+    if isinstance(item, program.Cond):
+        return [_COND, item.predicate, every(item.true), every(item.false)]
+    if isinstance(item, program.While):
+        return [_WHILE, item.loop, every(item.condition), item.predicate, every(item.body)]
+    return [_FOR, item.loop, item.trips, every(item.body), item.reverse]
+
+
+def _decoded(row: Any) -> program.Item:
+    kind, *rest = row
+    if kind == _LAUNCH:
+        kernel, tasks, parallel, slots = rest
+        return program.Launch(int(kernel), int(tasks), list(map(_slot, slots)), bool(parallel))
+    if kind == _COND:
+        predicate, true, false = rest
+        return program.Cond(_slot(predicate), _every(true), _every(false))
+    if kind == _WHILE:
+        loop, condition, predicate, body = rest
+        return program.While(int(loop), _every(condition), _slot(predicate), _every(body))
+    loop, trips, body, reverse = rest
+    return program.For(int(loop), int(trips), _every(body), bool(reverse))
+
+
+def _every(rows: Any) -> list[program.Item]:
+    return [_decoded(row) for row in rows]
+
+
+def _slot(row: Any) -> program.Slot:
+    if len(row) == 2:
+        return int(row[0]), int(row[1])
+    moves = [program.Move(int(loop), int(stride), bool(parity)) for loop, stride, parity in row[2]]
+    return int(row[0]), int(row[1]), moves
