@@ -187,14 +187,17 @@ class _Term:
             axes = (0, *(axis + 1 for axis in self.params["axes"]))
             total = f.sum(*values, axes=axes)
         else:
-            batch, axes = (
-                tuple(tuple(axis + 1 for axis in side) for side in self.params[name])
-                for name in ("batch", "axes")
-            )
-            total = f.contract(*values, batch=batch, axes=tuple((0, *side) for side in axes))
+            left, right = (_later(side) for side in self.params["batch"])
+            x, y = (_later(side) for side in self.params["axes"])
+            total = f.contract(*values, batch=(left, right), axes=((0, *x), (0, *y)))
         for name, params in self.movement:
             total = getattr(f, name)(total, **params)
         return total
+
+
+def _later(axes: Sequence[int]) -> tuple[int, ...]:
+    """Axes behind a new leading one."""
+    return tuple(axis + 1 for axis in axes)
 
 
 @dataclass(frozen=True, slots=True)
