@@ -147,3 +147,54 @@ def test_a_handler_that_does_not_raise() -> None:
         [sys.executable, "-c", HANDLER], capture_output=True, text=True, timeout=60, env=environment
     )
     assert result.stdout.strip() == "fine", result.stderr
+
+
+COMPILING = """
+import threading, time
+from elinvar.run import native
+
+def text(number):
+    lines = [f"  %x{i + 1} = call double @llvm.fma.f64(double %x{i}, double %x{i}, double {i}.0)"
+             for i in range(600)]
+    return "\\n".join(["declare double @llvm.fma.f64(double, double, double)",
+        f"define double @interrupted_{number}(double %x0) {{", *lines, "  ret double %x600", "}"])
+
+native.prepare([text(0), text(1)], threads=2)  # LLVM is loaded
+start = time.process_time()
+native.prepare([text(2), text(3)], threads=2)
+each = (time.process_time() - start) / 2
+texts = [text(number) for number in range(4, 4 + int(30 / each))]
+print("start", flush=True)
+try:
+    native.prepare(texts, threads=2)
+    print("not interrupted", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+assert threading.active_count() == 1
+native.load(texts[0], ["interrupted_4"])
+print("fine", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_ctrl_c_while_kernels_are_compiled() -> None:
+    environment = {**os.environ, "ELINVAR_CACHE": "off"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent / "src"), str(TESTS)])
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPILING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            assert read_line(process) == "start", errors_of(process)
+            time.sleep(0.3)
+            begin = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            assert read_line(process) == "interrupted", errors_of(process)
+            assert time.perf_counter() - begin < 1
+            assert read_line(process) == "fine", errors_of(process)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()

@@ -32,6 +32,7 @@ from elinvar.run.llvm import (
     target_machine,
     undefined_symbols,
 )
+from elinvar.run.progress import Progress
 
 __all__ = [
     "Target",
@@ -163,7 +164,7 @@ def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_th
                 missing[digest] = text, key
             else:
                 _keep(digest, code)
-        if len(missing) > 1 and threads > 1:
+        if len(missing) > 1:
             _compile_together(missing, level, threads)
 
 
@@ -181,18 +182,24 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
                 done[digest] = object_code(text, level=level)
             except CompileError:
                 continue
+            finally:
+                progress.done += 1
 
     helpers = [threading.Thread(target=work) for _ in range(min(threads, len(todo)) - 1)]
-    for helper in helpers:
-        helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
-    for digest, code in done.items():
-        key = missing[digest][1]
-        if not _unknown_calls(code):
-            _engine.disk.put(key, code)
-            _keep(digest, code)
+    with Progress(len(todo)) as progress:
+        try:
+            for helper in helpers:
+                helper.start()
+            work()
+        finally:  # after Ctrl-C too: no thread is left inside of LLVM, and what is done is kept
+            todo.clear()
+            for helper in helpers:
+                if helper.ident is not None:
+                    helper.join()
+            for digest, code in done.items():
+                if not _unknown_calls(code):
+                    _engine.disk.put(missing[digest][1], code)
+                    _keep(digest, code)
 
 
 def _keep(digest: bytes, code: bytes) -> None:

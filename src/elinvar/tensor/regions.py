@@ -18,13 +18,14 @@ from typing import Any
 
 from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.shapes import DimLike, Shape
+from elinvar.core.source import user_place
 from elinvar.tensor.cell import concrete, current_trace, state
 from elinvar.tensor.convert import constant
 from elinvar.tensor.copying import copy_call, holds_alone
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.engine import allocator
 from elinvar.tensor.layout import Layout, dense, layout
-from elinvar.tensor.tape import TapeNode
+from elinvar.tensor.tape import TapeNode, next_serial
 
 MOST_KEPT = 4096
 
@@ -202,14 +203,24 @@ def record(name: str, derive: Any, operands: Any, result: Any, flowing: Any = (T
 
     `flowing`: for each operand whether a gradient can flow to it.
     """
-    if not state.grad_enabled or result._layout.dtype.kind != "f":
+    made = result._layout
+    if not state.grad_enabled or made.dtype.kind != "f":
         return
     held = []
     for x, flows in zip(operands, flowing, strict=True):
         above = x._node if flows else None
         held.append((None, 0, x._layout, None, above, 0 if above is None else x._slot))
-    results = ((None, 0, result._layout, None, None, 0),)
-    result._node = TapeNode(name, derive, None, tuple(held), results)
+    node = _new(TapeNode)
+    node.name = name
+    node.rule = derive
+    node.params = None
+    node.operands = tuple(held)
+    node.results = ((None, 0, made, None, None, 0),)
+    node.count = 1
+    node.serial = next_serial()
+    node.hooks = None
+    node._place = user_place(3)
+    result._node = node
     result._slot = 0
 
 
