@@ -3,8 +3,10 @@
     concrete    _buffer: the memory, _address: of element 0, _layout: dtype, shape, strides
     traced      _buffer: the trace, _address: 0, _layout: None, _value: a value of its graph
 
-Memory is immutable: an in-place operation writes new memory and rebinds the cell. `_node` is where
-the tape continues (None: no gradient is wanted), `_slot` the number of the result within it.
+Memory is immutable for all who share it: an in-place operation writes new memory and rebinds the
+cell. Only `x[key] = value` writes in place, where the memory has no other holder (copying.py).
+`_node` is where the tape continues (None: no gradient is wanted), `_slot` the number of the result
+within it.
 
 A `Snapshot` is what a cell held at one moment; the tape keeps snapshots, so that later rebinding of
 the cell does not change what backward sees.
