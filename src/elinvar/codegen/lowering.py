@@ -14,6 +14,7 @@ from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.cluster import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
+from elinvar.kernels.in_place import overwritable
 from elinvar.kernels.plan import Number, Place, Step, Storage, flatten
 from elinvar.kernels.pull import squeeze, view_of
 
@@ -130,6 +131,12 @@ class FusedLowering:
                 f"{group.kind}: {names}",
                 lambda sizes: evaluate(work, sizes) * max(1, len(group.region.nodes)),
                 Cost(group.region.nodes, group.region.outputs),
+                [
+                    (sources[operand].storage, targets[result].storage)
+                    for operand, result in overwritable(group)
+                    if sources[operand] == Place(sources[operand].storage)
+                    and targets[result] == Place(targets[result].storage)
+                ],
             )
         )
 

@@ -80,6 +80,7 @@ class Step:
     label: str = ""
     work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
     cost: Cost | None = None  # for profiles
+    in_place: list[tuple[Storage, Storage]] = field(default_factory=list)  # see in_place.py
 
 
 @dataclass

@@ -21,6 +21,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
+from elinvar.kernels.in_place import donations
 from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
@@ -57,6 +58,7 @@ class Bound:
     arena_nbytes: int
     outputs: list[Output]
     launches: list[Any]
+    aliases: list[tuple[int, int]]  # (input, output): the output may take over the input's memory
 
 
 class Lowered(NamedTuple):
@@ -66,6 +68,7 @@ class Lowered(NamedTuple):
     steps: list[Any]
     inputs: list[Storage]
     outputs: list[Storage]
+    dense: set[Storage]  # the inputs without strides of their own
 
 
 class Compiled:
@@ -154,7 +157,7 @@ class Compiled:
         )
         # whoever keeps the callable keeps the tables whose addresses it holds
         weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
-        return Bound(call, plan.arena, outputs, launches)
+        return Bound(call, plan.arena, outputs, launches, plan.aliases)
 
     def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
         """Work out everything that depends on the sizes."""
@@ -196,7 +199,8 @@ class Compiled:
             if step.name not in kernels:
                 kernel = Kernel(step.name, native.text_digest(step.text).hex())
                 kernels[step.name] = len(kernels), kernel
-            return program.Launch(kernels[step.name][0], tasks, slots, parallel)
+            final = not overwriting.isdisjoint(step.writes)
+            return program.Launch(kernels[step.name][0], tasks, slots, parallel, final)
 
         def control(step: ControlStep) -> Any:
             if step.loop is not None:
@@ -211,6 +215,8 @@ class Compiled:
                 return program.Cond(predicate, bodies[0], bodies[1])
             return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
 
+        taken = donations(lowered.steps, lowered.dense)
+        overwriting = {target for _, target in taken}
         items = [launch(step) for step in lowered.steps]
         total = 0
         for step in flatten(lowered.steps):
@@ -218,7 +224,11 @@ class Compiled:
         if any(isinstance(step, ControlStep) for step in lowered.steps):
             total += SMALL_WORK
         used = [kernel for _, kernel in kernels.values()]
-        return Plan(items, used, tables, arena, total >= SMALL_WORK)
+        aliases = [
+            (lowered.inputs.index(source), lowered.outputs.index(target))
+            for source, target in taken
+        ]
+        return Plan(items, used, tables, arena, total >= SMALL_WORK, aliases)
 
     def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
         """What each launch does, for profiles."""
@@ -294,7 +304,12 @@ def _lower(graph: Graph, layouts: Layouts) -> Lowered:
         if given is not None and tuple(given) != row_major_strides(value.shape):
             lowering.strides[value] = tuple(given)
     lowering.graph(optimized, [Place(storage) for storage in outputs])
-    return Lowered(optimized, lowering.steps, inputs, outputs)
+    dense = {
+        storage
+        for value, storage in zip(optimized.inputs, inputs, strict=True)
+        if value not in lowering.strides
+    }
+    return Lowered(optimized, lowering.steps, inputs, outputs, dense)
 
 
 __all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]
