@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -120,6 +121,10 @@ class Worker:
             self.close(kill=True)
             raise WorkerError(f"no answer after {self.timeout:g} s") from None
         if not line:
+            try:
+                self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
             last = self._last_error()
             self.close(kill=True)
             raise WorkerError(f"ended early: {last}")
@@ -165,6 +170,7 @@ class Turns:
 
     Attributes:
         times: seconds of one call in each round, by worker.
+        cpu: CPU seconds of one call, over all threads, in each round.
         failed: what went wrong, by worker.
         warnings: lines about a busy machine.
     """
@@ -172,6 +178,7 @@ class Turns:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.times: dict[str, list[float]] = {}
+        self.cpu: dict[str, list[float]] = {}
         self.failed: dict[str, str] = {}
         self.warnings: list[str] = []
         self.others: list[float] = []
@@ -194,6 +201,7 @@ class Turns:
             self.failed[name] = str(error)
             return
         self.times.setdefault(name, []).append(found["seconds"])
+        self.cpu.setdefault(name, []).append(found["cpu"])
         self.others.append(found["others"])
         cpus = os.cpu_count() or 1
         if found["load"] > cpus + 1 or found["others"] > BUSY_CPUS:
@@ -206,7 +214,8 @@ class Turns:
         found: dict[str, dict[str, Any]] = {}
         for name, times in self.times.items():
             complete = times and name not in self.failed
-            found[name] = summary(times) if complete else {"error": self.failed.get(name, "")}
+            if complete:
+                found[name] = summary(times) | {"cpu": statistics.median(self.cpu[name])}
         return found | {name: {"error": text} for name, text in self.failed.items()}
 
 
@@ -325,7 +334,7 @@ class Bench:
         self.options.say(f"{case.name}: {name}, full caches")
         answer = worker.ask("prepare", **ask)
         found["first_warm" if self.options.cold else "first_cold"] = answer["first_call"]
-        return found | {"build": answer["build"], "parameters": answer["parameters"]}
+        return found | {key: answer[key] for key in ("build", "parameters", "loss")}
 
     def _together(
         self, case: Case, makers: dict[str, Callable[[], Worker]], turns: Turns

@@ -4,8 +4,8 @@
 
 Reads and writes lines of JSON. First it says {"version": …}; then it answers
 
-    {"do": "prepare", "case": …, "tiny": …}   {"first_call", "build", "parameters"}
-    {"do": "round", "seconds": …}             {"seconds", "calls", "load", "others"}
+    {"do": "prepare", "case": …, "tiny": …}   {"first_call", "build", "parameters", "loss"}
+    {"do": "round", "seconds": …}             {"seconds", "cpu", "calls", "load", "others"}
     {"do": "value"}                           {"value", "shape"}
     {"do": "memory"}                          {"before", "peak"}, in bytes
 """
@@ -71,7 +71,7 @@ class Work:
         start = time.perf_counter()
         self.prepared = self.engine.prepare(chosen.task, chosen.tiny if tiny else chosen.arguments)
         built = time.perf_counter()
-        self.prepared.run()
+        result = self.prepared.run()
         first = time.perf_counter()
         self.call_seconds = first - built
         for _ in range(WARM_UP_CALLS):
@@ -83,6 +83,7 @@ class Work:
         return {
             "first_call": first - built, "build": built - start,
             "parameters": self.prepared.parameters,
+            "loss": result if isinstance(result, float) else None,
         }  # fmt: skip
 
     def round(self, seconds: float) -> dict[str, Any]:
@@ -90,17 +91,21 @@ class Work:
         run = self.prepared.run
         calls = max(1, round(seconds / max(self.call_seconds, 1e-7)))
         load = os.getloadavg()[0]
-        before = cpu_seconds()
+        before, own = cpu_seconds(), time.process_time()
         start = time.perf_counter()
         for _ in range(calls):
             run()
         taken = time.perf_counter() - start
+        own = time.process_time() - own
         after = cpu_seconds()
         others = 0.0
         if before is not None and after is not None:
             others = max(0.0, (after[0] - before[0]) - (after[1] - before[1])) / taken
         self.call_seconds = taken / calls
-        return {"seconds": taken / calls, "calls": calls, "load": load, "others": others}
+        return {
+            "seconds": taken / calls, "cpu": own / calls, "calls": calls, "load": load,
+            "others": others,
+        }  # fmt: skip
 
     def value(self) -> dict[str, Any]:
         """What the work gives, as numbers."""

@@ -14,6 +14,8 @@ from elinvar.ops.table import BY_NAME
 
 def convolution_by_loops(x, w, p):
     """The definition, element by element."""
+    if p["channels_last"]:
+        return np.moveaxis(convolution_by_loops(x, w, p | {"channels_last": False}), 1, -1)
     kind = BY_NAME["convolution"]
     types = tuple(TensorType(float64, a.shape) for a in (x, w))
     result = np.zeros(kind.result_types(types, p)[0].shape)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from elinvar.codegen.lower_control import ControlLowering
+from elinvar.codegen.lower_convolution import ConvolutionLowering
 from elinvar.codegen.lower_heavy import HeavyLowering
-from elinvar.codegen.lower_products import ProductLowering
 
 
-class Lowering(ProductLowering, HeavyLowering, ControlLowering):
+class Lowering(ConvolutionLowering, HeavyLowering, ControlLowering):
     """Lowers one graph (and its sub-graphs) onto given storages."""

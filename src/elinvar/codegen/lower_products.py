@@ -1,4 +1,4 @@
-"""Products as steps: contractions and convolutions on the product kernel."""
+"""Products as steps: contractions on the product kernel."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
 
-SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
-
 
 class ProductLowering(FusedLowering):
-    """Contractions and convolutions."""
+    """Contractions, and what convolutions share with them."""
 
     def _lower_contract(self, node: Node) -> None:
         x, y = node.operands
@@ -56,44 +54,6 @@ class ProductLowering(FusedLowering):
                 axes(y, right_strides, yn),
                 axes(y, right_strides, yk),
             ),
-        )
-
-    def _lower_convolution(self, node: Node) -> None:
-        x, w = node.operands
-        p = node.params
-        groups, batch_groups = p["groups"], p["batch_groups"]
-        place, xs = self.operand(x)
-        weights, ws = self.operand(w)
-        spatial = range(2, x.type.rank)
-        out = node.results[0].shape[2:]
-        parts = groups * batch_groups
-        filters = w.shape[0] // parts
-        samples = x.shape[0] // batch_groups
-        channels = x.shape[1] // groups
-        batch = [(samples, xs[0]), (batch_groups, xs[0] * samples), (groups, xs[1] * channels)]
-        columns = [(n, xs[i] * s) for n, i, s in zip(out, spatial, p["stride"], strict=True)]
-        depth = [(channels, xs[1])]
-        depth += [(w.shape[i], xs[i] * d) for i, d in zip(spatial, p["dilation"], strict=True)]
-        left_batch = [
-            (samples, 0),
-            (batch_groups, ws[0] * filters * groups),
-            (groups, ws[0] * filters),
-        ]
-        left_depth = [(w.shape[i], ws[i]) for i in range(1, w.type.rank)]
-        plane = size(out)
-        result = None
-        if parts == 1 and isinstance(plane, int) and plane < SMALL_PLANE:
-            # few positions per sample: let the samples be columns too
-            columns = [(samples, xs[0]), *columns]
-            result = Result(
-                Axes([]), Axes([(filters, plane)]), Axes([(samples, filters * plane), (plane, 1)])
-            )
-            batch, left_batch = [], []
-        self._multiply(
-            node,
-            Side(weights, Axes(left_batch), Axes([(filters, ws[0])]), Axes(left_depth)),
-            Side(place, Axes(batch), Axes(columns), Axes(depth)),
-            result=result,
         )
 
     def _multiply(self, node: Node, left: Side, right: Side, result: Result | None = None) -> None:

@@ -89,6 +89,7 @@ class Clusterer:
         self.clusters: list[Cluster] = []
         self.of: dict[Node, Cluster] = {}
         self.inline: set[Value] = set()
+        self._uses: dict[Node, tuple[tuple[Lin, ...], list[Place]]] = {}
         self.required = self._required()
 
     def partition(self) -> Partition:
@@ -167,7 +168,16 @@ class Clusterer:
     # 2. growing clusters
 
     def uses(self, node: Node) -> tuple[tuple[Lin, ...], list[Place]]:
-        """The node's own squeezed index and the stored-or-member values that it reads."""
+        """The node's own squeezed index and the stored-or-member values that it reads.
+
+        Worked out once for each node: what is inline does not change while clusters grow.
+        """
+        found = self._uses.get(node)
+        if found is None:
+            found = self._uses[node] = self._find_uses(node)
+        return found
+
+    def _find_uses(self, node: Node) -> tuple[tuple[Lin, ...], list[Place]]:
         shape = node.operands[0].shape if is_reduction(node) else node.results[0].shape
         own = tuple(variable(v) for v in make_vars(shape, "i"))
         index = spread(shape, own)

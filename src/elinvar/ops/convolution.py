@@ -2,7 +2,8 @@
 
 Both derivatives are convolutions again, with input dilation in the place of stride and batch groups
 in the place of groups, so every order of derivative exists. The semantics are StableHLO's with the
-dimension order [N, C, …] for inputs and results and [O, I, …] for kernels.
+dimension order [N, C, …] for inputs and results and [O, I, …] for kernels; inside of a compiled
+program the layout pass asks for results [N, …, C].
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ from elinvar.ops.rules import (
 )
 from elinvar.ops.sampling import bad, brain_floats, floats, integers
 
-PARAMS = ("stride", "low", "high", "dilation", "input_dilation", "groups", "batch_groups")
+PARAMS = (
+    "stride", "low", "high", "dilation", "input_dilation", "groups", "batch_groups",
+    "channels_inner", "channels_last",
+)  # fmt: skip
 
 
 def spread(n: Any, dilation: Any) -> Any:
@@ -62,8 +66,13 @@ def _type(x: TensorType, w: TensorType, **params: Any) -> TensorType:
     ):
         if isinstance(count, int) and count % by:
             fail(ShapeError, op, f"{name} {count} cannot be divided by {by}: {x} and {w}")
-    batch = quotient(op, x.shape[0], batch_groups)
-    return TensorType(x.dtype, (batch, w.shape[0], *_output_spatial(x, w, params)))
+    for name in ("channels_inner", "channels_last"):
+        if not isinstance(params[name], bool):
+            fail(ValueRangeError, op, f"{name} must be True or False, received {params[name]!r}")
+    batch, places = quotient(op, x.shape[0], batch_groups), _output_spatial(x, w, params)
+    if params["channels_last"]:
+        return TensorType(x.dtype, (batch, *places, w.shape[0]))
+    return TensorType(x.dtype, (batch, w.shape[0], *places))
 
 
 def _output_spatial(x: TensorType, w: TensorType, params: dict[str, Any]) -> tuple[Any, ...]:
@@ -105,7 +114,10 @@ def _reference(x: Any, w: Any, **params: Any) -> Any:
     parts = [
         _correlate(a, b, params["stride"], params["dilation"]) for a, b in zip(xs, ws, strict=True)
     ]
-    return narrowed(np.concatenate(parts, 1), x.dtype)
+    result = np.concatenate(parts, 1)
+    if params["channels_last"]:
+        result = np.moveaxis(result, 1, -1)
+    return narrowed(result, x.dtype)
 
 
 def _correlate(x: Any, w: Any, stride: Any, dilation: Any) -> Any:
@@ -132,7 +144,10 @@ def _derivative(f: Any, operands: Any, results: Any, cotangents: Any, **params: 
     x, w = operands
     if any(isinstance(dim, int) and dim == 0 for dim in (*x.shape, *w.shape, *results[0].shape)):
         return f.zeros_like(x), f.zeros_like(w)
-    return _by_input(f, x, w, cotangents[0], params), _by_kernel(f, x, w, cotangents[0], params)
+    g = cotangents[0]
+    if params["channels_last"]:
+        g = moved_axis(f, g, len(g.shape) - 1, 1)
+    return _by_input(f, x, w, g, params), _by_kernel(f, x, w, g, params)
 
 
 def _by_input(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
@@ -160,7 +175,7 @@ def _by_input(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
     found = f.convolution(
         g, kernel, stride=params["input_dilation"], low=tuple(low), high=tuple(high),
         dilation=params["dilation"], input_dilation=params["stride"],
-        groups=parts, batch_groups=1,
+        groups=parts, batch_groups=1, channels_inner=True, channels_last=False,
     )  # fmt: skip
     if batch_groups == 1:
         return found
@@ -170,7 +185,10 @@ def _by_input(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
 
 
 def _by_kernel(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
-    """x correlated with g, dilated by the stride; batch and channels change places."""
+    """x correlated with g, dilated by the stride; batch and channels change places.
+
+    The sum runs over samples and, within each, over positions: so it walks straight through x and g.
+    """
     high = []
     for axis in range(len(params["stride"])):
         needed = spread(w.shape[axis + 2], params["dilation"][axis])
@@ -184,6 +202,7 @@ def _by_kernel(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
         stride=params["dilation"], low=params["low"], high=tuple(high),
         dilation=params["stride"], input_dilation=params["input_dilation"],
         groups=params["batch_groups"], batch_groups=params["groups"],
+        channels_inner=False, channels_last=False,
     )  # fmt: skip
     return permuted(f, found, swapped)
 
@@ -213,6 +232,9 @@ def _batching(f: Any, size: Any, operands: Any, mapped: Any, **params: Any) -> A
     """The batch joins the images, the output channels, or (for both operands) the groups."""
     x, w = operands
     groups, batch_groups = params["groups"], params["batch_groups"]
+    if params["channels_last"]:
+        found = _batching(f, size, operands, mapped, **(params | {"channels_last": False}))
+        return moved_axis(f, found, 2, len(found.shape) - 1)
     if all(mapped):
         wide = dict(params)
         wide["batch_groups" if batch_groups > 1 else "groups"] = max(groups, batch_groups) * size
@@ -232,8 +254,9 @@ def _stablehlo(
     dims = "".join(f", {axis}" for axis in spatial)
     pairs = ", ".join(f"[{params['low'][i]}, {params['high'][i]}]" for i in spatial)
     padding = f"dense<[{pairs}]>" if pairs else "dense<>"
+    result = f"[b{dims}, f]" if params["channels_last"] else f"[b, f{dims}]"
     attributes = (
-        f"dimension_numbers = #stablehlo.conv<[b, f{dims}]x[o, i{dims}]->[b, f{dims}]>, "
+        f"dimension_numbers = #stablehlo.conv<[b, f{dims}]x[o, i{dims}]->{result}>, "
         f"window_strides = {array(params['stride'])}, "
         f"padding = {padding} : tensor<{len(spatial)}x2xi64>, "
         f"lhs_dilation = {array(params['input_dilation'])}, "
@@ -254,7 +277,7 @@ def _params(spatial: int, **changes: Any) -> dict[str, Any]:
     ones, zeros = (1,) * spatial, (0,) * spatial
     plain = {
         "stride": ones, "low": zeros, "high": zeros, "dilation": ones, "input_dilation": ones,
-        "groups": 1, "batch_groups": 1,
+        "groups": 1, "batch_groups": 1, "channels_inner": True, "channels_last": False,
     }  # fmt: skip
     return plain | changes
 
@@ -276,7 +299,13 @@ def _rows() -> list[tuple[Any, Any, dict[str, Any]]]:
         ((2, 2, 5, 4), (3, 2, 3, 2), _params(2, stride=(2, 1), low=(1, 0), high=(1, 1))),
         ((1, 2, 5, 5), (2, 1, 2, 3), _params(2, groups=2, dilation=(2, 1), stride=(1, 2))),
         ((1, 1, 3, 4, 3), (2, 1, 2, 2, 2), _params(3, stride=(1, 2, 1), low=(0, 1, 0))),
+        ((2, 2, 5, 4), (3, 2, 3, 2), _params(2, stride=(2, 1), channels_last=True)),
+        ((2, 4, 5), (6, 2, 2), _params(1, groups=2, channels_last=True, low=(1,))),
+        ((4, 3, 5), (6, 3, 2), _params(1, batch_groups=2, channels_last=True)),
+        ((2, 3, 5, 4), (4, 3, 2, 3), _params(2, channels_inner=False)),
+        ((2, 3, 5), (4, 3, 3), _params(1, channels_inner=False, channels_last=True)),
         ((2, 3), (4, 3), _params(0)),
+        ((2, 3), (4, 3), _params(0, channels_last=True)),
         ((1, 2, 3), (2, 2, 1), _params(1)),
         ((0, 2, 4), (3, 2, 2), _params(1)),
         ((1, 1, 2), (1, 1, 2), _params(1)),
@@ -331,6 +360,10 @@ def _bad_samples() -> list[Any]:
         bad("f32[1,1,8] f32[1,1,1]", "stride must be at least 1", **_params(1, stride=(0,))),
         bad("f32[1,1,8] f32[1,1,1]", "low must have 1 entries", **_params(1, low=(0, 0))),
         bad(
+            "f32[1,1,8] f32[1,1,1]", "channels_last must be True or False, received 1",
+            **_params(1, channels_last=1),
+        ),
+        bad(
             "f32[1,1,T] f32[1,1,2]", "[convolution] T-2 is not known to be divisible by 2",
             **_params(1, stride=(2,)),
         ),
@@ -353,16 +386,22 @@ CONVOLUTION = Op(
         groups: channels and output channels are cut into so many parts that do not mix.
         batch_groups: the batch and the output channels are cut into so many parts; part i of the
             results uses part i of the batch.
+        channels_inner: the order of the sum: over k and, for each k, over c; else over c and, for
+            each c, over k. The first is straight through memory where channels stand last, the
+            second where c counts the samples (in the gradient with respect to w).
+        channels_last: the result's channels are its last dimension.
 
     Shape:
-        [N / batch_groups, O, …] with (padded - span) // stride + 1 along each spatial dimension.
+        [N / batch_groups, O, …] with (padded - span) // stride + 1 along each spatial dimension, or
+        [N / batch_groups, …, O].
 
     Raises:
         ShapeError: channels differ, parts do not divide or the kernel does not fit.
 
     Example:
         >>> convolution(array([[[1, 2, 3, 4]]]), array([[[1, -1]]]), stride=(1,), low=(0,),
-        ...             high=(0,), dilation=(1,), input_dilation=(1,), groups=1, batch_groups=1)
+        ...             high=(0,), dilation=(1,), input_dilation=(1,), groups=1, batch_groups=1,
+        ...             channels_inner=True, channels_last=False)
         array([[[-1, -1, -1]]])
     """,
     type_rule=_type,

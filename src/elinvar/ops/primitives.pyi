@@ -282,6 +282,8 @@ class Primitives(Generic[V]):
         input_dilation: Shape,
         groups: int,
         batch_groups: int,
+        channels_inner: Shape,
+        channels_last: Shape,
     ) -> V:
         """Cross-correlation of inputs [N, C, …] with kernels [O, C/groups, …]."""
 

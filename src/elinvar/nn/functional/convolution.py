@@ -99,6 +99,8 @@ def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> 
         input_dilation=input_dilation,
         groups=groups,
         batch_groups=1,
+        channels_inner=True,
+        channels_last=False,
     )
     if bias is None:
         return result
