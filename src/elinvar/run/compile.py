@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elinvar.codegen.lower import Lowering
+from elinvar.core.collecting import paused_collection
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
@@ -279,7 +280,8 @@ def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) ->
         lines: whether the nodes' lines are those of every call; if not, a profile shows where the
             program was called.
     """
-    return Compiled(graph, layouts, lines)
+    with paused_collection():
+        return Compiled(graph, layouts, lines)
 
 
 def _lower(graph: Graph, layouts: Layouts) -> Lowered:
