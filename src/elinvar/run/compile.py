@@ -23,6 +23,7 @@ from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
+from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
 from elinvar.run import native, program, recording
@@ -286,7 +287,7 @@ def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) ->
 
 def _lower(graph: Graph, layouts: Layouts) -> Lowered:
     """Passes, clusters, kernels as text."""
-    optimized = optimize(legalize(optimize(graph)))
+    optimized = optimize(layout(optimize(legalize(optimize(graph)))))
     lowering = Lowering(vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
