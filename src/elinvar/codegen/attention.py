@@ -1,6 +1,6 @@
-"""Attention kernels: forward and backward by blocks of keys, without the T×S scores in memory.
+"""The forward kernel of attention, by blocks of keys, without the T×S scores in memory.
 
-Each text serves every shape. Keys are taken in blocks of 64 from position 0. For each query:
+One text serves every shape. Keys are taken in blocks of 64 from position 0. For each query:
 
     s = (Σ over d of q·k, by fma, d increasing) · scale + mask, -inf where hidden
     m' = max(m, s of the block)       f = exp(m - m')       p = exp(s - m')
@@ -9,10 +9,6 @@ Each text serves every shape. Keys are taken in blocks of 64 from position 0. Fo
 
 and at the end y / l and m + log l. A block of which a query sees nothing changes no bit of it, so
 a query's result depends neither on other queries nor on keys that it does not see.
-
-Backward computes p = exp(s - log-sum-exp) again and w = p·(g·v - delta)·scale, and adds up w·k
-by keys, w·q and p·g by heads and queries, one after the other. It runs once for each head of keys,
-or twice if there are few of those: cut by queries for dq, by keys for dk and dv. The sums are the same.
 """
 
 from __future__ import annotations
@@ -30,13 +26,13 @@ ROWS = 128  # queries in a block at most
 INFINITY = float("inf")
 GROUPS = KEYS // LANES
 _MASK_SIZES = ("%m.b", "%m.h", "%m.t", "%m.s")
-_SIZES = (
+SIZES = (
     "%q.b %q.h %q.t %k.b %k.h %k.t %v.b %v.h %v.t %heads %each %rows %keys %depth %width "
     "%offset %scale %block"
 ).split()
 
 
-class _Kernel:
+class Kernel:
     """What forward and backward share. `mask`: the dtype of the mask, None without one."""
 
     def __init__(self, name: str, dtype: DType, mask: DType | None, shape: Shape) -> None:
@@ -208,7 +204,7 @@ def _larger(x: Scalar, y: Scalar) -> Scalar:
     return select(x > y, x, y)
 
 
-class _Forward(_Kernel):
+class _Forward(Kernel):
     """Slots: q, k, v, result, log-sum-exp; tasks: batch × head × block of queries."""
 
     def text(self) -> str:
@@ -251,7 +247,7 @@ class _Forward(_Kernel):
                     Result(result, "%width", factors=self.factor), self.key_spans(width),
                 )  # fmt: skip
             self._finish(result, row, count)
-        return self.module(["%q", "%k", "%v", "%result", "%log.sum"], _SIZES)
+        return self.module(["%q", "%k", "%v", "%result", "%log.sum"], SIZES)
 
     def _weigh(self, batch: str, head: str, first: str, key: str, count: str, width: str) -> None:
         """Scores → weights, row by row; the rows' factors in between, 16 at a time."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from elinvar.codegen.attention import ROWS, forward_text
-from elinvar.codegen.attention_tiles import Shape, shape_for
+from elinvar.codegen.attention_backward import backward_text
+from elinvar.codegen.attention_tiles import KEYS, Shape, shape_for
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
 from elinvar.graph.ir import Node, Value
@@ -37,6 +38,9 @@ class AttentionLowering(FusedLowering):
         def block(sizes: Sizes) -> int:
             return _block(evaluate(batch, sizes), evaluate(rows, sizes), shape)
 
+        def tasks(sizes: Sizes) -> int:
+            return evaluate(batch, sizes) * -(-evaluate(rows, sizes) // block(sizes))
+
         targets = [self.place(result), self.place(log_sum)]
         slots = [*places, *targets, *mask_places, *numbers, Number(block), *mask_numbers]
         self.steps.append(
@@ -44,14 +48,71 @@ class AttentionLowering(FusedLowering):
                 name,
                 text,
                 slots,
-                lambda sizes: evaluate(batch, sizes) * -(-evaluate(rows, sizes) // block(sizes)),
+                tasks,
                 [place.storage for place in (*places, *mask_places)],
                 [place.storage for place in targets],
                 node.op_name,
-                _work(q, k, v),
+                _work(q, k, v, tasks),
                 Cost([node], node.results),
             )
         )
+
+    def _lower_attention_backward(self, node: Node) -> None:
+        """One launch; two where there are few heads of keys, one for dq and one for dk and dv."""
+        q, k, v, log_sum, delta, g, *masks = node.operands
+        places, numbers = self._numbers(node, q, k, v)
+        mask_places, mask_numbers = self._mask(masks, q, k)
+        shape = shape_for(q.dtype, self.vector_bits)
+        kind = masks[0].dtype if masks else None
+        name, text = cached_text(
+            ("attention_backward", q.dtype, kind, shape),
+            "attention_backward",
+            lambda: backward_text(PLACEHOLDER, q.dtype, kind, shape),
+        )
+        g_place, g_strides = self._rows(g)
+        sources = [*places, self.dense(log_sum), self.dense(delta), g_place]
+        targets = [self.place(result) for result in node.results]
+        queries, keys = q.shape[0] * q.shape[1], k.shape[0] * k.shape[1]
+        rows, length = q.shape[2], k.shape[2]
+        most = ROWS // shape.rows * shape.rows
+
+        def block(sizes: Sizes) -> int:
+            return _block(evaluate(queries, sizes), evaluate(rows, sizes), shape)
+
+        def is_cut(sizes: Sizes) -> bool:
+            return evaluate(keys, sizes) < FEW_TASKS
+
+        def launch(by_queries: bool, by_keys: bool) -> None:
+            def tasks(sizes: Sizes) -> int:
+                if is_cut(sizes) is not (by_queries or by_keys):
+                    return 0
+                if by_queries:
+                    return evaluate(queries, sizes) * -(-evaluate(rows, sizes) // block(sizes))
+                parts = -(-evaluate(length, sizes) // KEYS) if by_keys else 1
+                return evaluate(keys, sizes) * parts
+
+            cuts = [Number(k.shape[1]), *g_strides, Number(int(by_queries)), Number(int(by_keys))]
+            taken = Number(block) if by_queries else Number(most)
+            slots = [*sources, *targets, *mask_places, *numbers, taken, *cuts, *mask_numbers]
+            self.steps.append(
+                Step(
+                    name,
+                    text,
+                    slots,
+                    tasks,
+                    [place.storage for place in (*sources, *mask_places)],
+                    [place.storage for place in targets],
+                    node.op_name,
+                    _work(q, k, v, tasks),
+                    Cost([node], node.results),
+                )
+            )
+
+        # whether heads are few may be known with the sizes only: a launch without tasks is free
+        few = {keys < FEW_TASKS} if isinstance(keys, int) else {True, False}
+        for cut in sorted(few):
+            for by_queries, by_keys in [(True, False), (False, True)] if cut else [(False, False)]:
+                launch(by_queries, by_keys)
 
     def _rows(self, value: Value) -> tuple[Place, list[Number]]:
         """Where an operand starts and its strides, its last dimension being dense."""
@@ -102,7 +163,7 @@ def _block(batch: int, rows: int, shape: Shape) -> int:
     return most
 
 
-def _work(q: Value, k: Value, v: Value) -> object:
+def _work(q: Value, k: Value, v: Value, tasks: Callable[[Sizes], int]) -> Callable[[Sizes], int]:
     pairs = size(q.shape[:3]) * k.shape[2]
     total = pairs * (q.shape[3] + v.shape[3])
-    return lambda sizes: evaluate(total, sizes) // 4 + 1
+    return lambda sizes: evaluate(total, sizes) // 4 + 1 if tasks(sizes) else 0
