@@ -103,7 +103,7 @@ def footprint(name: str, chosen: argparse.Namespace) -> dict[str, float]:
                 found[engine] = import_times({module: python}, chosen.rounds)[module]
             else:
                 found[engine] = sum(install_bytes(part, python) for part in NEEDS[engine])
-        except subprocess.CalledProcessError:
+        except (subprocess.CalledProcessError, OSError):
             print(f"{name}: {engine} is not installed", file=sys.stderr)
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.engines.base import OPTIMIZERS
 from benchmarks.frameworks import Framework
 from benchmarks.models import make_gpt, tokens
-from benchmarks.plan import plan_of
+from benchmarks.plan import plan_of, taps
 from benchmarks.sizes import SIZES, TINY, GPTSize
 
 EVERYONE = ("elinvar", "torch", "compile", "jax", "tensorflow")
@@ -167,7 +167,7 @@ def _convolutions() -> Iterator[Case]:
                 f"{pixels} × {pixels}, batch {batch}: {part}",
                 "convolution", {**size, "part": part},
                 {**size, "batch": 2, "pixels": 6, "inputs": 3, "outputs": 4, "part": part},
-                flops=2 * batch * out**2 * inputs * outputs * kernel**2,
+                flops=2 * batch * taps(pixels, kernel, stride) ** 2 * inputs * outputs,
                 traffic=4 * (batch * (pixels**2 * inputs + out**2 * outputs)
                              + inputs * outputs * kernel**2),
             )  # fmt: skip

@@ -105,8 +105,13 @@ class Worker:
             self.errors.close()
             raise WorkerError(f"{python}: {error.strerror}") from None
         self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self.version = self._answer()["version"]
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
+        try:
+            self.version = self._answer()["version"]
+        except WorkerError:
+            self.close(kill=True)
+            raise
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -149,7 +154,9 @@ class Worker:
         return self._answer()
 
     def close(self, kill: bool = False) -> None:
-        """End the process."""
+        """End the process; nothing happens where it has been ended."""
+        if self.errors.closed:
+            return
         if kill:
             self.process.kill()
         if self.process.stdin is not None:
@@ -162,6 +169,9 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.listener.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.errors.close()
 
 
@@ -359,7 +369,7 @@ class Bench:
                 name, threads=threads
             )
             for name in self._players(case)
-            for threads in (1, self.options.threads)
+            for threads in sorted({1, self.options.threads})
         }
         workers = self._together(case, makers, turns)
         try:
@@ -370,7 +380,7 @@ class Bench:
         for name in self._players(case):
             one = turns.times.get(f"{name}@1")
             all_threads = turns.times.get(f"{name}@{self.options.threads}")
-            if one and all_threads and len(one) == len(all_threads):
+            if self.options.threads > 1 and one and all_threads:
                 speedup = summary(one)["median"] / summary(all_threads)["median"]
                 more[f"{name}@{self.options.threads}"] = {"speedup": speedup}
         return turns, more

@@ -1,8 +1,8 @@
 """What a model is, apart from any framework: its parameters' shapes and its floating-point work.
 
 Counted are the multiplications and additions of products and convolutions (2 · m · n · k); a
-convolution counts its whole kernel at every output pixel, causal attention counts the lower
-triangle only. Elementwise work and normalization are left out. The backward pass does each product
+convolution leaves out the part of its kernel that lies on the padding, causal attention all but the
+lower triangle. Elementwise work and normalization are left out. The backward pass does each product
 twice more, but the first layer needs no gradient of its input.
 """
 
@@ -11,6 +11,24 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.sizes import SIZES
+
+
+def taps(pixels: int, kernel: int, stride: int) -> int:
+    """How often, along one axis, an element of the kernel meets a pixel that is no padding.
+
+    A kernel larger than its stride is padded by half of its size, any other one not at all.
+
+    Example:
+        >>> taps(4, 3, 1), taps(4, 1, 2), taps(8, 4, 4)
+        (10, 2, 8)
+    """
+    padding = kernel // 2 if kernel > stride else 0
+    count = (pixels + 2 * padding - kernel) // stride + 1
+    return sum(
+        0 <= place * stride + offset - padding < pixels
+        for place in range(count)
+        for offset in range(kernel)
+    )
 
 
 class Plan:
@@ -60,14 +78,14 @@ class Plan:
         self.work(2 * rows * inputs * outputs, first)
 
     def convolution(
-        self, name: str, outputs_per_channel: int, inputs: int, outputs: int, kernel: int,
-        bias: bool = False, first: bool = False,
+        self, name: str, batch: int, pixels: int, inputs: int, outputs: int, kernel: int,
+        stride: int = 1, bias: bool = False, first: bool = False,
     ) -> None:  # fmt: skip
-        """A convolution; `outputs_per_channel` counts the pixels of the whole batch."""
+        """A convolution over square pictures; kernels larger than their stride are padded."""
         self.parameters[f"{name}.weight"] = (outputs, inputs, kernel, kernel)
         if bias:
             self.parameters[f"{name}.bias"] = (outputs,)
-        self.work(2 * outputs_per_channel * inputs * outputs * kernel**2, first)
+        self.work(2 * batch * taps(pixels, kernel, stride) ** 2 * inputs * outputs, first)
 
     def norm(self, name: str, width: int, batch: bool = False) -> None:
         """Layer or batch normalization."""
@@ -97,9 +115,9 @@ def _mlp(plan: Plan, size: Any) -> None:
 
 
 def _cnn(plan: Plan, size: Any) -> None:
-    plan.convolution("0", size.batch * 28 * 28, 1, 16, 3, bias=True, first=True)
+    plan.convolution("0", size.batch, 28, 1, 16, 3, bias=True, first=True)
     plan.norm("2", 16, batch=True)
-    plan.convolution("4", size.batch * 14 * 14, 16, 32, 3, bias=True)
+    plan.convolution("4", size.batch, 14, 16, 32, 3, bias=True)
     plan.norm("6", 32, batch=True)
     plan.linear("9", size.batch, 32 * 7 * 7, 128)
     plan.linear("11", size.batch, 128, size.classes)
@@ -107,21 +125,21 @@ def _cnn(plan: Plan, size: Any) -> None:
 
 def _resnet(plan: Plan, size: Any) -> None:
     pixels, inputs = size.pixels, size.width
-    plan.convolution("stem", size.batch * pixels**2, 3, size.width, 3, first=True)
+    plan.convolution("stem", size.batch, pixels, 3, size.width, 3, first=True)
     plan.norm("norm", size.width, batch=True)
     for stage in range(4):
         outputs = size.width * 2**stage
         for number in range(2):
-            if stage and number == 0:
-                pixels = -(-pixels // 2)
-            name, points = f"blocks.{2 * stage + number}", size.batch * pixels**2
-            plan.convolution(f"{name}.conv1", points, inputs, outputs, 3)
+            stride = 2 if stage and number == 0 else 1
+            name, batch = f"blocks.{2 * stage + number}", size.batch
+            plan.convolution(f"{name}.conv1", batch, pixels, inputs, outputs, 3, stride)
             plan.norm(f"{name}.norm1", outputs, batch=True)
-            plan.convolution(f"{name}.conv2", points, outputs, outputs, 3)
-            plan.norm(f"{name}.norm2", outputs, batch=True)
-            if inputs != outputs:
-                plan.convolution(f"{name}.shortcut.0", points, inputs, outputs, 1)
+            if stride == 2:
+                plan.convolution(f"{name}.shortcut.0", batch, pixels, inputs, outputs, 1, stride)
                 plan.norm(f"{name}.shortcut.1", outputs, batch=True)
+                pixels = -(-pixels // 2)
+            plan.convolution(f"{name}.conv2", batch, pixels, outputs, outputs, 3)
+            plan.norm(f"{name}.norm2", outputs, batch=True)
             inputs = outputs
     plan.linear("head", size.batch, inputs, size.classes)
 
@@ -150,8 +168,9 @@ def _lstm(plan: Plan, size: Any) -> None:
 def _vit(plan: Plan, size: Any) -> None:
     patches = (size.pixels // size.patch) ** 2
     plan.convolution(
-        "patch", size.batch * patches, 3, size.width, size.patch, bias=True, first=True
-    )
+        "patch", size.batch, size.pixels, 3, size.width, size.patch, size.patch, bias=True,
+        first=True,
+    )  # fmt: skip
     plan.parameters["class_token"] = (1, 1, size.width)
     plan.parameters["position"] = (1, patches + 1, size.width)
     for layer in range(size.layers):
@@ -161,26 +180,26 @@ def _vit(plan: Plan, size: Any) -> None:
 
 
 def _unet(plan: Plan, size: Any) -> None:
-    def double(name: str, points: int, inputs: int, outputs: int, first: bool = False) -> None:
-        plan.convolution(f"{name}.0", points, inputs, outputs, 3, first=first)
+    def double(name: str, pixels: int, inputs: int, outputs: int, first: bool = False) -> None:
+        plan.convolution(f"{name}.0", size.batch, pixels, inputs, outputs, 3, first=first)
         plan.norm(f"{name}.1", outputs, batch=True)
-        plan.convolution(f"{name}.3", points, outputs, outputs, 3)
+        plan.convolution(f"{name}.3", size.batch, pixels, outputs, outputs, 3)
         plan.norm(f"{name}.4", outputs, batch=True)
 
     width = size.width
-    points = [size.batch * (size.pixels // 2**level) ** 2 for level in range(4)]
-    double("down0", points[0], 3, width, first=True)
-    double("down1", points[1], width, 2 * width)
-    double("down2", points[2], 2 * width, 4 * width)
-    double("bottom", points[3], 4 * width, 8 * width)
+    pixels = [size.pixels // 2**level for level in range(4)]
+    double("down0", pixels[0], 3, width, first=True)
+    double("down1", pixels[1], width, 2 * width)
+    double("down2", pixels[2], 2 * width, 4 * width)
+    double("bottom", pixels[3], 4 * width, 8 * width)
     for level in (2, 1, 0):
         inner = width * 2**level
         # Each pixel of the coarse level makes four of the fine one: one product for each of them.
         plan.parameters[f"up{level}.weight"] = (2 * inner, inner, 2, 2)
         plan.parameters[f"up{level}.bias"] = (inner,)
-        plan.work(2 * points[level] * 2 * inner * inner)
-        double(f"join{level}", points[level], 2 * inner, inner)
-    plan.convolution("head", points[0], width, size.classes, 1, bias=True)
+        plan.work(2 * size.batch * pixels[level] ** 2 * 2 * inner * inner)
+        double(f"join{level}", pixels[level], 2 * inner, inner)
+    plan.convolution("head", size.batch, pixels[0], width, size.classes, 1, bias=True)
 
 
 _PLANS = {

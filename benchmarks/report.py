@@ -178,6 +178,23 @@ def failures(cases: dict[str, Any]) -> str:
     )
 
 
+def disagreements(cases: dict[str, Any], limit: float = 1e-3) -> str:
+    """A line for each framework whose first loss is not ours: it cannot have done the same work."""
+    lines = []
+    for name, case in cases.items():
+        ours = case["results"].get("elinvar", {}).get("loss")
+        if ours is None or name.startswith("epoch/"):
+            continue  # an epoch mixes its pictures in an order of the framework's own
+        for engine, found in case["results"].items():
+            loss = found.get("loss")
+            if loss is not None and not abs(loss - ours) <= limit * abs(ours):
+                lines.append(
+                    f"{name}: first loss of {label(engine)} {loss:.6}, of {label('elinvar')} "
+                    f"{ours:.6}: not the same work"
+                )
+    return "\n".join(lines)
+
+
 def full(report: dict[str, Any]) -> str:
     """All tables, with blank lines between them."""
     cases, engines = report["cases"], tuple(report["engines"])
@@ -185,6 +202,6 @@ def full(report: dict[str, Any]) -> str:
     parts = [
         times_table(plain, engines) if plain else "", means_lines(plain),
         first_calls_table(cases), conditions_table(cases), convolution_lines(cases),
-        failures(cases),
+        disagreements(cases), failures(cases),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part)

@@ -59,7 +59,8 @@ def fma_text(width: int, chains: int = CHAINS) -> str:
         for i in range(chains)
     )
     total = "".join(
-        f"  %s{i} = fadd {vector} {f'%s{i - 1}' if i else '%b0'}, %b{i}\n" for i in range(chains)
+        f"  %s{i} = fadd {vector} {f'%s{i - 1}' if i > 1 else '%b0'}, %b{i}\n"
+        for i in range(1, chains)
     )
     return f"""
 declare {vector} @llvm.fma.v{width}f32({vector}, {vector}, {vector})
@@ -96,7 +97,8 @@ def stream_text(width: int, unroll: int = 8) -> str:
         for i in range(unroll)
     )
     total = "".join(
-        f"  %s{i} = fadd {vector} {f'%s{i - 1}' if i else '%b0'}, %b{i}\n" for i in range(unroll)
+        f"  %s{i} = fadd {vector} {f'%s{i - 1}' if i > 1 else '%b0'}, %b{i}\n"
+        for i in range(1, unroll)
     )
     stores = "".join(
         f"  %q{i} = getelementptr {vector}, ptr %to, i64 %o{i}\n"

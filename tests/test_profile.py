@@ -317,3 +317,19 @@ def test_a_gather_moves_what_it_takes() -> None:
     steps = [s for s in gather._program.compiled().steps if "gather" in s.label]
     assert len(steps) == 1
     assert 2 * 2 * 4 * 4 <= steps[0].cost.nbytes({}) < 1000
+
+
+def test_ctrl_c_while_a_profile_ends_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    x = el.ones((4,))
+    monkeypatch.setattr(recording.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        with el.profile() as p:
+            x + x
+            p._recording._blocks[0][2] += 1  # a program of another thread is under way
+    assert not recording.is_open()
+    with el.profile() as p:
+        x + x
+    assert sum(row.calls for row in p.rows) == 1

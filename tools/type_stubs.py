@@ -601,7 +601,6 @@ SIZE = type(el.ones(1).size)
 
 # -- primitives -------------------------------------------------------------------------------
 
-CONVOLUTION = {"groups": "int", "batch_groups": "int"}
 RULE_TYPES = {"Axes": "tuple[int, ...]", "Ints": "tuple[int, ...]", "Any": "Any"}
 
 
@@ -627,10 +626,17 @@ def params_of(op: Op) -> list[str]:
     rule = inspect.signature(op.type_rule).parameters
     found = []
     for name in op.params:
-        given = str(rule[name].annotation) if name in rule else CONVOLUTION.get(name, "Shape")
+        given = str(rule[name].annotation) if name in rule else sampled_type(op, name)
         given = "Any" if name in rule and rule[name].annotation is EMPTY else given
         found.append(f"{name}: {RULE_TYPES.get(given, given)}")
     return found
+
+
+def sampled_type(op: Op, name: str) -> str:
+    """The type of a param that the type rule takes as **params: that of the samples' values."""
+    values = [sample.params[name] for sample in op.samples() if name in sample.params]
+    kinds = {type(value) for value in values}
+    return kinds.pop().__name__ if kinds in ({bool}, {int}) else "Shape"
 
 
 def primitive_stub(op: Op) -> str:

@@ -39,17 +39,23 @@ class Geometry:
         tasks = -(-rows // rows_per_task) * -(-max(1, inner) // block)
         return (tasks if inner else 0), rows_per_task, block
 
+    def elements(self, sizes: Mapping[str, int]) -> int:
+        """About how many elements the kernel touches."""
+        return evaluate(self.rows * self.work_per_row, sizes)
+
 
 @dataclass(frozen=True)
 class KernelText:
     """A kernel in LLVM text. Slots: pointers of inputs, pointers of outputs, symbols' sizes, then
-    rows per task and the inner block."""
+    rows per task and the inner block. `parts`: per output how a second launch combines the partial
+    results that this one leaves; empty where it leaves none."""
 
     name: str
     text: str
     pointers: int
     symbols: tuple[str, ...]
     geometry: Geometry
+    parts: tuple[Any, ...] = ()
 
 
 class Collector:
@@ -142,6 +148,8 @@ class Walker:
 
     `strides`: per region input, None for dense row-major.
     """
+
+    parts: tuple[Any, ...] = ()  # see KernelText
 
     def __init__(self, group: Group, strides: tuple[Shape | None, ...] | None = None) -> None:
         self.group = group
@@ -279,7 +287,8 @@ class Walker:
         self._walk()
         geometry = self._loops()
         self.body.emit("ret void")
-        return KernelText(name, self._module(name), self._pointer_count(), self.symbols, geometry)
+        text = self._module(name)
+        return KernelText(name, text, self._pointer_count(), self.symbols, geometry, self.parts)
 
     def _loops(self) -> Geometry:
         """Emit the loops of this kind of kernel."""
@@ -293,10 +302,11 @@ class Walker:
         sizes = [self.body.sizes[s] for s in self.symbols] + ["%rows.task", "%inner.block"]
         return kernel_module(name, self.body, pointers, sizes)
 
-    def _tasks(self, rows: DimLike, inner: DimLike, inner_blocks: bool) -> Any:
-        """Loop over tasks; yields (row SSA loop context values)."""
+    def _tasks(self, rows: DimLike | str, inner: DimLike, inner_blocks: bool) -> Any:
+        """Loop over tasks; yields (row, low, high): a row and the part of the inner dim."""
         body = self.body
-        rows_text, inner_text = body.dim(rows), body.dim(inner)
+        rows_text = rows if isinstance(rows, str) else body.dim(rows)
+        inner_text = body.dim(inner)
         with body.loop("%begin", "%end", hint="task") as task:
             if inner_blocks:
                 padded = body.add(inner_text, body.sub("%inner.block", "1"))

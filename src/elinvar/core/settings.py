@@ -25,6 +25,15 @@ def _positive_int(text: str | None, default: int) -> int:
         return default
 
 
+def _below_home(base: str) -> Path | None:
+    """The cache's folder; None where the user has no home, as in many containers."""
+    try:
+        found = Path(base).expanduser() / "elinvar"
+    except RuntimeError:
+        return None
+    return found if found.is_absolute() else None
+
+
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _CACHE_LIMIT = 2 << 30
 
@@ -56,7 +65,7 @@ def read_environment() -> Settings:
         folder = Path(cache).expanduser()
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = Path(base).expanduser() / "elinvar"
+        folder = _below_home(base)
     limit = byte_count(os.environ.get("ELINVAR_CACHE_LIMIT", ""))
     return Settings(
         num_threads=_positive_int(os.environ.get("ELINVAR_NUM_THREADS"), cpus),

@@ -22,7 +22,7 @@ class Dim:
 
     def __init__(self, name: str | None = None, *, terms: Mapping[Monomial, int] | None = None):
         if terms is None:
-            if not name or not name.isidentifier():
+            if not isinstance(name, str) or not name.isidentifier():
                 fail(ShapeError, "Dim", f"a dim's name must be an identifier, received {name!r}")
             terms = {(name,): 1}
         self.terms = dict(sorted(terms.items()))

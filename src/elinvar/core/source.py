@@ -45,9 +45,14 @@ def _is_inside(code: CodeType) -> bool:
 def user_source() -> Source | None:
     """The innermost frame outside of this package, or None when there is none."""
     frame = sys._getframe(1)
+    known = _INSIDE.get
     while frame is not None:
-        if not _is_inside(frame.f_code):
-            return Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        code = frame.f_code
+        inside = known(code)
+        if inside is None:
+            inside = _is_inside(code)
+        if not inside:
+            return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 

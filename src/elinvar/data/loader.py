@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from elinvar.core import tree
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.storage import from_data, from_numpy, from_stored, stored_array
 
@@ -75,7 +75,8 @@ class TensorDataset:
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         count = len(self)
         if not -count <= index < count:
-            raise IndexError(f"sample {index} of {count}")  # ends iteration, too
+            text = f"sample {index} is out of range for {count} samples"
+            fail(OutOfBoundsError, "TensorDataset", text)  # an IndexError: ends iteration, too
         row = np.array([index % count])
         return tuple(column.take(row)[0] for column in self._columns)
 
@@ -185,6 +186,9 @@ class DataLoader:
             fail(
                 ValueRangeError, "DataLoader", f"batch_size must be at least 1, not {batch_size!r}"
             )
+        if not callable(collate):
+            text = f"collate must be a function, received {type(collate).__name__}"
+            fail(DTypeError, "DataLoader", text)
         if not isinstance(seed, int) or not 0 <= seed < 2**64:
             fail(ValueRangeError, "DataLoader", f"seed must be in 0 … 2^64-1, not {seed!r}")
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle

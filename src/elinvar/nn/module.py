@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 
 from elinvar.core import dtypes
-from elinvar.core.dtypes import DType, as_dtype
+from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, ValueRangeError, fail
 from elinvar.core.source import running_modules
 from elinvar.nn import state, summary
 from elinvar.nn.hooks import Hooks, RemovableHandle
 from elinvar.nn.parameter import Buffer, Parameter, set_value
 from elinvar.tensor import trace
-from elinvar.tensor.creation import zeros_like
+from elinvar.tensor.creation import check_device, dtype_of_target, zeros_like
 from elinvar.tensor.tensor import Tensor
 
 P = ParamSpec("P")
@@ -345,14 +345,19 @@ class Module:
         fn(self)
         return self
 
-    def to(self, dtype: Any = None) -> Self:
+    def to(self, dtype: Any = None, *, device: Any = None) -> Self:
         """Convert floating parameters and buffers to `dtype`, in place.
 
-        Integer buffers keep their type. The string `"cpu"` is accepted and changes nothing.
+        Integer buffers keep their type. The device `"cpu"` is accepted and changes nothing.
         """
-        if dtype is None or (isinstance(dtype, str) and dtype.split(":")[0] == "cpu"):
+        check_device("Module.to", device)
+        if dtype is None:
             return self
-        wanted = dtype.dtype if isinstance(dtype, Tensor) else as_dtype(dtype)
+        wanted = (
+            dtype.dtype if isinstance(dtype, Tensor) else dtype_of_target("Module.to", dtype)
+        )
+        if wanted is None:
+            return self
         if not wanted.is_floating:
             fail(
                 DTypeError,
@@ -360,6 +365,15 @@ class Module:
                 f"parameters need a floating dtype, received {wanted.name}",
             )
         return self._convert(wanted)
+
+    def cpu(self) -> Self:
+        """The module itself: it lives on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """Refused: modules live on the CPU."""
+        text = "no CUDA device is available"
+        fail(ValueRangeError, "Module.cuda", text, "leave the call out; modules live on 'cpu'")
 
     def _convert(self, wanted: DType) -> Self:
         for cell in (*self.parameters(), *self.buffers()):

@@ -24,7 +24,7 @@ import numpy as np
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import DTypeError, StateError, fail
+from elinvar.core.errors import DTypeError, StateError, fail, message
 from elinvar.tensor.storage import from_stored, stored_array
 from elinvar.tensor.tensor import Tensor
 
@@ -47,6 +47,8 @@ _CODES = {
     "F32": dtypes.float32,
     "F64": dtypes.float64,
 }
+# How files start that PyTorch users take for weights. They may run code when they are loaded.
+_FOREIGN = {b"PK\x03\x04": "a zip archive (of `torch.save`?)", b"\x80": "a pickle"}
 _CODE_OF = {dtype: code for code, dtype in _CODES.items()}
 
 
@@ -69,6 +71,9 @@ def write(
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     target = Path(path)
+    if not target.parent.is_dir():
+        why = f"there is no folder {os.fspath(target.parent)!r} to save {target.name!r} in"
+        raise FileNotFoundError(message("save", why, "make it first: `os.makedirs`"))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
@@ -125,7 +130,13 @@ def _refuse(path: Any, why: str) -> NoReturn:
 
 def _header(file: BinaryIO, size: int, path: Any) -> tuple[dict[str, Any], int]:
     """The header, and where the data starts."""
-    length = int.from_bytes(file.read(8), "little")
+    begin = file.read(8)
+    for mark, what in _FOREIGN.items():
+        if begin.startswith(mark):
+            why = f"{os.fspath(path)!r} is no safetensors file but {what}, which is not read"
+            hint = "save the state dict with `safetensors.torch.save_file` where it was made"
+            fail(StateError, "load", why, hint)
+    length = int.from_bytes(begin, "little")
     if size < 8 or length > min(LONGEST_HEADER, size - 8):
         _refuse(path, f"the header's length {length} does not fit into {size} bytes")
     text = file.read(length)

@@ -36,7 +36,7 @@ def save(obj: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | N
         >>> checkpoint["epoch"], list(checkpoint["model"])
         (7, ['weight', 'bias'])
     """
-    value = _plain(obj)
+    value = _plain(obj, 0)
     texts = {str(name): str(text) for name, text in (metadata or {}).items()}
     if isinstance(value, dict) and all(
         isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items()
@@ -72,14 +72,17 @@ def load(path: str | os.PathLike[str]) -> Any:
         fail(StateError, "load", f"{os.fspath(path)!r}: its structure is damaged ({error!r})")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int) -> Any:
     """Modules, optimizers and schedules give way to their state dicts, tuples stay."""
+    if depth > DEEPEST:
+        text = f"more than {DEEPEST} levels of nesting"
+        fail(StateError, "save", text, "does a dict or list contain itself?")
     if hasattr(value, "state_dict") and not isinstance(value, Mapping):
-        return _plain(value.state_dict())
+        return _plain(value.state_dict(), depth)
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _plain(item, depth + 1) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_plain(item) for item in value])
+        return type(value)([_plain(item, depth + 1) for item in value])
     return value
 
 

@@ -67,6 +67,9 @@ def clip_grad_norm_(
         >>> float(el.nn.utils.clip_grad_norm_([w], 1.0))
         10.0
     """
+    if not isinstance(max_norm, Tensor) and not max_norm >= 0:
+        text = f"max_norm must not be negative, received {max_norm}"
+        fail(ValueRangeError, "clip_grad_norm_", text)
     found = _with_gradients(parameters)
     with no_grad():
         norm = get_total_norm([gradient for _, gradient in found], norm_type)

@@ -282,10 +282,39 @@ class Primitives(Generic[V]):
         input_dilation: Shape,
         groups: int,
         batch_groups: int,
-        channels_inner: Shape,
-        channels_last: Shape,
+        channels_inner: bool,
+        channels_last: bool,
     ) -> V:
         """Cross-correlation of inputs [N, C, …] with kernels [O, C/groups, …]."""
+
+    def attention(
+        self,
+        q: V,
+        k: V,
+        v: V,
+        /,
+        *masks: V,
+        scale: float,
+        causal: bool,
+        offset: Any,
+    ) -> tuple[V, V]:
+        """Scaled dot-product attention, and the logarithm of each row's sum."""
+
+    def attention_backward(
+        self,
+        q: V,
+        k: V,
+        v: V,
+        log_sum: V,
+        delta: V,
+        g: V,
+        /,
+        *masks: V,
+        scale: float,
+        causal: bool,
+        offset: Any,
+    ) -> tuple[V, V, V]:
+        """The derivative of `attention` for its three first operands."""
 
     def iota(self, *, size: DimLike, dtype: DType) -> V:
         """The numbers 0, 1, …, size - 1."""

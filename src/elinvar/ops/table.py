@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elinvar.ops import (
     arithmetic,
+    attention,
     comparison,
     contract,
     control,
@@ -26,6 +27,7 @@ TABLE: tuple[Op, ...] = (
     *reduce.OPS,
     *movement.OPS,
     *contract.OPS,
+    *attention.OPS,
     *index.OPS,
     *random.OPS,
     *control.OPS,

@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core.dtypes import float64
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.elementwise import maximum, minimum
@@ -103,11 +103,11 @@ class Adafactor(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "beta2_decay": float(beta2_decay),
+            "lr": number(self, "lr", lr),
+            "beta2_decay": number(self, "beta2_decay", beta2_decay),
             "eps": (None if eps[0] is None else float(eps[0]), float(eps[1])),
-            "d": float(d),
-            "weight_decay": float(weight_decay),
+            "d": number(self, "d", d),
+            "weight_decay": number(self, "weight_decay", weight_decay),
             "maximize": maximize,
         }
         super().__init__(params, defaults)

@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core.dtypes import float64
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, numbers, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import ones, zeros
 from elinvar.tensor.elementwise import maximum
@@ -136,10 +136,10 @@ class Adam(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "betas": tuple(float(beta) for beta in betas),
-            "eps": float(eps),
-            "weight_decay": float(weight_decay),
+            "lr": number(self, "lr", lr),
+            "betas": numbers(self, "betas", betas),
+            "eps": number(self, "eps", eps),
+            "weight_decay": number(self, "weight_decay", weight_decay),
             "amsgrad": amsgrad,
             "maximize": maximize,
         }
@@ -274,11 +274,11 @@ class NAdam(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "betas": tuple(float(beta) for beta in betas),
-            "eps": float(eps),
-            "weight_decay": float(weight_decay),
-            "momentum_decay": float(momentum_decay),
+            "lr": number(self, "lr", lr),
+            "betas": numbers(self, "betas", betas),
+            "eps": number(self, "eps", eps),
+            "weight_decay": number(self, "weight_decay", weight_decay),
+            "momentum_decay": number(self, "momentum_decay", momentum_decay),
             "decoupled_weight_decay": decoupled_weight_decay,
             "maximize": maximize,
         }

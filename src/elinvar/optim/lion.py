@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, numbers, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.tensor import Tensor
@@ -70,9 +70,9 @@ class Lion(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "betas": tuple(float(beta) for beta in betas),
-            "weight_decay": float(weight_decay),
+            "lr": number(self, "lr", lr),
+            "betas": numbers(self, "betas", betas),
+            "weight_decay": number(self, "weight_decay", weight_decay),
             "maximize": maximize,
         }
         super().__init__(params, defaults)

@@ -9,7 +9,7 @@ from typing import Any
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.optim.adam import adam_rates, adam_state, adam_update
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, numbers, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.elementwise import maximum
@@ -137,14 +137,14 @@ class Muon(Optimizer):
             text = f"adjust_lr_fn must be 'original' or 'match_rms_adamw', not {adjust_lr_fn!r}"
             fail(ValueRangeError, "Muon", text)
         defaults = {
-            "lr": float(lr),
-            "weight_decay": float(weight_decay),
-            "momentum": float(momentum),
+            "lr": number(self, "lr", lr),
+            "weight_decay": number(self, "weight_decay", weight_decay),
+            "momentum": number(self, "momentum", momentum),
             "nesterov": nesterov,
             "adjust_lr_fn": adjust_lr_fn,
             "ns_steps": ns_steps,
-            "betas": tuple(float(beta) for beta in adamw_betas),
-            "eps": float(adamw_eps),
+            "betas": numbers(self, "adamw_betas", adamw_betas),
+            "eps": number(self, "adamw_eps", adamw_eps),
             "amsgrad": False,
             "maximize": False,
         }

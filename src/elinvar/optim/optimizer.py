@@ -98,6 +98,9 @@ class Optimizer(ABC):
             if not isinstance(parameter, Tensor):
                 text = f"can only optimize tensors, received {type(parameter).__name__}"
                 fail(DTypeError, op, f"{text} (number {index})")
+            if not parameter.dtype.is_floating:
+                text = f"only floating tensors can be optimized, received {parameter._type}"
+                fail(DTypeError, op, f"{text} (number {index})", "give it a floating dtype")
             if not parameter.is_leaf:
                 text = f"parameter {index}, {parameter._type}, is the result of an operation"
                 fail(ValueRangeError, op, text, "pass the leaf tensor itself")
@@ -108,8 +111,10 @@ class Optimizer(ABC):
         for name, value in self.defaults.items():
             if isinstance(value, float) and isinstance(options[name], int):
                 options[name] = float(options[name])
+            elif isinstance(value, float) and not isinstance(options[name], Tensor):
+                options[name] = number(self, name, options[name])
             elif isinstance(value, tuple) and all(isinstance(x, float) for x in value):
-                options[name] = tuple(float(x) for x in options[name])
+                options[name] = numbers(self, name, options[name])
         group = ParameterGroup(options, self.switches)
         self.check(group)
         self.param_groups.append(group)
@@ -221,6 +226,7 @@ class Optimizer(ABC):
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             fail(StateError, op, "expected a dict with the keys 'state' and 'param_groups'")
         saved = state_dict["param_groups"]
+        _check_saved(op, saved, state_dict["state"])
         sizes = [len(group["params"]) for group in self.param_groups]
         saved_sizes = [len(group["params"]) for group in saved]
         if sizes != saved_sizes:
@@ -251,7 +257,7 @@ class Optimizer(ABC):
         counters: dict[int, Tensor],
     ) -> State:
         """One parameter's state, checked; equal step counters of a group become one."""
-        step = int(held.get("step", 1))
+        step = _saved_step(op, number, held)
         if step not in counters:
             counters[step] = asarray(step, dtype=int64)
         cells: State = {"step": counters[step]}
@@ -271,6 +277,31 @@ class Optimizer(ABC):
         return f"{type(self).__name__} (\n{groups}\n)"
 
 
+def _check_saved(op: str, groups: Any, state: Any) -> None:
+    """Refuse a state dict that is not built as `state_dict` builds one."""
+    if not isinstance(state, Mapping):
+        fail(StateError, op, f"'state' must be a dict by number, received {type(state).__name__}")
+    if not isinstance(groups, (list, tuple)):
+        text = f"'param_groups' must be a list of dicts, received {type(groups).__name__}"
+        fail(StateError, op, text)
+    for place, group in enumerate(groups):
+        if not isinstance(group, Mapping) or not isinstance(group.get("params"), (list, tuple)):
+            fail(StateError, op, f"group {place} must be a dict with a list 'params'")
+    for number, held in state.items():
+        if not isinstance(held, Mapping):
+            text = f"the state of parameter {number} must be a dict"
+            fail(StateError, op, f"{text}, received {type(held).__name__}")
+
+
+def _saved_step(op: str, number: int, held: Mapping[str, Any]) -> int:
+    step = held.get("step", 1)
+    try:
+        return int(step)
+    except (TypeError, ValueError):
+        text = f"'step' of parameter {number} must be a number, received {step!r:.40}"
+        fail(StateError, op, text)
+
+
 def _merged(group: ParameterGroup, saved: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a group, with the saved values of those that it has."""
     options = dict(group)
@@ -281,6 +312,22 @@ def _merged(group: ParameterGroup, saved: Mapping[str, Any]) -> dict[str, Any]:
             else:
                 options[name] = tuple(value) if isinstance(value, list) else value
     return options
+
+
+def number(optimizer: Optimizer, name: str, value: Any) -> float:
+    """An option as a float; whatever is no number is refused."""
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
+        text = f"{name} must be a number, received {type(value).__name__} {value!r:.40}"
+        fail(DTypeError, type(optimizer).__name__, text)
+    return float(value)
+
+
+def numbers(optimizer: Optimizer, name: str, values: Any) -> tuple[float, ...]:
+    """An option that is several numbers."""
+    if not isinstance(values, (tuple, list)):
+        text = f"{name} must be a tuple of numbers, received {type(values).__name__}"
+        fail(DTypeError, type(optimizer).__name__, text)
+    return tuple(number(optimizer, name, value) for value in values)
 
 
 def need_range(

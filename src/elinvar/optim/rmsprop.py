@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core.dtypes import float64
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import full, zeros
 from elinvar.tensor.tensor import Tensor
@@ -79,12 +79,12 @@ class RMSprop(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "momentum": float(momentum),
-            "alpha": float(alpha),
-            "eps": float(eps),
+            "lr": number(self, "lr", lr),
+            "momentum": number(self, "momentum", momentum),
+            "alpha": number(self, "alpha", alpha),
+            "eps": number(self, "eps", eps),
             "centered": centered,
-            "weight_decay": float(weight_decay),
+            "weight_decay": number(self, "weight_decay", weight_decay),
             "maximize": maximize,
         }
         super().__init__(params, defaults)
@@ -180,11 +180,13 @@ class Adagrad(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "lr_decay": float(lr_decay),
-            "eps": float(eps),
-            "weight_decay": float(weight_decay),
-            "initial_accumulator_value": float(initial_accumulator_value),
+            "lr": number(self, "lr", lr),
+            "lr_decay": number(self, "lr_decay", lr_decay),
+            "eps": number(self, "eps", eps),
+            "weight_decay": number(self, "weight_decay", weight_decay),
+            "initial_accumulator_value": number(
+                self, "initial_accumulator_value", initial_accumulator_value
+            ),
             "maximize": maximize,
         }
         super().__init__(params, defaults)

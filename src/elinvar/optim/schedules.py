@@ -133,6 +133,9 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         count = len(optimizer.param_groups)
+        if not callable(lr_lambda) and not isinstance(lr_lambda, (list, tuple)):
+            text = f"lr_lambda must be a function, received {type(lr_lambda).__name__}"
+            fail(DTypeError, "LambdaLR", text)
         functions = [lr_lambda] * count if callable(lr_lambda) else list(lr_lambda)
         if len(functions) != count:
             text = f"received {len(functions)} functions for {count} groups"
@@ -222,6 +225,8 @@ class StepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        if step_size < 1:
+            fail(ValueRangeError, "StepLR", f"step_size must be at least 1, received {step_size}")
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -289,6 +294,9 @@ class CosineAnnealingLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
+        if T_max < 1:
+            text = f"T_max must be at least 1, received {T_max}"
+            fail(ValueRangeError, "CosineAnnealingLR", text)
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 

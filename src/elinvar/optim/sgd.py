@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.optim.group import ParameterGroup
-from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, wide
+from elinvar.optim.optimizer import Optimizer, Rates, State, need_range, number, wide
 from elinvar.tensor.composite import composite
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.elementwise import where
@@ -81,10 +81,10 @@ class SGD(Optimizer):
         maximize: bool = False,
     ) -> None:
         defaults = {
-            "lr": float(lr),
-            "momentum": float(momentum),
-            "dampening": float(dampening),
-            "weight_decay": float(weight_decay),
+            "lr": number(self, "lr", lr),
+            "momentum": number(self, "momentum", momentum),
+            "dampening": number(self, "dampening", dampening),
+            "weight_decay": number(self, "weight_decay", weight_decay),
             "nesterov": nesterov,
             "maximize": maximize,
         }

@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elinvar.codegen.lower import Lowering
+from elinvar.core.collecting import paused_collection
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.in_place import donations
 from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
+from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
 from elinvar.run import native, program, recording
@@ -289,12 +291,13 @@ def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) ->
         lines: whether the nodes' lines are those of every call; if not, a profile shows where the
             program was called.
     """
-    return Compiled(graph, layouts, lines)
+    with paused_collection():
+        return Compiled(graph, layouts, lines)
 
 
 def _lower(graph: Graph, layouts: Layouts) -> Lowered:
     """Passes, clusters, kernels as text."""
-    optimized = optimize(legalize(optimize(graph)))
+    optimized = optimize(layout(optimize(legalize(optimize(graph)))))
     lowering = Lowering(vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]

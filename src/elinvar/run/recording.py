@@ -150,9 +150,16 @@ class Recording:
         """End. Gives all events, one in a row: see `timing_text.py` for the columns."""
         self.ended = time.monotonic_ns()
         program.set_timing(None, _address(self._blocks[-1]))
-        limit = time.monotonic() + _WAIT_SECONDS
-        while any(block[2] for block in self._blocks) and time.monotonic() < limit:
-            time.sleep(0.0005)  # programs of other threads
+        try:
+            limit = time.monotonic() + _WAIT_SECONDS
+            while any(block[2] for block in self._blocks) and time.monotonic() < limit:
+                time.sleep(0.0005)  # programs of other threads
+        finally:
+            events = self._collect()
+        return events
+
+    def _collect(self) -> Events:
+        """Read the events, and let another recording begin."""
         rows = []
         for block in self._blocks:
             used = min(int(block[0]), int(block[1]))
@@ -181,8 +188,9 @@ class Recording:
         return len(self.runs) - 1
 
     def _add_block(self) -> None:
-        block: Events = np.empty(HEADER_WORDS + CAPACITY * EVENT_WORDS, np.int64)
-        block[:HEADER_WORDS] = 0, CAPACITY, 0, 0
+        # zeros: an event that is still being written when we stop belongs to no program
+        block: Events = np.zeros(HEADER_WORDS + CAPACITY * EVENT_WORDS, np.int64)
+        block[1] = CAPACITY
         self._blocks.append(block)
         program.set_timing(_on_run, _address(block))
 

@@ -141,6 +141,9 @@ def from_nested(op: str, values: Any, dtype: DType | None) -> Any:
         dtype = kinds[array.dtype.kind]
         if isinstance(typed, (np.ndarray, np.generic)) and not isinstance(typed, float):
             return from_numpy(array)
+    if dtype.kind in "iu" and array.dtype.kind in "iu" and array.size:
+        for value in (int(array.min()), int(array.max())):
+            check_integer(op, value, dtype)
     return from_numpy(array, dtype)
 
 

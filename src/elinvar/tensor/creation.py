@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.dtypes import (
+    ALL,
     DType,
     as_dtype,
     default_float,
@@ -40,11 +41,27 @@ from elinvar.tensor.manipulation import as_shape, reshape
 from elinvar.tensor.storage import from_numpy as copy_array
 from elinvar.tensor.storage import from_stored, stored_array
 
+_DTYPE_NAMES = {text for dtype in ALL for text in (dtype.name, dtype.short)}
+
+
+MOST_ELEMENTS = 2**59  # 8 bytes each fill what a pointer can reach
+
 
 def check_device(op: str, device: Any) -> None:
     """Refuse anything but the CPU (None, "cpu", or an object that prints so)."""
     if device is not None and str(device).split(":")[0] != "cpu":
         fail(ValueRangeError, op, f"device {device!r} is not available; tensors live on 'cpu'")
+
+
+def dtype_of_target(op: str, value: Any) -> DType | None:
+    """What `x.to(value)` names: a dtype, or (None) the CPU. Any other device is refused."""
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        if str(value).split(":")[0] == "cpu":
+            return None
+        if isinstance(value, int) or value not in _DTYPE_NAMES:
+            text = f"{value!r} is neither a dtype nor a device that is available"
+            fail(ValueRangeError, op, text, "tensors live on 'cpu'; dtypes are el.float32, …")
+    return as_dtype(value)
 
 
 def asarray(
@@ -159,6 +176,9 @@ def checked_shape(op: str, shape: Any) -> Shape:
     for dim in dims:
         if isinstance(dim, int) and dim < 0:
             fail(ShapeError, op, f"sizes must not be negative, received {dims}")
+    count = math.prod(dim for dim in dims if isinstance(dim, int))
+    if count >= MOST_ELEMENTS:
+        fail(ShapeError, op, f"{dims} are {count} elements, more than memory can have")
     return dims
 
 

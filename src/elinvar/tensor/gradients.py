@@ -22,7 +22,7 @@ from typing import (
 )
 
 from elinvar.core import tree
-from elinvar.core.errors import GradientError, ShapeError, fail
+from elinvar.core.errors import DTypeError, GradientError, ShapeError, fail
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, state
 from elinvar.tensor.dispatch import F, as_tensor
@@ -167,6 +167,8 @@ def value_and_grad(
         >>> value.item(), gradient.tolist()
         (10.0, [2.0, 6.0])
     """
+    if not callable(function):
+        fail(DTypeError, "grad", f"expected a function, received {type(function).__name__}")
     several = isinstance(argnums, tuple)
     numbers: tuple[int, ...] = argnums if isinstance(argnums, tuple) else (argnums,)
 

@@ -32,7 +32,7 @@ import numpy as np
 
 from elinvar.core import tree
 from elinvar.core.dtypes import as_dtype
-from elinvar.core.errors import TraceError, fail
+from elinvar.core.errors import DTypeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.tensor.cell import Cell, state, traces
@@ -170,6 +170,9 @@ def jit(
         return functools.partial(
             jit, static_argnums=static_argnums, static_argnames=static_argnames
         )
+    if not callable(function):
+        text = f"expected a function, received {type(function).__name__}"
+        fail(DTypeError, "jit", text, "write `el.jit(function)` or `@el.jit`")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
     return Jit(function, numbers, names)
@@ -190,7 +193,9 @@ class Jit(Generic[P, R]):
         self._programs: dict[Any, list[JitProgram]] = {}
         self._families: dict[Any, Family] = {}
         self._parameters = _parameter_names(function)
-        self._static_numbers = set(static_numbers)
+        self._check_static(static_numbers, static_names)
+        count = len(self._parameters)
+        self._static_numbers = {n + count if n < 0 else n for n in static_numbers}
         self._static_numbers |= {
             number for number, name in enumerate(self._parameters) if name in static_names
         }
@@ -198,6 +203,19 @@ class Jit(Generic[P, R]):
         self._static_names = set(static_names) | {
             self._parameters[n] for n in self._static_numbers if n < len(self._parameters)
         }
+
+    def _check_static(self, numbers: Any, names: Any) -> None:
+        """Refuse static arguments that the function does not have."""
+        count = len(self._parameters)
+        kinds = _parameter_kinds(self.function)
+        for n in numbers:
+            if not isinstance(n, int) or not (-count <= n < count or (n >= 0 and "*" in kinds)):
+                text = f"static_argnums names argument {n!r}, the function has {count}"
+                fail(ValueRangeError, self.name, text)
+        for name in names:
+            if name not in kinds and "**" not in kinds:
+                text = f"static_argnames names {name!r}, which is no argument of the function"
+                fail(ValueRangeError, self.name, text, f"it has {', '.join(self._parameters)}")
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else MethodType(self, owner)
@@ -344,6 +362,17 @@ def _traced_input(leaf: Any) -> Any:
         return leaf
     tensor = as_input(leaf)
     return leaf if tensor is None else tensor
+
+
+def _parameter_kinds(function: Any) -> set[str]:
+    """The names of all parameters; `*` and `**` where there may be more than have names."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {"*", "**"}
+    marks: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*"}
+    marks[inspect.Parameter.VAR_KEYWORD] = "**"
+    return {marks.get(kind.kind, kind.name) for kind in parameters}
 
 
 def _parameter_names(function: Any) -> list[str]:

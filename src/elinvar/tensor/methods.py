@@ -22,7 +22,7 @@ from elinvar.tensor import interop, printing
 from elinvar.tensor.assigning import set_item
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast
-from elinvar.tensor.creation import asarray, check_device, fresh, full
+from elinvar.tensor.creation import asarray, check_device, dtype_of_target, fresh, full
 from elinvar.tensor.dispatch import F, packed
 from elinvar.tensor.fast import binary_operator
 from elinvar.tensor.indexing import get_item
@@ -246,10 +246,8 @@ class ConversionMethods(Cell):
         for value in (*args, options.get("dtype"), options.get("device"), options.get("other")):
             if isinstance(value, Cell):
                 target = value.dtype
-            elif isinstance(value, str) and value.split(":")[0] in ("cpu", "cuda", "mps"):
-                check_device("to", value)
             elif value is not None and not isinstance(value, bool):
-                target = as_dtype(value)
+                target = dtype_of_target("to", value) or target
         found = self if target is None else cast(self, target)
         return fresh(found) if options.get("copy") and found is self else found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core import tree
+from elinvar.core.collecting import paused_collection
 from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
@@ -212,7 +213,7 @@ def trace_program(
     """Run `function` on stand-ins for the arguments of a call, whose sizes `types` may hide."""
     if types is None:
         types = [x._layout.type for x in call.tensors]
-    with Trace(name) as trace:
+    with paused_collection(), Trace(name) as trace:
         arguments = [
             _argument(trace, kind, x, given)
             for kind, x, given in zip(types, call.tensors, call.given, strict=True)

@@ -27,9 +27,17 @@ from elinvar.core.dtypes import (
 from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Shape, size
 from elinvar.tensor import elementwise as ew
-from elinvar.tensor.cell import Cell
+from elinvar.tensor import reductions as red
+from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.composite import composite
-from elinvar.tensor.convert import cast, check_integer, expand, size_tensor, tensor_of
+from elinvar.tensor.convert import (
+    cast,
+    check_integer,
+    expand,
+    is_number,
+    size_tensor,
+    tensor_of,
+)
 from elinvar.tensor.creation import checked_shape
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.manipulation import reshape
@@ -252,6 +260,8 @@ def normal(
     """
     if size is None:
         size = ew.add(mean, std).shape
+    if is_number(std) and not std >= 0:
+        fail(ValueRangeError, "normal", f"std must not be negative, received {std}")
     unit = randn(size=size, dtype=dtype, generator=generator)
     return ew.add(ew.multiply(unit, std), mean)
 
@@ -331,6 +341,11 @@ def bernoulli(
         [1.0, 1.0, 1.0]
     """
     if isinstance(p, Cell):
+        if current_trace() is None:
+            inside = ew.logical_and(ew.greater_equal(p, 0), ew.less_equal(p, 1))
+            if not bool(red.all(inside)):
+                text = f"p must be between 0 and 1, received {p!r:.200}"
+                fail(ValueRangeError, "bernoulli", text, "apply `sigmoid` to logits first")
         dims = p.shape if size is None else checked_shape("bernoulli", size)
         drawn = rand(size=dims, dtype=p.dtype if p.dtype.kind == "f" else None, generator=generator)
         return cast(ew.less(drawn, p), as_dtype(dtype or drawn.dtype))
@@ -383,6 +398,11 @@ def multinomial(
     if weights.dtype.kind != "f" or not weights.ndim:
         fail(DTypeError, "multinomial", f"weights must be floats, received {weights._type}")
     count = weights.shape[-1]
+    if current_trace() is None:
+        fair = ew.logical_and(ew.isfinite(weights), ew.greater_equal(weights, 0))
+        if not bool(red.all(fair)) or not bool(red.all(red.sum(weights, axis=-1) > 0)):
+            text = f"weights must be finite, not negative and not all 0, received {weights!r:.200}"
+            fail(ValueRangeError, "multinomial", text)
     if not replacement and isinstance(count, int) and num_samples > count:
         text = f"{num_samples} samples without replacement of {weights._type}"
         fail(ValueRangeError, "multinomial", text)

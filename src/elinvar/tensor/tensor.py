@@ -120,6 +120,8 @@ class Tensor(TensorMethods, Cell):
         if trace is not None:
             trace.write(self, trace.read(value))
         else:
+            if value._layout is None:  # of a trace that ended
+                value._buffer.refuse_outside(value, "assign")
             self._take(value)
         self._node = node
         if node is not None and node is value._node:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core import dtypes
-from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
+from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import one_hot as _one_hot
@@ -17,6 +18,7 @@ from elinvar.tensor.gathering import checked_index, gathered, taken
 from elinvar.tensor.manipulation import concat, expand_dims, sliced
 from elinvar.tensor.random import keep_mask
 from elinvar.tensor.reductions import max as amax
+from elinvar.tensor.reductions import min as amin
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
@@ -50,6 +52,11 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Rows with a 1 at the given class; num_classes = -1 takes the largest class plus one."""
     x = as_tensor(tensor)
     classes = int(amax(x).item()) + 1 if num_classes == -1 else num_classes
+    if current_trace() is None and x._type.size:
+        low, high = int(amin(x).item()), int(amax(x).item())
+        if low < 0 or high >= classes:
+            text = f"classes must be 0 … {classes - 1}, received {low if low < 0 else high}"
+            fail(OutOfBoundsError, "one_hot", text)
     return _one_hot(x, classes)
 
 

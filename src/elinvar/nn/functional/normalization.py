@@ -122,16 +122,34 @@ def group_norm(
     return _group_norm(x, weight, bias, groups=num_groups, eps=eps)
 
 
+def _channel_means(x: Any) -> Any:
+    """The mean of each channel of (N, C, *), summed in the order of channels-last memory."""
+    turned = F.permute(x, axes=(0, *range(2, x.ndim), 1))
+    return mean(turned, axis=tuple(range(x.ndim - 1)))
+
+
 @composite
 def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    axes = (0, *range(2, x.ndim))
-    result, average, variance = _normalized(x, axes, eps)
+    """The result, and the mean and (biased) variance of each channel.
+
+    The mean is a constant where elements are centred, and its whole gradient goes through
+    the shift (where its value is 0): since centred elements add up to 0 the gradient is the same,
+    and backward needs two sums over all elements, of g and of g · centred.
+    """
     line = (1, x.shape[1], *(1 for _ in range(x.ndim - 2)))
-    weight = None if weight is None else weight.reshape(line)
-    bias = None if bias is None else bias.reshape(line)
-    result = cast(_scaled(result, weight, bias), x.dtype)
-    flat = (x.shape[1],)
-    return result, average.reshape(flat), variance.reshape(flat)
+    wide = _wide(x)
+    average = _channel_means(wide)
+    constant = F.stop_gradient(average)
+    centred = wide - constant.reshape(line)
+    variance = _channel_means(centred * centred)
+    scale = 1.0 / F.sqrt(variance + eps)
+    if weight is not None:
+        scale = scale * _wide(weight)
+    shift = (constant - average) * scale
+    if bias is not None:
+        shift = shift + _wide(bias)
+    result = cast(centred * scale.reshape(line) + shift.reshape(line), x.dtype)
+    return result, average, variance
 
 
 @composite
@@ -140,10 +158,12 @@ def _batch_norm_eval(
 ) -> Any:
     line = (1, x.shape[1], *(1 for _ in range(x.ndim - 2)))
     scale = 1.0 / F.sqrt(_wide(variance) + eps)
+    if weight is not None:
+        scale = scale * _wide(weight)
     result = (_wide(x) - _wide(average).reshape(line)) * scale.reshape(line)
-    weight = None if weight is None else weight.reshape(line)
-    bias = None if bias is None else bias.reshape(line)
-    return cast(_scaled(result, weight, bias), x.dtype)
+    if bias is not None:
+        result = result + _wide(bias).reshape(line)
+    return cast(result, x.dtype)
 
 
 def batch_norm(
@@ -169,6 +189,15 @@ def batch_norm(
     x = as_tensor(input)
     if x.ndim < 2:
         fail(ShapeError, "batch_norm", f"expected (N, C, …), received {x._type}")
+    for name, part in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        if part is not None and tuple(part.shape) != (x.shape[1],):
+            text = f"input {x._type} has {x.shape[1]} channels, but {name} is {part._type}"
+            fail(ShapeError, "batch_norm", text)
     if not training:
         if running_mean is None or running_var is None:
             fail(
