@@ -65,6 +65,7 @@ class Collector:
         self.leaves = leaves
         self.addresses: set[Lin] = set()
         self.raw: set[Lin] = set()
+        self.loads: set[tuple[Value, tuple[Lin, ...], Cond]] = set()
         self._seen: set[Any] = set()
 
     def visit(self, value: Value, index: tuple[Lin, ...], guard: Cond = TRUE) -> None:
@@ -75,6 +76,7 @@ class Collector:
         for _, left, right in guard.tests:
             self._raw(left - right)
         if value in self.leaves:
+            self.loads.add((value, index, guard))
             self._address(address(value.shape, index, self.leaves[value]))
             return
         node = value.node
@@ -371,9 +373,10 @@ class Walker:
         with body.loop(stop, high, 1, "j") as counter, evaluator.vectorized(var, counter, 1):
             yield 1, counter, True
 
-    def _store(self, value: Value) -> None:
+    def _store(self, value: Value, guard: Cond = TRUE) -> None:
         index = self._index(value.shape)
-        self.evaluator.store(self.targets[value], index, self.evaluator.value(value, index))
+        scalar = self.evaluator.value(value, index, guard)
+        self.evaluator.store(self.targets[value], index, scalar, guard)
 
 
 def _param_names(values: Any) -> set[str]:
