@@ -54,8 +54,21 @@ lint: $(STAMPS)/test ## ruff and mypy
 gpt: $(STAMPS)/demo .data/book.txt ## train a character GPT on a real book and let it write
 	$(BIN)/python examples/char_gpt.py
 
-bench: $(STAMPS)/peers ## the figures beside PyTorch, as a table and as JSON
-	$(BIN)/python -m benchmarks
+# JAX shares the environment with PyTorch; TensorFlow has one of its own, for it wants versions of
+# its own. A peer that cannot be installed is left out, and the table says so.
+$(STAMPS)/jax: $(STAMPS)/peers
+	@$(BIN)/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 && touch $@ \
+	  || echo "JAX could not be installed: the benchmarks run without it"
+
+$(STAMPS)/tensorflow: | $(BIN)/python
+	@mkdir -p $(STAMPS)
+	@{ $(PYTHON) -m venv .venv-tensorflow \
+	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0 && touch $@; } \
+	  || echo "TensorFlow could not be installed: the benchmarks run without it"
+
+bench: $(STAMPS)/jax $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
+	@command -v g++ >/dev/null || echo "no g++ here: torch.compile is left out"
+	$(BIN)/python -m benchmarks --chart build/benchmarks.png $(BENCH)
 
 # Fashion-MNIST as Debian packages it, unpacked without root. Where apt cannot get it the loader
 # downloads the files itself, and the demo falls back on scikit-learn's digits, saying so.
@@ -78,5 +91,5 @@ data: ## fetch Fashion-MNIST into .data/
 	    | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //' > book.part && mv book.part book.txt
 
 clean: ## remove everything that was built or fetched
-	rm -rf $(VENV) build dist demo .data .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .venv-tensorflow build dist demo .data .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 	  src/*.egg-info

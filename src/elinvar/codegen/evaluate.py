@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
@@ -33,6 +33,15 @@ class Leaf:
         self.pointer, self.dtype, self.strides = pointer, dtype, strides
 
 
+class Tile(NamedTuple):
+    """Memory that was read along `across` from `first` on, turned: rows of 16 lanes of `along`."""
+
+    pointer: str
+    across: Var
+    first: str
+    along: Var
+
+
 class Evaluator:
     """Emits values into a body.
 
@@ -46,6 +55,7 @@ class Evaluator:
         self.registers: dict[Value, Scalar] = {}  # row results
         self.counters: dict[Var, str] = {}
         self.collapse: dict[Var, Lin] = {}
+        self.tiles: dict[tuple[str, Lin], Tile] = {}  # by leaf and address: what lies turned
         self.merged: dict[Var, set[Var]] = {}  # joined variable → the variables that it stands for
         self.vector: Var | None = None
         self.lanes = 1
@@ -218,14 +228,25 @@ class Evaluator:
             )
         return Scalar(LLVMHandler(self.body, lanes), dtype, payload)
 
-    def load(self, leaf: Leaf, index: tuple[Lin, ...], guard: Cond) -> Scalar:
-        """One element, or one per lane, of memory."""
+    def linear(self, leaf: Leaf, index: tuple[Lin, ...]) -> Lin:
+        """Where an element stands in memory, in loop variables that are left."""
         form = Lin(0)
         for step, part in zip(leaf.strides, index, strict=True):
             form = form + part * step
-        form = form.substitute(lambda atom: self.collapse.get(atom))
+        return form.substitute(lambda atom: self.collapse.get(atom))
+
+    def load(self, leaf: Leaf, index: tuple[Lin, ...], guard: Cond) -> Scalar:
+        """One element, or one per lane, of memory."""
+        form = self.linear(leaf, index)
         element = memory_type(leaf.dtype)
         size = leaf.dtype.itemsize
+        tile = self.tiles.get((leaf.pointer, form))
+        if tile is not None and self.vector is tile.along:
+            row = self.body.sub(self.counters[tile.across], tile.first)
+            place = self.body.mul(row, str(self.lanes))
+            pointer = self.element_pointer(tile.pointer, leaf.dtype, place)
+            payload = self.load_vector(pointer, element, size, self.lanes)
+            return self._from_memory(payload, leaf.dtype, self.lanes)
         if not self.varies(form, guard):
             offset = self.scalar_index(form)
             if guard.tests:
@@ -239,12 +260,8 @@ class Evaluator:
         apart = self._lane_step(form)
         if apart == 1:
             pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
-            if guard.tests:
-                payload = self._masked_load(
-                    pointer, vector, element, size, self.guard(guard, lanes)
-                )
-            else:
-                payload = self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
+            mask = self.guard(guard, lanes) if guard.tests else None
+            payload = self.load_vector(pointer, element, size, lanes, mask)
         elif isinstance(apart, int) and apart in (-1, 2, 3, 4) and not guard.tests:
             payload = self._strided_load(leaf, form, apart, element)
         else:
@@ -259,9 +276,15 @@ class Evaluator:
                 return None
         return form.terms.get(self.vector, 0)
 
-    def _masked_load(self, pointer: str, vector: str, element: str, size: int, mask: str) -> str:
-        suffix = f"v{self.lanes}{_suffix(element)}"
-        bits = f"<{self.lanes} x i1>"
+    def load_vector(
+        self, pointer: str, element: str, size: int, lanes: int, mask: str | None = None
+    ) -> str:
+        """Neighbours in memory; zeros where the mask is off."""
+        vector = f"<{lanes} x {element}>"
+        if mask is None:
+            return self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
+        suffix = f"v{lanes}{_suffix(element)}"
+        bits = f"<{lanes} x i1>"
         self.body.declare(
             f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {vector})"
         )
@@ -307,24 +330,31 @@ class Evaluator:
             "x",
         )
 
-    def store(self, leaf: Leaf, index: tuple[Lin, ...], scalar: Scalar) -> None:
-        """Write one element, or one per lane (neighbours in memory)."""
-        form = Lin(0)
-        for step, part in zip(leaf.strides, index, strict=True):
-            form = form + part * step
-        form = form.substitute(lambda atom: self.collapse.get(atom))
+    def store(self, leaf: Leaf, index: tuple[Lin, ...], scalar: Scalar, guard: Cond = TRUE) -> None:
+        """Write one element, or one per lane (neighbours in memory), where the guard holds."""
+        form = self.linear(leaf, index)
         lanes = self.lanes if self.varies(form) else 1
         if lanes > 1 and self._lane_step(form) != 1:
             fail(CompileError, "store", f"lanes are not neighbours in memory: {form}")
         scalar = self.widen(scalar, lanes)
         payload = scalar.payload
-        kind = memory_type(leaf.dtype) if lanes == 1 else f"<{lanes} x {memory_type(leaf.dtype)}>"
+        element = memory_type(leaf.dtype)
+        kind = element if lanes == 1 else f"<{lanes} x {element}>"
         if leaf.dtype.kind == "b":
             payload = self.body.instruction(
                 f"zext {llvm_type(leaf.dtype, lanes)} {payload} to {kind}"
             )
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
-        self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {leaf.dtype.itemsize}")
+        size = leaf.dtype.itemsize
+        if lanes == 1 or not guard.tests:
+            self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {size}")
+            return
+        name, bits = f"@llvm.masked.store.v{lanes}{_suffix(element)}.p0", f"<{lanes} x i1>"
+        self.body.declare(f"declare void {name}({kind}, ptr, i32, {bits})")
+        self.body.emit(
+            f"call void {name}({kind} {payload}, ptr {pointer}, i32 {size}, "
+            f"{bits} {self.guard(guard, lanes)})"
+        )
 
     # values
 

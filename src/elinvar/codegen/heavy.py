@@ -6,7 +6,7 @@ from typing import Any
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
-from elinvar.codegen.reducing import carried_type
+from elinvar.codegen.partials import carried_type
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.codegen.fused import fused_kernel
+from elinvar.codegen.partials import Part, PartGeometry, carried_type, combine_text
 from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
@@ -14,7 +16,7 @@ from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.cluster import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
-from elinvar.kernels.plan import Number, Place, Step, Storage, flatten
+from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten
 from elinvar.kernels.pull import squeeze, view_of
 
 Strides = Shape | None
@@ -53,7 +55,7 @@ class FusedLowering:
         found = self.places.get(value)
         return found if found is not None else Place(self.storages[value])
 
-    def arena(self, nbytes: DimLike) -> Storage:
+    def arena(self, nbytes: DimLike | Callable[[Sizes], int]) -> Storage:
         return Storage("arena", -1, nbytes)
 
     def graph(self, graph: Graph, results: Sequence[Place | None]) -> list[Place]:
@@ -108,9 +110,16 @@ class FusedLowering:
         if kernel is None:
             found = fused_kernel(group, strides).emit(PLACEHOLDER)
             name, text = named(found.text, group.kind)
-            kernel = KernelText(name, text, found.pointers, found.symbols, found.geometry)
+            kernel = dataclasses.replace(found, name=name, text=text)
             _fused_cache[key] = kernel
         geometry = kernel.geometry
+        complete = targets
+        if kernel.parts:
+            assert isinstance(geometry, PartGeometry)
+            targets = [
+                target if part is None else self._partials(part, geometry)
+                for target, part in zip(targets, kernel.parts, strict=True)
+            ]
         slots: list[Any] = [*sources, *targets]
         slots += [Number(Dim(name)) for name in kernel.symbols]
         slots += [
@@ -118,7 +127,6 @@ class FusedLowering:
             Number(lambda sizes: geometry.cut(sizes)[2]),
         ]
         names = ", ".join(dict.fromkeys(node.op_name for node in group.region.nodes)) or "copy"
-        work = geometry.rows * geometry.work_per_row
         self.steps.append(
             Step(
                 kernel.name,
@@ -128,8 +136,43 @@ class FusedLowering:
                 [p.storage for p in sources],
                 [p.storage for p in targets],
                 f"{group.kind}: {names}",
-                lambda sizes: evaluate(work, sizes) * max(1, len(group.region.nodes)),
+                lambda sizes: geometry.elements(sizes) * max(1, len(group.region.nodes)),
                 Cost(group.region.nodes, group.region.outputs),
+            )
+        )
+        if kernel.parts:
+            self._combine(kernel, targets, complete)
+
+    def _partials(self, part: Part, geometry: PartGeometry) -> Place:
+        """Memory for the partial results of one reduction."""
+        itemsize = carried_type(part.operand).itemsize
+        sums = geometry.rows * geometry.inner * itemsize
+        return Place(self.arena(lambda sizes: evaluate(sums, sizes) * geometry.chunks(sizes)))
+
+    def _combine(self, kernel: KernelText, partial: list[Place], complete: list[Place]) -> None:
+        """The launch that adds up what another has left."""
+        chosen = [i for i, part in enumerate(kernel.parts) if part is not None]
+        parts = tuple(kernel.parts[i] for i in chosen)
+        sources, targets = [partial[i] for i in chosen], [complete[i] for i in chosen]
+        name, text = cached_text(
+            ("combine", *((part.op.name, part.operand, part.result) for part in parts)),
+            "combine",
+            lambda: combine_text(PLACEHOLDER, parts),
+        )
+        geometry = kernel.geometry
+        assert isinstance(geometry, PartGeometry)
+        rows, columns = geometry.rows, geometry.inner
+        self.steps.append(
+            Step(
+                name,
+                text,
+                [*sources, *targets, Number(geometry.chunks), Number(columns)],
+                lambda sizes: evaluate(rows, sizes) * -(-evaluate(columns, sizes) // 64),
+                [p.storage for p in sources],
+                [p.storage for p in targets],
+                f"combine: {', '.join(part.op.name for part in parts)}",
+                lambda sizes: evaluate(rows * columns, sizes) * geometry.chunks(sizes),
+                Cost((), ()),
             )
         )
 
@@ -145,7 +188,8 @@ class FusedLowering:
         stored = {self.place(value).storage for value in node.results}
         for step in flatten(self.steps[before:]):
             if step.cost is None and stored.isdisjoint(step.writes):
-                moves = sum(2 * written.nbytes for written in step.writes)
+                known = [w.nbytes for w in step.writes if not callable(w.nbytes)]
+                moves = sum(2 * nbytes for nbytes in known)
                 step.cost = Cost((), (), moves, node.source)
             elif step.cost is None:
                 step.cost = Cost((node,), node.results)

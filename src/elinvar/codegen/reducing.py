@@ -1,23 +1,26 @@
-"""Fused reductions as LLVM functions: the loops of row and column kernels.
+"""Fused reductions of the last dim as LLVM functions (those that keep it: `columns.py`).
 
-The order of a reduction is a function of logical shape and axes only:
+The order of a reduction is a function of logical shape and axes only: adjacent reduced dims count
+as one. Element j of the last one goes to lane j mod 16; lanes are added in order within a tile of
+16384 elements; the 16 lanes of a tile are combined by halves (8, 4, 2, 1); tiles and outer reduced
+dims are added in row-major order.
 
-- row (the last dim is reduced): adjacent reduced dims count as one. Element j of the last one goes
-  to lane j mod 16; lanes are added in order within a tile of 16384 elements; the 16 lanes of a tile
-  are combined by halves (8, 4, 2, 1); tiles and outer reduced dims are added in row-major order.
-- column (the last dim is kept): terms are added in row-major order of the reduced dims, in chunks
-  of 256 along the innermost reduced dim, whose partial results are added in order.
-
-Work is cut by shape: a task is a block of rows, or a block of the inner dim.
+Work is cut by shape: a task is a block of rows, or, where there are few, a block of tiles.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 from elinvar.codegen.evaluate import Leaf
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
+from elinvar.codegen.partials import (
+    PartGeometry,
+    Reducer,
+    carried_type,
+    combine_of,
+    partial_results,
+)
 from elinvar.codegen.walking import LANES, Geometry, Walker
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
@@ -28,39 +31,7 @@ from elinvar.kernels.pull import EXPENSIVE, is_movement, is_reduction, squeeze
 from elinvar.ops.scalars import Scalar
 
 TILE = 16384
-CHUNK = 256
 SCRATCH_ELEMENTS = 16384
-
-
-def combine_of(node: Node) -> tuple[Any, Any]:
-    """(combine, identity) of a reduction."""
-    return node.op.lowering  # type: ignore[union-attr]
-
-
-def carried_type(dtype: DType) -> DType:
-    """The type in which a reduction is carried: f32 for 16-bit floats, bytes for bool."""
-    return dtypes.uint8 if dtype.kind == "b" else dtypes.accumulator(dtype)
-
-
-class Reducer(Walker):
-    """What row and column kernels share: accumulators."""
-
-    def _identity(self, node: Node, kind: DType, lanes: int) -> Scalar:
-        _, identity = combine_of(node)
-        handler = LLVMHandler(self.body, lanes)
-        value = identity(node.operands[0].dtype)
-        return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
-
-    def _put(self, slot: str, kind: DType, lanes: int, scalar: Scalar) -> None:
-        text = f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {kind.itemsize}"
-        self.body.emit(text)
-
-    def _get(self, slot: str, kind: DType, lanes: int) -> Scalar:
-        text = f"load {llvm_type(kind, lanes)}, ptr {slot}, align {kind.itemsize}"
-        return Scalar(LLVMHandler(self.body, lanes), kind, self.body.instruction(text, "x"))
-
-    def _finish(self, scalar: Scalar, dtype: DType) -> Scalar:
-        return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
 
 
 class RowKernel(Reducer):
@@ -177,11 +148,7 @@ class RowKernel(Reducer):
 
     def _pass(self, reductions: list[Node], outputs: list[Value], keep: set[Value]) -> None:
         """One walk along the reduced dims: accumulate and store."""
-        totals = {}
-        for node in reductions:
-            kind = carried_type(node.operands[0].dtype)
-            totals[node] = self.body.stack_slot(llvm_type(kind), "total", kind.itemsize)
-            self._put(totals[node], kind, 1, self._identity(node, kind, 1))
+        totals = self._totals(reductions)
         scratch = {}
         for value in keep:
             length = size(v.extent for v in self.inner)
@@ -195,6 +162,15 @@ class RowKernel(Reducer):
             self.evaluator.registers[node.results[0]] = self._finish(result, node.results[0].dtype)
         for value, leaf in scratch.items():
             self.evaluator.leaves[value] = _ScratchLeaf(leaf.pointer, value, self)
+
+    def _totals(self, reductions: list[Node]) -> dict[Node, str]:
+        """A slot for each reduction, holding its identity."""
+        totals = {}
+        for node in reductions:
+            kind = carried_type(node.operands[0].dtype)
+            totals[node] = self.body.stack_slot(llvm_type(kind), "total", kind.itemsize)
+            self._put(totals[node], kind, 1, self._identity(node, kind, 1))
+        return totals
 
     def _nest(
         self,
@@ -330,90 +306,34 @@ class RowKernel(Reducer):
         return vector
 
 
-class ColumnKernel(Reducer):
-    """Reduces other dims than the last: neighbouring columns side by side."""
+class TileKernel(RowKernel):
+    """Reduces few long rows: each tile on its own, its partial result for a second launch to add
+    (`partials.py`)."""
 
     def _loops(self) -> Geometry:
-        self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
-        last = self.outer[-1] if self.outer else None
-        total = size(v.extent for v in self.inner)
-        if last is None:
-            last = Var("one", 1)
-        rows = size(v.extent for v in self.outer[:-1])
-        for row, low, high in self._tasks(rows, last.extent, True):
-            self._set_row(row, self.outer[:-1])
-            lanes = self._column_lanes(last.extent)
-            for count, _, _ in self._lanes(last, low, high, lanes, True):
-                self._columns(count)
-        return Geometry(rows, last.extent, last.extent * total, 64)
-
-    @staticmethod
-    def _column_lanes(extent: DimLike) -> int:
-        if not isinstance(extent, int):
-            return LANES
-        if extent <= 2 * LANES:
-            return max(1, extent)
-        for lanes in (64, 32):
-            if extent % lanes == 0:
-                return lanes
-        return LANES
-
-    def _columns(self, lanes: int) -> None:
+        body = self.body
+        self._merge_reduced()
+        self.parts = partial_results(self.group)
+        outer, last = size(v.extent for v in self.inner[:-1]), self.inner[-1]
+        kept = size(v.extent for v in self.outer)
+        extent = body.dim(last.extent)
+        tiles = body.div(body.add(extent, str(TILE - 1)), str(TILE))
+        rows = body.mul(body.dim(kept * outer), tiles)
         reductions = [n for n in self.group.region.nodes if is_reduction(n)]
-        totals = {}
-        for node in reductions:
-            kind = carried_type(node.operands[0].dtype)
-            totals[node] = self.body.stack_slot(llvm_type(kind, lanes), "total")
-            self._put(totals[node], kind, lanes, self._identity(node, kind, lanes))
-        self._column_nest(self.inner, reductions, totals, lanes)
-        self.evaluator.registers.clear()
-        for node in reductions:
-            kind = carried_type(node.operands[0].dtype)
-            result = self._get(totals[node], kind, lanes)
-            value = node.results[0]
-            scalar = self._finish(result, value.dtype)
-            self.evaluator.store(self.targets[value], self._index(value.shape), scalar)
-
-    def _column_nest(
-        self, variables: list[Var], reductions: list[Node], totals: dict[Node, str], lanes: int
-    ) -> None:
-        body, extent = self.body, self.body.dim(variables[0].extent)
-        if len(variables) > 1:
-            with body.loop("0", extent, hint="r") as counter:
-                self.evaluator.counters[variables[0]] = counter
-                self._column_nest(variables[1:], reductions, totals, lanes)
-            return
-        with body.loop("0", extent, CHUNK, "chunk") as low:
-            high = body.minimum(body.add(low, str(CHUNK)), extent)
-            partials = {}
-            for node in reductions:
+        outputs = [v for v in self.group.region.outputs if not is_reduction(v.node)]
+        for row, _, _ in self._tasks(rows, 1, False):
+            low = body.mul(body.rem(row, tiles), str(TILE))
+            high = body.minimum(body.add(low, str(TILE)), extent)
+            self._set_row(body.div(row, tiles), [*self.outer, *self.inner[:-1]])
+            self.evaluator.registers.clear()
+            totals = self._totals(reductions)
+            self._tile(last, low, high, reductions, outputs, totals, {}, True)
+            for node, slot in totals.items():
                 kind = carried_type(node.operands[0].dtype)
-                partials[node] = body.stack_slot(llvm_type(kind, lanes), "acc")
-                self._put(partials[node], kind, lanes, self._identity(node, kind, lanes))
-            with body.loop(low, high, hint="r") as counter:
-                self.evaluator.counters[variables[0]] = counter
-                for node in reductions:
-                    operand = node.operands[0]
-                    kind = carried_type(operand.dtype)
-                    scalar = self.evaluator.value(operand, self._index(operand.shape))
-                    scalar = self.evaluator.widen(scalar, lanes).cast(kind)
-                    combine, _ = combine_of(node)
-                    self._put(
-                        partials[node],
-                        kind,
-                        lanes,
-                        combine(self._get(partials[node], kind, lanes), scalar),
-                    )
-            for node in reductions:
-                kind = carried_type(node.operands[0].dtype)
-                combine, _ = combine_of(node)
-                total = self._get(totals[node], kind, lanes)
-                self._put(
-                    totals[node],
-                    kind,
-                    lanes,
-                    combine(total, self._get(partials[node], kind, lanes)),
-                )
+                target = self.targets[node.results[0]].pointer
+                place = self.evaluator.element_pointer(target, kind, row)
+                self._put(place, kind, 1, self._get(slot, kind, 1))
+        return PartGeometry(kept, 1, outer, last.extent, TILE)
 
 
 class _ScratchLeaf(Leaf):

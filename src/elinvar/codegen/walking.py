@@ -39,17 +39,23 @@ class Geometry:
         tasks = -(-rows // rows_per_task) * -(-max(1, inner) // block)
         return (tasks if inner else 0), rows_per_task, block
 
+    def elements(self, sizes: Mapping[str, int]) -> int:
+        """About how many elements the kernel touches."""
+        return evaluate(self.rows * self.work_per_row, sizes)
+
 
 @dataclass(frozen=True)
 class KernelText:
     """A kernel in LLVM text. Slots: pointers of inputs, pointers of outputs, symbols' sizes, then
-    rows per task and the inner block."""
+    rows per task and the inner block. `parts`: per output how a second launch combines the partial
+    results that this one leaves; empty where it leaves none."""
 
     name: str
     text: str
     pointers: int
     symbols: tuple[str, ...]
     geometry: Geometry
+    parts: tuple[Any, ...] = ()
 
 
 class Collector:
@@ -59,6 +65,7 @@ class Collector:
         self.leaves = leaves
         self.addresses: set[Lin] = set()
         self.raw: set[Lin] = set()
+        self.loads: set[tuple[Value, tuple[Lin, ...], Cond]] = set()
         self._seen: set[Any] = set()
 
     def visit(self, value: Value, index: tuple[Lin, ...], guard: Cond = TRUE) -> None:
@@ -69,6 +76,7 @@ class Collector:
         for _, left, right in guard.tests:
             self._raw(left - right)
         if value in self.leaves:
+            self.loads.add((value, index, guard))
             self._address(address(value.shape, index, self.leaves[value]))
             return
         node = value.node
@@ -142,6 +150,8 @@ class Walker:
 
     `strides`: per region input, None for dense row-major.
     """
+
+    parts: tuple[Any, ...] = ()  # see KernelText
 
     def __init__(self, group: Group, strides: tuple[Shape | None, ...] | None = None) -> None:
         self.group = group
@@ -279,7 +289,8 @@ class Walker:
         self._walk()
         geometry = self._loops()
         self.body.emit("ret void")
-        return KernelText(name, self._module(name), self._pointer_count(), self.symbols, geometry)
+        text = self._module(name)
+        return KernelText(name, text, self._pointer_count(), self.symbols, geometry, self.parts)
 
     def _loops(self) -> Geometry:
         """Emit the loops of this kind of kernel."""
@@ -293,10 +304,11 @@ class Walker:
         sizes = [self.body.sizes[s] for s in self.symbols] + ["%rows.task", "%inner.block"]
         return kernel_module(name, self.body, pointers, sizes)
 
-    def _tasks(self, rows: DimLike, inner: DimLike, inner_blocks: bool) -> Any:
-        """Loop over tasks; yields (row SSA loop context values)."""
+    def _tasks(self, rows: DimLike | str, inner: DimLike, inner_blocks: bool) -> Any:
+        """Loop over tasks; yields (row, low, high): a row and the part of the inner dim."""
         body = self.body
-        rows_text, inner_text = body.dim(rows), body.dim(inner)
+        rows_text = rows if isinstance(rows, str) else body.dim(rows)
+        inner_text = body.dim(inner)
         with body.loop("%begin", "%end", hint="task") as task:
             if inner_blocks:
                 padded = body.add(inner_text, body.sub("%inner.block", "1"))
@@ -361,9 +373,10 @@ class Walker:
         with body.loop(stop, high, 1, "j") as counter, evaluator.vectorized(var, counter, 1):
             yield 1, counter, True
 
-    def _store(self, value: Value) -> None:
+    def _store(self, value: Value, guard: Cond = TRUE) -> None:
         index = self._index(value.shape)
-        self.evaluator.store(self.targets[value], index, self.evaluator.value(value, index))
+        scalar = self.evaluator.value(value, index, guard)
+        self.evaluator.store(self.targets[value], index, scalar, guard)
 
 
 def _param_names(values: Any) -> set[str]:

@@ -21,7 +21,11 @@ class Storage:
 
     kind: str  # input | output | arena
     number: int  # which input or output
-    nbytes: DimLike = 0
+    nbytes: DimLike | Callable[[Sizes], int] = 0
+
+    def size(self, sizes: Sizes) -> int:
+        """How many bytes it has for given sizes."""
+        return self.nbytes(sizes) if callable(self.nbytes) else evaluate(self.nbytes, sizes)
 
 
 class Loop:
@@ -132,7 +136,7 @@ def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int
             if storage.kind == "arena":
                 first.setdefault(storage, number)
                 last[storage] = number
-    wanted = {s: -(-max(1, evaluate(s.nbytes, sizes)) // ALIGNMENT) * ALIGNMENT for s in first}
+    wanted = {s: -(-max(1, s.size(sizes)) // ALIGNMENT) * ALIGNMENT for s in first}
     offsets: dict[Storage, int] = {}
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     total = 0

@@ -122,7 +122,7 @@ class MultiheadAttention(Module):
         q, k, v = (self._heads(x) for x in self._project(query, key, value))  # (B, heads, ·, d)
         hidden = self._hidden(q, key.shape[1], key_padding_mask, attn_mask)
         causal = is_causal and attn_mask is None
-        if causal and (need_weights or hidden is not None):
+        if causal and need_weights:
             hidden = _add(hidden, causal_mask(q, length, key.shape[1]))
         dropout = self.dropout if self.training else 0.0
         weights = None
@@ -133,7 +133,7 @@ class MultiheadAttention(Module):
             mixed = weights @ v
         else:
             mixed = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=hidden, dropout_p=dropout, is_causal=causal and hidden is None
+                q, k, v, attn_mask=hidden, dropout_p=dropout, is_causal=causal
             )
         joined = mixed.transpose(1, 2).reshape(batch, length, self.embed_dim)  # (B, T, embed)
         output = self.out_proj(joined)

@@ -1,0 +1,232 @@
+"""Fused reductions that keep the last dim, as LLVM functions.
+
+Terms are added in row-major order of the reduced dims, in chunks of 256 along the innermost reduced
+dim; the partial results of the chunks are added in order. This is a function of shape and axes.
+
+A task sums some chunks of a block of columns, row after row, so that memory is read as it lies. Few
+columns stay in registers, many in a small array. Where there are several chunks and some work, each
+leaves its partial result, and a second launch adds them (`partials.py`).
+"""
+
+from __future__ import annotations
+
+from elinvar.codegen.llvm_scalars import llvm_type, memory_type
+from elinvar.codegen.partials import (
+    COLUMN_BLOCK,
+    BlockGeometry,
+    PartGeometry,
+    Reducer,
+    carried_type,
+    combine_of,
+    partial_results,
+)
+from elinvar.codegen.walking import LANES, Geometry
+from elinvar.core.dtypes import DType
+from elinvar.core.shapes import DimLike, size
+from elinvar.graph.ir import Node
+from elinvar.kernels.index import Var
+from elinvar.kernels.pull import is_reduction
+from elinvar.ops.scalars import Scalar
+
+CHUNK = 256
+IN_REGISTERS = 64  # columns
+WORTH_TWO_LAUNCHES = 65536  # elements
+SEVERAL_ROWS = 4  # rows that are added between a load and a store of the sums
+SHORT_REGION = 16  # nodes; longer ones are not written several times
+
+
+class ColumnKernel(Reducer):
+    """Reduces other dims than the last: neighbouring columns side by side."""
+
+    def _loops(self) -> Geometry:
+        body = self.body
+        self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
+        last = self.outer[-1] if self.outer else Var("one", 1)
+        *outer, along = self.inner
+        kept, repeats = size(v.extent for v in self.outer[:-1]), size(v.extent for v in outer)
+        total = kept * last.extent * repeats * along.extent
+        self.reductions = [n for n in self.group.region.nodes if is_reduction(n)]
+        several = repeats != 1 or not isinstance(along.extent, int) or along.extent > CHUNK
+        if several and not (isinstance(total, int) and total < WORTH_TWO_LAUNCHES):
+            self.parts = partial_results(self.group)
+        per = body.div(body.add(body.dim(along.extent), str(CHUNK - 1)), str(CHUNK))
+        chunks = body.mul(body.dim(repeats), per)
+        rows = body.dim(kept)
+        if self.parts:
+            rows = body.mul(rows, chunks)
+        for row, low, high in self._tasks(rows, last.extent, True):
+            self.per, self.chunks = per, chunks
+            if self.parts:
+                self._set_row(body.div(row, chunks), self.outer[:-1])
+            else:
+                self._set_row(row, self.outer[:-1])
+            if isinstance(last.extent, int) and last.extent <= IN_REGISTERS:
+                self._narrow(row, last, low, high)
+            else:
+                self._wide(row, last, low, high)
+        if self.parts:
+            return PartGeometry(kept, last.extent, repeats, along.extent, CHUNK)
+        return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, COLUMN_BLOCK)
+
+    @staticmethod
+    def _lanes_of(extent: DimLike) -> int:
+        if not isinstance(extent, int):
+            return LANES
+        if extent <= 2 * LANES:
+            return max(1, extent)
+        for lanes in (64, 32):
+            if extent % lanes == 0:
+                return lanes
+        return LANES
+
+    # a chunk of rows
+
+    def _rows_of(self, chunk: str) -> tuple[str, str]:
+        """The rows first … last of a chunk, along the innermost reduced dim; sets the others."""
+        body = self.body
+        *outer, along = self.inner
+        self._set_row(body.div(chunk, self.per), outer)
+        first = body.mul(body.rem(chunk, self.per), str(CHUNK))
+        last = body.minimum(body.add(first, str(CHUNK)), body.dim(along.extent))
+        return first, last
+
+    def _term(self, node: Node, lanes: int) -> Scalar:
+        operand = node.operands[0]
+        scalar = self.evaluator.value(operand, self._index(operand.shape))
+        return self.evaluator.widen(scalar, lanes).cast(carried_type(operand.dtype))
+
+    def _leave(self, node: Node, row: str, last: Var, column: str, total: Scalar) -> None:
+        """Store the sum of some columns: the partial one of a chunk, or the whole."""
+        value = node.results[0]
+        target = self.targets[value]
+        if self.parts:
+            place = self.body.add(self.body.mul(row, self.body.dim(last.extent)), column)
+            kind = carried_type(node.operands[0].dtype)
+            pointer = self.evaluator.element_pointer(target.pointer, kind, place)
+            self._put(pointer, kind, self.evaluator.lanes, total)
+        else:
+            scalar = self._finish(total, value.dtype)
+            self.evaluator.store(target, self._index(value.shape), scalar)
+
+    # few columns: sums in registers
+
+    def _narrow(self, row: str, last: Var, low: str, high: str) -> None:
+        body = self.body
+        for lanes, column, _ in self._lanes(last, low, high, self._lanes_of(last.extent), False):
+            if self.parts:
+                partials = self._narrow_chunk(body.rem(row, self.chunks), lanes)
+                for node, partial in partials.items():
+                    self._leave(node, row, last, column, partial)
+                continue
+            totals = self._slots(lanes, "total")
+            with body.loop("0", self.chunks, hint="chunk") as chunk:
+                for node, partial in self._narrow_chunk(chunk, lanes).items():
+                    self._combine_into(totals[node], node, lanes, partial)
+            for node, slot in totals.items():
+                kind = carried_type(node.operands[0].dtype)
+                self._leave(node, row, last, column, self._get(slot, kind, lanes))
+
+    def _slots(self, lanes: int, hint: str) -> dict[Node, str]:
+        slots = {}
+        for node in self.reductions:
+            kind = carried_type(node.operands[0].dtype)
+            slots[node] = self.body.stack_slot(llvm_type(kind, lanes), hint)
+            self._put(slots[node], kind, lanes, self._identity(node, kind, lanes))
+        return slots
+
+    def _combine_into(self, slot: str, node: Node, lanes: int, scalar: Scalar) -> None:
+        combine, _ = combine_of(node)
+        kind = scalar.dtype
+        self._put(slot, kind, lanes, combine(self._get(slot, kind, lanes), scalar))
+
+    def _narrow_chunk(self, chunk: str, lanes: int) -> dict[Node, Scalar]:
+        slots = self._slots(lanes, "acc")
+        first, last = self._rows_of(chunk)
+        with self.body.loop(first, last, hint="r") as counter:
+            self.evaluator.counters[self.inner[-1]] = counter
+            for node in self.reductions:
+                self._combine_into(slots[node], node, lanes, self._term(node, lanes))
+        return {
+            node: self._get(slot, carried_type(node.operands[0].dtype), lanes)
+            for node, slot in slots.items()
+        }
+
+    # many columns: sums in an array
+
+    def _wide(self, row: str, last: Var, low: str, high: str) -> None:
+        body = self.body
+        sums = self._arrays("sums")
+        if self.parts:
+            self._wide_chunk(body.rem(row, self.chunks), sums, last, low, high)
+        else:
+            totals = self._arrays("totals")
+            self._fill(totals, last, low, high)
+            with body.loop("0", self.chunks, hint="chunk") as chunk:
+                self._wide_chunk(chunk, sums, last, low, high)
+                for lanes, column, _ in self._lanes(last, low, high, LANES, True):
+                    for node, base in totals.items():
+                        kind = carried_type(node.operands[0].dtype)
+                        partial = self._get(self._at(sums[node], kind, column, low), kind, lanes)
+                        place = self._at(base, kind, column, low)
+                        self._combine_into(place, node, lanes, partial)
+            sums = totals
+        for lanes, column, _ in self._lanes(last, low, high, LANES, True):
+            for node, base in sums.items():
+                kind = carried_type(node.operands[0].dtype)
+                total = self._get(self._at(base, kind, column, low), kind, lanes)
+                self._leave(node, row, last, column, total)
+
+    def _arrays(self, hint: str) -> dict[Node, str]:
+        found = {}
+        for node in self.reductions:
+            kind = memory_type(carried_type(node.operands[0].dtype))
+            found[node] = self.body.stack_slot(f"[{COLUMN_BLOCK} x {kind}]", hint)
+        return found
+
+    def _at(self, base: str, kind: DType, column: str, low: str) -> str:
+        return self.evaluator.element_pointer(base, kind, self.body.sub(column, low))
+
+    def _fill(self, arrays: dict[Node, str], last: Var, low: str, high: str) -> None:
+        for lanes, column, _ in self._lanes(last, low, high, LANES, True):
+            for node, base in arrays.items():
+                kind = carried_type(node.operands[0].dtype)
+                place = self._at(base, kind, column, low)
+                self._put(place, kind, lanes, self._identity(node, kind, lanes))
+
+    def _wide_chunk(
+        self, chunk: str, sums: dict[Node, str], last: Var, low: str, high: str
+    ) -> None:
+        """Sum the rows of a chunk: several of them for each load and store of the sums."""
+        body = self.body
+        self._fill(sums, last, low, high)
+        first, stop = self._rows_of(chunk)
+        if len(self.group.region.nodes) <= SHORT_REGION:
+            count = str(SEVERAL_ROWS)
+            whole = body.mul(body.div(body.sub(stop, first), count), count)
+            middle = body.add(first, whole)
+            with body.loop(first, middle, SEVERAL_ROWS, "r") as counter:
+                self._add_rows(counter, SEVERAL_ROWS, sums, last, low, high)
+            first = middle
+        with body.loop(first, stop, hint="r") as counter:
+            self._add_rows(counter, 1, sums, last, low, high)
+
+    def _add_rows(
+        self, counter: str, rows: int, sums: dict[Node, str], last: Var, low: str, high: str
+    ) -> None:
+        body = self.body
+        numbers = [body.add(counter, str(k)) for k in range(rows)]
+        for lanes, column, _ in self._lanes(last, low, high, LANES, True):
+            places = {}
+            totals = {}
+            for node, base in sums.items():
+                kind = carried_type(node.operands[0].dtype)
+                places[node] = self._at(base, kind, column, low)
+                totals[node] = self._get(places[node], kind, lanes)
+            for number in numbers:
+                self.evaluator.counters[self.inner[-1]] = number
+                with body.scope():
+                    for node in self.reductions:
+                        combine, _ = combine_of(node)
+                        totals[node] = combine(totals[node], self._term(node, lanes))
+            for node, total in totals.items():
+                self._put(places[node], total.dtype, lanes, total)

@@ -1,0 +1,200 @@
+"""Fused elementwise groups as LLVM functions.
+
+Memory that is read along another axis than the one that is written is read in tiles of 16 × 16
+elements, which are turned in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from elinvar.codegen.evaluate import Leaf, Tile
+from elinvar.codegen.llvm_scalars import memory_type
+from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
+from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.kernels.index import TRUE, Cond, Lin, Var, variable
+
+SMALLEST = 8  # a shorter side is not worth a tile
+MOST_TURNED = 4
+STRIDED = (-1, 0, 1, 2, 3, 4)  # steps between lanes that need no tile
+
+
+class Turned(NamedTuple):
+    """What is read along `across` while the kernel writes along its last loop variable."""
+
+    across: Var
+    loads: tuple[tuple[Leaf, Lin], ...]
+
+
+@dataclass(frozen=True)
+class TurnedGeometry(Geometry):
+    """Tasks of a kernel that turns tiles: `rows` counts the outer loops alone."""
+
+    across: DimLike = 1
+
+    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        inner = evaluate(self.inner, sizes)
+        rows = evaluate(self.rows, sizes) * -(-evaluate(self.across, sizes) // LANES)
+        rows_per_task = max(1, TASK_ELEMENTS // max(1, inner * LANES))
+        block = max(1, inner)
+        if rows_per_task == 1:
+            block = min(block, TASK_ELEMENTS // LANES)
+        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+
+    def elements(self, sizes: Mapping[str, int]) -> int:
+        return evaluate(self.rows * self.inner * self.across, sizes)
+
+
+class MapKernel(Walker):
+    """Computes every element on its own."""
+
+    def _loops(self) -> Geometry:
+        variables = self.outer
+        if not variables:
+            with self.body.loop("%begin", "%end", hint="task"):
+                for value in self.group.region.outputs:
+                    self._store(value)
+            return Geometry(1, 1, 1, 0)
+        turned = self._turned()
+        if turned is not None:
+            return self._in_tiles(turned)
+        last = variables[-1]
+        rows = size(v.extent for v in variables[:-1])
+        for row, low, high in self._tasks(rows, last.extent, True):
+            self._set_row(row, variables[:-1])
+            lanes = (
+                LANES
+                if not isinstance(last.extent, int) or last.extent > 2 * LANES
+                else last.extent
+            )
+            for _ in self._lanes(last, low, high, max(lanes, 1), True):
+                for value in self.group.region.outputs:
+                    self._store(value)
+        return Geometry(rows, last.extent, last.extent, 64)
+
+    # tiles
+
+    def _turned(self) -> Turned | None:
+        """What is best read in tiles: along the loop variable that most such reads share."""
+        *others, last = self.outer
+        if isinstance(last.extent, int) and last.extent < SMALLEST:
+            return None
+        found: dict[Var, dict[tuple[str, Lin], tuple[Leaf, Lin]]] = {}
+        for value, index, guard in self.collector.loads:
+            leaf = self.leaves[value]
+            form = self.evaluator.linear(leaf, index)
+            if guard.tests or form.terms.get(last, 0) in STRIDED:
+                continue
+            for var in others:
+                short = isinstance(var.extent, int) and var.extent < SMALLEST
+                if form.terms.get(var) == 1 and not short and _is_plain(form, var, last):
+                    found.setdefault(var, {})[leaf.pointer, form] = leaf, form
+        if not found:
+            return None
+        across = max(found, key=lambda var: (len(found[var]), others.index(var)))
+        loads = tuple(found[across].values())
+        return Turned(across, loads) if len(loads) <= MOST_TURNED else None
+
+    def _in_tiles(self, turned: Turned) -> Geometry:
+        body, evaluator = self.body, self.evaluator
+        across, last = turned.across, self.outer[-1]
+        others = [v for v in self.outer[:-1] if v is not across]
+        blocks = body.div(body.add(body.dim(across.extent), str(LANES - 1)), str(LANES))
+        rows = body.mul(body.dim(size(v.extent for v in others)), blocks)
+        scratch = {}
+        for leaf, form in turned.loads:
+            kind = f"[{LANES * LANES} x {memory_type(leaf.dtype)}]"
+            scratch[leaf.pointer, form] = body.stack_slot(kind, "tile")
+        for row, low, high in self._tasks(rows, last.extent, True):
+            self._set_row(body.div(row, blocks), others)
+            first = body.mul(body.rem(row, blocks), str(LANES))
+            stop = body.minimum(body.add(first, str(LANES)), body.dim(across.extent))
+            with body.loop(low, high, LANES, "tile") as column:
+                evaluator.counters[across], evaluator.counters[last] = first, column
+                for leaf, form in turned.loads:
+                    self._turn(leaf, form, scratch[leaf.pointer, form], across)
+                tiles = {key: Tile(slot, across, first, last) for key, slot in scratch.items()}
+                self._tile_rows(tiles, across, first, stop, column, high)
+        return TurnedGeometry(size(v.extent for v in others), last.extent, 0, 64, across.extent)
+
+    def _tile_rows(
+        self,
+        tiles: dict[tuple[str, Lin], Tile],
+        across: Var,
+        first: str,
+        stop: str,
+        column: str,
+        high: str,
+    ) -> None:
+        """Compute a tile, row after row; the last one of a row may be narrower."""
+        body, evaluator, last = self.body, self.evaluator, self.outer[-1]
+        beyond = body.add(column, str(LANES))
+        whole = body.instruction(f"icmp sle i64 {beyond}, {high}", "whole")
+        narrow = body.instruction(f"xor i1 {whole}, true", "narrow")
+        inside = Cond(frozenset([("lt", variable(last), Lin(last.extent))]))
+        cases = [(whole, TRUE), (narrow, inside)]
+        if isinstance(last.extent, int) and last.extent % LANES == 0:
+            del cases[1]
+        evaluator.tiles = tiles
+        for case, guard in cases:
+            with body.when(case), body.loop(first, stop, hint="row") as counter:
+                evaluator.counters[across] = counter
+                with evaluator.vectorized(last, column, LANES):
+                    for value in self.group.region.outputs:
+                        self._store(value, guard)
+        evaluator.tiles = {}
+
+    def _turn(self, leaf: Leaf, form: Lin, scratch: str, across: Var) -> None:
+        """Read 16 × 16 elements as they lie, turn them, and leave them in the scratch memory."""
+        body, evaluator, last = self.body, self.evaluator, self.outer[-1]
+        element, itemsize = memory_type(leaf.dtype), leaf.dtype.itemsize
+        start, step = evaluator.scalar_index(form), body.dim(form.terms[last])
+        column, first = evaluator.counters[last], evaluator.counters[across]
+        most = body.sub(body.sub(body.dim(last.extent), "1"), column)
+        mask = None
+        if not isinstance(across.extent, int) or across.extent % LANES:
+            mask = self._first_lanes(body.sub(body.dim(across.extent), first))
+        rows = []
+        for number in range(LANES):
+            ahead = body.mul(body.minimum(str(number), most), step)
+            pointer = evaluator.element_pointer(leaf.pointer, leaf.dtype, body.add(start, ahead))
+            rows.append(evaluator.load_vector(pointer, element, itemsize, LANES, mask))
+        kind = f"<{LANES} x {element}>"
+        for number, row in enumerate(self._transposed(rows, kind)):
+            place = evaluator.element_pointer(scratch, leaf.dtype, str(number * LANES))
+            body.emit(f"store {kind} {row}, ptr {place}, align {itemsize}")
+
+    def _first_lanes(self, count: str) -> str:
+        """A mask of the lanes below a number."""
+        body = self.body
+        lanes = ", ".join(f"i64 {lane}" for lane in range(LANES))
+        limit = self.evaluator.splat(count, "i64", LANES)
+        return body.instruction(f"icmp slt <{LANES} x i64> <{lanes}>, {limit}", "mask")
+
+    def _transposed(self, rows: list[str], kind: str) -> list[str]:
+        """Swap halves of pairs of rows, at distances 8, 4, 2 and 1."""
+        distance = LANES // 2
+        while distance:
+            for i in range(LANES):
+                if i & distance:
+                    continue
+                pair = rows[i], rows[i + distance]
+                low = [j if not j & distance else LANES + j - distance for j in range(LANES)]
+                high = [j + distance if not j & distance else LANES + j for j in range(LANES)]
+                for place, picks in ((i, low), (i + distance, high)):
+                    mask = ", ".join(f"i32 {pick}" for pick in picks)
+                    rows[place] = self.body.instruction(
+                        f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, "
+                        f"<{LANES} x i32> <{mask}>",
+                        "x",
+                    )
+            distance //= 2
+        return rows
+
+
+def _is_plain(form: Lin, *variables: Var) -> bool:
+    """Whether no division or the like hides one of the variables."""
+    hidden = [Lin(0, {atom: 1}) for atom in form.terms if not isinstance(atom, Var)]
+    return not any(atom.depends_on(var) for atom in hidden for var in variables)

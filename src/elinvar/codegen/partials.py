@@ -1,0 +1,177 @@
+"""What all reductions share, and sums in two launches: partial results side by side, then added.
+
+The order of a sum is fixed by shape (`reducing.py`, `columns.py`): chunks whose partial results are
+added in order. So the chunks may be summed by different threads, if one then adds them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from elinvar.codegen.body import Body, kernel_module
+from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
+from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
+from elinvar.core import dtypes
+from elinvar.core.dtypes import DType
+from elinvar.core.shapes import DimLike, evaluate
+from elinvar.graph.ir import Node
+from elinvar.kernels.group import Group
+from elinvar.kernels.pull import is_reduction
+from elinvar.ops.record import Op
+from elinvar.ops.scalars import Scalar
+
+COLUMN_BLOCK = 512  # columns that a task sums side by side
+
+
+def combine_of(node: Node) -> tuple[Any, Any]:
+    """(combine, identity) of a reduction."""
+    return node.op.lowering  # type: ignore[union-attr]
+
+
+def carried_type(dtype: DType) -> DType:
+    """The type in which a reduction is carried: f32 for 16-bit floats, bytes for bool."""
+    return dtypes.uint8 if dtype.kind == "b" else dtypes.accumulator(dtype)
+
+
+class Part(NamedTuple):
+    """A reduction whose partial results a second launch combines."""
+
+    op: Op
+    operand: DType
+    result: DType
+
+
+def partial_results(group: Group) -> tuple[Part | None, ...]:
+    """For each result of a group: how to combine it, None where it is complete."""
+    return tuple(
+        Part(value.node.op, value.node.operands[0].dtype, value.dtype)
+        if is_reduction(value.node) and value.node.op is not None
+        else None
+        for value in group.region.outputs
+    )
+
+
+class BlockGeometry(Geometry):
+    """Tasks of rows that are cut into blocks of at most `split_inner`."""
+
+    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
+        work = max(1, evaluate(self.work_per_row, sizes))
+        block = max(1, min(inner, self.split_inner))
+        rows_per_task = max(1, TASK_ELEMENTS // work) if block >= inner else 1
+        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+
+
+@dataclass(frozen=True)
+class PartGeometry(Geometry):
+    """Tasks of a kernel that leaves partial results: [rows, chunks, inner] of them.
+
+    `work_per_row` is the product of the outer reduced dims, `along` the innermost one, which is cut
+    into chunks of `chunk`.
+    """
+
+    along: DimLike = 1
+    chunk: int = 1
+
+    def __init__(
+        self, rows: DimLike, inner: DimLike, outer: DimLike, along: DimLike, chunk: int
+    ) -> None:
+        super().__init__(rows, inner, outer, 0)
+        object.__setattr__(self, "along", along)
+        object.__setattr__(self, "chunk", chunk)
+
+    def chunks(self, sizes: Mapping[str, int]) -> int:
+        """How many partial results each sum has."""
+        return evaluate(self.work_per_row, sizes) * -(-evaluate(self.along, sizes) // self.chunk)
+
+    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+        rows = evaluate(self.rows, sizes) * self.chunks(sizes)
+        inner = evaluate(self.inner, sizes)
+        block = max(1, min(inner, COLUMN_BLOCK))
+        work = max(1, min(self.chunk, evaluate(self.along, sizes)) * block)
+        rows_per_task = max(1, TASK_ELEMENTS // work)
+        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+
+    def elements(self, sizes: Mapping[str, int]) -> int:
+        return evaluate(self.rows * self.inner * self.work_per_row * self.along, sizes)
+
+
+class Reducer(Walker):
+    """Accumulators, for all kinds of reductions. `parts`: see `partial_results`; empty where the
+    kernel completes its sums."""
+
+    parts: tuple[Part | None, ...] = ()
+
+    def _identity(self, node: Node, kind: DType, lanes: int) -> Scalar:
+        _, identity = combine_of(node)
+        handler = LLVMHandler(self.body, lanes)
+        value = identity(node.operands[0].dtype)
+        return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
+
+    def _put(self, slot: str, kind: DType, lanes: int, scalar: Scalar) -> None:
+        text = f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {kind.itemsize}"
+        self.body.emit(text)
+
+    def _get(self, slot: str, kind: DType, lanes: int) -> Scalar:
+        text = f"load {llvm_type(kind, lanes)}, ptr {slot}, align {kind.itemsize}"
+        return Scalar(LLVMHandler(self.body, lanes), kind, self.body.instruction(text, "x"))
+
+    def _finish(self, scalar: Scalar, dtype: DType) -> Scalar:
+        return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
+
+
+def combine_text(name: str, parts: tuple[Part, ...]) -> str:
+    """Kernel: target[row, column] = the partial results [row, chunk, column] combined in order.
+
+    Slots: a source for each part, a target for each, chunks, columns. Tasks: rows × blocks of 64
+    columns.
+    """
+    body = Body()
+    sources = [f"%in{i}" for i in range(len(parts))]
+    targets = [f"%out{i}" for i in range(len(parts))]
+    blocks = body.div(body.add("%columns", "63"), "64")
+
+    def pointer(base: str, dtype: DType, offset: str) -> str:
+        text = f"getelementptr inbounds {memory_type(dtype)}, ptr {base}, i64 {offset}"
+        return body.instruction(text, "p")
+
+    def combined(part: Part, source: str, target: str, row: str, at: str, lanes: int) -> None:
+        combine, identity = part.op.lowering
+        kind = carried_type(part.operand)
+        handler = LLVMHandler(body, lanes)
+        vector = llvm_type(kind, lanes)
+        slot = body.stack_slot(vector, "total")
+        start = handler.instruction("const", kind, (identity(part.operand),))
+        body.emit(f"store {vector} {start}, ptr {slot}, align 64")
+        first = body.add(body.mul(body.mul(row, "%chunks"), "%columns"), at)
+        with body.loop("0", "%chunks", hint="chunk") as chunk:
+            place = pointer(source, kind, body.add(first, body.mul(chunk, "%columns")))
+            text = f"load {vector}, ptr {place}, align {kind.itemsize}"
+            found = Scalar(handler, kind, body.instruction(text))
+            known = Scalar(handler, kind, body.instruction(f"load {vector}, ptr {slot}, align 64"))
+            body.emit(f"store {vector} {combine(known, found).payload}, ptr {slot}, align 64")
+        total = Scalar(handler, kind, body.instruction(f"load {vector}, ptr {slot}, align 64"))
+        dtype = part.result
+        result = total.ne(0) if dtype.kind == "b" else total.cast(dtype)
+        element, payload = memory_type(dtype), result.payload
+        memory = element if lanes == 1 else f"<{lanes} x {element}>"
+        if dtype.kind == "b":
+            payload = body.instruction(f"zext {llvm_type(dtype, lanes)} {payload} to {memory}")
+        place = pointer(target, dtype, body.add(body.mul(row, "%columns"), at))
+        body.emit(f"store {memory} {payload}, ptr {place}, align {dtype.itemsize}")
+
+    with body.loop("%begin", "%end", hint="task") as task:
+        row, block = body.div(task, blocks), body.rem(task, blocks)
+        low = body.mul(block, "64")
+        high = body.minimum(body.add(low, "64"), "%columns")
+        whole = body.mul(body.div(body.sub(high, low), str(LANES)), str(LANES))
+        stop = body.add(low, whole)
+        for part, source, target in zip(parts, sources, targets, strict=True):
+            with body.loop(low, stop, LANES, "j") as column:
+                combined(part, source, target, row, column, LANES)
+            with body.loop(stop, high, 1, "j") as column:
+                combined(part, source, target, row, column, 1)
+    body.emit("ret void")
+    return kernel_module(name, body, [*sources, *targets], ["%chunks", "%columns"])
