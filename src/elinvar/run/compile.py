@@ -11,7 +11,7 @@ import functools
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,16 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
-from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
+from elinvar.kernels.plan import (
+    ControlStep,
+    Number,
+    Place,
+    Step,
+    Storage,
+    flatten,
+    overwritable,
+    place_arena,
+)
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
@@ -53,12 +62,16 @@ class Output(NamedTuple):
 
 @dataclass
 class Bound:
-    """A program for given sizes. `call(arena, *inputs, *outputs)` takes addresses."""
+    """A program for given sizes. `call(arena, *inputs, *outputs)` takes addresses.
+
+    `aliases`: (input, output) pairs that may have the same address.
+    """
 
     call: Any
     arena_nbytes: int
     outputs: list[Output]
     launches: list[Any]
+    aliases: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Lowered(NamedTuple):
@@ -156,7 +169,7 @@ class Compiled:
         )
         # whoever keeps the callable keeps the tables whose addresses it holds
         weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
-        return Bound(call, plan.arena, outputs, launches)
+        return Bound(call, plan.arena, outputs, launches, plan.aliases)
 
     def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
         """Work out everything that depends on the sizes."""
@@ -220,7 +233,8 @@ class Compiled:
         if any(isinstance(step, ControlStep) for step in lowered.steps):
             total += SMALL_WORK
         used = [kernel for _, kernel in kernels.values()]
-        return Plan(items, used, tables, arena, total >= SMALL_WORK)
+        aliases = overwritable(lowered.steps, lowered.inputs, lowered.outputs)
+        return Plan(items, used, tables, arena, total >= SMALL_WORK, aliases)
 
     def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
         """What each launch does, for profiles."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Plan:
             and a slot `(TABLE, number)` holds the address of one of the `tables`.
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
+        aliases: (input, output) pairs where the output may overwrite the input.
     """
 
     items: list[program.Item]
@@ -56,6 +57,7 @@ class Plan:
     tables: list[np.ndarray[Any, Any]]
     arena: int
     release: bool
+    aliases: list[tuple[int, int]] = field(default_factory=list)
 
     def linked(self, addresses: list[int]) -> list[program.Item]:
         """The items with the addresses of kernels and tables; the tables must stay alive."""
@@ -129,6 +131,7 @@ def encode(plan: Plan) -> bytes:
         "tables": [len(table) for table in plan.tables],
         "arena": plan.arena,
         "release": plan.release,
+        "aliases": plan.aliases,
     }
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n".join([text, b"".join(table.astype("<i8").tobytes() for table in plan.tables)])
@@ -147,7 +150,9 @@ def decode(data: bytes) -> Plan | None:
         kernels = [Kernel(str(name), str(digest)) for name, digest in content["kernels"]]
         items = [_decoded(item) for item in content["items"]]
         tables = [np.ascontiguousarray(table) for table in tables]
-        return Plan(items, kernels, tables, int(content["arena"]), bool(content["release"]))
+        aliases = [(int(source), int(target)) for source, target in content["aliases"]]
+        arena, release = int(content["arena"]), bool(content["release"])
+        return Plan(items, kernels, tables, arena, release, aliases)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 
