@@ -57,16 +57,14 @@ gpt: $(STAMPS)/demo .data/book.txt ## train a character GPT on a real book and l
 # JAX shares the environment with PyTorch; TensorFlow has one of its own, for it wants versions of
 # its own. A peer that cannot be installed is left out, and the table says so.
 $(STAMPS)/jax: $(STAMPS)/peers
-	@$(BIN)/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 \
+	@$(BIN)/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 && touch $@ \
 	  || echo "JAX could not be installed: the benchmarks run without it"
-	@touch $@
 
 $(STAMPS)/tensorflow: | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@{ $(PYTHON) -m venv .venv-tensorflow \
-	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0; } \
+	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0 && touch $@; } \
 	  || echo "TensorFlow could not be installed: the benchmarks run without it"
-	@touch $@
 
 bench: $(STAMPS)/jax $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
 	@command -v g++ >/dev/null || echo "no g++ here: torch.compile is left out"

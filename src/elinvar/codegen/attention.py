@@ -15,7 +15,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape, Span, Tiles
+from elinvar.codegen.attention_tiles import (
+    KEYS,
+    LANES,
+    Left,
+    Result,
+    Right,
+    Shape,
+    Span,
+    Spans,
+    Tiles,
+    Width,
+    throughout,
+)
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
 from elinvar.core.dtypes import DType, bool_
@@ -40,6 +52,7 @@ class Kernel:
         self.body = Body()
         self.tiles = Tiles(self.body, dtype, shape)
         self.element = llvm_type(dtype)
+        self.base = "0"  # the last key that query 0 of the block at hand sees, in its block
 
     def module(self, pointers: list[str], sizes: list[str]) -> str:
         self.body.emit("ret void")
@@ -91,7 +104,7 @@ class Kernel:
     def clamped(self, value: str, most: str) -> str:
         return self.body.maximum(self.body.minimum(value, most), "0")
 
-    def key_spans(self, count: str) -> Any:
+    def key_spans(self, count: str) -> Spans:
         """The parts of a sum over keys, for some queries."""
 
         def spans(row: str, height: int) -> list[Span]:
@@ -103,7 +116,7 @@ class Kernel:
 
         return spans
 
-    def query_spans(self, queries: str) -> Any:
+    def query_spans(self, queries: str) -> Spans:
         """The parts of a sum over queries, for some keys."""
 
         def spans(row: str, height: int) -> list[Span]:
@@ -118,7 +131,7 @@ class Kernel:
 
         return spans
 
-    def needed(self, count: str) -> Any:
+    def needed(self, count: str) -> Width:
         """How many columns of scores some queries need."""
         return lambda row, height: self.visible(self.body.add(row, str(height - 1)), count)
 
@@ -238,7 +251,7 @@ class _Forward(Kernel):
                 self.tiles.product(
                     ("0", count), str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
                     Result(self.pairs, str(KEYS), added=False),
-                    lambda row, height: [("0", "%depth", False)], self.needed(width),
+                    throughout("%depth"), self.needed(width),
                 )  # fmt: skip
                 self._weigh(batch, head, first, key, count, width)
                 self.tiles.product(

@@ -15,7 +15,7 @@ queries for dq, then cut by keys for dk and dv. The chains, and so the bits, are
 from __future__ import annotations
 
 from elinvar.codegen.attention import SIZES, Kernel
-from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape
+from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape, throughout
 from elinvar.core.dtypes import DType
 from elinvar.ops.scalar_math import exp
 from elinvar.ops.scalars import fma, select
@@ -121,11 +121,10 @@ class _Backward(Kernel):
             (self.weights, q, "%q.t", self.keys, "%depth"),
             (self.slopes, g, "%g.t", self.values, "%width"),
         ):
-            spans = [("0", depth, False)]
             tiles.product(
                 ("0", count), square, Left(start, step, "1"), Right(turned, square),
                 Result(target, square, added=False),
-                lambda row, height, spans=spans: spans, self.needed(width),
+                throughout(depth), self.needed(width),
             )  # fmt: skip
         self._weigh(head, query, key, count, width, row)
         with body.when(self.for_queries):

@@ -16,7 +16,6 @@ from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.cluster import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
-from elinvar.kernels.in_place import overwritable
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten
 from elinvar.kernels.pull import squeeze, view_of
 
@@ -140,10 +139,10 @@ class FusedLowering:
                 lambda sizes: geometry.elements(sizes) * max(1, len(group.region.nodes)),
                 Cost(group.region.nodes, group.region.outputs),
                 [
-                    (sources[operand].storage, targets[result].storage)
-                    for operand, result in overwritable(group)
-                    if sources[operand] == Place(sources[operand].storage)
-                    and targets[result] == Place(targets[result].storage)
+                    (sources[i].storage, targets[o].storage)
+                    for i, o in kernel.in_place
+                    if sources[i] == Place(sources[i].storage)
+                    and targets[o] == Place(targets[o].storage)
                 ],
             )
         )

@@ -14,6 +14,7 @@ from elinvar.codegen.evaluate import Leaf, Tile
 from elinvar.codegen.llvm_scalars import memory_type
 from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.graph.ir import Value
 from elinvar.kernels.index import TRUE, Cond, Lin, Var, variable
 
 SMALLEST = 8  # a shorter side is not worth a tile
@@ -54,8 +55,7 @@ class MapKernel(Walker):
         variables = self.outer
         if not variables:
             with self.body.loop("%begin", "%end", hint="task"):
-                for value in self.group.region.outputs:
-                    self._store(value)
+                self._store(*self.group.region.outputs)
             return Geometry(1, 1, 1, 0)
         turned = self._turned()
         if turned is not None:
@@ -70,9 +70,25 @@ class MapKernel(Walker):
                 else last.extent
             )
             for _ in self._lanes(last, low, high, max(lanes, 1), True):
-                for value in self.group.region.outputs:
-                    self._store(value)
+                self._store(*self.group.region.outputs)
         return Geometry(rows, last.extent, last.extent, 64)
+
+    def _in_place(self) -> tuple[tuple[int, int], ...]:
+        """Inputs of which each element is read only where the same element of an output goes."""
+        read: dict[Value, set[Lin]] = {}
+        for value, index, _ in self.collector.loads:
+            form = self.evaluator.linear(self.leaves[value], index)
+            read.setdefault(value, set()).add(form)
+        written = {
+            value: self.evaluator.linear(target, self._index(value.shape))
+            for value, target in self.targets.items()
+        }
+        return tuple(
+            (i, o)
+            for i, x in enumerate(self.group.region.inputs)
+            for o, y in enumerate(self.group.region.outputs)
+            if x.dtype.itemsize == y.dtype.itemsize and read.get(x) == {written[y]}
+        )
 
     # tiles
 
@@ -142,8 +158,7 @@ class MapKernel(Walker):
             with body.when(case), body.loop(first, stop, hint="row") as counter:
                 evaluator.counters[across] = counter
                 with evaluator.vectorized(last, column, LANES):
-                    for value in self.group.region.outputs:
-                        self._store(value, guard)
+                    self._store(*self.group.region.outputs, guard=guard)
         evaluator.tiles = {}
 
     def _turn(self, leaf: Leaf, form: Lin, scratch: str, across: Var) -> None:

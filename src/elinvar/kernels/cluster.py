@@ -134,19 +134,23 @@ class Clusterer:
                 self.inline.add(value)
 
     def _is_cheap(self, node: Node) -> bool:
-        """A cheap function of at most one stored leaf: reading it costs what storing it would."""
+        """A cheap function of at most one stored leaf, beside what is broadcast: reading it costs
+        what storing it would."""
         if node.op_name in EXPENSIVE:
             return False
         leaves, steps = 0, 0
-        stack = list(node.operands)
+        stack = [(operand, False) for operand in node.operands]
         while stack:
-            value = stack.pop()
+            value, is_spread = stack.pop()
             steps += 1
             if steps > 8:
                 return False
             inner = value.node
             if value in self.inline:
-                stack.extend(inner.operands)
+                is_spread = is_spread or inner.op_name == "broadcast"
+                stack.extend((operand, is_spread) for operand in inner.operands)
+            elif is_spread:
+                continue  # small, and stored if it is not a row of the reader's own cluster
             elif inner.is_input or self._is_heavy(inner):
                 leaves += value.type.rank > 0 or inner.is_input
             else:

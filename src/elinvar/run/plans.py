@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Plan:
             and a slot `(TABLE, number)` holds the address of one of the `tables`.
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
-        aliases: (input, output) pairs: the output may take over the input's memory.
+        aliases: (input, output) pairs where the output may overwrite the input.
     """
 
     items: list[program.Item]
@@ -57,21 +57,27 @@ class Plan:
     tables: list[np.ndarray[Any, Any]]
     arena: int
     release: bool
-    aliases: list[tuple[int, int]]
+    aliases: list[tuple[int, int]] = field(default_factory=list)
 
-    def linked(self, addresses: list[int]) -> list[program.Item]:
-        """The items with the addresses of kernels and tables; the tables must stay alive."""
+    def linked(self, addresses: list[int], overwrites: bool = False) -> list[program.Item]:
+        """The items with the addresses of kernels and tables; the tables must stay alive.
+
+        Launches are `final` only in a program that `overwrites` the memory of its inputs.
+        """
         tables = [table.__array_interface__["data"][0] for table in self.tables]
-        return [_linked(item, addresses, tables) for item in self.items]
+        return [_linked(item, addresses, tables, overwrites) for item in self.items]
 
 
-def _linked(item: program.Item, kernels: list[int], tables: list[int]) -> program.Item:
+def _linked(
+    item: program.Item, kernels: list[int], tables: list[int], overwrites: bool
+) -> program.Item:
     def every(items: Any) -> list[program.Item]:
-        return [_linked(inner, kernels, tables) for inner in items]
+        return [_linked(inner, kernels, tables, overwrites) for inner in items]
 
     if isinstance(item, program.Launch):
         slots = [(-1, tables[slot[1]]) if slot[0] == TABLE else slot for slot in item.slots]
-        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, item.final)
+        final = item.final and overwrites
+        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
     if isinstance(item, program.Cond):
         return program.Cond(item.predicate, every(item.true), every(item.false))
     if isinstance(item, program.While):

@@ -128,6 +128,13 @@ def _channel_means(x: Any) -> Any:
     return mean(turned, axis=tuple(range(x.ndim - 1)))
 
 
+def _per_channel(values: Any, x: Any) -> Any:
+    """(C,) → the shape of x (N, C, *); its gradient is summed as `_channel_means` sums."""
+    samples, channels, *places = x.shape
+    wide = F.broadcast(values, shape=(samples, *places, channels))
+    return F.permute(wide, axes=(0, x.ndim - 1, *range(1, x.ndim - 1)))
+
+
 @composite
 def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     """The result, and the mean and (biased) variance of each channel.
@@ -136,11 +143,10 @@ def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     the shift (where its value is 0): since centred elements add up to 0 the gradient is the same,
     and backward needs two sums over all elements, of g and of g · centred.
     """
-    line = (1, x.shape[1], *(1 for _ in range(x.ndim - 2)))
     wide = _wide(x)
     average = _channel_means(wide)
     constant = F.stop_gradient(average)
-    centred = wide - constant.reshape(line)
+    centred = wide - _per_channel(constant, x)
     variance = _channel_means(centred * centred)
     scale = 1.0 / F.sqrt(variance + eps)
     if weight is not None:
@@ -148,21 +154,21 @@ def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     shift = (constant - average) * scale
     if bias is not None:
         shift = shift + _wide(bias)
-    result = cast(centred * scale.reshape(line) + shift.reshape(line), x.dtype)
-    return result, average, variance
+    result = centred * _per_channel(scale, x) + _per_channel(shift, x)
+    return cast(result, x.dtype), average, variance
 
 
 @composite
 def _batch_norm_eval(
     x: Any, average: Any, variance: Any, weight: Any, bias: Any, *, eps: float
 ) -> Any:
-    line = (1, x.shape[1], *(1 for _ in range(x.ndim - 2)))
     scale = 1.0 / F.sqrt(_wide(variance) + eps)
     if weight is not None:
         scale = scale * _wide(weight)
-    result = (_wide(x) - _wide(average).reshape(line)) * scale.reshape(line)
+    centred = _wide(x) - _per_channel(_wide(average), x)
+    result = centred * _per_channel(scale, x)
     if bias is not None:
-        result = result + _wide(bias).reshape(line)
+        result = result + _per_channel(_wide(bias), x)
     return cast(result, x.dtype)
 
 
