@@ -212,6 +212,22 @@ def test_gradients_do_not_see_hidden_keys():
     spoiled_k[:, :, 100:], spoiled_v[:, :, 100:] = NAN, NAN
     (dq, _, _) = pull((q, spoiled_k, spoiled_v, log_sum, delta, g), given)
     assert same_bits(dq[:, :, :100], clean[0][:, :, :100])
+    spoiled_q, spoiled_g = q.copy(), g.copy()
+    spoiled_q[:, :, :67], spoiled_g[:, :, :67] = NAN, NAN
+    found = pull((spoiled_q, k, v, log_sum, delta, spoiled_g), given)
+    for a, b in zip(found[1:], clean[1:], strict=True):
+        assert same_bits(a[:, :, 67:], b[:, :, 67:])
+
+
+def test_a_score_of_minus_infinity_hides_nothing():
+    """A key that is visible takes part, also with weight 0: 0 · inf is NaN wherever rows are cut."""
+    q, k, v = (np.abs(x) for x in operands(1, 1, 1, 12, 12, 8, 8))
+    q, k[:, :, 3], v[:, :, 3] = q * np.float32(1e30), -np.float32(1e30), np.inf
+    whole, _ = attend((q, k, v), params(8, True))
+    assert np.isnan(whole[0, 0, 3:]).all() and np.isfinite(whole[0, 0, :3]).all()
+    for t in range(12):
+        step, _ = attend((q[:, :, t : t + 1], k[:, :, : t + 1], v[:, :, : t + 1]), params(8))
+        assert same_bits(step, whole[:, :, t : t + 1])
 
 
 @pytest.mark.parametrize("causal", [False, True])
