@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
+from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
@@ -19,11 +20,14 @@ from elinvar.codegen.products import (
     mode_of,
     padded,
     panel_flags,
+    repeats,
     row_flags,
 )
 from elinvar.core.shapes import DimLike, evaluate
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
+from elinvar.kernels.plan import Choice, Number, Place, Sizes, Step, Table
+
+MANY_REPEATS = 3  # packing the right operand so often is worth a launch of its own
 
 
 class ProductLowering(FusedLowering):
@@ -67,22 +71,46 @@ class ProductLowering(FusedLowering):
         rows, columns, depth = left.free.size, right.free.size, left.depth.size
         batch_size = right.batch.size
         target = self.place(node.results[0])
-        is_packed = right.place.storage in self.invariant and not right.place.moves
-        if is_packed:
-            right = self._pack_before_the_loop(node, right, tile)
+
+        def shape(sizes: Sizes) -> tuple[int, int, int, int]:
+            return (
+                evaluate(batch_size, sizes),
+                evaluate(rows, sizes),
+                evaluate(columns, sizes),
+                evaluate(depth, sizes),
+            )
+
+        is_fixed = right.place.storage in self.invariant and not right.place.moves
+
+        def is_packed(sizes: Sizes) -> bool:
+            """Whether the right operand is packed in a launch of its own."""
+            if is_fixed:
+                return True
+            count = evaluate(rows, sizes)
+            cut = cut_product(*shape(sizes), tile)
+            return count > MOST_ROWS and repeats(cut, count, tile) >= MANY_REPEATS
+
+        if all(isinstance(n, int) for n in (batch_size, rows, columns, depth)):
+            packed = self._pack_right(node, right, tile, is_packed) if is_packed({}) else None
+        else:
+            packed = self._pack_right(node, right, tile, is_packed)
+        if is_fixed:
+            self.hoisted.append(self.steps.pop())
+        source: Any = right.place
+        if packed is not None:
+            source = Choice(packed.place, right.place, is_packed)
+        plain = right.batch
+
+        def batches(sizes: Sizes) -> Any:
+            chosen = packed.batch if packed is not None and is_packed(sizes) else plain
+            return chosen.table(sizes)
+
         name, text = cached_text(
             ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
         )
 
         def geometry(sizes: Sizes) -> Cut:
-            return cut_product(
-                evaluate(batch_size, sizes),
-                evaluate(rows, sizes),
-                evaluate(columns, sizes),
-                evaluate(depth, sizes),
-                tile,
-                is_packed,
-            )
+            return cut_product(*shape(sizes), tile, is_packed(sizes))
 
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
@@ -94,19 +122,19 @@ class ProductLowering(FusedLowering):
             lambda sizes: group_flags(right.depth.table(sizes), GROUP),
             lambda sizes: padded(right.free.table(sizes), tile.columns),
             lambda sizes: group_flags(right.free.table(sizes), tile.columns),
-            right.batch.table,
+            batches,
             result.rows.table,
             result.columns.table,
             lambda sizes: panel_flags(result.columns.table(sizes), tile.columns),
             result.batch.table,
         ]
-        slots: list[Any] = [left.place, right.place, target, *(Table(t) for t in tables)]
+        slots: list[Any] = [left.place, source, target, *(Table(t) for t in tables)]
         slots += [Number(n) for n in (rows, columns, depth)]
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(int(is_packed)),
-            Number(lambda sizes: mode_of(left, right, geometry(sizes), tile, sizes, is_packed)),
+            Number(lambda sizes: int(is_packed(sizes))),
+            Number(lambda s: mode_of(left, right, geometry(s), tile, s, is_packed(s))),
         ]
         self.steps.append(
             Step(
@@ -114,15 +142,18 @@ class ProductLowering(FusedLowering):
                 text,
                 slots,
                 lambda sizes: geometry(sizes).tasks,
-                [left.place.storage, right.place.storage],
+                [left.place.storage, right.place.storage]
+                + ([] if packed is None else [packed.place.storage]),
                 [target.storage],
                 node.op_name,
                 lambda sizes: evaluate(batch_size * rows * columns * depth, sizes) // 4 + 1,
             )
         )
 
-    def _pack_before_the_loop(self, node: Node, right: Side, tile: Tile) -> Side:
-        """The right operand of a product in a loop, which the loop does not change, as panels."""
+    def _pack_right(
+        self, node: Node, right: Side, tile: Tile, is_wanted: Callable[[Sizes], bool]
+    ) -> Side:
+        """A launch that packs the right operand into panels, where that is wanted."""
         dtype = node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
@@ -138,13 +169,17 @@ class ProductLowering(FusedLowering):
             lambda sizes: group_flags(right.free.table(sizes), tile.columns),
             right.batch.table,
         ]
+
+        def tasks(sizes: Sizes) -> int:
+            return evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns)
+
         slots: list[Any] = [right.place, packed, *(Table(t) for t in tables)]
-        self.hoisted.append(
+        self.steps.append(
             Step(
                 name,
                 text,
                 [*slots, Number(columns), Number(depth)],
-                lambda sizes: evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns),
+                lambda sizes: tasks(sizes) if is_wanted(sizes) else 0,
                 [right.place.storage],
                 [packed.storage],
                 f"pack for {node.op_name}",
