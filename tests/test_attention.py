@@ -261,9 +261,10 @@ def test_blocks_of_any_size(monkeypatch):
     arrays, given = operands(2, 4, 2, 100, 130, 16, 16), params(16, True, 30)
     pulled = backward_operands(arrays, given)
     found = []
-    for rows, few in ((128, 8), (128, 1), (32, 1), (8, 100)):
+    for rows, tasks, heads in ((128, 8, 4), (128, 1, 100), (32, 1, 1), (8, 100, 100)):
         monkeypatch.setattr(lower_attention, "ROWS", rows)
-        monkeypatch.setattr(lower_attention, "FEW_TASKS", few)
+        monkeypatch.setattr(lower_attention, "FEW_TASKS", tasks)
+        monkeypatch.setattr(lower_attention, "FEW_HEADS", heads)
         found.append((*attend(arrays, given), *pull(pulled, given)))
     for other in found[1:]:
         assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))

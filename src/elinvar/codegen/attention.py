@@ -104,6 +104,12 @@ class Kernel:
     def clamped(self, value: str, most: str) -> str:
         return self.body.maximum(self.body.minimum(value, most), "0")
 
+    def first_seeing(self, count: str) -> str:
+        """The first query that sees a key of the block, or one of the 15 before it."""
+        body = self.body
+        first = self.clamped(body.sub("0", self.base), count)
+        return body.mul(body.div(first, str(LANES)), str(LANES))
+
     def key_spans(self, count: str) -> Spans:
         """The parts of a sum over keys, for some queries."""
 
@@ -247,26 +253,29 @@ class _Forward(Kernel):
             with body.loop("0", last, KEYS, "key") as key:
                 self.base = body.sub(place, key)
                 width = body.minimum(body.sub("%keys", key), str(KEYS))
+                seeing = (self.first_seeing(count), count)
                 self.tiles.turn(self.at(k, (key, "%k.t")), "%k.t", width, "%depth", keys)
                 self.tiles.product(
-                    ("0", count), str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
+                    seeing, str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
                     Result(self.pairs, str(KEYS), added=False),
                     throughout("%depth"), self.needed(width),
                 )  # fmt: skip
-                self._weigh(batch, head, first, key, count, width)
+                self._weigh(batch, head, first, key, seeing, width)
                 self.tiles.product(
-                    ("0", count), "%width", Left(self.pairs, str(KEYS), "1"),
+                    seeing, "%width", Left(self.pairs, str(KEYS), "1"),
                     Right(self.at(v, (key, "%v.t")), "%v.t"),
                     Result(result, "%width", factors=self.factor), self.key_spans(width),
                 )  # fmt: skip
             self._finish(result, row, count)
         return self.module(["%q", "%k", "%v", "%result", "%log.sum"], SIZES)
 
-    def _weigh(self, batch: str, head: str, first: str, key: str, count: str, width: str) -> None:
+    def _weigh(
+        self, batch: str, head: str, first: str, key: str, seeing: tuple[str, str], width: str
+    ) -> None:
         """Scores → weights, row by row; the rows' factors in between, 16 at a time."""
         body, tiles = self.body, self.tiles
         low = tiles.constant(-INFINITY, LANES)
-        with body.loop("0", count, hint="row") as row:
+        with body.loop(*seeing, hint="row") as row:
             if self.mask is not None:
                 self.fill_bias(batch, head, body.add(first, row), key, width)
             limit = self.visible(row, width)
@@ -278,13 +287,13 @@ class _Forward(Kernel):
                 top = _larger(score, top)
             best = _larger(self.halved(top, _larger), tiles.load(self.top, row))
             tiles.store(self.next, row, best)
-        with body.loop("0", count, LANES, "row") as row:
+        with body.loop(*seeing, LANES, "row") as row:
             new, old = tiles.load(self.next, row, LANES), tiles.load(self.top, row, LANES)
             tiles.store(self.top, row, new, LANES)
             shift = select(new.eq(-INFINITY), 0.0, new)
             tiles.store(self.next, row, shift, LANES)
             tiles.store(self.factor, row, exp(old - shift), LANES)
-        with body.loop("0", count, hint="row") as row:
+        with body.loop(*seeing, hint="row") as row:
             shift = tiles.splat(tiles.load(self.next, row), LANES)
             bound = self.visible(row, width)
             total = None

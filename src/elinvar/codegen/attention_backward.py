@@ -101,8 +101,8 @@ class _Backward(Kernel):
             tiles.turn(key_line, "%k.t", width, "%depth", self.keys)
             tiles.turn(self.at(v, (key, "%v.t")), "%v.t", width, "%width", self.values)
             before = body.sub(body.sub(key, "%offset"), self.first_query)
-            skipped = body.div(body.maximum(before, "0"), "%block")
-            start = body.add(self.first_query, body.mul(skipped, "%block"))
+            skipped = body.div(body.maximum(before, "0"), str(LANES))
+            start = body.add(self.first_query, body.mul(skipped, str(LANES)))
             with body.loop("0", self.each, hint="head") as number:
                 head = body.add(self.head, number)
                 with body.loop(start, self.last_query, "%block", "query") as query:
