@@ -109,25 +109,22 @@ print(len(rows), all(row.source.function.startswith("step") for row in rows), ro
 PLAN = Plan(
     [
         Launch(1, 3, [(0, 8), (-1, -5), (TABLE, 1), (2, 0, [Move(0, 16), Move(1, 4, True)])], True),
-        Cond((0, 1), [Launch(0, 1, [])], []),
+        Cond((0, 1), [Launch(0, 1, [], final=True)], []),
         While(0, [Launch(0, 1, [])], (1, 2, [Move(0, 3)]), [For(1, 9, [Launch(0, 2, [])], True)]),
     ],
     [Kernel("one", "00"), Kernel("two", "ff")],
     [np.arange(0), np.array([3, -(2**62)])],
     1 << 40,
     True,
+    [(2, 0), (3, 1)],
 )
 
 
 def test_bytes_and_back() -> None:
     found = plans.decode(plans.encode(PLAN))
     assert found is not None
-    assert (found.items, found.kernels, found.arena, found.release) == (
-        PLAN.items,
-        PLAN.kernels,
-        PLAN.arena,
-        PLAN.release,
-    )
+    for name in ("items", "kernels", "arena", "release", "aliases"):
+        assert getattr(found, name) == getattr(PLAN, name)
     assert [table.tolist() for table in found.tables] == [[], [3, -(2**62)]]
     assert all(table.dtype == np.int64 and table.flags.c_contiguous for table in found.tables)
 

@@ -15,7 +15,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape, Span, Tiles
+from elinvar.codegen.attention_tiles import (
+    KEYS,
+    LANES,
+    Left,
+    Result,
+    Right,
+    Shape,
+    Span,
+    Spans,
+    Tiles,
+    Width,
+    throughout,
+)
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
 from elinvar.core.dtypes import DType, bool_
@@ -40,6 +52,7 @@ class Kernel:
         self.body = Body()
         self.tiles = Tiles(self.body, dtype, shape)
         self.element = llvm_type(dtype)
+        self.base = "0"  # the last key that query 0 of the block at hand sees, in its block
 
     def module(self, pointers: list[str], sizes: list[str]) -> str:
         self.body.emit("ret void")
@@ -91,7 +104,13 @@ class Kernel:
     def clamped(self, value: str, most: str) -> str:
         return self.body.maximum(self.body.minimum(value, most), "0")
 
-    def key_spans(self, count: str) -> Any:
+    def first_seeing(self, count: str) -> str:
+        """The first query that sees a key of the block, or one of the 15 before it."""
+        body = self.body
+        first = self.clamped(body.sub("0", self.base), count)
+        return body.mul(body.div(first, str(LANES)), str(LANES))
+
+    def key_spans(self, count: str) -> Spans:
         """The parts of a sum over keys, for some queries."""
 
         def spans(row: str, height: int) -> list[Span]:
@@ -103,7 +122,7 @@ class Kernel:
 
         return spans
 
-    def query_spans(self, queries: str) -> Any:
+    def query_spans(self, queries: str) -> Spans:
         """The parts of a sum over queries, for some keys."""
 
         def spans(row: str, height: int) -> list[Span]:
@@ -118,7 +137,7 @@ class Kernel:
 
         return spans
 
-    def needed(self, count: str) -> Any:
+    def needed(self, count: str) -> Width:
         """How many columns of scores some queries need."""
         return lambda row, height: self.visible(self.body.add(row, str(height - 1)), count)
 
@@ -234,26 +253,29 @@ class _Forward(Kernel):
             with body.loop("0", last, KEYS, "key") as key:
                 self.base = body.sub(place, key)
                 width = body.minimum(body.sub("%keys", key), str(KEYS))
+                seeing = (self.first_seeing(count), count)
                 self.tiles.turn(self.at(k, (key, "%k.t")), "%k.t", width, "%depth", keys)
                 self.tiles.product(
-                    ("0", count), str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
+                    seeing, str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
                     Result(self.pairs, str(KEYS), added=False),
-                    lambda row, height: [("0", "%depth", False)], self.needed(width),
+                    throughout("%depth"), self.needed(width),
                 )  # fmt: skip
-                self._weigh(batch, head, first, key, count, width)
+                self._weigh(batch, head, first, key, seeing, width)
                 self.tiles.product(
-                    ("0", count), "%width", Left(self.pairs, str(KEYS), "1"),
+                    seeing, "%width", Left(self.pairs, str(KEYS), "1"),
                     Right(self.at(v, (key, "%v.t")), "%v.t"),
                     Result(result, "%width", factors=self.factor), self.key_spans(width),
                 )  # fmt: skip
             self._finish(result, row, count)
         return self.module(["%q", "%k", "%v", "%result", "%log.sum"], SIZES)
 
-    def _weigh(self, batch: str, head: str, first: str, key: str, count: str, width: str) -> None:
+    def _weigh(
+        self, batch: str, head: str, first: str, key: str, seeing: tuple[str, str], width: str
+    ) -> None:
         """Scores → weights, row by row; the rows' factors in between, 16 at a time."""
         body, tiles = self.body, self.tiles
         low = tiles.constant(-INFINITY, LANES)
-        with body.loop("0", count, hint="row") as row:
+        with body.loop(*seeing, hint="row") as row:
             if self.mask is not None:
                 self.fill_bias(batch, head, body.add(first, row), key, width)
             limit = self.visible(row, width)
@@ -265,13 +287,13 @@ class _Forward(Kernel):
                 top = _larger(score, top)
             best = _larger(self.halved(top, _larger), tiles.load(self.top, row))
             tiles.store(self.next, row, best)
-        with body.loop("0", count, LANES, "row") as row:
+        with body.loop(*seeing, LANES, "row") as row:
             new, old = tiles.load(self.next, row, LANES), tiles.load(self.top, row, LANES)
             tiles.store(self.top, row, new, LANES)
             shift = select(new.eq(-INFINITY), 0.0, new)
             tiles.store(self.next, row, shift, LANES)
             tiles.store(self.factor, row, exp(old - shift), LANES)
-        with body.loop("0", count, hint="row") as row:
+        with body.loop(*seeing, hint="row") as row:
             shift = tiles.splat(tiles.load(self.next, row), LANES)
             bound = self.visible(row, width)
             total = None

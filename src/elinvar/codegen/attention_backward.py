@@ -15,7 +15,7 @@ queries for dq, then cut by keys for dk and dv. The chains, and so the bits, are
 from __future__ import annotations
 
 from elinvar.codegen.attention import SIZES, Kernel
-from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape
+from elinvar.codegen.attention_tiles import KEYS, LANES, Left, Result, Right, Shape, throughout
 from elinvar.core.dtypes import DType
 from elinvar.ops.scalar_math import exp
 from elinvar.ops.scalars import fma, select
@@ -66,6 +66,11 @@ class _Backward(Kernel):
         test = self.body.instruction(f"icmp ne i64 {flag}, 0")
         return self.body.instruction(f"select i1 {test}, i64 {yes}, i64 {no}")
 
+    def _pick(self, which: str, first: str, second: str, kind: str = "i64") -> str:
+        """The first value in round 0, the second in round 1."""
+        test = self.body.instruction(f"icmp eq i64 {which}, 0")
+        return self.body.instruction(f"select i1 {test}, {kind} {first}, {kind} {second}")
+
     def _query_row(self, head: str, query: str) -> str:
         """The number of a query among all of them."""
         body = self.body
@@ -101,8 +106,8 @@ class _Backward(Kernel):
             tiles.turn(key_line, "%k.t", width, "%depth", self.keys)
             tiles.turn(self.at(v, (key, "%v.t")), "%v.t", width, "%width", self.values)
             before = body.sub(body.sub(key, "%offset"), self.first_query)
-            skipped = body.div(body.maximum(before, "0"), "%block")
-            start = body.add(self.first_query, body.mul(skipped, "%block"))
+            skipped = body.div(body.maximum(before, "0"), str(LANES))
+            start = body.add(self.first_query, body.mul(skipped, str(LANES)))
             with body.loop("0", self.each, hint="head") as number:
                 head = body.add(self.head, number)
                 with body.loop(start, self.last_query, "%block", "query") as query:
@@ -117,15 +122,14 @@ class _Backward(Kernel):
         g = self.at("%g", (self.batch, "%g.b"), (head, "%g.h"), (query, "%g.t"))
         row = self._query_row(head, query)
         square = str(KEYS)
-        for target, start, step, turned, depth in (
-            (self.weights, q, "%q.t", self.keys, "%depth"),
-            (self.slopes, g, "%g.t", self.values, "%width"),
-        ):
-            spans = [("0", depth, False)]
+        with body.loop("0", "2", hint="which") as which:  # one text for both products
+            start, step = self._pick(which, q, g, "ptr"), self._pick(which, "%q.t", "%g.t")
+            turned = self._pick(which, self.keys, self.values, "ptr")
+            target = self._pick(which, self.weights, self.slopes, "ptr")
+            depth = throughout(self._pick(which, "%depth", "%width"))
             tiles.product(
                 ("0", count), square, Left(start, step, "1"), Right(turned, square),
-                Result(target, square, added=False),
-                lambda row, height, spans=spans: spans, self.needed(width),
+                Result(target, square, added=False), depth, self.needed(width),
             )  # fmt: skip
         self._weigh(head, query, key, count, width, row)
         with body.when(self.for_queries):
@@ -133,15 +137,14 @@ class _Backward(Kernel):
                 ("0", count), "%depth", Left(self.slopes, square, "1"), Right(key_line, "%k.t"),
                 Result(self.at("%dq", (row, "%depth")), "%depth"), self.key_spans(width),
             )  # fmt: skip
-        with body.when(self.for_keys):
-            line, spans = self._key_row(key), self.query_spans(count)
+        with body.when(self.for_keys), body.loop("0", "2", hint="which") as which:
+            line, size = self._key_row(key), self._pick(which, "%width", "%depth")
+            left = self._pick(which, self.weights, self.slopes, "ptr")
+            right = Right(self._pick(which, g, q, "ptr"), self._pick(which, "%g.t", "%q.t"))
+            target = self.at(self._pick(which, "%dv", "%dk", "ptr"), (line, size))
             tiles.product(
-                ("0", width), "%width", Left(self.weights, "1", square), Right(g, "%g.t"),
-                Result(self.at("%dv", (line, "%width")), "%width"), spans,
-            )  # fmt: skip
-            tiles.product(
-                ("0", width), "%depth", Left(self.slopes, "1", square), Right(q, "%q.t"),
-                Result(self.at("%dk", (line, "%depth")), "%depth"), spans,
+                ("0", width), size, Left(left, "1", square), right, Result(target, size),
+                self.query_spans(count),
             )  # fmt: skip
 
     def _weigh(self, head: str, query: str, key: str, count: str, width: str, row: str) -> None:

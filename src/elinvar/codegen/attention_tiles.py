@@ -10,7 +10,7 @@ sum as it is. So what a hidden key holds, NaN included, and how blocks are cut c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from elinvar.codegen.body import Body
@@ -70,6 +70,13 @@ class Result:
 
 
 Span = tuple[str, str, bool]  # low, high, whether pairs may be hidden in between
+Spans = Callable[[str, int], Sequence[Span]]  # of some rows: the first one, how many
+Width = Callable[[str, int], str]
+
+
+def throughout(stop: str) -> Spans:
+    """All of 0 … stop, where no pair is hidden."""
+    return lambda row, height: [("0", stop, False)]
 
 
 class Tiles:
@@ -133,8 +140,8 @@ class Tiles:
         left: Left,
         right: Right,
         result: Result,
-        spans: object,
-        width: object = None,
+        spans: Spans,
+        width: Width | None = None,
     ) -> None:
         """Rows low … high and columns 0 … columns.
 
@@ -162,11 +169,11 @@ class Tiles:
         left: Left,
         right: Right,
         result: Result,
-        spans: object,
-        width: object,
+        spans: Spans,
+        width: Width | None,
     ) -> None:
         body, vector = self.body, self.shape.vector
-        found = spans(row, height)  # type: ignore[operator]
+        found = spans(row, height)
         lines = [
             self.pointer(left.pointer, body.mul(body.add(row, str(i)), left.row))
             for i in range(height)
@@ -188,7 +195,7 @@ class Tiles:
             )  # fmt: skip
 
         if width is not None:
-            with body.loop("0", width(row, height), step, "column") as column:  # type: ignore[operator]
+            with body.loop("0", width(row, height), step, "column") as column:
                 tile(column, parts)
             return
         whole = body.mul(body.div(columns, str(step)), str(step))
@@ -252,8 +259,8 @@ class Tiles:
                     self._steps(one, vectors, slots[i], doubtful)
         for i, row in enumerate(slots):
             for n, slot in enumerate(row):
-                value = body.instruction(f"load {kind}, ptr {slot}, align 64")
-                self._write(places[i][n], value, inside)
+                total = body.instruction(f"load {kind}, ptr {slot}, align 64")
+                self._write(places[i][n], total, inside)
 
     def _steps(
         self, one: Scalar, vectors: Sequence[Scalar], slots: Sequence[str], doubtful: bool

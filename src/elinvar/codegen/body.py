@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -172,9 +172,15 @@ def _is_number(text: str) -> bool:
     return text.lstrip("-").isdigit()
 
 
-def kernel_module(name: str, body: Body, pointers: list[str], sizes: list[str]) -> str:
-    """Wrap a body whose arguments are slots: pointers first, then sizes."""
-    parameters = [f"ptr noalias {p}" for p in pointers] + [f"i64 {s}" for s in sizes]
+def kernel_module(
+    name: str, body: Body, pointers: list[str], sizes: list[str], shared: Container[str] = ()
+) -> str:
+    """Wrap a body whose arguments are slots: pointers first, then sizes.
+
+    `shared`: pointers that may be equal to others of these; all others have memory of their own.
+    """
+    parameters = [f"ptr {p}" if p in shared else f"ptr noalias {p}" for p in pointers]
+    parameters += [f"i64 {s}" for s in sizes]
     wrapper, arguments = [], []
     for number in range(len(parameters)):
         kind = "ptr" if number < len(pointers) else "i64"

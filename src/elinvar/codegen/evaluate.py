@@ -34,12 +34,15 @@ class Leaf:
 
 
 class Tile(NamedTuple):
-    """Memory that was read along `across` from `first` on, turned: rows of 16 lanes of `along`."""
+    """Memory that was read along `across` from `first` on, turned: rows of `width` elements, along
+    `along` from `start` on."""
 
     pointer: str
     across: Var
     first: str
     along: Var
+    start: str
+    width: int
 
 
 class Evaluator:
@@ -243,7 +246,8 @@ class Evaluator:
         tile = self.tiles.get((leaf.pointer, form))
         if tile is not None and self.vector is tile.along:
             row = self.body.sub(self.counters[tile.across], tile.first)
-            place = self.body.mul(row, str(self.lanes))
+            ahead = self.body.sub(self.counters[tile.along], tile.start)
+            place = self.body.add(self.body.mul(row, str(tile.width)), ahead)
             pointer = self.element_pointer(tile.pointer, leaf.dtype, place)
             payload = self.load_vector(pointer, element, size, self.lanes)
             return self._from_memory(payload, leaf.dtype, self.lanes)

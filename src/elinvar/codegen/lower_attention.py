@@ -15,7 +15,8 @@ from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Number, Place, Sizes, Step
 
 EVERYTHING = 1 << 40  # an offset with which no key is hidden
-FEW_TASKS = 8  # below this, work is cut finer
+FEW_TASKS = 8  # below this, forward is cut finer
+FEW_HEADS = 4  # of keys: below this, backward runs twice, cut by queries and by keys
 
 
 class AttentionLowering(FusedLowering):
@@ -80,7 +81,7 @@ class AttentionLowering(FusedLowering):
             return _block(evaluate(queries, sizes), evaluate(rows, sizes), shape)
 
         def is_cut(sizes: Sizes) -> bool:
-            return evaluate(keys, sizes) < FEW_TASKS
+            return evaluate(keys, sizes) < FEW_HEADS
 
         def launch(by_queries: bool, by_keys: bool) -> None:
             def tasks(sizes: Sizes) -> int:
@@ -109,7 +110,7 @@ class AttentionLowering(FusedLowering):
             )
 
         # whether heads are few may be known with the sizes only: a launch without tasks is free
-        few = {keys < FEW_TASKS} if isinstance(keys, int) else {True, False}
+        few = {keys < FEW_HEADS} if isinstance(keys, int) else {True, False}
         for cut in sorted(few):
             for by_queries, by_keys in [(True, False), (False, True)] if cut else [(False, False)]:
                 launch(by_queries, by_keys)

@@ -21,7 +21,7 @@ from elinvar.codegen.products import (
     panel_flags,
     row_flags,
 )
-from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.core.shapes import DimLike, evaluate
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
 

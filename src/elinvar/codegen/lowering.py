@@ -138,6 +138,12 @@ class FusedLowering:
                 f"{group.kind}: {names}",
                 lambda sizes: geometry.elements(sizes) * max(1, len(group.region.nodes)),
                 Cost(group.region.nodes, group.region.outputs),
+                [
+                    (sources[i].storage, targets[o].storage)
+                    for i, o in kernel.in_place
+                    if sources[i] == Place(sources[i].storage)
+                    and targets[o] == Place(targets[o].storage)
+                ],
             )
         )
         if kernel.parts:

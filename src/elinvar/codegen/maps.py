@@ -1,7 +1,7 @@
 """Fused elementwise groups as LLVM functions.
 
 Memory that is read along another axis than the one that is written is read in tiles of 16 × 16
-elements, which are turned in registers.
+elements, which are turned in registers and stand in a small array until 16 rows are computed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from elinvar.codegen.evaluate import Leaf, Tile
 from elinvar.codegen.llvm_scalars import memory_type
 from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core.shapes import DimLike, evaluate, size
-from elinvar.kernels.index import TRUE, Cond, Lin, Var, variable
+from elinvar.graph.ir import Value
+from elinvar.kernels.index import Cond, Lin, Var, variable
 
 SMALLEST = 8  # a shorter side is not worth a tile
 MOST_TURNED = 4
+WIDTH = 128  # elements of a row that are turned before the row is computed
 STRIDED = (-1, 0, 1, 2, 3, 4)  # steps between lanes that need no tile
 
 
@@ -40,7 +42,7 @@ class TurnedGeometry(Geometry):
         rows_per_task = max(1, TASK_ELEMENTS // max(1, inner * LANES))
         block = max(1, inner)
         if rows_per_task == 1:
-            block = min(block, TASK_ELEMENTS // LANES)
+            block = min(block, TASK_ELEMENTS // LANES)  # a multiple of WIDTH
         return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
 
     def elements(self, sizes: Mapping[str, int]) -> int:
@@ -54,8 +56,7 @@ class MapKernel(Walker):
         variables = self.outer
         if not variables:
             with self.body.loop("%begin", "%end", hint="task"):
-                for value in self.group.region.outputs:
-                    self._store(value)
+                self._store(*self.group.region.outputs)
             return Geometry(1, 1, 1, 0)
         turned = self._turned()
         if turned is not None:
@@ -70,9 +71,25 @@ class MapKernel(Walker):
                 else last.extent
             )
             for _ in self._lanes(last, low, high, max(lanes, 1), True):
-                for value in self.group.region.outputs:
-                    self._store(value)
+                self._store(*self.group.region.outputs)
         return Geometry(rows, last.extent, last.extent, 64)
+
+    def _in_place(self) -> tuple[tuple[int, int], ...]:
+        """Inputs of which each element is read only where the same element of an output goes."""
+        read: dict[Value, set[Lin]] = {}
+        for value, index, _ in self.collector.loads:
+            form = self.evaluator.linear(self.leaves[value], index)
+            read.setdefault(value, set()).add(form)
+        written = {
+            value: self.evaluator.linear(target, self._index(value.shape))
+            for value, target in self.targets.items()
+        }
+        return tuple(
+            (i, o)
+            for i, x in enumerate(self.group.region.inputs)
+            for o, y in enumerate(self.group.region.outputs)
+            if x.dtype.itemsize == y.dtype.itemsize and read.get(x) == {written[y]}
+        )
 
     # tiles
 
@@ -105,53 +122,49 @@ class MapKernel(Walker):
         rows = body.mul(body.dim(size(v.extent for v in others)), blocks)
         scratch = {}
         for leaf, form in turned.loads:
-            kind = f"[{LANES * LANES} x {memory_type(leaf.dtype)}]"
+            kind = f"[{LANES * WIDTH} x {memory_type(leaf.dtype)}]"
             scratch[leaf.pointer, form] = body.stack_slot(kind, "tile")
         for row, low, high in self._tasks(rows, last.extent, True):
             self._set_row(body.div(row, blocks), others)
             first = body.mul(body.rem(row, blocks), str(LANES))
             stop = body.minimum(body.add(first, str(LANES)), body.dim(across.extent))
-            with body.loop(low, high, LANES, "tile") as column:
-                evaluator.counters[across], evaluator.counters[last] = first, column
-                for leaf, form in turned.loads:
-                    self._turn(leaf, form, scratch[leaf.pointer, form], across)
-                tiles = {key: Tile(slot, across, first, last) for key, slot in scratch.items()}
-                self._tile_rows(tiles, across, first, stop, column, high)
+            with body.loop(low, high, WIDTH, "tile") as start:
+                end = body.minimum(body.add(start, str(WIDTH)), high)
+                tiles = {
+                    key: Tile(slot, across, first, last, start, WIDTH)
+                    for key, slot in scratch.items()
+                }
+                with body.loop(start, end, LANES, "turn") as column:
+                    evaluator.counters[across], evaluator.counters[last] = first, column
+                    for leaf, form in turned.loads:
+                        self._turn(leaf, form, tiles[leaf.pointer, form])
+                with body.loop(first, stop, hint="row") as counter:
+                    evaluator.counters[across] = counter
+                    self._tile_row(tiles, start, end)
         return TurnedGeometry(size(v.extent for v in others), last.extent, 0, 64, across.extent)
 
-    def _tile_rows(
-        self,
-        tiles: dict[tuple[str, Lin], Tile],
-        across: Var,
-        first: str,
-        stop: str,
-        column: str,
-        high: str,
-    ) -> None:
-        """Compute a tile, row after row; the last one of a row may be narrower."""
+    def _tile_row(self, tiles: dict[tuple[str, Lin], Tile], start: str, end: str) -> None:
+        """Compute a row of turned elements; its last vector may be narrower."""
         body, evaluator, last = self.body, self.evaluator, self.outer[-1]
-        beyond = body.add(column, str(LANES))
-        whole = body.instruction(f"icmp sle i64 {beyond}, {high}", "whole")
-        narrow = body.instruction(f"xor i1 {whole}, true", "narrow")
-        inside = Cond(frozenset([("lt", variable(last), Lin(last.extent))]))
-        cases = [(whole, TRUE), (narrow, inside)]
-        if isinstance(last.extent, int) and last.extent % LANES == 0:
-            del cases[1]
+        outputs = self.group.region.outputs
         evaluator.tiles = tiles
-        for case, guard in cases:
-            with body.when(case), body.loop(first, stop, hint="row") as counter:
-                evaluator.counters[across] = counter
-                with evaluator.vectorized(last, column, LANES):
-                    for value in self.group.region.outputs:
-                        self._store(value, guard)
+        whole = body.add(start, body.mul(body.div(body.sub(end, start), str(LANES)), str(LANES)))
+        with body.loop(start, whole, LANES, "j") as column:
+            with evaluator.vectorized(last, column, LANES):
+                self._store(*outputs)
+        if not isinstance(last.extent, int) or last.extent % LANES:
+            inside = Cond(frozenset([("lt", variable(last), Lin(last.extent))]))
+            rest = body.instruction(f"icmp slt i64 {whole}, {end}", "rest")
+            with body.when(rest), evaluator.vectorized(last, whole, LANES):
+                self._store(*outputs, guard=inside)
         evaluator.tiles = {}
 
-    def _turn(self, leaf: Leaf, form: Lin, scratch: str, across: Var) -> None:
-        """Read 16 × 16 elements as they lie, turn them, and leave them in the scratch memory."""
+    def _turn(self, leaf: Leaf, form: Lin, tile: Tile) -> None:
+        """Read 16 × 16 elements as they lie, turn them, and leave them in the tile's memory."""
         body, evaluator, last = self.body, self.evaluator, self.outer[-1]
         element, itemsize = memory_type(leaf.dtype), leaf.dtype.itemsize
         start, step = evaluator.scalar_index(form), body.dim(form.terms[last])
-        column, first = evaluator.counters[last], evaluator.counters[across]
+        across, column, first = tile.across, evaluator.counters[last], tile.first
         most = body.sub(body.sub(body.dim(last.extent), "1"), column)
         mask = None
         if not isinstance(across.extent, int) or across.extent % LANES:
@@ -162,8 +175,10 @@ class MapKernel(Walker):
             pointer = evaluator.element_pointer(leaf.pointer, leaf.dtype, body.add(start, ahead))
             rows.append(evaluator.load_vector(pointer, element, itemsize, LANES, mask))
         kind = f"<{LANES} x {element}>"
+        ahead = body.sub(column, tile.start)
         for number, row in enumerate(self._transposed(rows, kind)):
-            place = evaluator.element_pointer(scratch, leaf.dtype, str(number * LANES))
+            offset = body.add(ahead, str(number * tile.width))
+            place = evaluator.element_pointer(tile.pointer, leaf.dtype, offset)
             body.emit(f"store {kind} {row}, ptr {place}, align {itemsize}")
 
     def _first_lanes(self, count: str) -> str:

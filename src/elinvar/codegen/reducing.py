@@ -218,8 +218,7 @@ class RowKernel(Reducer):
             else:
                 for node in reductions:
                     self._accumulate(node, lanes_slots[node], lanes)
-            for value in outputs:
-                self._store(value)
+            self._store(*outputs)
             for value, leaf in scratch.items():
                 scalar = self.evaluator.value(value, self._index(value.shape))
                 scalar = self.evaluator.widen(scalar, lanes)

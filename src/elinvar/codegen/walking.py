@@ -48,7 +48,8 @@ class Geometry:
 class KernelText:
     """A kernel in LLVM text. Slots: pointers of inputs, pointers of outputs, symbols' sizes, then
     rows per task and the inner block. `parts`: per output how a second launch combines the partial
-    results that this one leaves; empty where it leaves none."""
+    results that this one leaves; empty where it leaves none. `in_place`: (input, output) pairs that
+    may share memory."""
 
     name: str
     text: str
@@ -56,6 +57,7 @@ class KernelText:
     symbols: tuple[str, ...]
     geometry: Geometry
     parts: tuple[Any, ...] = ()
+    in_place: tuple[tuple[int, int], ...] = ()
 
 
 class Collector:
@@ -289,8 +291,11 @@ class Walker:
         self._walk()
         geometry = self._loops()
         self.body.emit("ret void")
-        text = self._module(name)
-        return KernelText(name, text, self._pointer_count(), self.symbols, geometry, self.parts)
+        in_place = self._in_place()
+        text = self._module(name, in_place)
+        return KernelText(
+            name, text, self._pointer_count(), self.symbols, geometry, self.parts, in_place
+        )
 
     def _loops(self) -> Geometry:
         """Emit the loops of this kind of kernel."""
@@ -299,10 +304,16 @@ class Walker:
     def _pointer_count(self) -> int:
         return len(self.leaves) + len(self.targets)
 
-    def _module(self, name: str) -> str:
+    def _in_place(self) -> tuple[tuple[int, int], ...]:
+        """(input, output) pairs where the output may overwrite the input; none by default."""
+        return ()
+
+    def _module(self, name: str, in_place: tuple[tuple[int, int], ...]) -> str:
         pointers = [leaf.pointer for leaf in (*self.leaves.values(), *self.targets.values())]
+        shared = {f"%in{number}" for number, _ in in_place}
+        shared |= {f"%out{number}" for _, number in in_place}
         sizes = [self.body.sizes[s] for s in self.symbols] + ["%rows.task", "%inner.block"]
-        return kernel_module(name, self.body, pointers, sizes)
+        return kernel_module(name, self.body, pointers, sizes, shared)
 
     def _tasks(self, rows: DimLike | str, inner: DimLike, inner_blocks: bool) -> Any:
         """Loop over tasks; yields (row, low, high): a row and the part of the inner dim."""
@@ -373,10 +384,14 @@ class Walker:
         with body.loop(stop, high, 1, "j") as counter, evaluator.vectorized(var, counter, 1):
             yield 1, counter, True
 
-    def _store(self, value: Value, guard: Cond = TRUE) -> None:
-        index = self._index(value.shape)
-        scalar = self.evaluator.value(value, index, guard)
-        self.evaluator.store(self.targets[value], index, scalar, guard)
+    def _store(self, *values: Value, guard: Cond = TRUE) -> None:
+        """Compute values, then store them: what they read may be overwritten."""
+        found = []
+        for value in values:
+            index = self._index(value.shape)
+            found.append((value, index, self.evaluator.value(value, index, guard)))
+        for value, index, scalar in found:
+            self.evaluator.store(self.targets[value], index, scalar, guard)
 
 
 def _param_names(values: Any) -> set[str]:

@@ -90,8 +90,23 @@ def _flops(node: Node, sizes: Sizes) -> int:
         return 0
     if node.op_name in ("contract", "convolution"):
         return 2 * evaluate(size(node.results[0].shape) * _depth(node), sizes)
+    if node.op_name in ("attention", "attention_backward"):
+        return _attention_flops(node, sizes)
     counted = node.results[0] if is_elementwise(node) else node.operands[0]
     return weight * evaluate(size(counted.shape), sizes)
+
+
+def _attention_flops(node: Node, sizes: Sizes) -> int:
+    """Two products of visible pairs forward, five backward."""
+    q, k, v = node.operands[:3]
+    batch, heads, rows, depth = (evaluate(dim, sizes) for dim in q.shape)
+    keys, width = evaluate(k.shape[2], sizes), evaluate(v.shape[3], sizes)
+    pairs = rows * keys
+    if node.params["causal"]:
+        offset = evaluate(node.params["offset"], sizes)
+        pairs = sum(min(max(row + offset + 1, 0), keys) for row in range(rows))
+    products = depth + width if node.op_name == "attention" else 3 * depth + 2 * width
+    return 2 * batch * heads * pairs * products
 
 
 def _depth(node: Node) -> DimLike:

@@ -322,8 +322,12 @@ TRUE = Cond()
 
 
 def compare(kind: str, left: Lin, right: Lin) -> Cond:
-    """left (lt | le | eq) right, dropped where it always holds."""
-    bounds = (right - left).bounds()
+    """left (lt | le | eq) right, dropped where it always holds.
+
+    What cannot change the outcome is left out: with 0 ≤ j < 32, 512 ≤ 32·i + j means 16 ≤ i.
+    """
+    difference = right - left
+    bounds = difference.bounds()
     if bounds is not None:
         low, high = bounds
         if kind == "le" and nonnegative(low):
@@ -332,7 +336,31 @@ def compare(kind: str, left: Lin, right: Lin) -> Cond:
             return TRUE
         if kind == "eq" and low == 0 and high == 0:
             return TRUE
+    if kind != "eq":
+        shorter = _without_small_terms(difference - (kind == "lt"))
+        if shorter is not None:
+            return compare("le", Lin(0), shorter)
     return Cond(frozenset([(kind, left, right)]))
+
+
+def _without_small_terms(value: Lin) -> Lin | None:
+    """A form with fewer terms that is ≥ 0 where `value` is, None where none is known.
+
+    d·B + R ≥ 0 for an integer B means B + ⌊R / d⌋ ≥ 0; this helps where R has one such quotient.
+    """
+    factors = {a: factor for a, factor in value.terms.items() if isinstance(factor, int)}
+    if len(factors) < 2 or len(factors) < len(value.terms):
+        return None
+    divisor = max(map(abs, factors.values()))
+    big = {atom: factor // divisor for atom, factor in factors.items() if factor % divisor == 0}
+    small = Lin(value.const, {a: factor for a, factor in factors.items() if a not in big})
+    bounds = small.bounds()
+    if divisor < 2 or not small.terms or bounds is None:
+        return None
+    low, high = bounds
+    if not (isinstance(low, int) and isinstance(high, int)) or low // divisor != high // divisor:
+        return None
+    return Lin(low // divisor, big)
 
 
 class IndexBuilder:

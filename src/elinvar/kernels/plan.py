@@ -84,6 +84,7 @@ class Step:
     label: str = ""
     work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
     cost: Cost | None = None  # for profiles
+    in_place: list[tuple[Storage, Storage]] = field(default_factory=list)  # (read, written) pairs
 
 
 @dataclass
@@ -120,6 +121,40 @@ def touched(step: Any) -> tuple[list[Storage], list[Storage]]:
         reads += inner.reads
         writes += inner.writes
     return reads, writes
+
+
+def overwritable(
+    steps: list[Any], inputs: list[Storage], outputs: list[Storage]
+) -> list[tuple[int, int]]:
+    """(input, output) pairs where the output may be written into the input's memory.
+
+    The step that writes the output must be the last to read the input, and read each element only
+    where it writes that element.
+    """
+    last_read: dict[Storage, int] = {}
+    written: dict[Storage, list[int]] = {}
+    for number, step in enumerate(steps):
+        reads, writes = touched(step)
+        for storage in reads:
+            last_read[storage] = number
+        for storage in writes:
+            written.setdefault(storage, []).append(number)
+    found = []
+    for o, output in enumerate(outputs):
+        writers = written.get(output, [])
+        if len(writers) != 1 or not isinstance(steps[writers[0]], Step):
+            continue
+        step = steps[writers[0]]
+        for source, target in step.in_place:
+            if (
+                target is output
+                and source.kind == "input"
+                and last_read[source] == writers[0]
+                and step.reads.count(source) == 1
+                and source not in written
+            ):
+                found.append((inputs.index(source), o))
+    return found
 
 
 def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:

@@ -225,7 +225,7 @@ def _batching(name: str) -> Any:
 # ---- samples ------------------------------------------------------------------------------------
 
 
-def _params(scale: float = 0.5, causal: bool = False, offset: int = 0) -> dict[str, Any]:
+def _params(scale: float = 0.5, causal: Any = False, offset: Any = 0) -> dict[str, Any]:
     return {"scale": scale, "causal": causal, "offset": offset}
 
 

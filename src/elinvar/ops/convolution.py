@@ -219,7 +219,7 @@ def _by_input(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
 def _by_kernel(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
     """x correlated with g, dilated by the stride; batch and channels change places.
 
-    The sum runs over samples and, within each, over positions: so it walks straight through x and g.
+    The sum runs over samples and, within each, over positions: it walks through x and g.
     """
     high = []
     for axis in range(len(params["stride"])):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,16 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
-from elinvar.kernels.plan import ControlStep, Number, Place, Step, Storage, flatten, place_arena
+from elinvar.kernels.plan import (
+    ControlStep,
+    Number,
+    Place,
+    Step,
+    Storage,
+    flatten,
+    overwritable,
+    place_arena,
+)
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
@@ -53,12 +62,18 @@ class Output(NamedTuple):
 
 @dataclass
 class Bound:
-    """A program for given sizes. `call(arena, *inputs, *outputs)` takes addresses."""
+    """A program for given sizes. `call(arena, *inputs, *outputs)` takes addresses.
+
+    `aliases`: (input, output) pairs that may have the same address; a call that makes use of it
+    goes to the callable that `overwriting()` makes, which nothing stops half-way.
+    """
 
     call: Any
     arena_nbytes: int
     outputs: list[Output]
     launches: list[Any]
+    aliases: list[tuple[int, int]]
+    overwriting: Callable[[], Any]
 
 
 class Lowered(NamedTuple):
@@ -138,7 +153,7 @@ class Compiled:
             if self._key is not None and not sizes:
                 self._plan = plan
                 native.store(self._key, encode(plan))
-        launches = plan.linked([self._addresses[kernel.name] for kernel in plan.kernels])
+        call, launches = self._callable(plan, sizes, False)
         outputs = [
             Output(
                 v.dtype,
@@ -147,6 +162,15 @@ class Compiled:
             )
             for v in self.graph.outputs
         ]
+        overwriting = functools.cache(lambda: self._callable(plan, sizes, True)[0])
+        return Bound(call, plan.arena, outputs, launches, plan.aliases, overwriting)
+
+    def _callable(
+        self, plan: Plan, sizes: Mapping[str, int], overwrites: bool
+    ) -> tuple[Any, list[program.Item]]:
+        """A native program, and its items."""
+        addresses = [self._addresses[kernel.name] for kernel in plan.kernels]
+        launches = plan.linked(addresses, overwrites)
         count = 1 + len(self.graph.inputs) + len(self.graph.outputs)
         encoded = program.encode_program(launches, count, release=plan.release)
         call = program.program_of(encoded)
@@ -156,7 +180,7 @@ class Compiled:
         )
         # whoever keeps the callable keeps the tables whose addresses it holds
         weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
-        return Bound(call, plan.arena, outputs, launches)
+        return call, launches
 
     def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
         """Work out everything that depends on the sizes."""
@@ -198,7 +222,8 @@ class Compiled:
             if step.name not in kernels:
                 kernel = Kernel(step.name, native.text_digest(step.text).hex())
                 kernels[step.name] = len(kernels), kernel
-            return program.Launch(kernels[step.name][0], tasks, slots, parallel)
+            final = not overwriting.isdisjoint(step.writes)  # state must not be left half written
+            return program.Launch(kernels[step.name][0], tasks, slots, parallel, final)
 
         def control(step: ControlStep) -> Any:
             if step.loop is not None:
@@ -213,6 +238,8 @@ class Compiled:
                 return program.Cond(predicate, bodies[0], bodies[1])
             return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
 
+        aliases = overwritable(lowered.steps, lowered.inputs, lowered.outputs)
+        overwriting = {lowered.outputs[output] for _, output in aliases}
         items = [launch(step) for step in lowered.steps]
         total = 0
         for step in flatten(lowered.steps):
@@ -220,7 +247,7 @@ class Compiled:
         if any(isinstance(step, ControlStep) for step in lowered.steps):
             total += SMALL_WORK
         used = [kernel for _, kernel in kernels.values()]
-        return Plan(items, used, tables, arena, total >= SMALL_WORK)
+        return Plan(items, used, tables, arena, total >= SMALL_WORK, aliases)
 
     def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
         """What each launch does, for profiles."""

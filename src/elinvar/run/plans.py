@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +49,7 @@ class Plan:
             and a slot `(TABLE, number)` holds the address of one of the `tables`.
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
+        aliases: (input, output) pairs where the output may overwrite the input.
     """
 
     items: list[program.Item]
@@ -56,20 +57,27 @@ class Plan:
     tables: list[np.ndarray[Any, Any]]
     arena: int
     release: bool
+    aliases: list[tuple[int, int]] = field(default_factory=list)
 
-    def linked(self, addresses: list[int]) -> list[program.Item]:
-        """The items with the addresses of kernels and tables; the tables must stay alive."""
+    def linked(self, addresses: list[int], overwrites: bool = False) -> list[program.Item]:
+        """The items with the addresses of kernels and tables; the tables must stay alive.
+
+        Launches are `final` only in a program that `overwrites` the memory of its inputs.
+        """
         tables = [table.__array_interface__["data"][0] for table in self.tables]
-        return [_linked(item, addresses, tables) for item in self.items]
+        return [_linked(item, addresses, tables, overwrites) for item in self.items]
 
 
-def _linked(item: program.Item, kernels: list[int], tables: list[int]) -> program.Item:
+def _linked(
+    item: program.Item, kernels: list[int], tables: list[int], overwrites: bool
+) -> program.Item:
     def every(items: Any) -> list[program.Item]:
-        return [_linked(inner, kernels, tables) for inner in items]
+        return [_linked(inner, kernels, tables, overwrites) for inner in items]
 
     if isinstance(item, program.Launch):
         slots = [(-1, tables[slot[1]]) if slot[0] == TABLE else slot for slot in item.slots]
-        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel)
+        final = item.final and overwrites
+        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
     if isinstance(item, program.Cond):
         return program.Cond(item.predicate, every(item.true), every(item.false))
     if isinstance(item, program.While):
@@ -129,6 +137,7 @@ def encode(plan: Plan) -> bytes:
         "tables": [len(table) for table in plan.tables],
         "arena": plan.arena,
         "release": plan.release,
+        "aliases": plan.aliases,
     }
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n".join([text, b"".join(table.astype("<i8").tobytes() for table in plan.tables)])
@@ -147,7 +156,9 @@ def decode(data: bytes) -> Plan | None:
         kernels = [Kernel(str(name), str(digest)) for name, digest in content["kernels"]]
         items = [_decoded(item) for item in content["items"]]
         tables = [np.ascontiguousarray(table) for table in tables]
-        return Plan(items, kernels, tables, int(content["arena"]), bool(content["release"]))
+        aliases = [(int(source), int(target)) for source, target in content["aliases"]]
+        arena, release = int(content["arena"]), bool(content["release"])
+        return Plan(items, kernels, tables, arena, release, aliases)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 
@@ -157,7 +168,7 @@ def _encoded(item: program.Item) -> list[Any]:
         return [_encoded(inner) for inner in items]
 
     if isinstance(item, program.Launch):
-        return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.slots]
+        return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.final, item.slots]
     if isinstance(item, program.Cond):
         return [_COND, item.predicate, every(item.true), every(item.false)]
     if isinstance(item, program.While):
@@ -168,8 +179,9 @@ def _encoded(item: program.Item) -> list[Any]:
 def _decoded(row: Any) -> program.Item:
     kind, *rest = row
     if kind == _LAUNCH:
-        kernel, tasks, parallel, slots = rest
-        return program.Launch(int(kernel), int(tasks), list(map(_slot, slots)), bool(parallel))
+        kernel, tasks, parallel, final, slots = rest
+        places = list(map(_slot, slots))
+        return program.Launch(int(kernel), int(tasks), places, bool(parallel), bool(final))
     if kind == _COND:
         predicate, true, false = rest
         return program.Cond(_slot(predicate), _every(true), _every(false))

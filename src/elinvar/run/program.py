@@ -11,7 +11,7 @@ The builtin's `self` is the `bytes` object, so the words live exactly as long as
               · list of items
     item      operation · position of the next item · a · b · c · slots · moves
               · (external + 1, offset) for each slot · (slot, counter, stride) for each move
-    launch    a = kernel, b = tasks, c = parallel
+    launch    a = kernel, b = tasks, c = parallel + 2 · final
     cond      a, b = lists for true and false; slot 0 = address of the predicate
     while     a = condition list, b = body list, c = counter; slot 0 = address of the predicate
     for       a = body list, b = trips, c = counter
@@ -63,13 +63,15 @@ Slot = tuple[int, int] | tuple[int, int, Sequence[Move]]
 class Launch:
     """Run tasks `0 ≤ t < tasks` of the kernel at address `kernel`.
 
-    `parallel` lets the thread pool share the tasks out; otherwise they are one call.
+    `parallel` lets the thread pool share the tasks out; otherwise they are one call. From a `final`
+    launch on nothing stops the program: memory is overwritten that must not be left half written.
     """
 
     kernel: int
     tasks: int
     slots: Sequence[Slot]
     parallel: bool = False
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class _Encoder:
             self.positions.append(at)
             self.parallel |= item.parallel
             self.releases |= item.parallel
-            words += (_LAUNCH, 0, item.kernel, item.tasks, int(item.parallel))
+            words += (_LAUNCH, 0, item.kernel, item.tasks, item.parallel + 2 * item.final)
             self._slots(item.slots)
         elif isinstance(item, Cond):
             words += (_COND, 0, 0, 0, 0)

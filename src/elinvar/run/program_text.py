@@ -197,8 +197,12 @@ launch:
   call void @resolve(ptr %run, i64 %at)
   %kernel = load ptr, ptr %a_at
   %tasks = load i64, ptr %b_at
-  %parallel = load i64, ptr %c_at
-  %due = load i64, ptr %due_at
+  %manner = load i64, ptr %c_at
+  %parallel = and i64 %manner, 1
+  %final = icmp uge i64 %manner, 2
+  %was_due = load i64, ptr %due_at
+  %due = select i1 %final, i64 0, i64 %was_due
+  store i64 %due, ptr %due_at
   %polls = icmp ne i64 %due, 0
   %alone = icmp eq i64 %parallel, 0
   br i1 %alone, label %serial, label %shared

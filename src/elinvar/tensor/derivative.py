@@ -218,7 +218,8 @@ class Rule:
                 raise ValueError("its kernels are made for the sizes at hand")
             results = list(self._results)
             everything = [*operands, *results, *(c for c in cotangents if c is not None)]
-            types, strides, values = oneop.symbolic(everything)
+            literal = oneop.literal_axes(self.op)
+            types, strides, values = oneop.symbolic(everything, literal)
             params = oneop.with_symbols(self.op, self.params, values)
             symbolic = Drawing(self.op, params, types[: len(operands)], self.mask)
             if symbolic.used != drawing.used:

@@ -32,10 +32,20 @@ class Program:
         call, arena_nbytes, sizes: the native program, its scratch memory, the results' bytes.
         results: where each result is found: (input, -1, None) or (-1, output, layout).
         unpacked: numbers of operands that have to be packed first.
-        aliases: (input, output) pairs whose kernels allow the output to overwrite the input.
+        aliases: (input, output) pairs whose kernels allow the output to overwrite the input;
+        overwriting: makes the program for calls in which some do.
     """
 
-    __slots__ = ("aliases", "allocate", "arena_nbytes", "call", "results", "sizes", "unpacked")
+    __slots__ = (
+        "aliases",
+        "allocate",
+        "arena_nbytes",
+        "call",
+        "overwriting",
+        "results",
+        "sizes",
+        "unpacked",
+    )
 
     def __init__(self, bound: Any, results: list[Any], unpacked: list[int]) -> None:
         self.call = bound.call
@@ -44,7 +54,8 @@ class Program:
         self.results = results
         self.unpacked = unpacked
         self.allocate = allocator()
-        self.aliases: set[tuple[int, int]] = set(getattr(bound, "aliases", ()))
+        self.aliases: set[tuple[int, int]] = set(bound.aliases)
+        self.overwriting = bound.overwriting
 
     def run(self, operands: list[Any]) -> list[Any]:
         """New tensors with the results. Operands that need it are packed in place in the list."""
@@ -77,7 +88,8 @@ class Program:
             again[n] if n in again else allocate(nbytes) for n, nbytes in enumerate(self.sizes)
         ]
         arena = allocate(self.arena_nbytes) if self.arena_nbytes else None
-        self.call(
+        call = self.overwriting() if again else self.call
+        call(
             0 if arena is None else arena.address,
             *[x._address for x in operands],
             *[buffer.address for buffer in buffers],

@@ -27,7 +27,13 @@ MOST_COMPILED = 8192
 _compiled: dict[Any, Compiled] = {}
 
 # params that are sizes: they take the symbols of equal sizes among the operands
-_SIZE_PARAMS = {"iota": ("size",), "random_bits": ("shape",), "fold": ("shape",)}
+_SIZE_PARAMS = {
+    "attention": ("offset",),
+    "attention_backward": ("offset",),
+    "fold": ("shape",),
+    "iota": ("size",),
+    "random_bits": ("shape",),
+}
 
 
 def kept(key: Any, compile_: Callable[[], Compiled]) -> Compiled:
@@ -176,7 +182,7 @@ def symbolic(
 def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> OneOp:
     if op.family != "control":
         try:
-            types, strides, values = symbolic(layouts, _literal_axes(op))
+            types, strides, values = symbolic(layouts, literal_axes(op))
             return bound(_compile(op, types, strides, with_symbols(op, params, values)), values)
         except ElinvarError:
             pass  # the op needs its sizes as numbers
@@ -184,9 +190,12 @@ def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> O
     return bound(_compile(op, [layout.type for layout in layouts], strides, params), {})
 
 
-def _literal_axes(op: Op) -> Callable[[int, int], bool]:
+def literal_axes(op: Op) -> Callable[[int, int], bool]:
+    """Which axes of which operands keep their sizes as numbers."""
     if op.name == "convolution":  # kernels are made for the channels and windows at hand
         return lambda operand, axis: operand == 1 or axis > 0
+    if op.name in ("attention", "attention_backward"):  # heads of keys divide those of queries
+        return lambda operand, axis: axis == 1
     return lambda operand, axis: False
 
 

@@ -521,6 +521,8 @@ def scaled_dot_product_attention(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    *,
+    offset: int = 0,
 ) -> Tensor:
     """softmax(q·kᵀ / √d + mask) · v (Vaswani et al., 2017)."""
 

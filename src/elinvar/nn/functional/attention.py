@@ -100,7 +100,7 @@ def scaled_dot_product_attention(
             fail(ShapeError, _OP, text, "or give `scale`")
         scale = 1.0 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
     mask = None if attn_mask is None else as_tensor(attn_mask)
-    options = {"scale": float(scale), "causal": bool(is_causal), "offset": offset}
+    options: dict[str, Any] = {"scale": float(scale), "causal": bool(is_causal), "offset": offset}
     if enable_gqa:
         _check_heads(q, k, v)
     if not dropout_p and _is_plain(q, k, v):
