@@ -39,7 +39,7 @@ def params(spatial=2, **changes):
 
 CONVOLUTION = (
     "stride: (1, 1), low: (0, 0), high: (0, 0), dilation: (1, 1), input_dilation: (1, 1), "
-    "groups: 1, batch_groups: 1, channels_inner: true, channels_last: "
+    "groups: 1, batch_groups: 1, channels_inner: True, channels_last: "
 )
 
 
@@ -47,9 +47,9 @@ def between(text):
     """A graph with `text` between two convolutions, which reads %3 and gives %8."""
     return f"""
 graph main(%0: f32[2,3,8,8], %1: f32[4,3,3,3], %2: f32[5,4,1,1], %9: f32[4]) {{
-    %3: f32[2,4,6,6] = convolution %0, %1 {{{CONVOLUTION}false}}
+    %3: f32[2,4,6,6] = convolution %0, %1 {{{CONVOLUTION}False}}
 {text}
-    %20: f32[2,5,6,6] = convolution %8, %2 {{{CONVOLUTION}false}}
+    %20: f32[2,5,6,6] = convolution %8, %2 {{{CONVOLUTION}False}}
     return %20
 }}
 """.strip()
@@ -224,7 +224,9 @@ def networks(draw):
         stride = (1, draw(st.sampled_from([1, 2])))
         low = (draw(st.integers(0, 1)), 0)
         values.append(
-            f.convolution(x, w, **params(stride=stride, input_dilation=holes, low=low, groups=groups))
+            f.convolution(
+                x, w, **params(stride=stride, input_dilation=holes, low=low, groups=groups)
+            )
         )
     outputs = [values[-1], draw(st.sampled_from(values))]
     return made.graph([v for v in outputs if not v.node.is_input])
@@ -334,11 +336,21 @@ def test_phases_are_the_convolution_with_holes(kernel, holes, dilation):
         x, w = (made.input(TensorType(float32, s)) for s in ((2, 3, 9), (4, 3, kernel)))
         if (9 - 1) * holes + 1 + low + high < (kernel - 1) * dilation + 1:
             continue
-        given = params(
-            1, input_dilation=(holes,), dilation=(dilation,), low=(low,), high=(high,)
-        )
+        given = params(1, input_dilation=(holes,), dilation=(dilation,), low=(low,), high=(high,))
         graph = made.graph([f.convolution(x, w, **given)])
         arrays = arrays_of(graph)
         (found,) = interpret(legalize(graph), arrays, {})
         (expected,) = interpret(graph, arrays, {})
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_index_that_is_shifted_and_divided_is_rounded_down():
+    """Rows 2q and 2q + 1 come from two values, one row later: (i - 1) // 2 and (i - 1) mod 2."""
+    made, f = builder()
+    x = made.input(TensorType(float32, (7, 1, 3)))
+    zipped = f.reshape(f.concatenate(x, f.full(0.0, x), axis=1), shape=(14, 3))
+    cut = f.slice(zipped, start=(0, 0), size=(13, 3), step=(1, 1))
+    zero = f.constant(value=0.0, dtype=float32)
+    graph = made.graph([f.pad(cut, zero, low=(1, 0), high=(0, 0), interior=(0, 0))])
+    arrays = arrays_of(graph)
+    assert same_bits(run_compiled(graph, arrays)[0], interpret(graph, arrays, {})[0])

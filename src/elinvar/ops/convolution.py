@@ -114,7 +114,9 @@ def _reference(x: Any, w: Any, **params: Any) -> Any:
     stride, dilation, holes = params["stride"], params["dilation"], params["input_dilation"]
     if any(d > 1 for d in holes):
         sizes = x.shape[2:]
-        real = _dilated_and_padded(np.ones((1, 1, *sizes), bool), params["low"], params["high"], holes)
+        real = _dilated_and_padded(
+            np.ones((1, 1, *sizes), bool), params["low"], params["high"], holes
+        )
         full = _dilated_and_padded(
             np.ones((1, 1, *(spread(n, d) for n, d in zip(sizes, holes, strict=True))), bool),
             params["low"], params["high"], (1,) * len(holes),
