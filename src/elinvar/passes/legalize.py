@@ -1,8 +1,8 @@
 """Rewrite operations that the kernel generator does not know into those that it does.
 
 argmax/argmin become a reduction and a search for its first place; fold a sum of padded windows;
-padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions, convolutions and
-scatter-adds run in f32 and round once; small integers multiply as int32.
+padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions,
+convolutions and scatter-adds run in f32 and round once; small integers multiply as int32.
 """
 
 from __future__ import annotations
