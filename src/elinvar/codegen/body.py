@@ -112,7 +112,11 @@ class Body(FunctionText):
         return self.instruction(f"add nsw i64 {left}, {right}", "n")
 
     def sub(self, left: str, right: str) -> str:
-        return left if right == "0" else self.instruction(f"sub nsw i64 {left}, {right}", "n")
+        if right == "0":
+            return left
+        if _is_number(left) and _is_number(right):
+            return str(int(left) - int(right))
+        return self.instruction(f"sub nsw i64 {left}, {right}", "n")
 
     def mul(self, left: str, right: str) -> str:
         if "0" in (left, right):

@@ -38,7 +38,8 @@ from elinvar.core.dtypes import DType
 
 # how the operands are read
 PACKED, DIRECT = 0, 1  # the left operand is packed, or read where it stands
-FEW_DENSE, FEW_TURNED = 2, 3  # few rows: columns of the right operand are neighbours, or its k
+MIXED = 2  # panels of rows that are neighbours are packed, others read where they stand
+FEW_DENSE, FEW_TURNED = 3, 4  # few rows: columns of the right operand are neighbours, or its k
 
 CONTRACT_POINTERS = (
     "%left %right %result %row.offsets %row.flags %left.k %left.flags %left.batches "
@@ -113,7 +114,8 @@ class _Contraction:
         self.panel = body.stack_slot(f"[{BLOCK * tile.rows} x {self.element}]", "left")
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
-        self.is_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
+        self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
+        self.is_mixed = body.instruction(f"icmp eq i64 %mode, {MIXED}")
         is_few = body.instruction(f"icmp sge i64 %mode, {FEW_DENSE}")
         row_panels = body.div(body.add("%rows", str(tile.rows - 1)), str(tile.rows))
         column_panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
@@ -186,9 +188,12 @@ class _Contraction:
         """Pack a panel of rows, unless it is read where it stands."""
         body, tile = self.body, self.tile
         first = body.mul(row, str(tile.rows))
+        flag = body.instruction(f"icmp ne i64 {table(body, '%row.flags', row)}, 0")
+        apart = body.instruction(f"xor i1 {flag}, true")
+        mixed = body.instruction(f"and i1 {apart}, {self.is_mixed}")
+        self.is_direct = body.instruction(f"or i1 {mixed}, {self.all_direct}")
         packs = body.instruction(f"xor i1 {self.is_direct}, true")
         with body.when(packs):
-            flag = body.instruction(f"icmp ne i64 {table(body, '%row.flags', row)}, 0")
             arguments = [
                 left, self.panel, pointer(body, "%row.offsets", "i64", first),
                 pointer(body, "%left.k", "i64", low),
@@ -463,21 +468,31 @@ class _RightPacking:
 def _micro(name: str, dtype: DType, tile: Tile, height: int, direct: bool) -> tuple[str, list[str]]:
     """tile[i][j] = Σ over a block of k, in order, for the first `height` rows of a panel.
 
-    `direct`: the rows are read where they stand, `left[rows[i] + k[·]]`.
+    `direct`: the rows are read where they stand, `left[rows[i] + k[·]]`; so many addresses are
+    needed then that a high tile goes in two halves, or LLVM runs out of registers.
     """
     body = Body()
+    halves = 2 if direct and height * (tile.columns // tile.vector) > 16 else 1
+    part = height // halves
+    for first in range(0, height, part):
+        _micro_rows(body, dtype, tile, range(first, first + part), direct)
+    start = ["%left", "%rows", "%k"] if direct else ["%left"]
+    parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
+    word = "direct" if direct else "packed"
+    return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
+
+
+def _micro_rows(body: Body, dtype: DType, tile: Tile, rows: range, direct: bool) -> None:
     element = llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
-    slots = [[body.stack_slot(vector, "acc") for _ in range(parts)] for _ in range(height)]
-    for row in slots:
+    slots = {i: [body.stack_slot(vector, "acc") for _ in range(parts)] for i in rows}
+    for row in slots.values():
         for slot in row:
             body.emit(f"store {vector} zeroinitializer, ptr {slot}, align 64")
-    lines = []
+    lines = {}
     if direct:
-        lines = [
-            pointer(body, "%left", element, table(body, "%rows", str(i))) for i in range(height)
-        ]
+        lines = {i: pointer(body, "%left", element, table(body, "%rows", str(i))) for i in rows}
     with body.loop("0", "%count", hint="k") as k:
         columns = body.mul(k, str(tile.columns))
         right = [
@@ -485,7 +500,7 @@ def _micro(name: str, dtype: DType, tile: Tile, height: int, direct: bool) -> tu
             for part in range(parts)
         ]
         step = table(body, "%k", k) if direct else body.mul(k, str(tile.rows))
-        for i in range(height):
+        for i in rows:
             if direct:
                 one = load(body, lines[i], element, dtype, step)
             else:
@@ -495,14 +510,10 @@ def _micro(name: str, dtype: DType, tile: Tile, height: int, direct: bool) -> tu
                 acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
                 total = fma(body, dtype, tile.vector, left, right[part], acc)
                 body.emit(f"store {vector} {total}, ptr {slot}, align 64")
-    for i, row in enumerate(slots):
+    for i, row in slots.items():
         for part, slot in enumerate(row):
             acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
             store(body, "%tile", vector, dtype, str(i * tile.columns + part * tile.vector), acc)
-    start = ["%left", "%rows", "%k"] if direct else ["%left"]
-    parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
-    word = "direct" if direct else "packed"
-    return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
 
 
 def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:

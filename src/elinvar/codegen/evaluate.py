@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
+from elinvar.codegen.patterns import Origin, Pattern, Patterns, positions
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import CompileError, fail
@@ -62,15 +63,17 @@ class Evaluator:
         self.merged: dict[Var, set[Var]] = {}  # joined variable → the variables that it stands for
         self.vector: Var | None = None
         self.lanes = 1
+        self.origin: Origin | None = None  # of the vector variable's counter
 
     @contextmanager
-    def vectorized(self, var: Var, counter: str, lanes: int) -> Any:
+    def vectorized(self, var: Var, counter: str, lanes: int, origin: Origin | None = None) -> Any:
         """Within: `var` runs over counter … counter+lanes-1, one value per lane."""
-        before = self.vector, self.lanes, self.counters.get(var)
+        before = self.vector, self.lanes, self.counters.get(var), self.origin
         self.vector, self.lanes, self.counters[var] = var, lanes, counter
+        self.origin = origin
         with self.body.scope():
             yield
-        self.vector, self.lanes = before[0], before[1]
+        self.vector, self.lanes, self.origin = before[0], before[1], before[3]
         if before[2] is not None:
             self.counters[var] = before[2]
 
@@ -160,6 +163,20 @@ class Evaluator:
             f"call {kind} @llvm.smax.{suffix}({kind} {low}, {kind} {zero})"
         )
 
+    def pattern(self, form: Lin) -> Pattern | None:
+        """A scalar and a known number for each lane, where an index is that."""
+        if self.vector is None or self.origin is None or self.lanes == 1:
+            return None
+        key = ("pattern", form, self.lanes)
+        known = self.body.recall(key)
+        if known is None:
+            hidden = self.merged.get(self.vector, set())
+            patterns = Patterns(
+                self.body, self.vector, self.origin, self.lanes, self._scalar_atom, hidden
+            )
+            known = self.body.remember(key, (patterns.of(form),))
+        return known[0]
+
     def splat(self, payload: str, kind: str, lanes: int | None = None) -> str:
         """Copy a scalar into all lanes."""
         lanes = self.lanes if lanes is None else lanes
@@ -204,15 +221,25 @@ class Evaluator:
                 test = self.body.instruction(f"icmp {_PREDICATES[kind]} i64 {a}, {b}", "g")
                 test = self.splat(test, "i1", lanes)
             else:
-                a, b = self.vector_index(left), self.vector_index(right)
-                vector = f"<{lanes} x i64>"
-                test = self.body.instruction(f"icmp {_PREDICATES[kind]} {vector} {a}, {b}", "g")
+                test = self._lanes_test(kind, left, right)
             bit = "i1" if lanes == 1 else f"<{lanes} x i1>"
             total = (
                 test if total is None else self.body.instruction(f"and {bit} {total}, {test}", "g")
             )
         assert total is not None
         return self.body.remember(key, total)
+
+    def _lanes_test(self, kind: str, left: Lin, right: Lin) -> str:
+        """A comparison that differs between lanes."""
+        found = self.pattern(right - left)
+        if found is not None and _is_number(found.base):
+            return _bits([_HOLDS[kind](int(found.base) + lane) for lane in found.lanes])
+        vector = f"<{self.lanes} x i64>"
+        if found is not None:
+            a, b = self.splat(self.body.sub("0", found.base), "i64"), _numbers(found.lanes)
+        else:
+            a, b = self.vector_index(left), self.vector_index(right)
+        return self.body.instruction(f"icmp {_PREDICATES[kind]} {vector} {a}, {b}", "g")
 
     # memory
 
@@ -268,6 +295,8 @@ class Evaluator:
             payload = self.load_vector(pointer, element, size, lanes, mask)
         elif isinstance(apart, int) and apart in (-1, 2, 3, 4) and not guard.tests:
             payload = self._strided_load(leaf, form, apart, element)
+        elif (found := self.pattern(form)) is not None and _span(found) <= 4 * lanes:
+            payload = self._picked(leaf, found, guard, element)
         else:
             payload = self._gather(leaf, form, guard, vector, element, size)
         return self._from_memory(payload, leaf.dtype, lanes)
@@ -297,6 +326,48 @@ class Evaluator:
             f"{bits} {mask}, {vector} zeroinitializer)",
             "x",
         )
+
+    def _picked(self, leaf: Leaf, pattern: Pattern, guard: Cond, element: str) -> str:
+        """Lanes picked out of neighbours in memory, of which only those are touched that a lane
+        with a true guard reads."""
+        lanes = self.lanes
+        low, width, readers = positions(pattern)
+        known = self._known_lanes(guard)
+        readers = [[lane for lane in some if known[lane]] for some in readers]
+        rest = Cond(frozenset(test for test in guard.tests if self._known_test(test) is None))
+        mask = _bits([bool(some) for some in readers])
+        if rest.tests:
+            allowed = self.guard(rest, lanes)
+            total = None
+            for turn in range(max(map(len, readers), default=0)):
+                picks = [some[min(turn, len(some) - 1)] if some else lanes for some in readers]
+                part = _shuffled(self.body, "i1", lanes, allowed, "zeroinitializer", picks)
+                if total is not None:
+                    part = self.body.instruction(f"or <{width} x i1> {total}, {part}", "g")
+                total = part
+            mask = total or mask
+        first = self.body.add(pattern.base, str(low))
+        pointer = self.element_pointer(leaf.pointer, leaf.dtype, first)
+        loaded = self.load_vector(pointer, element, leaf.dtype.itemsize, width, mask)
+        picks = [offset - low for offset in pattern.lanes]
+        return _shuffled(self.body, element, width, loaded, "poison", picks)
+
+    def _known_test(self, test: tuple[str, Lin, Lin]) -> list[bool] | None:
+        """Which lanes hold a comparison, where that is known."""
+        kind, left, right = test
+        found = self.pattern(right - left)
+        if found is None or not _is_number(found.base):
+            return None
+        return [_HOLDS[kind](int(found.base) + lane) for lane in found.lanes]
+
+    def _known_lanes(self, guard: Cond) -> list[bool]:
+        """Lanes for which no test is known to fail."""
+        open_lanes = [True] * self.lanes
+        for test in guard.tests:
+            known = self._known_test(test)
+            if known is not None:
+                open_lanes = [a and b for a, b in zip(open_lanes, known, strict=True)]
+        return open_lanes
 
     def _strided_load(self, leaf: Leaf, form: Lin, step: int, element: str) -> str:
         lanes = self.lanes
@@ -445,6 +516,40 @@ class Evaluator:
         lanes = place.handler.lanes  # type: ignore[attr-defined]
         lowering: Any = value.node.op.lowering  # type: ignore[union-attr]
         return lowering(place, self.widen(key, lanes), self.widen(counter, lanes))
+
+
+_HOLDS: dict[str, Callable[[int], bool]] = {  # of the difference right - left
+    "lt": lambda difference: difference > 0,
+    "le": lambda difference: difference >= 0,
+    "eq": lambda difference: difference == 0,
+}
+
+
+def _span(pattern: Pattern) -> int:
+    return max(pattern.lanes) - min(pattern.lanes) + 1
+
+
+def _bits(flags: list[bool]) -> str:
+    return "<" + ", ".join(f"i1 {str(flag).lower()}" for flag in flags) + ">"
+
+
+def _numbers(values: tuple[int, ...]) -> str:
+    return "<" + ", ".join(f"i64 {value}" for value in values) + ">"
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").isdigit()
+
+
+def _shuffled(
+    body: Body, element: str, width: int, payload: str, other: str, picks: list[int]
+) -> str:
+    """Lanes picked out of a vector; those from `width` on are the other's."""
+    vector = f"<{width} x {element}>"
+    mask = ", ".join(f"i32 {pick}" for pick in picks)
+    return body.instruction(
+        f"shufflevector {vector} {payload}, {vector} {other}, <{len(picks)} x i32> <{mask}>", "x"
+    )
 
 
 def _one(atom: Any) -> Lin:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
+from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
@@ -19,11 +21,24 @@ from elinvar.codegen.products import (
     mode_of,
     padded,
     panel_flags,
+    repeats,
     row_flags,
 )
 from elinvar.core.shapes import DimLike, evaluate
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
+from elinvar.kernels.plan import Choice, Number, Place, Sizes, Step, Storage, Table
+
+MANY_REPEATS = 3  # packing the right operand so often is worth a launch of its own
+
+
+class Packing(NamedTuple):
+    """The right operand of a product: its slot, its batch offsets, what is read, and whether it is
+    packed by a launch of its own for given sizes."""
+
+    source: Any
+    batches: Callable[[Sizes], Any]
+    storages: list[Storage]
+    is_used: Callable[[Sizes], bool]
 
 
 class ProductLowering(FusedLowering):
@@ -57,56 +72,48 @@ class ProductLowering(FusedLowering):
         )
 
     def _multiply(self, node: Node, left: Side, right: Side, result: Result | None = None) -> None:
-        """One launch. `left.batch` and `right.batch` have the same extents; a stride may be 0."""
+        """One launch, or two. `left.batch` and `right.batch` have the same extents; a stride may be
+        0."""
         if result is None:
             step = right.free.size
             batch = Axes([(right.batch.size, left.free.size * step)])
             result = Result(batch, Axes([(left.free.size, step)]), Axes([(step, 1)]))
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
-        rows, columns, depth = left.free.size, right.free.size, left.depth.size
-        batch_size = right.batch.size
+        dims = (right.batch.size, left.free.size, right.free.size, left.depth.size)
+
+        def shape(sizes: Sizes) -> tuple[int, ...]:
+            return tuple(evaluate(n, sizes) for n in dims)
+
+        packing = self._packing(node, right, tile, shape)
+
+        def geometry(sizes: Sizes) -> Cut:
+            return cut_product(*shape(sizes), tile, packing.is_used(sizes))
+
         target = self.place(node.results[0])
-        is_packed = right.place.storage in self.invariant and not right.place.moves
-        if is_packed:
-            right = self._pack_before_the_loop(node, right, tile)
         name, text = cached_text(
             ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
         )
-
-        def geometry(sizes: Sizes) -> Cut:
-            return cut_product(
-                evaluate(batch_size, sizes),
-                evaluate(rows, sizes),
-                evaluate(columns, sizes),
-                evaluate(depth, sizes),
-                tile,
-                is_packed,
-            )
-
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
             lambda sizes: row_flags(left.free.table(sizes), tile.rows),
             left.depth.table,
             lambda sizes: group_flags(left.depth.table(sizes), GROUP),
             left.batch.table,
-            right.depth.table,
-            lambda sizes: group_flags(right.depth.table(sizes), GROUP),
-            lambda sizes: padded(right.free.table(sizes), tile.columns),
-            lambda sizes: group_flags(right.free.table(sizes), tile.columns),
-            right.batch.table,
+            *self._right_tables(right, tile),
+            packing.batches,
             result.rows.table,
             result.columns.table,
             lambda sizes: panel_flags(result.columns.table(sizes), tile.columns),
             result.batch.table,
         ]
-        slots: list[Any] = [left.place, right.place, target, *(Table(t) for t in tables)]
-        slots += [Number(n) for n in (rows, columns, depth)]
+        slots: list[Any] = [left.place, packing.source, target, *(Table(t) for t in tables)]
+        slots += [Number(n) for n in dims[1:]]
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(int(is_packed)),
-            Number(lambda sizes: mode_of(left, right, geometry(sizes), tile, sizes, is_packed)),
+            Number(lambda sizes: int(packing.is_used(sizes))),
+            Number(lambda s: mode_of(left, right, geometry(s), tile, s, packing.is_used(s))),
         ]
         self.steps.append(
             Step(
@@ -114,15 +121,62 @@ class ProductLowering(FusedLowering):
                 text,
                 slots,
                 lambda sizes: geometry(sizes).tasks,
-                [left.place.storage, right.place.storage],
+                [left.place.storage, *packing.storages],
                 [target.storage],
                 node.op_name,
-                lambda sizes: evaluate(batch_size * rows * columns * depth, sizes) // 4 + 1,
+                lambda sizes: math.prod(shape(sizes)) // 4 + 1,
             )
         )
 
-    def _pack_before_the_loop(self, node: Node, right: Side, tile: Tile) -> Side:
-        """The right operand of a product in a loop, which the loop does not change, as panels."""
+    @staticmethod
+    def _right_tables(right: Side, tile: Tile) -> list[Callable[[Sizes], Any]]:
+        """k offsets and column offsets of the right operand, each with their flags."""
+        return [
+            right.depth.table,
+            lambda sizes: group_flags(right.depth.table(sizes), GROUP),
+            lambda sizes: padded(right.free.table(sizes), tile.columns),
+            lambda sizes: group_flags(right.free.table(sizes), tile.columns),
+        ]
+
+    def _packing(
+        self, node: Node, right: Side, tile: Tile, shape: Callable[[Sizes], tuple[int, ...]]
+    ) -> Packing:
+        """Where the right operand is read: as it stands, or from panels packed by another launch.
+
+        That launch comes before the loop when the loop does not change the operand.
+        """
+        is_fixed = right.place.storage in self.invariant and not right.place.moves
+
+        def is_used(sizes: Sizes) -> bool:
+            if is_fixed:
+                return True
+            batch, rows, columns, depth = shape(sizes)
+            cut = cut_product(batch, rows, columns, depth, tile)
+            return rows > MOST_ROWS and repeats(cut, rows, tile) >= MANY_REPEATS
+
+        dims = (right.batch.size, right.free.size, right.depth.size)
+        storages = [right.place.storage]
+        try:
+            never = not is_used({})
+        except KeyError:  # symbolic sizes
+            never = False
+        if never:
+            return Packing(right.place, right.batch.table, storages, is_used)
+        packed = self._pack_right(node, right, tile, is_used)
+        if is_fixed:
+            self.hoisted.append(self.steps.pop())
+        plain, panels = right.batch, PackedBatch(*dims, tile)
+
+        def batches(sizes: Sizes) -> Any:
+            return (panels if is_used(sizes) else plain).table(sizes)
+
+        source = Choice(packed, right.place, is_used)
+        return Packing(source, batches, [*storages, packed.storage], is_used)
+
+    def _pack_right(
+        self, node: Node, right: Side, tile: Tile, is_wanted: Callable[[Sizes], bool]
+    ) -> Place:
+        """A launch that packs the right operand into panels, where that is wanted."""
         dtype = node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
@@ -131,24 +185,22 @@ class ProductLowering(FusedLowering):
             "pack",
             lambda: pack_right_text(PLACEHOLDER, dtype, tile),
         )
-        tables = [
-            right.depth.table,
-            lambda sizes: group_flags(right.depth.table(sizes), GROUP),
-            lambda sizes: padded(right.free.table(sizes), tile.columns),
-            lambda sizes: group_flags(right.free.table(sizes), tile.columns),
-            right.batch.table,
-        ]
+
+        def tasks(sizes: Sizes) -> int:
+            return evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns)
+
+        tables = [*self._right_tables(right, tile), right.batch.table]
         slots: list[Any] = [right.place, packed, *(Table(t) for t in tables)]
-        self.hoisted.append(
+        self.steps.append(
             Step(
                 name,
                 text,
                 [*slots, Number(columns), Number(depth)],
-                lambda sizes: evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns),
+                lambda sizes: tasks(sizes) if is_wanted(sizes) else 0,
                 [right.place.storage],
                 [packed.storage],
                 f"pack for {node.op_name}",
                 lambda sizes: evaluate(batch * columns * depth, sizes) * 2,
             )
         )
-        return Side(packed, PackedBatch(batch, columns, depth, tile), right.free, right.depth)
+        return packed

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from elinvar.codegen.evaluate import Leaf, Tile
 from elinvar.codegen.llvm_scalars import memory_type
+from elinvar.codegen.patterns import Origin
 from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.graph.ir import Value
@@ -146,16 +147,16 @@ class MapKernel(Walker):
     def _tile_row(self, tiles: dict[tuple[str, Lin], Tile], start: str, end: str) -> None:
         """Compute a row of turned elements; its last vector may be narrower."""
         body, evaluator, last = self.body, self.evaluator, self.outer[-1]
-        outputs = self.group.region.outputs
+        outputs, aligned = self.group.region.outputs, Origin(0, LANES)
         evaluator.tiles = tiles
         whole = body.add(start, body.mul(body.div(body.sub(end, start), str(LANES)), str(LANES)))
         with body.loop(start, whole, LANES, "j") as column:
-            with evaluator.vectorized(last, column, LANES):
+            with evaluator.vectorized(last, column, LANES, aligned):
                 self._store(*outputs)
         if not isinstance(last.extent, int) or last.extent % LANES:
             inside = Cond(frozenset([("lt", variable(last), Lin(last.extent))]))
             rest = body.instruction(f"icmp slt i64 {whole}, {end}", "rest")
-            with body.when(rest), evaluator.vectorized(last, whole, LANES):
+            with body.when(rest), evaluator.vectorized(last, whole, LANES, aligned):
                 self._store(*outputs, guard=inside)
         evaluator.tiles = {}
 

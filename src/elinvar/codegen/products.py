@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elinvar.codegen.contraction import DIRECT, FEW_DENSE, FEW_TURNED, PACKED
+from elinvar.codegen.contraction import DIRECT, FEW_DENSE, FEW_TURNED, MIXED, PACKED
 from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.product_parts import GROUP, PANELS, Tile
 from elinvar.core.shapes import DimLike, evaluate, size
@@ -110,6 +110,12 @@ def cut_product(
     return best[1]
 
 
+def repeats(cut: Cut, rows: int, tile: Tile) -> int:
+    """How often each column is packed when every task packs its own."""
+    panels = -(-rows // tile.rows)
+    return -(-panels // cut.row_block)
+
+
 def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool) -> int:
     """How the operands of a product are read; bits do not depend on it.
 
@@ -125,7 +131,9 @@ def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_pack
     if cut.column_block > DIRECT_PANELS or not left.free.dims:
         return PACKED
     step = evaluate(left.free.dims[-1][1], sizes)
-    return DIRECT if step != 1 and step * 4 % PAGE != 0 else PACKED
+    if step == 1:
+        return MIXED
+    return DIRECT if step * 4 % PAGE != 0 else PACKED
 
 
 def padded(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:

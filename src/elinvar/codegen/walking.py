@@ -8,6 +8,7 @@ from typing import Any
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.evaluate import Evaluator, Leaf
+from elinvar.codegen.patterns import Origin
 from elinvar.core.shapes import DimLike, Shape, evaluate, row_major_strides
 from elinvar.graph.ir import Value
 from elinvar.kernels.group import Group
@@ -228,12 +229,14 @@ class Walker:
 
     def _split(self, divisions: Mapping[Var, DimLike]) -> bool:
         changed = False
+        kept = [v for a, d in enumerate(self.dims) if a not in self.group.axes for v in d]
+        last = kept[-1] if kept else None
         for axis, dim in enumerate(self.dims):
             if axis in self.group.axes:
                 continue
             for place, var in enumerate(dim):
                 divisor = divisions.get(var)
-                if divisor is None:
+                if divisor is None or (var is last and _has_pattern(var.extent, divisor)):
                     continue
                 high = Var(f"{var.name}a", divides(var.extent, divisor) or 1)
                 low = Var(f"{var.name}b", divisor)
@@ -346,43 +349,41 @@ class Walker:
             self.evaluator.counters[variables[0]] = left
 
     def _lanes(self, var: Var, low: str, high: str, lanes: int, split: bool) -> Any:
-        """Run along `var` from low to high: full vectors, then the rest; yields the lane count."""
-        body, evaluator = self.body, self.evaluator
+        """Run along `var` from low to high: full vectors, then the rest; yields (lanes, counter,
+        whether it is the rest). With `split`, `low` is a multiple of `lanes` or 0, and `high` may
+        be less than the extent."""
+        body, vectorized = self.body, self.evaluator.vectorized
         extent = var.extent
-        if isinstance(extent, int):
-            lanes = min(lanes, extent) if extent else lanes
-            rest = extent % lanes
-            stop = (
-                body.minimum(high, str(extent - rest))
-                if split and rest
-                else (high if split else str(extent - rest))
-            )
-            if extent >= lanes:
-                if extent == lanes and not split:
-                    with evaluator.vectorized(var, "0", lanes):
-                        yield lanes, "0", False
-                else:
-                    with body.loop(low, stop, lanes, "j") as counter:
-                        with evaluator.vectorized(var, counter, lanes):
-                            yield lanes, counter, False
-            if rest:
-                if split:
-                    with body.loop(
-                        body.maximum(low, str(extent - rest)), high, rest, "j"
-                    ) as counter:
-                        with evaluator.vectorized(var, counter, rest):
-                            yield rest, counter, True
-                else:
-                    with evaluator.vectorized(var, str(extent - rest), rest):
-                        yield rest, str(extent - rest), True
+        if not isinstance(extent, int):
+            length = body.sub(high, low)
+            whole = body.mul(body.div(length, str(lanes)), str(lanes))
+            stop = body.add(low, whole)
+            with body.loop(low, stop, lanes, "j") as counter:
+                with vectorized(var, counter, lanes, Origin(0, lanes)):
+                    yield lanes, counter, False
+            with body.loop(stop, high, 1, "j") as counter, vectorized(var, counter, 1):
+                yield 1, counter, True
             return
-        length = body.sub(high, low)
-        whole = body.mul(body.div(length, str(lanes)), str(lanes))
-        stop = body.add(low, whole)
-        with body.loop(low, stop, lanes, "j") as counter, evaluator.vectorized(var, counter, lanes):
-            yield lanes, counter, False
-        with body.loop(stop, high, 1, "j") as counter, evaluator.vectorized(var, counter, 1):
-            yield 1, counter, True
+        lanes = min(lanes, extent) if extent else lanes
+        rest = extent % lanes
+        last = str(extent - rest)
+        if extent == lanes and (not split or low == "0"):
+            with vectorized(var, "0", lanes, Origin(0, 0)):
+                yield lanes, "0", False
+        elif extent >= lanes:
+            stop = high if split else last
+            if split and rest:
+                stop = body.minimum(high, last)
+            with body.loop(low, stop, lanes, "j") as counter:
+                with vectorized(var, counter, lanes, Origin(0, lanes if extent > lanes else 0)):
+                    yield lanes, counter, False
+        if rest and split:
+            with body.loop(body.maximum(low, last), high, rest, "j") as counter:
+                with vectorized(var, counter, rest, Origin(extent - rest, 0)):
+                    yield rest, counter, True
+        elif rest:
+            with vectorized(var, last, rest, Origin(extent - rest, 0)):
+                yield rest, last, True
 
     def _store(self, *values: Value, guard: Cond = TRUE) -> None:
         """Compute values, then store them: what they read may be overwritten."""
@@ -392,6 +393,13 @@ class Walker:
             found.append((value, index, self.evaluator.value(value, index, guard)))
         for value, index, scalar in found:
             self.evaluator.store(self.targets[value], index, scalar, guard)
+
+
+def _has_pattern(extent: DimLike, divisor: DimLike) -> bool:
+    """Whether the lanes of a divided index are known (`patterns.py`), so that long vectors pay."""
+    if not isinstance(divisor, int) or divisor >= LANES:
+        return False
+    return LANES % divisor == 0 or (isinstance(extent, int) and extent <= 2 * LANES)
 
 
 def _param_names(values: Any) -> set[str]:

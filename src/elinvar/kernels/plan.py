@@ -71,6 +71,15 @@ class Table:
     make: Callable[[Sizes], np.ndarray[Any, Any]]
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A slot that holds one place or another, by the sizes."""
+
+    first: Place
+    second: Place
+    takes_first: Callable[[Sizes], bool]
+
+
 @dataclass
 class Step:
     """One launch: the kernel's text and name, its slots and how many tasks it has."""

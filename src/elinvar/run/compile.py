@@ -23,6 +23,7 @@ from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import (
+    Choice,
     ControlStep,
     Number,
     Place,
@@ -200,6 +201,8 @@ class Compiled:
         loops: dict[Any, int] = {}
 
         def slot(item: Any) -> Any:
+            if isinstance(item, Choice):
+                item = item.first if item.takes_first(sizes) else item.second
             if isinstance(item, Place):
                 number, offset = address(item)
                 moves = [
