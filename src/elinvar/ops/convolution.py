@@ -158,7 +158,7 @@ def _around_holes(x: Any, w: Any, seen: Any, stride: Any, dilation: Any) -> Any:
     for k in np.ndindex(*w.shape[2:]):
         places = zip(k, dilation, counts, stride, strict=True)
         at = tuple(slice(i * d, i * d + (n - 1) * t + 1, t) for i, d, n, t in places)
-        met = np.ix_(*(np.flatnonzero(line) for line in _lines(seen[at])))
+        met: Any = np.ix_(*(np.flatnonzero(line) for line in _lines(seen[at])))
         part = x[(slice(None), slice(None), *at)][(slice(None), slice(None), *met)]
         terms = np.moveaxis(np.tensordot(part, w[(slice(None), slice(None), *k)], (1, 1)), -1, 1)
         result[(slice(None), slice(None), *met)] += terms

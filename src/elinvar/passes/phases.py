@@ -22,7 +22,7 @@ class _Axis(NamedTuple):
     the input, and the padding of the input (negative: cropping)."""
 
     first: int
-    taps: int
+    taps: DimLike
     step: int
     dilation: int
     low: int
@@ -93,9 +93,10 @@ def _phase(
     d, dilation, low = (params[name][axis] for name in ("input_dilation", "dilation", "low"))
     n, size = x.shape[axis + 2], w.shape[axis + 2]
     stride = params["stride"][axis]
-    if d == 1:
-        first, taps, step, apart, before = 0, size, 1, dilation, low
-    else:
+    first, step, apart, before = 0, 1, dilation, low
+    taps: DimLike = size
+    if d > 1:
+        assert isinstance(size, int)
         met = [k for k in range(size) if (r + k * dilation - low) % d == 0]
         if not met:
             return None
