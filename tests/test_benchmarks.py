@@ -28,7 +28,9 @@ from benchmarks.sizes import SIZES, TINY
 from elinvar.nn import functional
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY_CASES = sorted({(case.task, json.dumps(case.tiny)): name for name, case in CASES.items()}.values())
+TINY_CASES = sorted(
+    {(case.task, json.dumps(case.tiny)): name for name, case in CASES.items()}.values()
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,10 @@ def is_slow(name: str) -> bool:
     return CASES[name].tiny.get("model", "mlp") != "mlp" or CASES[name].task == "epoch"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if is_slow(name) else name for name in TINY_CASES])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if is_slow(name) else name for name in TINY_CASES],
+)
 def test_every_case_of_ours_runs(name: str, engine: Elinvar) -> None:
     case = CASES[name]
     prepared = engine.prepare(case.task, case.tiny)
@@ -81,11 +86,19 @@ def test_training_learns(name: str, engine: Elinvar) -> None:
 def test_matmul_is_the_product(engine: Elinvar) -> None:
     for left in ("plain", "transposed"):
         for right in ("plain", "transposed"):
-            prepared = engine.prepare("matmul", {"m": 3, "n": 4, "k": 5, "left": left, "right": right})
-            a = np.random.default_rng(1).standard_normal((3, 5) if left == "plain" else (5, 3), np.float32)
-            b = np.random.default_rng(2).standard_normal((5, 4) if right == "plain" else (4, 5), np.float32)
+            prepared = engine.prepare(
+                "matmul", {"m": 3, "n": 4, "k": 5, "left": left, "right": right}
+            )
+            a = np.random.default_rng(1).standard_normal(
+                (3, 5) if left == "plain" else (5, 3), np.float32
+            )
+            b = np.random.default_rng(2).standard_normal(
+                (5, 4) if right == "plain" else (4, 5), np.float32
+            )
             expected = (a if left == "plain" else a.T) @ (b if right == "plain" else b.T)
-            np.testing.assert_allclose(prepared.fetch(prepared.run()), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                prepared.fetch(prepared.run()), expected, rtol=1e-5, atol=1e-6
+            )
 
 
 # -- plans: parameters and work ------------------------------------------------------------------
@@ -97,11 +110,16 @@ def test_plan_names_every_parameter(model: str) -> None:
     plan = plan_of(model, TINY[model])
     state = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     tracked = {name for name in state if name.endswith("num_batches_tracked")}
-    assert {**plan.parameters, **plan.buffers} == {n: s for n, s in state.items() if n not in tracked}
+    assert {**plan.parameters, **plan.buffers} == {
+        n: s for n, s in state.items() if n not in tracked
+    }
     assert plan.count == sum(p.numel() for p in net.parameters())
 
 
-@pytest.mark.parametrize(("pixels", "kernel", "stride"), [(8, 3, 1), (8, 3, 2), (7, 3, 2), (8, 1, 2), (4, 3, 1), (8, 4, 4), (1, 3, 1), (9, 5, 1)])
+@pytest.mark.parametrize(
+    ("pixels", "kernel", "stride"),
+    [(8, 3, 1), (8, 3, 2), (7, 3, 2), (8, 1, 2), (4, 3, 1), (8, 4, 4), (1, 3, 1), (9, 5, 1)],
+)
 def test_taps_are_what_a_convolution_of_ones_counts(pixels: int, kernel: int, stride: int) -> None:
     padding = kernel // 2 if kernel > stride else 0
     ones = el.ones((1, 1, pixels, pixels)), el.ones((1, 1, kernel, kernel))
@@ -133,7 +151,11 @@ def test_published_sizes() -> None:
 
 def test_weights_depend_on_names_and_seed() -> None:
     shapes = {"a.weight": (3, 4), "a.bias": (3,), "norm.weight": (3,), "norm.running_var": (3,)}
-    first, again, other = weights(shapes), weights(dict(reversed(shapes.items()))), weights(shapes, 1)
+    first, again, other = (
+        weights(shapes),
+        weights(dict(reversed(shapes.items()))),
+        weights(shapes, 1),
+    )
     assert all(np.array_equal(first[name], again[name]) for name in shapes)
     assert not np.array_equal(first["a.weight"], other["a.weight"])
     assert not first["a.bias"].any() and (first["norm.weight"] == 1).all()
@@ -189,7 +211,12 @@ def test_ratio_is_paired_by_round() -> None:
 
 
 def test_best_peer() -> None:
-    results = {"elinvar": {"median": 1.0}, "torch": {"median": 3.0}, "jax": {"median": 2.0}, "tensorflow": {"error": "gone"}}
+    results = {
+        "elinvar": {"median": 1.0},
+        "torch": {"median": 3.0},
+        "jax": {"median": 2.0},
+        "tensorflow": {"error": "gone"},
+    }
     assert measure.best_peer(results) == "jax"
     assert measure.best_peer({"elinvar": {"median": 1.0}, "jax": {"error": "gone"}}) is None
 
@@ -226,17 +253,30 @@ def test_ratios_and_shares_are_filled_in() -> None:
 
 
 def test_tables() -> None:
-    cases = {"train/a": entry([1.0], [2.0], flops=10**9), "conv/b": entry([1.0], [0.5], flops=10**9), "matmul/c": entry([0.5], [0.5], flops=10**9)}
+    cases = {
+        "train/a": entry([1.0], [2.0], flops=10**9),
+        "conv/b": entry([1.0], [0.5], flops=10**9),
+        "matmul/c": entry([0.5], [0.5], flops=10**9),
+    }
     cases["conv/b"]["results"]["jax"] = {"error": "ImportError: no jax"}
-    cases["train/a"]["results"]["elinvar"] |= {"memory": 5e6, "memory_absolute": 9e6, "first_cold": 1.5}
+    cases["train/a"]["results"]["elinvar"] |= {
+        "memory": 5e6,
+        "memory_absolute": 9e6,
+        "first_cold": 1.5,
+    }
     for case in cases.values():
         report.add_ratios(case, PEAKS)
     text = report.full({"cases": cases, "engines": ["elinvar", "torch", "jax"]})
     lines = text.splitlines()
-    assert any(line.split() == ["train/a", "1.00", "s", "2.00", "s", "—", "PyTorch", "0.50", "1", "1%"] for line in lines)
+    assert any(
+        line.split() == ["train/a", "1.00", "s", "2.00", "s", "—", "PyTorch", "0.50", "1", "1%"]
+        for line in lines
+    )
     assert any("conv/b" in line and "failed" in line for line in lines)
     assert "JAX failed in conv/b: ImportError: no jax" in lines
-    assert any(line.split() == ["train/a", "Elinvar", "1.50", "s", "5", "MB", "9", "MB"] for line in lines)
+    assert any(
+        line.split() == ["train/a", "Elinvar", "1.50", "s", "5", "MB", "9", "MB"] for line in lines
+    )
     assert any(line.split() == ["conv/b", "1", "50%"] for line in lines)  # of our own best product
 
 
@@ -245,7 +285,10 @@ def test_different_losses_are_told() -> None:
     made["results"]["elinvar"]["loss"], made["results"]["torch"]["loss"] = 2.0, 2.00001
     assert report.disagreements({"a": made}) == ""
     made["results"]["torch"]["loss"] = 2.1
-    assert report.disagreements({"a": made}) == "a: first loss of PyTorch 2.1, of Elinvar 2.0: not the same work"
+    assert (
+        report.disagreements({"a": made})
+        == "a: first loss of PyTorch 2.1, of Elinvar 2.0: not the same work"
+    )
     made["results"]["torch"]["loss"] = math.nan
     assert "nan" in report.disagreements({"a": made})
 
@@ -298,7 +341,9 @@ def test_turns_are_interleaved_and_rotate() -> None:
 def test_a_worker_that_fails_leaves_the_game() -> None:
     log: list[str] = []
     turns = Turns(Options(engines=(), rounds=3))
-    turns.play({"a": FakeWorker([1.0, "broke", 1.0], log, "a"), "b": FakeWorker([1.0] * 3, log, "b")})
+    turns.play(
+        {"a": FakeWorker([1.0, "broke", 1.0], log, "a"), "b": FakeWorker([1.0] * 3, log, "b")}
+    )
     found = turns.results()
     assert found["a"] == {"error": "broke"} and found["b"]["median"] == 1.0
     assert log.count("a") == 2 and log.count("b") == 3
@@ -307,7 +352,13 @@ def test_a_worker_that_fails_leaves_the_game() -> None:
 def test_a_busy_machine_is_told() -> None:
     turns = Turns(Options(engines=()))
     worker = FakeWorker([], [], "a")
-    worker.ask = lambda do, **rest: {"seconds": 1.0, "cpu": 1.0, "calls": 1, "load": 0.0, "others": 0.9}
+    worker.ask = lambda do, **rest: {
+        "seconds": 1.0,
+        "cpu": 1.0,
+        "calls": 1,
+        "load": 0.0,
+        "others": 0.9,
+    }
     turns.take("a", worker)
     assert turns.warnings == ["a: load 0.0, others kept 0.9 CPUs busy"]
 
@@ -320,7 +371,10 @@ def test_a_real_worker() -> None:
     try:
         assert worker.version == el.__version__
         prepared = worker.ask("prepare", case="train/mlp", tiny=True)
-        assert prepared["first_call"] > 0 and prepared["parameters"] == plan_of("mlp", TINY["mlp"]).count
+        assert (
+            prepared["first_call"] > 0
+            and prepared["parameters"] == plan_of("mlp", TINY["mlp"]).count
+        )
         assert prepared["loss"] == pytest.approx(math.log(5), rel=0.5)
         found = worker.ask("round", seconds=0.05)
         assert 0 < found["seconds"] < 0.05 and 0.02 < found["seconds"] * found["calls"] < 2
@@ -352,7 +406,11 @@ def test_cold_and_warm_first_calls_are_measured_apart() -> None:
 
 def test_broken_peers_do_not_stop_a_run() -> None:
     options = Options(
-        engines=("elinvar", "tensorflow"), rounds=1, seconds=0.01, tiny=True, pythons={"tensorflow": "/nowhere/python"}
+        engines=("elinvar", "tensorflow"),
+        rounds=1,
+        seconds=0.01,
+        tiny=True,
+        pythons={"tensorflow": "/nowhere/python"},
     )
     bench = Bench(options)
     try:
@@ -371,7 +429,9 @@ def test_threads_and_busy_machines_are_compared() -> None:
     assert set(scaled) == {"elinvar@1", "elinvar@2"} and scaled["elinvar@2"]["speedup"] > 0
     busy = bench.run(CASES["busy/gpt-4x256"])["results"]
     assert set(busy) == {"elinvar", "elinvar+busy"} and busy["elinvar+busy"]["slowdown"] > 0
-    text = report.conditions_table({"scaling/mlp": {"results": scaled}, "busy/gpt": {"results": busy}})
+    text = report.conditions_table(
+        {"scaling/mlp": {"results": scaled}, "busy/gpt": {"results": busy}}
+    )
     assert "times as fast" in text and "times as slow" in text
 
 
@@ -428,7 +488,13 @@ def test_arguments() -> None:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
 
 
 def test_the_whole_command(tmp_path: Path) -> None:
@@ -438,7 +504,9 @@ def test_the_whole_command(tmp_path: Path) -> None:
         "--json", str(tmp_path / "found.json"), "--chart", str(tmp_path / "chart.png"),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "TensorFlow failed in eager/adds and 1 more: /nowhere/python: No such file" in result.stdout
+    assert (
+        "TensorFlow failed in eager/adds and 1 more: /nowhere/python: No such file" in result.stdout
+    )
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["tiny"] and set(found["cases"]) == {"eager/adds", "matmul/64"}
     assert found["cases"]["matmul/64"]["ratio"] > 0
@@ -477,7 +545,10 @@ def test_the_probe_computes_what_it_says() -> None:
 
 def test_the_peak_is_no_lower_than_a_product() -> None:
     probe = roofline.Probe()
-    rates = {"fma": roofline.fma_rate(probe, 1, 0.01), "numpy": roofline.product_rate("numpy", 1, 128)}
+    rates = {
+        "fma": roofline.fma_rate(probe, 1, 0.01),
+        "numpy": roofline.product_rate("numpy", 1, 128),
+    }
     assert all(rate > 1e8 for rate in rates.values())
     found = {
         "threads": 1, "flops": rates, "peak_flops": max(rates.values()), "peak_name": max(rates, key=rates.get),

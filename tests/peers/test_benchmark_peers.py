@@ -10,7 +10,13 @@ from benchmarks.__main__ import pythons_of
 from benchmarks.cases import CASES
 from benchmarks.harness import Options, Worker, WorkerError
 
-TINY_CASES = sorted({(case.task, json.dumps(case.tiny)): name for name, case in CASES.items() if case.mode == "plain"}.values())
+TINY_CASES = sorted(
+    {
+        (case.task, json.dumps(case.tiny)): name
+        for name, case in CASES.items()
+        if case.mode == "plain"
+    }.values()
+)
 # One thread: with more, PyTorch's channels-last convolutions of four channels go wrong.
 OPTIONS = Options(engines=(), threads=1, timeout=300, pythons=pythons_of([]))
 
@@ -64,7 +70,9 @@ def test_the_same_work(name: str, ours: Worker, peer: tuple[str, Worker]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train/mlp", "train/gpt-4x256", "rows/layer-norm-backward", "infer/mlp-b32"])
+@pytest.mark.parametrize(
+    "name", ["train/mlp", "train/gpt-4x256", "rows/layer-norm-backward", "infer/mlp-b32"]
+)
 def test_compiled_pytorch_does_the_same_work(name: str, ours: Worker) -> None:
     worker = start("compile")
     try:
