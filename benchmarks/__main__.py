@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -198,6 +199,8 @@ def main() -> None:
         for name in matching(chosen.patterns, [*CASES, *ALSO]):
             print(f"{name:36} {CASES[name].what if name in CASES else ALSO[name]}")
         return
+    # Whoever ends a long run gets what was measured so far, and no worker stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     report = run(chosen)
     show(report)
     chosen.json.parent.mkdir(parents=True, exist_ok=True)

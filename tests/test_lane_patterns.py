@@ -106,3 +106,16 @@ def test_repeated_elements(width, times):
         )
 
     check(make, (3, width))
+
+
+def test_lanes_that_all_read_one_element():
+    """The sizes of the parts are 1, as when norms are stacked."""
+    builder = Builder(capture_source=False)
+    inputs = [builder.input(TensorType(dtypes.float32, ())) for _ in range(40)]
+    f = builder.f
+    parts = [f.reshape(x, shape=(1,)) for x in inputs]
+    joined = f.concatenate(*parts, axis=0)
+    graph = builder.graph([f.multiply(joined, joined)], "main")
+    numbers = [np.float32(number) for number in range(40)]
+    (found,) = run_compiled(graph, numbers)
+    assert same_bits(found, np.array(numbers, np.float32) ** 2)

@@ -234,12 +234,26 @@ class Evaluator:
         found = self.pattern(right - left)
         if found is not None and _is_number(found.base):
             return _bits([_HOLDS[kind](int(found.base) + lane) for lane in found.lanes])
+        if found is not None and _is_small(found):
+            return self._pattern_test(kind, found.base, found.lanes)
+        a, b = self.vector_index(left), self.vector_index(right)
         vector = f"<{self.lanes} x i64>"
-        if found is not None:
-            a, b = self.splat(self.body.sub("0", found.base), "i64"), _numbers(found.lanes)
-        else:
-            a, b = self.vector_index(left), self.vector_index(right)
         return self.body.instruction(f"icmp {_PREDICATES[kind]} {vector} {a}, {b}", "g")
+
+    def _pattern_test(self, kind: str, base: str, offsets: tuple[int, ...]) -> str:
+        """How base + offset compares with 0, for each offset, all of which are far below 2^30."""
+        key = ("low", base)
+        low = self.body.recall(key)
+        if low is None:
+            near = self.body.maximum(self.body.sub("0", base), str(-(1 << 30)))
+            near = self.body.minimum(near, str(1 << 30))
+            low = self.body.instruction(f"trunc i64 {near} to i32", "n")
+            low = self.body.remember(key, low)
+        limit = self.splat(low, "i32", len(offsets))
+        numbers = ", ".join(f"i32 {offset}" for offset in offsets)
+        return self.body.instruction(
+            f"icmp {_PREDICATES[kind]} <{len(offsets)} x i32> {limit}, <{numbers}>", "g"
+        )
 
     # memory
 
@@ -330,27 +344,41 @@ class Evaluator:
     def _picked(self, leaf: Leaf, pattern: Pattern, guard: Cond, element: str) -> str:
         """Lanes picked out of neighbours in memory, of which only those are touched that a lane
         with a true guard reads."""
-        lanes = self.lanes
         low, width, readers = positions(pattern)
         known = self._known_lanes(guard)
         readers = [[lane for lane in some if known[lane]] for some in readers]
-        rest = Cond(frozenset(test for test in guard.tests if self._known_test(test) is None))
-        mask = _bits([bool(some) for some in readers])
-        if rest.tests:
-            allowed = self.guard(rest, lanes)
-            total = None
-            for turn in range(max(map(len, readers), default=0)):
-                picks = [some[min(turn, len(some) - 1)] if some else lanes for some in readers]
-                part = _shuffled(self.body, "i1", lanes, allowed, "zeroinitializer", picks)
-                if total is not None:
-                    part = self.body.instruction(f"or <{width} x i1> {total}, {part}", "g")
-                total = part
-            mask = total or mask
+        mask = None
+        for turn in range(max(map(len, readers), default=0)):
+            chosen = [some[turn] if turn < len(some) else -1 for some in readers]
+            part = self._reader_mask(guard, chosen)
+            if mask is not None:
+                part = self.body.instruction(f"or <{width} x i1> {mask}, {part}", "g")
+            mask = part
+        mask = mask or "zeroinitializer"
         first = self.body.add(pattern.base, str(low))
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, first)
         loaded = self.load_vector(pointer, element, leaf.dtype.itemsize, width, mask)
         picks = [offset - low for offset in pattern.lanes]
         return _shuffled(self.body, element, width, loaded, "poison", picks)
+
+    def _reader_mask(self, guard: Cond, lanes: list[int]) -> str:
+        """Whether the guard holds in given lanes; -1: no lane."""
+        bits = f"<{len(lanes)} x i1>"
+        mask = _bits([lane >= 0 for lane in lanes])
+        for test in sorted(guard.tests, key=repr):
+            kind, left, right = test
+            if self._known_test(test) is not None:
+                continue
+            found = self.pattern(right - left)
+            if found is not None and any(found.lanes) and _is_small(found):
+                offsets = tuple(found.lanes[lane] if lane >= 0 else 0 for lane in lanes)
+                held = self._pattern_test(kind, found.base, offsets)
+            else:
+                held = self.guard(Cond(frozenset([test])), self.lanes)
+                picks = [max(lane, 0) for lane in lanes]
+                held = _shuffled(self.body, "i1", self.lanes, held, "poison", picks)
+            mask = self.body.instruction(f"and {bits} {mask}, {held}", "g")
+        return mask
 
     def _known_test(self, test: tuple[str, Lin, Lin]) -> list[bool] | None:
         """Which lanes hold a comparison, where that is known."""
@@ -525,16 +553,16 @@ _HOLDS: dict[str, Callable[[int], bool]] = {  # of the difference right - left
 }
 
 
+def _is_small(pattern: Pattern) -> bool:
+    return max(map(abs, pattern.lanes)) < 1 << 29
+
+
 def _span(pattern: Pattern) -> int:
     return max(pattern.lanes) - min(pattern.lanes) + 1
 
 
 def _bits(flags: list[bool]) -> str:
     return "<" + ", ".join(f"i1 {str(flag).lower()}" for flag in flags) + ">"
-
-
-def _numbers(values: tuple[int, ...]) -> str:
-    return "<" + ", ".join(f"i64 {value}" for value in values) + ">"
 
 
 def _is_number(text: str) -> bool:

@@ -84,11 +84,11 @@ def cumulative_text(name: str, op: Op, dtype: DType, reverse: bool) -> str:
 
 
 def scatter_text(name: str, dtype: DType, mode: str) -> str:
-    """Kernel: target = source, then target[index[s]] = or += update[s] for s in order.
+    """Kernel: target[index[s]] = or += update[s] for s in order.
 
-    Dense [outer, length, inner] with updates [outer, count, inner]. Slots: source, indices (i64),
-    updates, target, length, inner, count, block. Tasks: outer × inner block, so that each
-    destination belongs to one task.
+    Dense [outer, length, inner] with updates [outer, count, inner]. Slots: indices (i64), updates,
+    target, length, inner, count, block. Tasks: outer × inner block, so that each destination
+    belongs to one task.
     """
     body = Body()
     blocks = body.div(body.add("%inner", body.sub("%block", "1")), "%block")
@@ -107,14 +107,6 @@ def scatter_text(name: str, dtype: DType, mode: str) -> str:
         update_base = body.mul(body.mul(outer, "%count"), "%inner")
         low = body.mul(block, "%block")
         high = body.minimum(body.add(low, "%block"), "%inner")
-        with body.loop("0", "%length", hint="row") as row:
-            line = body.add(base, body.mul(row, "%inner"))
-
-            def copy(column: str, lanes: int, line: str = line) -> None:
-                place = body.add(line, column)
-                store(body, "%target", place, load(body, "%source", dtype, place, lanes), lanes)
-
-            along(low, high, copy)
         with body.loop("0", "%count", hint="s") as s:
             pointer = body.instruction(f"getelementptr inbounds i64, ptr %indices, i64 {s}", "p")
             index = body.instruction(f"load i64, ptr {pointer}, align 8")
@@ -133,7 +125,7 @@ def scatter_text(name: str, dtype: DType, mode: str) -> str:
 
                 along(low, high, write)
     body.emit("ret void")
-    pointers = ["%source", "%indices", "%updates", "%target"]
+    pointers = ["%indices", "%updates", "%target"]
     return kernel_module(name, body, pointers, ["%length", "%inner", "%count", "%block"])
 
 

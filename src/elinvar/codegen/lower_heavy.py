@@ -77,15 +77,12 @@ class HeavyLowering(FusedLowering):
         name, text = cached_text(
             ("scatter", x.dtype, mode), "scatter", lambda: scatter_text(PLACEHOLDER, x.dtype, mode)
         )
-        places = [
-            self.dense(x),
-            self.dense(indices),
-            self.dense(updates),
-            self.place(node.results[0]),
-        ]
-        self._columns_step(
-            node, name, text, places, [length, inner, count], outer, inner, count + length
-        )
+        target = self.place(node.results[0])
+        places = [self.dense(indices), self.dense(updates), target]
+        source, strides = self.operand(x)
+        self.copy(x, source, target, tuple(strides))
+        self._columns_step(node, name, text, places, [length, inner, count], outer, inner, count)
+        self.steps[-1].reads.append(target.storage)
 
     def _order(
         self, node: Node, x: Value, target: Place, descending: bool, nan_first: bool

@@ -121,10 +121,10 @@ class Patterns:
 def positions(pattern: Pattern) -> tuple[int, int, list[list[int]]]:
     """(lowest offset, width, lanes of each position) of what a pattern reads.
 
-    The width is a power of two.
+    The width is a power of two, and at least 2.
     """
     low, high = min(pattern.lanes), max(pattern.lanes)
-    width = 1 << (high - low).bit_length()
+    width = max(2, 1 << (high - low).bit_length())
     readers: list[list[int]] = [[] for _ in range(width)]
     for lane, offset in enumerate(pattern.lanes):
         readers[offset - low].append(lane)

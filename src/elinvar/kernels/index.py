@@ -258,6 +258,16 @@ def _substitute_atom(atom: Any, mapping: Callable[[Any], Lin | None]) -> Lin:
     return Lin(0, {Atom(atom.kind, *arguments): 1})
 
 
+def _without_negatives(quotient: Lin, rest: Lin, divisor: int) -> tuple[Lin, Lin]:
+    """The same quotient · divisor + rest, with no negative factor in the rest: machines round
+    towards zero, and a variable that was split may leave `i - 1` to be divided."""
+    for atom, factor in [(None, rest.const), *rest.terms.items()]:
+        if isinstance(factor, int) and factor < 0:
+            part = (Lin(1) if atom is None else Lin(0, {atom: 1})) * (factor // divisor)
+            quotient, rest = quotient + part, rest - part * divisor
+    return quotient, rest
+
+
 def _split(value: Lin, divisor: DimLike) -> tuple[Lin, Lin]:
     """Quotient and remainder by a positive divisor, simplified where ranges allow."""
     if divisor == 1:
@@ -279,6 +289,11 @@ def _split(value: Lin, divisor: DimLike) -> tuple[Lin, Lin]:
     bounds = rest.bounds()
     if bounds is not None and nonnegative(bounds[0]) and nonnegative(divisor - 1 - bounds[1]):
         return quotient, rest
+    if isinstance(divisor, int):
+        quotient, rest = _without_negatives(quotient, rest, divisor)
+        bounds = rest.bounds()
+        if bounds is not None and nonnegative(divisor - 1 - bounds[1]):
+            return quotient, rest
     return (
         quotient + Lin(0, {Atom("div", rest, divisor): 1}),
         Lin(0, {Atom("mod", rest, divisor): 1}),

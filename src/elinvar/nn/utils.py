@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from elinvar.core.errors import ShapeError, StateError, ValueRangeError, fail
+from elinvar.nn.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 from elinvar.nn.module import Module
 from elinvar.nn.parameter import set_value
 from elinvar.tensor.creation import zeros
@@ -158,3 +159,15 @@ def functional_call(
     finally:
         for owner_module, name, cell in places:
             owner_module.__dict__[name] = cell
+
+
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "functional_call",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "get_total_norm",
+    "parameters_to_vector",
+    "vector_to_parameters",
+]

@@ -111,9 +111,20 @@ def _reference(x: Any, w: Any, **params: Any) -> Any:
     wide = _dilated_and_padded(widened(x), params["low"], params["high"], params["input_dilation"])
     xs = np.split(wide, batch_groups, 0) if batch_groups > 1 else np.split(wide, groups, 1)
     ws = np.split(widened(w), max(groups, batch_groups), 0)
-    parts = [
-        _correlate(a, b, params["stride"], params["dilation"]) for a, b in zip(xs, ws, strict=True)
-    ]
+    stride, dilation, holes = params["stride"], params["dilation"], params["input_dilation"]
+    if any(d > 1 for d in holes):
+        sizes = x.shape[2:]
+        real = _dilated_and_padded(
+            np.ones((1, 1, *sizes), bool), params["low"], params["high"], holes
+        )
+        full = _dilated_and_padded(
+            np.ones((1, 1, *(spread(n, d) for n, d in zip(sizes, holes, strict=True))), bool),
+            params["low"], params["high"], (1,) * len(holes),
+        )  # fmt: skip
+        seen = (real | ~full)[0, 0]
+        parts = [_around_holes(a, b, seen, stride, dilation) for a, b in zip(xs, ws, strict=True)]
+    else:
+        parts = [_correlate(a, b, stride, dilation) for a, b in zip(xs, ws, strict=True)]
     result = np.concatenate(parts, 1)
     if params["channels_last"]:
         result = np.moveaxis(result, 1, -1)
@@ -135,6 +146,29 @@ def _correlate(x: Any, w: Any, stride: Any, dilation: Any) -> Any:
     summed = tuple(range(2 + spatial, 2 + 2 * spatial))
     found = np.tensordot(seen, w, ((1, *summed), (1, *range(2, w.ndim))))  # (N, *P, O)
     return np.moveaxis(found, -1, 1)
+
+
+def _around_holes(x: Any, w: Any, seen: Any, stride: Any, dilation: Any) -> Any:
+    """As `_correlate`, without the terms whose x is a hole, where `seen` is False."""
+    spans = [spread(k, d) for k, d in zip(w.shape[2:], dilation, strict=True)]
+    counts = [(n - s) // t + 1 for n, s, t in zip(x.shape[2:], spans, stride, strict=True)]
+    result = np.zeros((x.shape[0], w.shape[0], *counts), x.dtype)
+    if 0 in result.shape or 0 in w.shape:
+        return result
+    for k in np.ndindex(*w.shape[2:]):
+        places = zip(k, dilation, counts, stride, strict=True)
+        at = tuple(slice(i * d, i * d + (n - 1) * t + 1, t) for i, d, n, t in places)
+        met: Any = np.ix_(*(np.flatnonzero(line) for line in _lines(seen[at])))
+        part = x[(slice(None), slice(None), *at)][(slice(None), slice(None), *met)]
+        terms = np.moveaxis(np.tensordot(part, w[(slice(None), slice(None), *k)], (1, 1)), -1, 1)
+        result[(slice(None), slice(None), *met)] += terms
+    return result
+
+
+def _lines(seen: Any) -> list[Any]:
+    """What is seen along each axis; holes fill whole lines."""
+    rank = seen.ndim
+    return [seen.any(tuple(i for i in range(rank) if i != axis)) for axis in range(rank)]
 
 
 # ---- the derivative -----------------------------------------------------------------------------
@@ -376,7 +410,7 @@ CONVOLUTION = Op(
     doc="""Cross-correlation of inputs [N, C, …] with kernels [O, C/groups, …].
 
     y[n, o, p…] = Σ over c and k of x̂[n, c, p·stride + k·dilation] · w[o, c, k…], where x̂ is x with
-    input_dilation - 1 zeros between neighbours and padded by zeros.
+    input_dilation - 1 holes between neighbours, which take no part, and padded by zeros.
 
     Args:
         stride: how far the kernel moves from one result to the next, for each spatial dimension.

@@ -259,10 +259,15 @@ class _Layout:
                 return None
             placed += targets
             order = order[len(sources) :]
-        ones = [axis for axis in range(len(new)) if axis not in placed]
-        if any(new[axis] != 1 for axis in ones):
+        if any(new[axis] != 1 for axis in range(len(new)) if axis not in placed):
             return None
-        places = [*ones, *placed]
+        places: list[int] = []  # dims of size 1 follow the dim that they follow in the result
+        for start in (-1, *placed):
+            after = start + 1
+            places += [start] if start >= 0 else []
+            while after < len(new) and after not in placed:
+                places.append(after)
+                after += 1
         value = self.f.reshape(twin, shape=tuple(new[axis] for axis in places))
         return self._mark(value, inverse(tuple(places)))
 

@@ -1,8 +1,8 @@
 """Rewrite operations that the kernel generator does not know into those that it does.
 
 argmax/argmin become a reduction and a search for its first place; fold a sum of padded windows;
-padding and dilation of a convolution a `pad` before it; 16-bit contractions, convolutions and
-scatter-adds run in f32 and round once; small integers multiply as int32.
+padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions,
+convolutions and scatter-adds run in f32 and round once; small integers multiply as int32.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike
 from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
+from elinvar.passes.phases import has_phases, in_phases
 
 
 def legalize(graph: Graph) -> Graph:
@@ -91,6 +92,11 @@ def _convolution(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[V
     zeros, ones = (0,) * rank, (1,) * rank
     if params["low"] == zeros and params["high"] == zeros and params["input_dilation"] == ones:
         return None
+    if params["channels_last"]:
+        first = b.apply(node.op, operands, {**params, "channels_last": False})  # type: ignore[arg-type]
+        return (b.f.permute(first, axes=(0, *range(2, rank + 2), 1)),)
+    if has_phases(operands, params):
+        return (in_phases(b, node.op, operands, node.results[0], params),)
     x, w = operands
     x = padded(b, x, params["low"], params["high"], params["input_dilation"])
     fresh = {**params, "low": zeros, "high": zeros, "input_dilation": ones}
