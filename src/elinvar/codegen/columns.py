@@ -31,6 +31,7 @@ from elinvar.ops.scalars import Scalar
 CHUNK = 256
 IN_REGISTERS = 64  # columns
 WORTH_TWO_LAUNCHES = 65536  # elements
+ENOUGH_TASKS = 64  # blocks of columns that need no cut of the rows
 SEVERAL_ROWS = 4  # rows that are added between a load and a store of the sums
 SHORT_REGION = 16  # nodes; longer ones are not written several times
 
@@ -47,7 +48,10 @@ class ColumnKernel(Reducer):
         total = kept * last.extent * repeats * along.extent
         self.reductions = [n for n in self.group.region.nodes if is_reduction(n)]
         several = repeats != 1 or not isinstance(along.extent, int) or along.extent > CHUNK
-        if several and not (isinstance(total, int) and total < WORTH_TWO_LAUNCHES):
+        tasks = kept * last.extent
+        enough = isinstance(tasks, int) and tasks >= ENOUGH_TASKS * COLUMN_BLOCK
+        small = isinstance(total, int) and total < WORTH_TWO_LAUNCHES
+        if several and not enough and not small:
             self.parts = partial_results(self.group)
         per = body.div(body.add(body.dim(along.extent), str(CHUNK - 1)), str(CHUNK))
         chunks = body.mul(body.dim(repeats), per)

@@ -41,6 +41,7 @@ from elinvar.kernels.pull import (
 MAX_MEMBERS = 80
 SMALL_TOTAL = 16384  # a reduction to few rows may share a serial kernel up to this many elements
 FEW_ROWS = 8
+MAX_APART = 16  # members of a cluster of reductions that stand apart
 
 
 @dataclass(eq=False)
@@ -104,6 +105,7 @@ class Clusterer:
             else:
                 self._new(node, "heavy", ())
         self._sink()
+        self._join_reductions()
         stored = self._stored()
         return Partition(self._ordered(), stored, self.inline)
 
@@ -316,32 +318,16 @@ class Clusterer:
             return
         if cluster.axes is not None and other.axes is not None and cluster.axes != other.axes:
             return
-        a, b = 1 << cluster.number, 1 << other.number
-        for between in self.clusters:
-            if between is cluster or between is other:
-                continue
-            bit = 1 << between.number
-            if between.ancestors & a and other.ancestors & bit:
-                return
-            if between.ancestors & b and cluster.ancestors & bit:
-                return
+        if self._has_between(cluster, other):
+            return
         axes = cluster.axes if cluster.axes is not None else other.axes
         for member in (*cluster.members, *other.members):
             own, places = self.uses(member)
             if not self._fits_after_merge(cluster, other, axes or (), member, own, places):
                 return
-        for member in other.members:
-            cluster.members.append(member)
-            self.of[member] = cluster
-        cluster.members.sort(key=lambda node: node.serial)
         cluster.axes = axes
         cluster.kind = "row" if axes is not None else "map"
-        ancestors = (cluster.ancestors | other.ancestors) & ~(a | b)
-        other.members, other.ancestors = [], 0
-        for third in self.clusters:
-            if third.ancestors & b:
-                third.ancestors = third.ancestors & ~b | a
-        self._grow(cluster, ancestors)
+        self._absorb(cluster, other)
 
     def _fits_after_merge(
         self,
@@ -417,7 +403,7 @@ class Clusterer:
         for cluster in self.clusters:
             if not (cluster.closed and cluster.kind == kind and cluster.members):
                 continue
-            if cluster.space != space or cluster.axes != axes or len(cluster.members) >= 16:
+            if cluster.space != space or cluster.axes != axes or len(cluster.members) >= MAX_APART:
                 continue
             shared = {p.value for p in places}
             reads = {p.value for m in cluster.members for p in self.uses(m)[1]}
@@ -463,6 +449,65 @@ class Clusterer:
                 else:
                     found.add(self.of[user])
         return found
+
+    def _join_reductions(self) -> None:
+        """Reductions that stand apart and read the same values: side by side in one kernel."""
+        readers: dict[Value, list[Cluster]] = {}
+        for cluster in self.clusters:
+            if not cluster.closed or not cluster.members or cluster.kind not in ("column", "row"):
+                continue
+            reads = {place.value for m in cluster.members for place in self.uses(m)[1]}
+            reads = {value for value in reads if value.type.rank > 1}
+            found = next(
+                (
+                    other
+                    for value in sorted(reads, key=lambda v: v.node.serial)
+                    for other in readers.get(value, [])
+                    if self._may_join(other, cluster)
+                ),
+                cluster,
+            )
+            if found is not cluster:
+                self._absorb(found, cluster)
+            for value in reads:
+                known = readers.setdefault(value, [])
+                if found not in known:
+                    known.append(found)
+
+    def _may_join(self, cluster: Cluster, other: Cluster) -> bool:
+        alike = (cluster.kind, cluster.space, cluster.axes) == (other.kind, other.space, other.axes)
+        if not alike or len(cluster.members) + len(other.members) > MAX_APART:
+            return False
+        if (cluster.ancestors >> other.number | other.ancestors >> cluster.number) & 1:
+            return False
+        return not self._has_between(cluster, other)
+
+    def _has_between(self, cluster: Cluster, other: Cluster) -> bool:
+        """Whether a third cluster needs one of them and is needed by the other."""
+        a, b = 1 << cluster.number, 1 << other.number
+        for between in self.clusters:
+            if between is cluster or between is other:
+                continue
+            bit = 1 << between.number
+            if between.ancestors & a and other.ancestors & bit:
+                return True
+            if between.ancestors & b and cluster.ancestors & bit:
+                return True
+        return False
+
+    def _absorb(self, cluster: Cluster, other: Cluster) -> None:
+        """Move all members of `other` into `cluster`."""
+        a, b = 1 << cluster.number, 1 << other.number
+        for member in other.members:
+            cluster.members.append(member)
+            self.of[member] = cluster
+        cluster.members.sort(key=lambda node: node.serial)
+        ancestors = (cluster.ancestors | other.ancestors) & ~(a | b)
+        other.members, other.ancestors = [], 0
+        for third in self.clusters:
+            if third.ancestors & b:
+                third.ancestors = third.ancestors & ~b | a
+        self._grow(cluster, ancestors)
 
     # 4. results
 
