@@ -433,6 +433,17 @@ def test_files_that_are_no_weights(content, expected, tmp_path):
         el.load(path)
 
 
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path):
+    """Every 32nd length of a header does."""
+    path = tmp_path / "weights"
+    first_bytes = set()
+    for size in range(1, 120, 3):
+        el.save({"x" * size: X}, path)
+        assert list(el.load(path)) == ["x" * size]
+        first_bytes.add(path.read_bytes()[0])
+    assert 0x80 in first_bytes
+
+
 def test_saving_to_nowhere_and_without_end(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"(?s)\[save\] there is no folder .*makedirs"):
         el.save({"x": X}, tmp_path / "missing" / "file")

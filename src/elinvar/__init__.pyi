@@ -238,7 +238,7 @@ def clip(
 ) -> Tensor:
     """Limit values to min … max; either bound may be None."""
 
-def concat(arrays: Sequence[_ArrayLike], /, *, axis: int | None = 0) -> Tensor:
+def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
@@ -713,7 +713,7 @@ def square(x: _ArrayLike, /) -> Tensor:
 def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
     """Remove axes of size 1."""
 
-def stack(arrays: Sequence[_ArrayLike], /, *, axis: int = 0) -> Tensor:
+def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
 
 def std(

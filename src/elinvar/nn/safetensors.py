@@ -128,19 +128,25 @@ def _refuse(path: Any, why: str) -> NoReturn:
     fail(StateError, "load", f"{os.fspath(path)!r} is no valid safetensors file: {why}")
 
 
-def _header(file: BinaryIO, size: int, path: Any) -> tuple[dict[str, Any], int]:
-    """The header, and where the data starts."""
-    begin = file.read(8)
+def _refuse_foreign(begin: bytes, path: Any) -> None:
+    """Name what PyTorch users take for weights. (A header's length may begin like a pickle.)"""
     for mark, what in _FOREIGN.items():
         if begin.startswith(mark):
             why = f"{os.fspath(path)!r} is no safetensors file but {what}, which is not read"
             hint = "save the state dict with `safetensors.torch.save_file` where it was made"
             fail(StateError, "load", why, hint)
+
+
+def _header(file: BinaryIO, size: int, path: Any) -> tuple[dict[str, Any], int]:
+    """The header, and where the data starts."""
+    begin = file.read(8)
     length = int.from_bytes(begin, "little")
-    if size < 8 or length > min(LONGEST_HEADER, size - 8):
-        _refuse(path, f"the header's length {length} does not fit into {size} bytes")
-    text = file.read(length)
+    fits = size >= 8 and length <= min(LONGEST_HEADER, size - 8)
+    text = file.read(length) if fits else b""
     if not text.startswith(b"{"):
+        _refuse_foreign(begin, path)
+        if not fits:
+            _refuse(path, f"the header's length {length} does not fit into {size} bytes")
         _refuse(path, "its header is no table")
     try:
         header = json.loads(text.decode(), object_pairs_hook=_unique)

@@ -243,7 +243,7 @@ def _same_dtype(op: str, arrays: Iterable[Any]) -> list[Any]:
     return [cast(item, dtype) for item in tensors]
 
 
-def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     """Join tensors along an existing axis (None: flatten them first).
 
     Raises:
@@ -269,7 +269,7 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
     return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else first
 
 
-def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
+def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     """Join tensors of one shape along a new axis.
 
     Example:
