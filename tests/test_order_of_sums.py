@@ -131,3 +131,66 @@ def test_other_reductions_in_two_launches(name, dtype, axis):
     found = getattr(el, name)(el.asarray(x), axis=axis).numpy()
     expected = getattr(np, name)(x.astype(np.float32) if name == "sum" else x, axis=axis)
     np.testing.assert_array_equal(found, expected.astype(x.dtype))
+
+
+def softmax_graph(shape):
+    """Its exponentials are needed by the sum and by the result."""
+    builder = Builder(capture_source=False)
+    x = builder.input(TensorType(dtypes.float32, shape))
+    f = builder.f
+
+    def spread(row):
+        return f.broadcast(f.reshape(row, shape=(*shape[:-1], 1)), shape=shape)
+
+    e = f.exp(f.subtract(x, spread(f.max(x, axes=(1,)))))
+    total = f.sum(e, axes=(1,))
+    y = f.divide(e, spread(total))
+    slope = f.sum(f.multiply(y, f.log(f.add(e, y))), axes=(1,))
+    return builder.graph([y, f.multiply(e, spread(slope)), total], "main")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 17), (5, 1000), (2, 20_000)])
+def test_rows_of_any_length_keep_what_is_expensive(shape):
+    """With sizes of the call, and beyond what the stack holds: the same bits as with short rows."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = run_compiled(softmax_graph(shape), [x])
+    names = (Dim("A"), Dim("B"))
+    other = run_compiled(softmax_graph(names), [x], {"A": shape[0], "B": shape[1]})
+    assert all(same_bits(a, b) for a, b in zip(found, other, strict=True))
+    single = run_compiled(softmax_graph((1, shape[1])), [x[:1]])
+    assert all(same_bits(a[:1], b) for a, b in zip(found, single, strict=True))
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(found[0], e / e.sum(axis=1, keepdims=True), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("count", [1, 15, 16, 37, 20_000])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_largest_and_smallest(name, count, dtype):
+    """Signs of zeros, infinities and NaN anywhere."""
+    rng = np.random.default_rng(count)
+    rows = [rng.standard_normal(count), -np.abs(rng.standard_normal(count)) - 1]
+    rows += [
+        np.full(count, 0.0),
+        np.full(count, -0.0),
+        np.where(rng.random(count) < 0.5, 0.0, -0.0),
+    ]
+    rows += [np.full(count, np.inf), np.full(count, -np.inf), np.full(count, 1e-40)]
+    rows += [
+        np.where(np.arange(count) == count // 2, special, rows[0]) for special in (np.nan, -np.nan)
+    ]
+    rows += [
+        np.where(np.arange(count) == count - 1, special, -0.0) for special in (0.0, np.inf, -np.inf)
+    ]
+    x = np.array(rows).astype(dtype)
+    found = getattr(el, name)(el.asarray(x), axis=1).numpy()
+    with np.errstate(invalid="ignore"):
+        expected = getattr(np, name)(x, axis=1)
+    both = np.isnan(found) & np.isnan(expected)
+    assert np.all(both | (found == expected))
+    zeros = ~both & (found == 0)
+    signs = np.signbit(x) if name == "max" else ~np.signbit(x)
+    negative = (
+        np.all(signs | (x != 0), axis=1) if name == "max" else ~np.all(signs | (x != 0), axis=1)
+    )
+    np.testing.assert_array_equal(np.signbit(found[zeros]), negative[zeros])

@@ -20,7 +20,7 @@ from elinvar.graph.ir import Node
 from elinvar.kernels.group import Group
 from elinvar.kernels.pull import is_reduction
 from elinvar.ops.record import Op
-from elinvar.ops.scalars import Scalar
+from elinvar.ops.scalars import Scalar, select
 
 COLUMN_BLOCK = 512  # columns that a task sums side by side
 
@@ -33,6 +33,38 @@ def combine_of(node: Node) -> tuple[Any, Any]:
 def carried_type(dtype: DType) -> DType:
     """The type in which a reduction is carried: f32 for 16-bit floats, bytes for bool."""
     return dtypes.uint8 if dtype.kind == "b" else dtypes.accumulator(dtype)
+
+
+def key_type(node: Node, kind: DType) -> DType:
+    """The type of a reduction's lanes: the largest and smallest of floats are found as integers."""
+    if node.op_name in ("max", "min") and kind.kind == "f":
+        return dtypes.int32 if kind.bits == 32 else dtypes.int64
+    return kind
+
+
+def to_key(x: Scalar, name: str) -> Scalar:
+    """An integer that is ordered as the floats are, -0 below +0; NaN beyond all others.
+
+    `maximum` of floats takes ten cycles from one result to the next, that of integers takes one.
+    """
+    word = dtypes.int32 if x.dtype.bits == 32 else dtypes.int64
+    top = (1 << (word.bits - 1)) - 1
+    key = _mirrored(x.bitcast(word))
+    return select(x.isnan(), key.const(top if name == "max" else -top - 1), key)
+
+
+def from_key(key: Scalar, kind: DType) -> Scalar:
+    """The float of a key; what is no key stays as it is."""
+    if key.dtype is kind:
+        return key
+    x = _mirrored(key).bitcast(kind)
+    return select(x.isnan(), x.const(float("nan")), x)
+
+
+def _mirrored(bits: Scalar) -> Scalar:
+    """Negative numbers in reverse order: sign and size to two's complement, and back."""
+    width = bits.dtype.bits - 1
+    return bits ^ ((bits >> width) & ((1 << width) - 1))
 
 
 class Part(NamedTuple):

@@ -19,10 +19,12 @@ from elinvar.codegen.partials import (
     Reducer,
     carried_type,
     combine_of,
+    from_key,
+    key_type,
     partial_results,
+    to_key,
 )
 from elinvar.codegen.walking import LANES, Geometry, Walker
-from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node, Value
@@ -117,13 +119,53 @@ class RowKernel(Reducer):
                 levels[value] = level + is_reduction(node)
         return levels
 
-    def _scratch(self, levels: dict[Value, int], level: int) -> set[Value]:
-        """Expensive values of this pass that a later pass needs again: kept in memory near by."""
+    def _scratch(self, levels: dict[Value, int], level: int) -> dict[Value, Leaf]:
+        """Expensive values of this pass that a later pass needs again, and where they are kept: on
+        the stack, or, if a row may be too long, where a result will be written."""
         total = size(v.extent for v in self.inner)
-        if not isinstance(total, int) or total > SCRATCH_ELEMENTS or len(self.inner) != 1:
-            return set()
         now, later = self._evaluated(levels, level, level), self._evaluated(levels, level + 1, 99)
-        return {v for v in now & later if v.node.op_name in EXPENSIVE and self._is_full(v)}
+        found: dict[Value, Leaf] = {}
+        for value in sorted(now & later, key=lambda v: v.node.serial):
+            if value.node.op_name not in EXPENSIVE or not self._is_full(value):
+                continue
+            if value in self._moved():
+                continue
+            if isinstance(total, int) and total <= SCRATCH_ELEMENTS and len(self.inner) == 1:
+                kind = f"[{total} x {_memory(value.dtype)}]"
+                storage = self.body.stack_slot(kind, "row")
+                found[value] = _ScratchLeaf(storage, value, self)
+            else:
+                target = self._lent(value, levels, level)
+                if target is not None and target not in found.values():
+                    found[value] = target
+        return found
+
+    def _moved(self) -> set[Value]:
+        """Values of this pass that are read at another index than their own."""
+        found: set[Value] = set()
+        stack = [v for n in self.group.region.nodes if is_movement(n) for v in n.operands]
+        while stack:
+            value = stack.pop()
+            if value not in found and not is_reduction(value.node):
+                found.add(value)
+                stack.extend(value.node.operands)
+        return found
+
+    def _lent(self, value: Value, levels: dict[Value, int], level: int) -> Leaf | None:
+        """The memory of a result of the same shape that is written by the pass that reads `value`
+        for the last time."""
+        depth = max(levels.values(), default=0)
+        last = max(n for n in range(level + 1, depth + 1) if value in self._evaluated(levels, n, n))
+        for result, target in self.targets.items():
+            if (
+                result.type == value.type
+                and levels[result] == last
+                and not is_reduction(result.node)
+                and value.dtype.kind != "b"
+                and all(leaf.pointer != target.pointer for leaf in self.evaluator.leaves.values())
+            ):
+                return target
+        return None
 
     def _evaluated(self, levels: dict[Value, int], low: int, high: int) -> set[Value]:
         """Full-space values that the passes low … high compute at their own index."""
@@ -146,22 +188,17 @@ class RowKernel(Reducer):
                 stack.extend(value.node.operands)
         return found
 
-    def _pass(self, reductions: list[Node], outputs: list[Value], keep: set[Value]) -> None:
+    def _pass(
+        self, reductions: list[Node], outputs: list[Value], scratch: dict[Value, Leaf]
+    ) -> None:
         """One walk along the reduced dims: accumulate and store."""
         totals = self._totals(reductions)
-        scratch = {}
-        for value in keep:
-            length = size(v.extent for v in self.inner)
-            storage = self.body.stack_slot(f"[{length} x {_memory(value.dtype)}]", "row")
-            strides = tuple(0 for _ in value.shape)
-            scratch[value] = Leaf(storage, value.dtype, strides)
         self._nest(self.inner[:-1], reductions, outputs, totals, scratch)
         for node, slot in totals.items():
             kind = carried_type(node.operands[0].dtype)
             result = self._get(slot, kind, 1)
             self.evaluator.registers[node.results[0]] = self._finish(result, node.results[0].dtype)
-        for value, leaf in scratch.items():
-            self.evaluator.leaves[value] = _ScratchLeaf(leaf.pointer, value, self)
+        self.evaluator.leaves.update(scratch)
 
     def _totals(self, reductions: list[Node]) -> dict[Node, str]:
         """A slot for each reduction, holding its identity."""
@@ -208,9 +245,9 @@ class RowKernel(Reducer):
         body = self.body
         lanes_slots = {}
         for node in reductions:
-            kind = carried_type(node.operands[0].dtype)
-            lanes_slots[node] = body.stack_slot(llvm_type(kind, LANES), "acc")
-            self._put(lanes_slots[node], kind, LANES, self._identity(node, kind, LANES))
+            start = self._as_key(node, self._identity_of(node, LANES))
+            lanes_slots[node] = body.stack_slot(llvm_type(start.dtype, LANES), "acc")
+            self._put(lanes_slots[node], start.dtype, LANES, start)
         width = LANES if reductions or last.extent != 1 else 1
         for lanes, counter, rest in self._lanes(last, low, high, width, split):
             if rest and lanes == 1 and not isinstance(last.extent, int):
@@ -220,25 +257,14 @@ class RowKernel(Reducer):
                     self._accumulate(node, lanes_slots[node], lanes)
             self._store(*outputs)
             for value, leaf in scratch.items():
-                scalar = self.evaluator.value(value, self._index(value.shape))
-                scalar = self.evaluator.widen(scalar, lanes)
-                pointer = self.evaluator.element_pointer(leaf.pointer, value.dtype, counter)
-                self._store_raw(scalar, pointer, lanes)
+                index = self._index(value.shape)
+                self.evaluator.store(leaf, index, self.evaluator.value(value, index))
         for node in reductions:
             kind = carried_type(node.operands[0].dtype)
-            vector = self._get(lanes_slots[node], kind, LANES)
-            partial = self._halve(node, vector)
+            vector = self._get(lanes_slots[node], key_type(node, kind), LANES)
+            partial = from_key(self._halve(node, vector), kind)
             combine, _ = combine_of(node)
             self._put(totals[node], kind, 1, combine(self._get(totals[node], kind, 1), partial))
-
-    def _store_raw(self, scalar: Scalar, pointer: str, lanes: int) -> None:
-        kind = llvm_type(scalar.dtype, lanes)
-        payload = scalar.payload
-        if scalar.dtype.kind == "b":
-            wide = llvm_type(dtypes.uint8, lanes)
-            payload = self.body.instruction(f"zext {kind} {payload} to {wide}")
-            kind = wide
-        self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {scalar.dtype.itemsize}")
 
     def _accumulate(self, node: Node, slot: str, lanes: int) -> None:
         """acc = combine(acc, value); a short last vector is filled up with the identity."""
@@ -249,7 +275,17 @@ class RowKernel(Reducer):
         combine, _ = combine_of(node)
         if lanes != LANES:
             scalar = self._pad_lanes(node, kind, scalar, lanes)
+        scalar = self._as_key(node, scalar)
+        kind = scalar.dtype
         self._put(slot, kind, LANES, combine(self._get(slot, kind, LANES), scalar))
+
+    def _identity_of(self, node: Node, lanes: int) -> Scalar:
+        return self._identity(node, carried_type(node.operands[0].dtype), lanes)
+
+    @staticmethod
+    def _as_key(node: Node, scalar: Scalar) -> Scalar:
+        has_key = key_type(node, scalar.dtype) is not scalar.dtype
+        return to_key(scalar, node.op_name) if has_key else scalar
 
     def _pad_lanes(self, node: Node, kind: DType, scalar: Scalar, lanes: int) -> Scalar:
         body = self.body
@@ -279,6 +315,8 @@ class RowKernel(Reducer):
             operand = node.operands[0]
             kind = carried_type(operand.dtype)
             scalar = self.evaluator.value(operand, self._index(operand.shape)).cast(kind)
+            scalar = self._as_key(node, scalar)
+            kind = scalar.dtype
             pointer = self.evaluator.element_pointer(slots[node], kind, lane)
             combine, _ = combine_of(node)
             self._put(pointer, kind, 1, combine(self._get(pointer, kind, 1), scalar))
