@@ -12,7 +12,19 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
-from elinvar.codegen.patterns import Origin, Pattern, Patterns, positions
+from elinvar.codegen.patterns import (
+    HOLDS,
+    Origin,
+    Pattern,
+    Patterns,
+    is_number,
+    is_small,
+    joined,
+    mask_text,
+    positions,
+    shuffled,
+    span,
+)
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import CompileError, fail
@@ -20,6 +32,7 @@ from elinvar.core.shapes import DimLike, Shape, row_major_strides
 from elinvar.graph.ir import Value
 from elinvar.kernels.index import TRUE, Atom, Cond, Lin, Var
 from elinvar.kernels.pull import address, is_elementwise, is_movement, movement_reads
+from elinvar.ops.random import words_of
 from elinvar.ops.scalars import Scalar, select
 
 _PREDICATES = {"lt": "slt", "le": "sle", "eq": "eq"}
@@ -232,9 +245,9 @@ class Evaluator:
     def _lanes_test(self, kind: str, left: Lin, right: Lin) -> str:
         """A comparison that differs between lanes."""
         found = self.pattern(right - left)
-        if found is not None and _is_number(found.base):
-            return _bits([_HOLDS[kind](int(found.base) + lane) for lane in found.lanes])
-        if found is not None and _is_small(found):
+        if found is not None and is_number(found.base):
+            return mask_text([HOLDS[kind](int(found.base) + lane) for lane in found.lanes])
+        if found is not None and is_small(found):
             return self._pattern_test(kind, found.base, found.lanes)
         a, b = self.vector_index(left), self.vector_index(right)
         vector = f"<{self.lanes} x i64>"
@@ -309,7 +322,7 @@ class Evaluator:
             payload = self.load_vector(pointer, element, size, lanes, mask)
         elif isinstance(apart, int) and apart in (-1, 2, 3, 4) and not guard.tests:
             payload = self._strided_load(leaf, form, apart, element)
-        elif (found := self.pattern(form)) is not None and _span(found) <= 4 * lanes:
+        elif (found := self.pattern(form)) is not None and span(found) <= 4 * lanes:
             payload = self._picked(leaf, found, guard, element)
         else:
             payload = self._gather(leaf, form, guard, vector, element, size)
@@ -359,24 +372,24 @@ class Evaluator:
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, first)
         loaded = self.load_vector(pointer, element, leaf.dtype.itemsize, width, mask)
         picks = [offset - low for offset in pattern.lanes]
-        return _shuffled(self.body, element, width, loaded, "poison", picks)
+        return shuffled(self.body, element, width, loaded, "poison", picks)
 
     def _reader_mask(self, guard: Cond, lanes: list[int]) -> str:
         """Whether the guard holds in given lanes; -1: no lane."""
         bits = f"<{len(lanes)} x i1>"
-        mask = _bits([lane >= 0 for lane in lanes])
+        mask = mask_text([lane >= 0 for lane in lanes])
         for test in sorted(guard.tests, key=repr):
             kind, left, right = test
             if self._known_test(test) is not None:
                 continue
             found = self.pattern(right - left)
-            if found is not None and any(found.lanes) and _is_small(found):
+            if found is not None and any(found.lanes) and is_small(found):
                 offsets = tuple(found.lanes[lane] if lane >= 0 else 0 for lane in lanes)
                 held = self._pattern_test(kind, found.base, offsets)
             else:
                 held = self.guard(Cond(frozenset([test])), self.lanes)
                 picks = [max(lane, 0) for lane in lanes]
-                held = _shuffled(self.body, "i1", self.lanes, held, "poison", picks)
+                held = shuffled(self.body, "i1", self.lanes, held, "poison", picks)
             mask = self.body.instruction(f"and {bits} {mask}, {held}", "g")
         return mask
 
@@ -384,9 +397,9 @@ class Evaluator:
         """Which lanes hold a comparison, where that is known."""
         kind, left, right = test
         found = self.pattern(right - left)
-        if found is None or not _is_number(found.base):
+        if found is None or not is_number(found.base):
             return None
-        return [_HOLDS[kind](int(found.base) + lane) for lane in found.lanes]
+        return [HOLDS[kind](int(found.base) + lane) for lane in found.lanes]
 
     def _known_lanes(self, guard: Cond) -> list[bool]:
         """Lanes for which no test is known to fail."""
@@ -540,44 +553,29 @@ class Evaluator:
         counter = self.value(state, (Lin(1),), TRUE)
         linear = address(value.shape, index, row_major_strides(value.shape))
         linear = linear.substitute(lambda atom: self.collapse.get(atom))
+        blocks = self.pattern(linear // 4) if self.lanes % 8 == 0 else None
+        if blocks is not None and blocks.lanes == tuple(n // 4 for n in range(self.lanes)):
+            return self._whole_blocks(blocks.base, key, counter)
         place = self._index_scalar(linear, dtypes.uint64)
         lanes = place.handler.lanes  # type: ignore[attr-defined]
         lowering: Any = value.node.op.lowering  # type: ignore[union-attr]
         return lowering(place, self.widen(key, lanes), self.widen(counter, lanes))
 
-
-_HOLDS: dict[str, Callable[[int], bool]] = {  # of the difference right - left
-    "lt": lambda difference: difference > 0,
-    "le": lambda difference: difference >= 0,
-    "eq": lambda difference: difference == 0,
-}
-
-
-def _is_small(pattern: Pattern) -> bool:
-    return max(map(abs, pattern.lanes)) < 1 << 29
-
-
-def _span(pattern: Pattern) -> int:
-    return max(pattern.lanes) - min(pattern.lanes) + 1
-
-
-def _bits(flags: list[bool]) -> str:
-    return "<" + ", ".join(f"i1 {str(flag).lower()}" for flag in flags) + ">"
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").isdigit()
-
-
-def _shuffled(
-    body: Body, element: str, width: int, payload: str, other: str, picks: list[int]
-) -> str:
-    """Lanes picked out of a vector; those from `width` on are the other's."""
-    vector = f"<{width} x {element}>"
-    mask = ", ".join(f"i32 {pick}" for pick in picks)
-    return body.instruction(
-        f"shufflevector {vector} {payload}, {vector} {other}, <{len(picks)} x i32> <{mask}>", "x"
-    )
+    def _whole_blocks(self, first: str, key: Scalar, counter: Scalar) -> Scalar:
+        """Neighbouring random words that begin with a block: each block is computed once."""
+        body, count = self.body, self.lanes // 4
+        numbers = ", ".join(f"i64 {n}" for n in range(count))
+        start = self.splat(first, "i64", count)
+        kind = f"<{count} x i64>"
+        payload = body.instruction(f"add {kind} {start}, <{numbers}>", "v")
+        block = Scalar(LLVMHandler(body, count), dtypes.uint64, payload)
+        words = words_of(self.widen(counter, count) + block, self.widen(key, count))
+        halves = [
+            joined(body, "i32", count, words[n].payload, words[n + 1].payload) for n in (0, 2)
+        ]
+        order = [lane % 4 * count + lane // 4 for lane in range(self.lanes)]
+        payload = joined(body, "i32", 2 * count, halves[0], halves[1], order)
+        return Scalar(LLVMHandler(body, self.lanes), dtypes.uint32, payload)
 
 
 def _one(atom: Any) -> Lin:

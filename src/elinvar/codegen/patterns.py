@@ -84,7 +84,7 @@ class Patterns:
         if atom.kind == "mod":
             return Pattern("0", tuple(number % divisor for number in ahead))
         whole = self.body.sub(found.base, str(rest))
-        if whole.lstrip("-").isdigit():
+        if is_number(whole):
             base = str(int(whole) // divisor)
         else:
             base = self.body.div(whole, str(divisor))
@@ -129,3 +129,53 @@ def positions(pattern: Pattern) -> tuple[int, int, list[list[int]]]:
     for lane, offset in enumerate(pattern.lanes):
         readers[offset - low].append(lane)
     return low, width, readers
+
+
+HOLDS: dict[str, Callable[[int], bool]] = {  # of the difference right - left
+    "lt": lambda difference: difference > 0,
+    "le": lambda difference: difference >= 0,
+    "eq": lambda difference: difference == 0,
+}
+
+
+def is_small(pattern: Pattern) -> bool:
+    """Whether the offsets fit i32 by far."""
+    return max(map(abs, pattern.lanes)) < 1 << 29
+
+
+def span(pattern: Pattern) -> int:
+    """From the lowest to the highest offset."""
+    return max(pattern.lanes) - min(pattern.lanes) + 1
+
+
+def mask_text(flags: list[bool]) -> str:
+    """A constant mask."""
+    return "<" + ", ".join(f"i1 {str(flag).lower()}" for flag in flags) + ">"
+
+
+def is_number(text: str) -> bool:
+    """Whether an operand is a constant."""
+    return text.lstrip("-").isdigit()
+
+
+def shuffled(
+    body: Body, element: str, width: int, payload: str, other: str, picks: list[int]
+) -> str:
+    """Lanes picked out of a vector; those from `width` on are the other's."""
+    vector = f"<{width} x {element}>"
+    mask = ", ".join(f"i32 {pick}" for pick in picks)
+    return body.instruction(
+        f"shufflevector {vector} {payload}, {vector} {other}, <{len(picks)} x i32> <{mask}>", "x"
+    )
+
+
+def joined(
+    body: Body, element: str, width: int, left: str, right: str, order: list[int] | None = None
+) -> str:
+    """Two vectors as one, in order or in another."""
+    order = order or list(range(2 * width))
+    vector = f"<{width} x {element}>"
+    mask = ", ".join(f"i32 {place}" for place in order)
+    return body.instruction(
+        f"shufflevector {vector} {left}, {vector} {right}, <{2 * width} x i32> <{mask}>", "x"
+    )

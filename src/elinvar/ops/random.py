@@ -73,14 +73,18 @@ def philox_block(counter: tuple[Scalar, ...], key: tuple[Scalar, ...]) -> tuple[
     return a, b, c, d
 
 
-def philox(linear: Scalar, key: Scalar, counter: Scalar) -> Scalar:
-    """Element `linear` of random_bits: word linear % 4 of block counter + linear // 4."""
-    block = counter + (linear >> 2)
+def words_of(block: Scalar, key: Scalar) -> tuple[Scalar, ...]:
+    """The four words of a block, by its number."""
     zero = block.const(0, uint32)
-    words = philox_block(
+    return philox_block(
         (block.cast(uint32), (block >> 32).cast(uint32), zero, zero),
         (key.cast(uint32), (key >> 32).cast(uint32)),
     )
+
+
+def philox(linear: Scalar, key: Scalar, counter: Scalar) -> Scalar:
+    """Element `linear` of random_bits: word linear % 4 of block counter + linear // 4."""
+    words = words_of(counter + (linear >> 2), key)
     which = (linear & 3).cast(uint32)
     first = select(which.eq(0), words[0], words[1])
     second = select(which.eq(2), words[2], words[3])
