@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -156,31 +157,31 @@ class FusedLowering:
         return Place(self.arena(lambda sizes: evaluate(sums, sizes) * geometry.chunks(sizes)))
 
     def _combine(self, kernel: KernelText, partial: list[Place], complete: list[Place]) -> None:
-        """The launch that adds up what another has left."""
-        chosen = [i for i, part in enumerate(kernel.parts) if part is not None]
-        parts = tuple(kernel.parts[i] for i in chosen)
-        sources, targets = [partial[i] for i in chosen], [complete[i] for i in chosen]
-        name, text = cached_text(
-            ("combine", *((part.op.name, part.operand, part.result) for part in parts)),
-            "combine",
-            lambda: combine_text(PLACEHOLDER, parts),
-        )
+        """The launches that add up what another has left."""
         geometry = kernel.geometry
         assert isinstance(geometry, PartGeometry)
         rows, columns = geometry.rows, geometry.inner
-        self.steps.append(
-            Step(
-                name,
-                text,
-                [*sources, *targets, Number(geometry.chunks), Number(columns)],
-                lambda sizes: evaluate(rows, sizes) * -(-evaluate(columns, sizes) // 64),
-                [p.storage for p in sources],
-                [p.storage for p in targets],
-                f"combine: {', '.join(part.op.name for part in parts)}",
-                lambda sizes: evaluate(rows * columns, sizes) * geometry.chunks(sizes),
-                Cost((), ()),
+        for part, source, target in zip(kernel.parts, partial, complete, strict=True):
+            if part is None:
+                continue
+            name, text = cached_text(
+                ("combine", part.op.name, part.operand, part.result),
+                "combine",
+                functools.partial(combine_text, PLACEHOLDER, part),
             )
-        )
+            self.steps.append(
+                Step(
+                    name,
+                    text,
+                    [source, target, Number(geometry.chunks), Number(columns)],
+                    lambda sizes: evaluate(rows, sizes) * -(-evaluate(columns, sizes) // 64),
+                    [source.storage],
+                    [target.storage],
+                    f"combine: {part.op.name}",
+                    lambda sizes: evaluate(rows * columns, sizes) * geometry.chunks(sizes),
+                    Cost((), ()),
+                )
+            )
 
     # heavy nodes
 

@@ -1,6 +1,6 @@
 """Fused elementwise groups as LLVM functions.
 
-Memory that is read along another axis than the one that is written is read in tiles of 16 × 16
+Memory that is read along another axis than the one that is written is read in squares of 8 × 8
 elements, which are turned in registers and stand in a small array until 16 rows are computed.
 """
 
@@ -20,6 +20,7 @@ from elinvar.kernels.index import Cond, Lin, Var, variable
 
 SMALLEST = 8  # a shorter side is not worth a tile
 MOST_TURNED = 4
+SQUARE = 8  # larger ones turn no faster, and take LLVM far longer
 WIDTH = 128  # elements of a row that are turned before the row is computed
 STRIDED = (-1, 0, 1, 2, 3, 4)  # steps between lanes that need no tile
 
@@ -135,8 +136,11 @@ class MapKernel(Walker):
                     key: Tile(slot, across, first, last, start, WIDTH)
                     for key, slot in scratch.items()
                 }
-                with body.loop(start, end, LANES, "turn") as column:
-                    evaluator.counters[across], evaluator.counters[last] = first, column
+                with (
+                    body.loop(start, end, SQUARE, "turn") as column,
+                    body.loop(first, stop, SQUARE, "turn") as line,
+                ):
+                    evaluator.counters[across], evaluator.counters[last] = line, column
                     for leaf, form in turned.loads:
                         self._turn(leaf, form, tiles[leaf.pointer, form])
                 with body.loop(first, stop, hint="row") as counter:
@@ -161,49 +165,51 @@ class MapKernel(Walker):
         evaluator.tiles = {}
 
     def _turn(self, leaf: Leaf, form: Lin, tile: Tile) -> None:
-        """Read 16 × 16 elements as they lie, turn them, and leave them in the tile's memory."""
+        """Read a square as it lies, turn it, and leave it in the tile's memory."""
         body, evaluator, last = self.body, self.evaluator, self.outer[-1]
         element, itemsize = memory_type(leaf.dtype), leaf.dtype.itemsize
         start, step = evaluator.scalar_index(form), body.dim(form.terms[last])
-        across, column, first = tile.across, evaluator.counters[last], tile.first
+        across, column = tile.across, evaluator.counters[last]
+        line = evaluator.counters[across]
         most = body.sub(body.sub(body.dim(last.extent), "1"), column)
         mask = None
-        if not isinstance(across.extent, int) or across.extent % LANES:
-            mask = self._first_lanes(body.sub(body.dim(across.extent), first))
+        if not isinstance(across.extent, int) or across.extent % SQUARE:
+            mask = self._first_lanes(body.sub(body.dim(across.extent), line))
         rows = []
-        for number in range(LANES):
+        for number in range(SQUARE):
             ahead = body.mul(body.minimum(str(number), most), step)
             pointer = evaluator.element_pointer(leaf.pointer, leaf.dtype, body.add(start, ahead))
-            rows.append(evaluator.load_vector(pointer, element, itemsize, LANES, mask))
-        kind = f"<{LANES} x {element}>"
-        ahead = body.sub(column, tile.start)
+            rows.append(evaluator.load_vector(pointer, element, itemsize, SQUARE, mask))
+        kind = f"<{SQUARE} x {element}>"
+        corner = body.mul(body.sub(line, tile.first), str(tile.width))
+        corner = body.add(corner, body.sub(column, tile.start))
         for number, row in enumerate(self._transposed(rows, kind)):
-            offset = body.add(ahead, str(number * tile.width))
+            offset = body.add(corner, str(number * tile.width))
             place = evaluator.element_pointer(tile.pointer, leaf.dtype, offset)
             body.emit(f"store {kind} {row}, ptr {place}, align {itemsize}")
 
     def _first_lanes(self, count: str) -> str:
         """A mask of the lanes below a number."""
         body = self.body
-        lanes = ", ".join(f"i64 {lane}" for lane in range(LANES))
-        limit = self.evaluator.splat(count, "i64", LANES)
-        return body.instruction(f"icmp slt <{LANES} x i64> <{lanes}>, {limit}", "mask")
+        lanes = ", ".join(f"i64 {lane}" for lane in range(SQUARE))
+        limit = self.evaluator.splat(count, "i64", SQUARE)
+        return body.instruction(f"icmp slt <{SQUARE} x i64> <{lanes}>, {limit}", "mask")
 
     def _transposed(self, rows: list[str], kind: str) -> list[str]:
-        """Swap halves of pairs of rows, at distances 8, 4, 2 and 1."""
-        distance = LANES // 2
+        """Swap halves of pairs of rows, at distances 4, 2 and 1."""
+        distance = SQUARE // 2
         while distance:
-            for i in range(LANES):
+            for i in range(SQUARE):
                 if i & distance:
                     continue
                 pair = rows[i], rows[i + distance]
-                low = [j if not j & distance else LANES + j - distance for j in range(LANES)]
-                high = [j + distance if not j & distance else LANES + j for j in range(LANES)]
+                low = [j if not j & distance else SQUARE + j - distance for j in range(SQUARE)]
+                high = [j + distance if not j & distance else SQUARE + j for j in range(SQUARE)]
                 for place, picks in ((i, low), (i + distance, high)):
                     mask = ", ".join(f"i32 {pick}" for pick in picks)
                     rows[place] = self.body.instruction(
                         f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, "
-                        f"<{LANES} x i32> <{mask}>",
+                        f"<{SQUARE} x i32> <{mask}>",
                         "x",
                     )
             distance //= 2

@@ -154,24 +154,21 @@ class Reducer(Walker):
         return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
 
 
-def combine_text(name: str, parts: tuple[Part, ...]) -> str:
+def combine_text(name: str, part: Part) -> str:
     """Kernel: target[row, column] = the partial results [row, chunk, column] combined in order.
 
-    Slots: a source for each part, a target for each, chunks, columns. Tasks: rows × blocks of 64
-    columns.
+    Slots: source, target, chunks, columns. Tasks: rows × blocks of 64 columns.
     """
     body = Body()
-    sources = [f"%in{i}" for i in range(len(parts))]
-    targets = [f"%out{i}" for i in range(len(parts))]
+    combine, identity = part.op.lowering
+    kind, dtype = carried_type(part.operand), part.result
     blocks = body.div(body.add("%columns", "63"), "64")
 
     def pointer(base: str, dtype: DType, offset: str) -> str:
         text = f"getelementptr inbounds {memory_type(dtype)}, ptr {base}, i64 {offset}"
         return body.instruction(text, "p")
 
-    def combined(part: Part, source: str, target: str, row: str, at: str, lanes: int) -> None:
-        combine, identity = part.op.lowering
-        kind = carried_type(part.operand)
+    def combined(row: str, at: str, lanes: int) -> None:
         handler = LLVMHandler(body, lanes)
         vector = llvm_type(kind, lanes)
         slot = body.stack_slot(vector, "total")
@@ -179,19 +176,19 @@ def combine_text(name: str, parts: tuple[Part, ...]) -> str:
         body.emit(f"store {vector} {start}, ptr {slot}, align 64")
         first = body.add(body.mul(body.mul(row, "%chunks"), "%columns"), at)
         with body.loop("0", "%chunks", hint="chunk") as chunk:
-            place = pointer(source, kind, body.add(first, body.mul(chunk, "%columns")))
+            place = pointer("%in0", kind, body.add(first, body.mul(chunk, "%columns")))
             text = f"load {vector}, ptr {place}, align {kind.itemsize}"
             found = Scalar(handler, kind, body.instruction(text))
-            known = Scalar(handler, kind, body.instruction(f"load {vector}, ptr {slot}, align 64"))
+            text = f"load {vector}, ptr {slot}, align 64"
+            known = Scalar(handler, kind, body.instruction(text))
             body.emit(f"store {vector} {combine(known, found).payload}, ptr {slot}, align 64")
         total = Scalar(handler, kind, body.instruction(f"load {vector}, ptr {slot}, align 64"))
-        dtype = part.result
         result = total.ne(0) if dtype.kind == "b" else total.cast(dtype)
         element, payload = memory_type(dtype), result.payload
         memory = element if lanes == 1 else f"<{lanes} x {element}>"
         if dtype.kind == "b":
             payload = body.instruction(f"zext {llvm_type(dtype, lanes)} {payload} to {memory}")
-        place = pointer(target, dtype, body.add(body.mul(row, "%columns"), at))
+        place = pointer("%out0", dtype, body.add(body.mul(row, "%columns"), at))
         body.emit(f"store {memory} {payload}, ptr {place}, align {dtype.itemsize}")
 
     with body.loop("%begin", "%end", hint="task") as task:
@@ -200,10 +197,9 @@ def combine_text(name: str, parts: tuple[Part, ...]) -> str:
         high = body.minimum(body.add(low, "64"), "%columns")
         whole = body.mul(body.div(body.sub(high, low), str(LANES)), str(LANES))
         stop = body.add(low, whole)
-        for part, source, target in zip(parts, sources, targets, strict=True):
-            with body.loop(low, stop, LANES, "j") as column:
-                combined(part, source, target, row, column, LANES)
-            with body.loop(stop, high, 1, "j") as column:
-                combined(part, source, target, row, column, 1)
+        with body.loop(low, stop, LANES, "j") as column:
+            combined(row, column, LANES)
+        with body.loop(stop, high, 1, "j") as column:
+            combined(row, column, 1)
     body.emit("ret void")
-    return kernel_module(name, body, [*sources, *targets], ["%chunks", "%columns"])
+    return kernel_module(name, body, ["%in0", "%out0"], ["%chunks", "%columns"])

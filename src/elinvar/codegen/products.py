@@ -15,6 +15,7 @@ from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.kernels.plan import Place, Sizes
 
 WORKERS = 16  # up to so many threads share a large product evenly
+RESULTS = 8192  # results that are worth another thread beyond four: each reads all of the operands
 SHARE = 2_000_000  # fmas that are worth another thread
 MOST_BLOCKS = 16
 PACKING = 16  # what it costs to pack an element, in fmas
@@ -90,7 +91,8 @@ def cut_product(
     row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
     if not batch * row_panels * column_panels:
         return Cut(0, 1, 1)
-    workers = max(1, min(WORKERS, batch * rows * columns * depth // SHARE))
+    results = batch * rows * columns
+    workers = max(1, min(WORKERS, results * depth // SHARE, max(4, results // RESULTS)))
     best: tuple[float, Cut] | None = None
     fewest = -(-column_panels // PANELS)
     for column_wish in range(fewest, min(column_panels, fewest + MOST_BLOCKS) + 1):
