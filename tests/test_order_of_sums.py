@@ -194,3 +194,28 @@ def test_largest_and_smallest(name, count, dtype):
         np.all(signs | (x != 0), axis=1) if name == "max" else ~np.all(signs | (x != 0), axis=1)
     )
     np.testing.assert_array_equal(np.signbit(found[zeros]), negative[zeros])
+
+
+@pytest.mark.parametrize("columns", [8, 13, 64, 70, 300])
+@pytest.mark.parametrize("along", [9, 40, 600])
+def test_columns_that_lie_across(columns, along):
+    """Channels before positions in memory, summed to channels: read in squares, the same order."""
+    x = numbers(3, columns, along)
+    turned = np.ascontiguousarray(x.transpose(0, 2, 1))
+    expected = column_sum(turned), column_sum(turned * turned)
+
+    def graph(shape):
+        builder = Builder(capture_source=False)
+        inside = builder.f.permute(builder.input(TensorType(dtypes.float32, shape)), axes=(0, 2, 1))
+        square = builder.f.multiply(inside, inside)
+        sums = [builder.f.sum(value, axes=(0, 1)) for value in (inside, square)]
+        return builder.graph(sums, "main")
+
+    text = compile_graph(graph(x.shape)).llvm()
+    assert "%tile" in text and "masked.gather" not in text
+    sizes = {"A": 3, "B": columns, "C": along}
+    for found in (
+        run_compiled(graph(x.shape), [x]),
+        run_compiled(graph((Dim("A"), Dim("B"), Dim("C"))), [x], sizes),
+    ):
+        assert all(same_bits(a, b) for a, b in zip(found, expected, strict=True))

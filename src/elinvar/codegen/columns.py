@@ -10,6 +10,7 @@ leaves its partial result, and a second launch adds them (`partials.py`).
 
 from __future__ import annotations
 
+from elinvar.codegen.evaluate import Tile
 from elinvar.codegen.llvm_scalars import llvm_type, memory_type
 from elinvar.codegen.partials import (
     COLUMN_BLOCK,
@@ -20,6 +21,7 @@ from elinvar.codegen.partials import (
     combine_of,
     partial_results,
 )
+from elinvar.codegen.turning import find_turned, scratch_slots, turn_tiles
 from elinvar.codegen.walking import LANES, Geometry
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
@@ -33,6 +35,8 @@ IN_REGISTERS = 64  # columns
 WORTH_TWO_LAUNCHES = 65536  # elements
 ENOUGH_TASKS = 64  # blocks of columns that need no cut of the rows
 SEVERAL_ROWS = 4  # rows that are added between a load and a store of the sums
+TURNED_ROWS = 16  # rows that are read across and turned at a time, and columns
+TURNED_BLOCK = 128
 SHORT_REGION = 16  # nodes; longer ones are not written several times
 
 
@@ -58,19 +62,24 @@ class ColumnKernel(Reducer):
         rows = body.dim(kept)
         if self.parts:
             rows = body.mul(rows, chunks)
+        self.turned = find_turned(self, [along], last)
+        block = TURNED_BLOCK if self.turned else COLUMN_BLOCK
+        if self.turned:
+            self.scratch = scratch_slots(body, self.turned, TURNED_ROWS * TURNED_BLOCK)
         for row, low, high in self._tasks(rows, last.extent, True):
             self.per, self.chunks = per, chunks
             if self.parts:
                 self._set_row(body.div(row, chunks), self.outer[:-1])
             else:
                 self._set_row(row, self.outer[:-1])
-            if isinstance(last.extent, int) and last.extent <= IN_REGISTERS:
+            narrow = isinstance(last.extent, int) and last.extent <= IN_REGISTERS
+            if narrow and not self.turned:
                 self._narrow(row, last, low, high)
             else:
                 self._wide(row, last, low, high)
         if self.parts:
-            return PartGeometry(kept, last.extent, repeats, along.extent, CHUNK)
-        return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, COLUMN_BLOCK)
+            return PartGeometry(kept, last.extent, repeats, along.extent, CHUNK, block)
+        return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, block)
 
     @staticmethod
     def _lanes_of(extent: DimLike) -> int:
@@ -200,10 +209,29 @@ class ColumnKernel(Reducer):
     def _wide_chunk(
         self, chunk: str, sums: dict[Node, str], last: Var, low: str, high: str
     ) -> None:
-        """Sum the rows of a chunk: several of them for each load and store of the sums."""
+        """Sum the rows of a chunk."""
         body = self.body
         self._fill(sums, last, low, high)
         first, stop = self._rows_of(chunk)
+        if self.turned is None:
+            self._sum_rows(first, stop, sums, last, low, high)
+            return
+        with body.loop(first, stop, TURNED_ROWS, "line") as line:
+            end = body.minimum(body.add(line, str(TURNED_ROWS)), stop)
+            tiles = {
+                key: Tile(slot, self.turned.across, line, last, low, TURNED_BLOCK)
+                for key, slot in self.scratch.items()
+            }
+            turn_tiles(self.evaluator, self.turned, tiles, end, high)
+            self.evaluator.tiles = tiles
+            self._sum_rows(line, end, sums, last, low, high)
+            self.evaluator.tiles = {}
+
+    def _sum_rows(
+        self, first: str, stop: str, sums: dict[Node, str], last: Var, low: str, high: str
+    ) -> None:
+        """Several rows for each load and store of the sums, then one by one."""
+        body = self.body
         if len(self.group.region.nodes) <= SHORT_REGION:
             count = str(SEVERAL_ROWS)
             whole = body.mul(body.div(body.sub(stop, first), count), count)

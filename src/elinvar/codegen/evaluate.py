@@ -303,7 +303,10 @@ class Evaluator:
             ahead = self.body.sub(self.counters[tile.along], tile.start)
             place = self.body.add(self.body.mul(row, str(tile.width)), ahead)
             pointer = self.element_pointer(tile.pointer, leaf.dtype, place)
-            payload = self.load_vector(pointer, element, size, self.lanes)
+            if self.lanes == 1:
+                payload = self.body.instruction(f"load {element}, ptr {pointer}, align {size}", "x")
+            else:
+                payload = self.load_vector(pointer, element, size, self.lanes)
             return self._from_memory(payload, leaf.dtype, self.lanes)
         if not self.varies(form, guard):
             offset = self.scalar_index(form)

@@ -101,16 +101,22 @@ class PartGeometry(Geometry):
     """Tasks of a kernel that leaves partial results: [rows, chunks, inner] of them.
 
     `work_per_row` is the product of the outer reduced dims, `along` the innermost one, which is cut
-    into chunks of `chunk`.
+    into chunks of `chunk`. A task has up to `split_inner` of the inner dim.
     """
 
     along: DimLike = 1
     chunk: int = 1
 
     def __init__(
-        self, rows: DimLike, inner: DimLike, outer: DimLike, along: DimLike, chunk: int
+        self,
+        rows: DimLike,
+        inner: DimLike,
+        outer: DimLike,
+        along: DimLike,
+        chunk: int,
+        block: int = COLUMN_BLOCK,
     ) -> None:
-        super().__init__(rows, inner, outer, 0)
+        super().__init__(rows, inner, outer, block)
         object.__setattr__(self, "along", along)
         object.__setattr__(self, "chunk", chunk)
 
@@ -121,7 +127,7 @@ class PartGeometry(Geometry):
     def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
         rows = evaluate(self.rows, sizes) * self.chunks(sizes)
         inner = evaluate(self.inner, sizes)
-        block = max(1, min(inner, COLUMN_BLOCK))
+        block = max(1, min(inner, self.split_inner))
         work = max(1, min(self.chunk, evaluate(self.along, sizes)) * block)
         rows_per_task = max(1, TASK_ELEMENTS // work)
         return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
