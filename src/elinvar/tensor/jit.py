@@ -90,7 +90,8 @@ class Family:
     """The programs for arguments that differ in sizes only.
 
     The first call is traced with its sizes as numbers. When a call comes with other sizes, the axes
-    that changed become symbols, and that one program serves all sizes from then on. Where the
+    that changed become symbols, and that one program serves all sizes from then on, except for 1,
+    which has a program of its own: see `_comparable`. Where the
     function needs its sizes as numbers (as in `range(x.shape[0])`), each size has its own program.
     """
 
@@ -107,12 +108,25 @@ class Family:
                 return program
         return None
 
+    def _comparable(self, shapes: list[Any]) -> Any:
+        """The last shapes that were traced with numbers and differ in no axis of size 1.
+
+        An axis of size 1 does not count in the order of a sum, so size 1 has a program of its own.
+        """
+        for old in reversed(self.shapes):
+            pairs = [pair for x, y in zip(old, shapes, strict=True) for pair in zip(x, y)]
+            if not any(1 in pair and pair[0] != pair[1] for pair in pairs):
+                return old
+        return None
+
     def symbolic_types(self, call: Call) -> list[TensorType] | None:
         """The arguments' types with a symbol for each size that changed; None at first."""
         shapes = [x.shape for x in call.tensors]
         if self.needs_numbers or not self.shapes or shapes in self.shapes:
             return None
-        before = self.shapes[-1]
+        before = self._comparable(shapes)
+        if before is None:
+            return None
         symbols: dict[tuple[int, int], Dim] = {}
         types = []
         for x, old in zip(call.tensors, before, strict=True):

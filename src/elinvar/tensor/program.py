@@ -90,10 +90,10 @@ class JitProgram:
     def accepts_shapes(self, shapes: list[tuple[int, ...]]) -> bool:
         """Whether arguments of these shapes fit the symbols."""
         try:
-            resolve_sizes(self.argument_types, shapes)
+            sizes = resolve_sizes(self.argument_types, shapes)
         except ShapeError:
             return False
-        return True
+        return 1 not in sizes.values()  # an axis of size 1 does not count in the order of a sum
 
     def is_valid(self, given: Any) -> bool:
         """Whether everything outside is as it was when the function was traced."""
