@@ -191,6 +191,33 @@ def test_a_child_starts_its_own_pool() -> None:
         assert os.waitpid(child, 0)[1] == 0
 
 
+LATE_WORKERS = """
+import numpy as np
+from elinvar.run import pool
+from elinvar.run.program import For, Launch, make_program
+from run_kernels import ADD
+pool.set_num_threads(4)
+sizes = (2, 1000, 3, 64, 2, 5, 7, 300)
+launches = [Launch(ADD, size, [(0, 0), (-1, 1)], parallel=True) for size in sizes]
+call = make_program([For(0, 200, launches)], 1)
+expected = np.zeros(1001, np.int64)
+for size in sizes:
+    expected[:size] += 200
+for _ in range(300):
+    a = np.zeros(1001, np.int64)
+    call(a.ctypes.data)
+    assert (a == expected).all()
+print("fine")
+"""
+
+
+def test_a_late_worker_takes_nothing_of_the_next_launch() -> None:
+    """Launches with few chunks before launches with many: a worker that is late once took one of the
+    next launch's chunks before it was published, which ran it twice or hung the caller."""
+    result = run_python(LATE_WORKERS, timeout=60)
+    assert result.stdout.strip() == "fine", result.stderr
+
+
 FORK_WHILE_BUSY = """
 import os, threading
 import numpy as np

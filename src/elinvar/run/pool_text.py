@@ -2,7 +2,10 @@
 
 A launch is cut into chunks. `@word` holds the number of the launch and the next chunk that nobody
 took; a thread takes a chunk by a compare-and-swap of the whole word, so a thread that comes late
-can never touch a later launch: its swap fails. The launch is over when `@finished` has counted all
+can never touch a later launch: its swap fails. For that the word changes twice: it is closed (a
+number of its own, no chunk left) before what describes the next launch is written, and opened
+after. Without the first a late thread could compare a chunk of the old word with the new number of
+chunks, and take a chunk that is not there. The launch is over when `@finished` has counted all
 chunks; threads that never came are not waited for, which is what keeps a shared machine fast.
 
 Which thread runs which chunk never changes a result: chunks are tasks, and tasks are independent.
@@ -70,6 +73,7 @@ look:
   %left = icmp ult i64 %chunk, %chunks
   br i1 %left, label %claim, label %none
 claim:
+  fence acquire  ; with that of the publisher: who read something of a later launch fails to swap
   %next = add i64 %word, 1
   %swap = cmpxchg ptr @word, i64 %word, i64 %next acq_rel acquire
   %won = extractvalue { i64, i1 } %swap, 1
@@ -177,15 +181,20 @@ publish:
   store atomic i64 %self, ptr @owner monotonic, align 8
   %many = mul i64 %threads, {CHUNKS_PER_THREAD}
   %chunks = call i64 @llvm.umin.i64(i64 %many, i64 %tasks)
+  %word = load atomic i64, ptr @word monotonic, align 8
+  %previous = lshr i64 %word, 16
+  %between_launches = add i64 %previous, 1
+  %between_first = shl i64 %between_launches, 16
+  %closed = or i64 %between_first, 65535
+  store atomic i64 %closed, ptr @word monotonic, align 8
+  fence release
   store atomic ptr %kernel, ptr @kernel monotonic, align 8
   store atomic ptr %slots, ptr @slots monotonic, align 8
   store atomic i64 %tasks, ptr @tasks monotonic, align 8
   store atomic i64 %chunks, ptr @chunks monotonic, align 8
   store atomic i32 0, ptr @finished monotonic, align 4
   store atomic i32 0, ptr @waiting monotonic, align 4
-  %word = load atomic i64, ptr @word monotonic, align 8
-  %previous = lshr i64 %word, 16
-  %launch = add i64 %previous, 1
+  %launch = add i64 %previous, 2
   %first = shl i64 %launch, 16
   store atomic i64 %first, ptr @word seq_cst, align 8
   %rung = atomicrmw add ptr @bell, i32 1 seq_cst
