@@ -44,7 +44,7 @@ FEW_DENSE, FEW_TURNED = 3, 4  # few rows: columns of the right operand are neigh
 CONTRACT_POINTERS = (
     "%left %right %result %row.offsets %row.flags %left.k %left.flags %left.batches "
     "%right.k %right.flags %column.offsets %column.flags %right.batches "
-    "%result.rows %result.columns %result.flags %result.batches"
+    "%result.rows %result.columns %result.flags %result.batches %epilogue"
 ).split()
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
@@ -56,10 +56,11 @@ def contract_text(name: str, dtype: DType, tile: Tile) -> str:
     are neighbours, k offsets, per 8 steps of k whether they are neighbours, batch offsets; of the
     right operand: the same of k, column offsets, per 8 columns whether they are neighbours, batch
     offsets; of the result: row offsets, column offsets, per panel of columns whether they are
-    neighbours, batch offsets; then rows, columns, depth, panels of columns per task, panels of rows
-    per task, whether `right` holds panels that were packed before (see `pack_right_text`), and one
-    of the modes below. Offsets are in elements. Row and column offsets are
-    filled up to whole panels with places that may be read. Tasks: batch × row block × column block.
+    neighbours, batch offsets; the function of the epilogue or null (see `epilogues.py`); then
+    rows, columns, depth, panels of columns per task, panels of rows per task, whether `right` holds
+    panels that were packed before (see `pack_right_text`), and one of the modes below; then the
+    epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
+    with places that may be read. Tasks: batch × row block × column block.
     """
     kernel = _Contraction(dtype, tile)
     inner = [_pack_left(name, dtype, tile), _pack_right(name, dtype, tile)]
@@ -69,7 +70,11 @@ def contract_text(name: str, dtype: DType, tile: Tile) -> str:
     for height in HEIGHTS:
         inner += [few_rows(name, dtype, tile, height, turned) for turned in (False, True)]
     inner.append(_write(name, dtype, tile))
-    outer = kernel_module(name, kernel.body_for(name), CONTRACT_POINTERS, CONTRACT_SIZES)
+    body = kernel.body_for(name)
+    # an epilogue goes on with the result, so that has no name of its own
+    outer = kernel_module(
+        name, body, CONTRACT_POINTERS, CONTRACT_SIZES, shared=("%result", "%epilogue"), more="%more"
+    )
     return _module(outer, inner)
 
 
@@ -159,8 +164,23 @@ class _Contraction:
                         )
                         self._multiply(row, left, panel, low, count)
                         self._write(result, row, column, low)
+            before = body.mul(batch, "%rows")
+            self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
         return body
+
+    def _epilogue(self, before: str, rows: tuple[str, str], columns: tuple[str, str]) -> None:
+        """Let the epilogue go on with the task's block; `before`: rows of the batches before."""
+        body, tile = self.body, self.tile
+        with body.when(body.instruction("icmp ne ptr %epilogue, null")):
+            bounds = [
+                body.add(before, body.mul(rows[0], str(tile.rows))),
+                body.add(before, body.minimum(body.mul(rows[1], str(tile.rows)), "%rows")),
+                body.mul(columns[0], str(tile.columns)),
+                body.minimum(body.mul(columns[1], str(tile.columns)), "%columns"),
+            ]
+            numbers = ", ".join(f"i64 {bound}" for bound in bounds)
+            body.emit(f"call void %epilogue(ptr %more, {numbers})")
 
     def _few_rows(self, left: str, right: str, column: str) -> None:
         body, tile = self.body, self.tile

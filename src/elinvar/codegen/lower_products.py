@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
 from elinvar.codegen.few_rows import MOST_ROWS
-from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
+from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
     Axes,
@@ -24,9 +24,10 @@ from elinvar.codegen.products import (
     repeats,
     row_flags,
 )
-from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.shapes import Dim, DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.plan import Choice, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.cost import Cost
+from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
 
 MANY_REPEATS = 3  # packing the right operand so often is worth a launch of its own
 
@@ -39,6 +40,18 @@ class Packing(NamedTuple):
     batches: Callable[[Sizes], Any]
     storages: list[Storage]
     is_used: Callable[[Sizes], bool]
+
+
+class End(NamedTuple):
+    """What happens at the end of a product's tasks: a function with its slots, or nothing."""
+
+    function: Any
+    slots: Sequence[Any] = ()
+    reads: Sequence[Storage] = ()
+    writes: Sequence[Storage] = ()
+    label: str = ""
+    cost: Cost | None = None
+    in_place: Sequence[tuple[Storage, Storage]] = ()
 
 
 class ProductLowering(FusedLowering):
@@ -107,8 +120,9 @@ class ProductLowering(FusedLowering):
             lambda sizes: panel_flags(result.columns.table(sizes), tile.columns),
             result.batch.table,
         ]
+        end = self._epilogue(node)
         slots: list[Any] = [left.place, packing.source, target, *(Table(t) for t in tables)]
-        slots += [Number(n) for n in dims[1:]]
+        slots += [end.function, *(Number(n) for n in dims[1:])]
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
@@ -119,13 +133,49 @@ class ProductLowering(FusedLowering):
             Step(
                 name,
                 text,
-                slots,
+                [*slots, *end.slots],
                 lambda sizes: geometry(sizes).tasks,
-                [left.place.storage, *packing.storages],
-                [target.storage],
-                node.op_name,
+                [left.place.storage, *packing.storages, *end.reads],
+                [target.storage, *end.writes],
+                f"{node.op_name}{end.label}",
                 lambda sizes: math.prod(shape(sizes)) // 4 + 1,
+                end.cost,
+                end.in_place,
             )
+        )
+
+    def tile_of(self, node: Node) -> Tile | None:
+        if node.op_name not in ("contract", "convolution"):
+            return None
+        return tile_for(node.results[0].dtype, self.vector_bits)
+
+    def _epilogue(self, node: Node) -> End:
+        """What a product's step has to know of its epilogue."""
+        found = self.epilogues.get(node)
+        if found is None:
+            return End(Number(0))
+        group, kernel, value = found.group, found.kernel, found.product
+        name, text = named(kernel.text, "epilogue")
+        sources = [self.place(operand) for operand in group.operands]
+        targets = [self.place(result) for result in group.results]
+        pairs = [
+            (sources[i].storage, targets[o].storage)
+            for i, o in kernel.in_place
+            if sources[i] == Place(sources[i].storage)
+            and targets[o] == Place(targets[o].storage)
+            and group.results[o] is not found.home  # the raw product is written there before
+        ]
+        stored = () if found.home is not None else (value,)
+        names = ", ".join(dict.fromkeys(inner.op_name for inner in group.region.nodes))
+        not_read = -size(value.shape) * value.dtype.itemsize
+        return End(
+            Function(name, text),
+            [*sources, *targets, *(Number(Dim(symbol)) for symbol in kernel.symbols)],
+            [s.storage for s in sources if s.storage is not self.place(value).storage],
+            [t.storage for t in targets],
+            f" + {names}",
+            Cost((node, *group.region.nodes), (*group.region.outputs, *stored), not_read),
+            pairs,
         )
 
     @staticmethod

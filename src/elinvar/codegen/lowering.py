@@ -8,8 +8,10 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from elinvar.codegen.epilogues import Epilogue, find_epilogues
 from elinvar.codegen.fused import fused_kernel
 from elinvar.codegen.partials import Part, PartGeometry, carried_type, combine_text
+from elinvar.codegen.product_parts import Tile
 from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
@@ -49,8 +51,13 @@ class FusedLowering:
         self.storages: dict[Value, Storage] = {}
         self.places: dict[Value, Place] = {}  # where that is more than the start of a storage
         self.strides: dict[Value, Strides] = {}
+        self.epilogues: dict[Node, Epilogue] = {}
         self.invariant: set[Storage] = set()  # of a loop's body: what no iteration changes
         self.hoisted: list[Any] = []  # steps that belong before the loop
+
+    def tile_of(self, node: Node) -> Tile | None:
+        """The tile of a node whose tasks can run an epilogue; None for all others."""
+        return None
 
     def place(self, value: Value) -> Place:
         found = self.places.get(value)
@@ -63,17 +70,27 @@ class FusedLowering:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
+        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
+        self.epilogues = find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
         wanted: dict[Value, Place] = {}
         for value, place in zip(graph.outputs, results, strict=True):
             if place is not None and value not in wanted and not value.node.is_input:
                 wanted[value] = place
+        homes = {e.product: e.home for e in self.epilogues.values() if e.home is not None}
         for value in parts.stored:
-            if value in wanted:
-                self.places[value] = wanted[value]
-                self.storages[value] = wanted[value].storage
+            home = homes.get(value, value)
+            if home in wanted:
+                self.places[value] = wanted[home]
+                self.storages[value] = wanted[home].storage
+            elif home in self.storages:
+                self.storages[value] = self.storages[home]
             else:
-                self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
+                storage = self.arena(size(home.shape) * home.dtype.itemsize)
+                self.storages[value] = self.storages[home] = storage
+        appended = {epilogue.cluster for epilogue in self.epilogues.values()}
         for cluster in parts.clusters:
+            if cluster in appended:
+                continue
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)

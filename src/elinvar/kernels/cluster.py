@@ -17,6 +17,7 @@ What is read outside of its cluster is stored; everything else lives in register
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from elinvar.core.shapes import Shape, size
@@ -63,11 +64,27 @@ class Cluster:
 
 @dataclass
 class Partition:
-    """The clusters in an order in which they can run, and which values are stored."""
+    """The clusters in an order in which they can run, and which values are stored.
+
+    Attributes:
+        clusters: in that order.
+        stored: every value that has memory, apart from the inputs.
+        inline: values that each reader computes.
+        uses: what a node reads, see `Clusterer.uses`.
+        needs: per cluster those that must run before it because it reads what they store.
+    """
 
     clusters: list[Cluster]
-    stored: list[Value]  # every value that has memory, apart from the inputs
+    stored: list[Value]
     inline: set[Value]
+    uses: Callable[[Node], tuple[tuple[Lin, ...], list[Place]]]
+    needs: dict[Cluster, set[Cluster]]
+
+    def reads(self, cluster: Cluster) -> set[Value]:
+        """The values that a cluster reads from memory, or from itself."""
+        if cluster.kind == "heavy":
+            return {view_of(o).base for member in cluster.members for o in member.operands}
+        return {place.value for member in cluster.members for place in self.uses(member)[1]}
 
 
 def squeezed_axes(node: Node) -> tuple[int, ...]:
@@ -107,7 +124,8 @@ class Clusterer:
         self._sink()
         self._join_reductions()
         stored = self._stored()
-        return Partition(self._ordered(), stored, self.inline)
+        needs = {c: self._direct_needs(c) for c in self.clusters if c.members}
+        return Partition(self._ordered(needs), stored, self.inline, self.uses, needs)
 
     # 1. what must be stored, and what is never stored
 
@@ -524,13 +542,12 @@ class Clusterer:
                     found.append(value)
         return found
 
-    def _ordered(self) -> list[Cluster]:
+    @staticmethod
+    def _ordered(needs: dict[Cluster, set[Cluster]]) -> list[Cluster]:
         """Clusters in dependency order; ties keep the program's order."""
-        alive = [c for c in self.clusters if c.members]
-        needs = {c: self._direct_needs(c) for c in alive}
         order: list[Cluster] = []
         done: set[Cluster] = set()
-        for start in sorted(alive, key=lambda c: min(n.serial for n in c.members)):
+        for start in sorted(needs, key=lambda c: min(n.serial for n in c.members)):
             stack = [(start, iter(sorted(needs[start], key=lambda c: c.number)))]
             path = {start}
             if start in done:

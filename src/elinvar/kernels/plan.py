@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,14 @@ class Choice:
     takes_first: Callable[[Sizes], bool]
 
 
+@dataclass(frozen=True)
+class Function:
+    """A slot that holds the address of a function which the kernel calls."""
+
+    name: str
+    text: str
+
+
 @dataclass
 class Step:
     """One launch: the kernel's text and name, its slots and how many tasks it has."""
@@ -93,7 +101,7 @@ class Step:
     label: str = ""
     work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
     cost: Cost | None = None  # for profiles
-    in_place: list[tuple[Storage, Storage]] = field(default_factory=list)  # (read, written) pairs
+    in_place: Sequence[tuple[Storage, Storage]] = ()  # (read, written) pairs
 
 
 @dataclass
@@ -119,6 +127,15 @@ def flatten(steps: Iterable[Any]) -> Iterable[Step]:
                 yield from flatten(body)
         else:
             yield step
+
+
+def texts_of(steps: Iterable[Any]) -> dict[str, str]:
+    """The texts of all kernels, and of the functions that they are given, by name."""
+    texts: dict[str, str] = {}
+    for step in flatten(steps):
+        texts[step.name] = step.text
+        texts.update((slot.name, slot.text) for slot in step.slots if isinstance(slot, Function))
+    return texts
 
 
 def touched(step: Any) -> tuple[list[Storage], list[Storage]]:

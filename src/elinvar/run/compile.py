@@ -25,6 +25,7 @@ from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import (
     Choice,
     ControlStep,
+    Function,
     Number,
     Place,
     Step,
@@ -32,12 +33,13 @@ from elinvar.kernels.plan import (
     flatten,
     overwritable,
     place_arena,
+    texts_of,
 )
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
 from elinvar.run import native, program, recording
-from elinvar.run.plans import TABLE, Kernel, Plan, decode, encode, plan_key
+from elinvar.run.plans import FUNCTION, TABLE, Kernel, Plan, decode, encode, plan_key
 
 SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
 PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
@@ -127,7 +129,7 @@ class Compiled:
 
     def _load(self) -> None:
         """Make the machine code of all kernels."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
+        texts = texts_of(self.steps)
         native.prepare(texts.values())
         for name, text in texts.items():
             self._addresses[name] = native.load(text, [name])[name]
@@ -200,6 +202,12 @@ class Compiled:
 
         loops: dict[Any, int] = {}
 
+        def kernel_number(item: Step | Function) -> int:
+            if item.name not in kernels:
+                kernel = Kernel(item.name, native.text_digest(item.text).hex())
+                kernels[item.name] = len(kernels), kernel
+            return kernels[item.name][0]
+
         def slot(item: Any) -> Any:
             if isinstance(item, Choice):
                 item = item.first if item.takes_first(sizes) else item.second
@@ -212,6 +220,8 @@ class Compiled:
                 return (number, offset, moves) if moves else (number, offset)
             if isinstance(item, Number):
                 return (-1, item.at(sizes))
+            if isinstance(item, Function):
+                return (FUNCTION, kernel_number(item))
             tables.append(np.ascontiguousarray(item.make(sizes), dtype=np.int64).reshape(-1))
             return (TABLE, len(tables) - 1)
 
@@ -222,11 +232,8 @@ class Compiled:
             work = step.work(sizes) if step.work else PARALLEL_WORK
             parallel = tasks > 1 and work >= PARALLEL_WORK
             slots = [slot(item) for item in step.slots]
-            if step.name not in kernels:
-                kernel = Kernel(step.name, native.text_digest(step.text).hex())
-                kernels[step.name] = len(kernels), kernel
             final = not overwriting.isdisjoint(step.writes)  # state must not be left half written
-            return program.Launch(kernels[step.name][0], tasks, slots, parallel, final)
+            return program.Launch(kernel_number(step), tasks, slots, parallel, final)
 
         def control(step: ControlStep) -> Any:
             if step.loop is not None:
@@ -288,13 +295,12 @@ class Compiled:
 
     def llvm(self) -> str:
         """The LLVM text of all kernels."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
-        return "\n".join(texts.values())
+        return "\n".join(texts_of(self.steps).values())
 
     def assembly(self) -> str:
         """The assembly of all kernels for this machine."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
-        return "\n".join(native.assembly(text) for text in texts.values())
+        texts = texts_of(self.steps).values()
+        return "\n".join(native.assembly(text) for text in texts)
 
 
 def _release(number: int, tables: list[Any]) -> None:

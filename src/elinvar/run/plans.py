@@ -28,6 +28,7 @@ from elinvar.run.cache import cache_key
 
 LEAST_NODES = 48  # smaller graphs are lowered in a few milliseconds
 TABLE = -2  # the `external` of a slot that holds a table's address; its offset is the number
+FUNCTION = -3  # the same for a function's address, by its number among the kernels
 _FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "run")
 _ROOT = Path(__file__).resolve().parent.parent
 _LAUNCH, _COND, _WHILE, _FOR = range(4)
@@ -46,7 +47,8 @@ class Plan:
 
     Attributes:
         items: as `make_program` takes them, but the kernel of a launch is a number of `kernels`,
-            and a slot `(TABLE, number)` holds the address of one of the `tables`.
+            a slot `(TABLE, number)` holds the address of one of the `tables`, and
+            `(FUNCTION, number)` that of one of the `kernels`.
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
         aliases: (input, output) pairs where the output may overwrite the input.
@@ -75,7 +77,10 @@ def _linked(
         return [_linked(inner, kernels, tables, overwrites) for inner in items]
 
     if isinstance(item, program.Launch):
-        slots = [(-1, tables[slot[1]]) if slot[0] == TABLE else slot for slot in item.slots]
+        found = {TABLE: tables, FUNCTION: kernels}
+        slots = [
+            (-1, found[slot[0]][slot[1]]) if slot[0] in found else slot for slot in item.slots
+        ]
         final = item.final and overwrites
         return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
     if isinstance(item, program.Cond):
