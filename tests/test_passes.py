@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from compiled import run_compiled
 from graphs import arrays_for, graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from elinvar.graph.verify import verify
 from elinvar.graph.walk import same_graph
 from elinvar.passes.dead import dead
 from elinvar.passes.fold import fold
+from elinvar.passes.orient import orient
 from elinvar.passes.pipeline import PIPELINE, Pass, Report, describe, optimize
 from elinvar.passes.share import share
 from elinvar.passes.simplify import holds_exactly, simplify
@@ -424,6 +426,51 @@ def test_dead_trims_a_scan():
     assert len(node.operands) == 3 and len(node.results) == 2
     arrays = [np.ones(3), np.ones(3), np.ones((4, 3)), np.ones((4, 3)), np.ones(3)]
     assert_same_bits(interpret(after, arrays), interpret(graph, arrays))
+
+
+# ---- orient -------------------------------------------------------------------------------------
+
+
+def test_orient_swaps_what_is_only_read_turned():
+    text = (
+        "graph main(%0: f32[B,7,3], %1: f32[7,5,B]) {\n"
+        "    %2: f32[B,3,5] = contract %0, %1 {batch: ((0,), (2,)), axes: ((1,), (0,))}\n"
+        "    %3: f32[B,5,3] = permute %2 {axes: (0, 2, 1)}\n"
+        "    %4: f32[B,5,3] = negative %3\n"
+        "    return %4\n}"
+    )
+    graph = parse_graph(text)
+    after = orient(graph)
+    assert [node.op_name for node in after.nodes] == ["contract", "negative"]
+    assert after.nodes[0].params == {"batch": ((2,), (0,)), "axes": ((0,), (1,))}
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=s).astype(np.float32) for s in ((4, 7, 3), (7, 5, 4))]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays, {"B": 4}), program(graph, arrays, {"B": 4}))
+    assert orient(after) is after
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("return %4", "return %4, %2"),  # somebody reads it as it is
+        ("negative %3", "contract %3, %3 {batch: ((0, 1), (0, 1)), axes: ((2,), (2,))}"),
+        ("axes: (0, 2, 1)", "axes: (2, 0, 1)"),
+    ],
+)
+def test_orient_keeps_other_products(change):
+    text = (
+        "graph main(%0: f32[5,7,5], %1: f32[7,5,5]) {\n"
+        "    %2: f32[5,5,5] = contract %0, %1 {batch: ((0,), (2,)), axes: ((1,), (0,))}\n"
+        "    %3: f32[5,5,5] = permute %2 {axes: (0, 2, 1)}\n"
+        "    %4: f32[5,5,5] = negative %3\n"
+        "    return %4\n}"
+    )
+    changed = text.replace(*change)
+    if "contract %3" in changed:
+        changed = changed.replace("%4: f32[5,5,5]", "%4: f32[5,5]")
+    graph = parse_graph(changed)
+    assert orient(graph) is graph
 
 
 # ---- the pipeline -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.graph.verify import verify as verify_graph
 from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
+from elinvar.passes.orient import orient
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
 
@@ -32,6 +33,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),
+)
+AFTER_LAYOUT: tuple[Pass, ...] = (
+    Pass("orient", orient, "compute products turned that are only read turned"),
 )
 _ROUNDS = 4
 

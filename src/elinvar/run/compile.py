@@ -37,7 +37,7 @@ from elinvar.kernels.plan import (
 )
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
-from elinvar.passes.pipeline import optimize
+from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
 from elinvar.run import native, program, recording
 from elinvar.run.plans import FUNCTION, TABLE, Kernel, Plan, decode, encode, plan_key
 
@@ -324,6 +324,7 @@ def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) ->
 def _lower(graph: Graph, layouts: Layouts) -> Lowered:
     """Passes, clusters, kernels as text."""
     optimized = optimize(layout(optimize(legalize(optimize(graph)))))
+    optimized = optimize(optimized, AFTER_LAYOUT)
     lowering = Lowering(vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
