@@ -22,6 +22,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
+from elinvar.kernels.explain import explain
 from elinvar.kernels.plan import (
     Choice,
     ControlStep,
@@ -302,6 +303,10 @@ class Compiled:
                 self._describe(list(step.steps), indent + "  ", lines)
             else:
                 lines.append(f"{indent}{step.name}  {step.label}")
+
+    def explain(self) -> str:
+        """What is fused in each kernel, and why what it stores is stored."""
+        return explain(self.optimized)
 
     def llvm(self) -> str:
         """The LLVM text of all kernels."""
