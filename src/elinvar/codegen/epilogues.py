@@ -21,9 +21,9 @@ from elinvar.codegen.turning import find_turned
 from elinvar.codegen.walking import LANES
 from elinvar.core.shapes import Shape, size
 from elinvar.graph.ir import Graph, Node, Value
-from elinvar.kernels.cluster import Cluster, Partition
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.index import Var
+from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import gathered, squeeze, view_of
 
 LITTLE = 16384  # elements that may be computed earlier for the sake of an epilogue

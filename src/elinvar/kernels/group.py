@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from elinvar.core.shapes import Shape
 from elinvar.graph.ir import Builder, Graph, Value
-from elinvar.kernels.cluster import Cluster, Partition
+from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import is_reduction
 
 

@@ -105,6 +105,22 @@ class Step:
 
 
 @dataclass
+class Together:
+    """Steps that do not touch what another of them writes, run as one launch.
+
+    `tasks`: how the launch is shared out, each a list of parts (member, first task, end).
+    """
+
+    steps: list[Step]
+    tasks: list[list[tuple[int, int, int]]]
+
+    @property
+    def in_place(self) -> list[tuple[Storage, Storage]]:
+        """(read, written) pairs of all members."""
+        return [pair for step in self.steps for pair in step.in_place]
+
+
+@dataclass
 class ControlStep:
     """cond, while or for over nested steps."""
 
@@ -125,6 +141,8 @@ def flatten(steps: Iterable[Any]) -> Iterable[Step]:
         if isinstance(step, ControlStep):
             for body in step.bodies:
                 yield from flatten(body)
+        elif isinstance(step, Together):
+            yield from step.steps
         else:
             yield step
 
@@ -142,7 +160,10 @@ def touched(step: Any) -> tuple[list[Storage], list[Storage]]:
     """What a step reads and writes, nested steps included."""
     if isinstance(step, Step):
         return step.reads, step.writes
-    reads, writes = list(step.reads), list(step.writes)
+    reads: list[Storage] = []
+    writes: list[Storage] = []
+    if isinstance(step, ControlStep):
+        reads, writes = list(step.reads), list(step.writes)
     for inner in flatten([step]):
         reads += inner.reads
         writes += inner.writes
@@ -168,15 +189,16 @@ def overwritable(
     found = []
     for o, output in enumerate(outputs):
         writers = written.get(output, [])
-        if len(writers) != 1 or not isinstance(steps[writers[0]], Step):
+        if len(writers) != 1 or isinstance(steps[writers[0]], ControlStep):
             continue
         step = steps[writers[0]]
+        reads, _ = touched(step)
         for source, target in step.in_place:
             if (
                 target is output
                 and source.kind == "input"
                 and last_read[source] == writers[0]
-                and step.reads.count(source) == 1
+                and reads.count(source) == 1
                 and source not in written
             ):
                 found.append((inputs.index(source), o))

@@ -22,6 +22,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
+from elinvar.kernels.explain import explain
 from elinvar.kernels.plan import (
     Choice,
     ControlStep,
@@ -30,11 +31,13 @@ from elinvar.kernels.plan import (
     Place,
     Step,
     Storage,
+    Together,
     flatten,
     overwritable,
     place_arena,
     texts_of,
 )
+from elinvar.kernels.schedule import schedule
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
@@ -179,16 +182,23 @@ class Compiled:
         call = program.program_of(encoded)
         describe = functools.partial(self._launches, dict(sizes))
         recording.register(
-            encoded.number, recording.Program(self.graph.name, encoded.positions, describe)
+            encoded.number,
+            recording.Program(self.graph.name, encoded.positions, describe, encoded.together),
         )
         # whoever keeps the callable keeps the tables whose addresses it holds
         weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
         return call, launches
 
+    def _scheduled(self, sizes: Mapping[str, int]) -> list[Any]:
+        """The steps as they run for given sizes: some of them together."""
+        lowered = self.lowered
+        return schedule(lowered.steps, sizes, lowered.inputs, lowered.outputs)
+
     def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
         """Work out everything that depends on the sizes."""
         lowered = self.lowered
-        offsets, arena = place_arena(lowered.steps, sizes)
+        steps = self._scheduled(sizes)
+        offsets, arena = place_arena(steps, sizes)
         tables: list[Any] = []
         kernels: dict[str, tuple[int, Kernel]] = {}
         externals = {storage: 1 + i for i, storage in enumerate(lowered.inputs)}
@@ -228,6 +238,9 @@ class Compiled:
         def launch(step: Any) -> Any:
             if isinstance(step, ControlStep):
                 return control(step)
+            if isinstance(step, Together):
+                members = [launch(member) for member in step.steps]
+                return program.Together(members, step.tasks, any(m.final for m in members))
             tasks = step.tasks(sizes)
             work = step.work(sizes) if step.work else PARALLEL_WORK
             parallel = tasks > 1 and work >= PARALLEL_WORK
@@ -248,13 +261,13 @@ class Compiled:
                 return program.Cond(predicate, bodies[0], bodies[1])
             return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
 
-        aliases = overwritable(lowered.steps, lowered.inputs, lowered.outputs)
+        aliases = overwritable(steps, lowered.inputs, lowered.outputs)
         overwriting = {lowered.outputs[output] for _, output in aliases}
-        items = [launch(step) for step in lowered.steps]
+        items = [launch(step) for step in steps]
         total = 0
-        for step in flatten(lowered.steps):
+        for step in flatten(steps):
             total += step.work(sizes) if step.work else SMALL_WORK
-        if any(isinstance(step, ControlStep) for step in lowered.steps):
+        if any(isinstance(step, ControlStep) for step in steps):
             total += SMALL_WORK
         used = [kernel for _, kernel in kernels.values()]
         return Plan(items, used, tables, arena, total >= SMALL_WORK, aliases)
@@ -262,7 +275,7 @@ class Compiled:
     def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
         """What each launch does, for profiles."""
         found = []
-        for step in flatten(self.steps):
+        for step in flatten(self._scheduled(sizes)):
             cost = step.cost or Cost((), ())
             found.append(
                 recording.Launch(
@@ -279,9 +292,11 @@ class Compiled:
     # what `lower()` shows
 
     def loops(self) -> str:
-        """The kernels in the order in which they run."""
+        """The kernels in the order in which they run; without symbolic sizes also which of them
+        share a launch."""
+        is_sized = all(isinstance(n, int) for value in self.graph.inputs for n in value.shape)
         lines: list[str] = []
-        self._describe(self.steps, "", lines)
+        self._describe(self._scheduled({}) if is_sized else self.steps, "", lines)
         return "\n".join(lines)
 
     def _describe(self, steps: list[Any], indent: str, lines: list[str]) -> None:
@@ -290,8 +305,15 @@ class Compiled:
                 lines.append(f"{indent}{step.kind}")
                 for body in step.bodies:
                     self._describe(body, indent + "  ", lines)
+            elif isinstance(step, Together):
+                lines.append(f"{indent}together")
+                self._describe(list(step.steps), indent + "  ", lines)
             else:
                 lines.append(f"{indent}{step.name}  {step.label}")
+
+    def explain(self) -> str:
+        """What is fused in each kernel, and why what it stores is stored."""
+        return explain(self.optimized)
 
     def llvm(self) -> str:
         """The LLVM text of all kernels."""

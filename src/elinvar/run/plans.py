@@ -31,7 +31,7 @@ TABLE = -2  # the `external` of a slot that holds a table's address; its offset 
 FUNCTION = -3  # the same for a function's address, by its number among the kernels
 _FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "run")
 _ROOT = Path(__file__).resolve().parent.parent
-_LAUNCH, _COND, _WHILE, _FOR = range(4)
+_LAUNCH, _COND, _WHILE, _FOR, _TOGETHER = range(5)
 
 
 class Kernel(NamedTuple):
@@ -83,6 +83,9 @@ def _linked(
         ]
         final = item.final and overwrites
         return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
+    if isinstance(item, program.Together):
+        members: Any = every(item.members)
+        return program.Together(members, item.tasks, item.final and overwrites)
     if isinstance(item, program.Cond):
         return program.Cond(item.predicate, every(item.true), every(item.false))
     if isinstance(item, program.While):
@@ -174,6 +177,8 @@ def _encoded(item: program.Item) -> list[Any]:
 
     if isinstance(item, program.Launch):
         return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.final, item.slots]
+    if isinstance(item, program.Together):
+        return [_TOGETHER, every(item.members), item.tasks, item.final]
     if isinstance(item, program.Cond):
         return [_COND, item.predicate, every(item.true), every(item.false)]
     if isinstance(item, program.While):
@@ -187,6 +192,11 @@ def _decoded(row: Any) -> program.Item:
         kernel, tasks, parallel, final, slots = rest
         places = list(map(_slot, slots))
         return program.Launch(int(kernel), int(tasks), places, bool(parallel), bool(final))
+    if kind == _TOGETHER:
+        members, parts, final = rest
+        cut = [[(int(a), int(b), int(c)) for a, b, c in task] for task in parts]
+        found: Any = _every(members)
+        return program.Together(found, cut, bool(final))
     if kind == _COND:
         predicate, true, false = rest
         return program.Cond(_slot(predicate), _every(true), _every(false))
