@@ -91,7 +91,7 @@ class ProductLowering(FusedLowering):
             step = right.free.size
             batch = Axes([(right.batch.size, left.free.size * step)])
             result = Result(batch, Axes([(left.free.size, step)]), Axes([(step, 1)]))
-        dtype = node.results[0].dtype
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
         dims = (right.batch.size, left.free.size, right.free.size, left.depth.size)
 
@@ -105,7 +105,9 @@ class ProductLowering(FusedLowering):
 
         target = self.place(node.results[0])
         name, text = cached_text(
-            ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
+            ("contract", stored, dtype, tile),
+            "contract",
+            lambda: contract_text(PLACEHOLDER, stored, dtype, tile),
         )
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
@@ -127,7 +129,11 @@ class ProductLowering(FusedLowering):
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
             Number(lambda sizes: int(packing.is_used(sizes))),
-            Number(lambda s: mode_of(left, right, geometry(s), tile, s, packing.is_used(s))),
+            Number(
+                lambda s: mode_of(
+                    left, right, geometry(s), tile, s, packing.is_used(s), stored.itemsize
+                )
+            ),
         ]
         self.steps.append(
             Step(
@@ -227,13 +233,13 @@ class ProductLowering(FusedLowering):
         self, node: Node, right: Side, tile: Tile, is_wanted: Callable[[Sizes], bool]
     ) -> Place:
         """A launch that packs the right operand into panels, where that is wanted."""
-        dtype = node.results[0].dtype
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
         name, text = cached_text(
-            ("pack_right", dtype, tile),
+            ("pack_right", stored, dtype, tile),
             "pack",
-            lambda: pack_right_text(PLACEHOLDER, dtype, tile),
+            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile),
         )
 
         def tasks(sizes: Sizes) -> int:

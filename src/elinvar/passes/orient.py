@@ -32,7 +32,9 @@ def orient(graph: Graph) -> Graph:
             return None
         product = operands[0].node
         x, y = product.operands
-        params = {name: (pair[1], pair[0]) for name, pair in product.params.items()}
+        params = dict(product.params)
+        for name in ("batch", "axes"):
+            params[name] = params[name][::-1]
         return builder.add(BY_NAME["contract"], (y, x), params, product.source)
 
     return rewrite(graph, rule) if wanted else graph
