@@ -135,12 +135,12 @@ def test_bytes_and_back() -> None:
 
 
 def test_linking_gives_addresses() -> None:
-    first, cond, loop, common = PLAN.linked([100, 200])
+    first, cond, loop, common = PLAN.linked(PLAN.items, [100, 200])
     at = PLAN.tables[1].__array_interface__["data"][0]
     assert (first.kernel, first.slots[2]) == (200, (-1, at))
     assert cond.true[0].kernel == loop.body[0].body[0].kernel == 100
     assert [(m.kernel, m.slots) for m in common.members] == [(200, [(-1, at)]), (100, [(0, 8)])]
-    assert not common.final and PLAN.linked([100, 200], True)[3].final
+    assert not common.final and PLAN.linked(PLAN.items, [100, 200], True)[3].final
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, -1, -8])

@@ -199,18 +199,20 @@ class ProductLowering(FusedLowering):
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
-        That launch comes before the loop when the loop does not change the operand.
+        That launch comes before the loop when the loop does not change the operand, and is part of
+        the preparation when nothing does from call to call.
         """
+        dims = (right.batch.size, right.free.size, right.depth.size)
         is_fixed = right.place.storage in self.invariant and not right.place.moves
+        is_settled = self.is_settled(right.place) and all(isinstance(n, int) for n in dims)
 
         def is_used(sizes: Sizes) -> bool:
-            if is_fixed:
+            if is_fixed or is_settled:
                 return True
             batch, rows, columns, depth = shape(sizes)
             cut = cut_product(batch, rows, columns, depth, tile)
             return rows > MOST_ROWS and repeats(cut, rows, tile) >= MANY_REPEATS
 
-        dims = (right.batch.size, right.free.size, right.depth.size)
         storages = [right.place.storage]
         try:
             never = not is_used({})
@@ -218,8 +220,13 @@ class ProductLowering(FusedLowering):
             never = False
         if never:
             return Packing(right.place, right.batch.table, storages, is_used)
-        packed = self._pack_right(node, right, tile, is_used)
-        if is_fixed:
+        if is_settled:
+            with self.preparing():
+                packed = self._pack_right(node, right, tile, is_used)
+            storages = []
+        else:
+            packed = self._pack_right(node, right, tile, is_used)
+        if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
 

@@ -25,7 +25,7 @@ class Tile:
     @property
     def heights(self) -> tuple[int, ...]:
         """How many rows a micro-kernel can take, so that few rows cost little; ascending."""
-        return tuple(h for h in (4, 8) if h < self.rows) + (self.rows,)
+        return tuple(h for h in (1, 2, 4, 8) if h < self.rows) + (self.rows,)
 
 
 def tile_for(dtype: DType, vector_bits: int) -> Tile:

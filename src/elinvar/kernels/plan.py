@@ -17,9 +17,9 @@ Sizes = Mapping[str, int]
 
 @dataclass(eq=False)
 class Storage:
-    """A block of memory: an input, an output, or a part of the arena."""
+    """A block of memory: an input, an output, a part of the arena, or kept from call to call."""
 
-    kind: str  # input | output | arena
+    kind: str  # input | output | arena | kept
     number: int  # which input or output
     nbytes: DimLike | Callable[[Sizes], int] = 0
 
@@ -203,6 +203,27 @@ def overwritable(
             ):
                 found.append((inputs.index(source), o))
     return found
+
+
+def keep_what_is_read(preparation: Iterable[Any], steps: Iterable[Any]) -> None:
+    """What only the preparation itself reads is part of its arena."""
+    read = {storage for step in steps for storage in touched(step)[0]}
+    for step in preparation:
+        for storage in (*touched(step)[0], *touched(step)[1]):
+            if storage.kind == "kept" and storage not in read:
+                storage.kind = "arena"
+
+
+def place_kept(preparation: Iterable[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:
+    """Offsets of what is kept between calls, one behind the other."""
+    offsets: dict[Storage, int] = {}
+    total = 0
+    for step in preparation:
+        for storage in touched(step)[1]:
+            if storage.kind == "kept" and storage not in offsets:
+                offsets[storage] = total
+                total += -(-max(1, storage.size(sizes)) // ALIGNMENT) * ALIGNMENT
+    return offsets, total
 
 
 def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:

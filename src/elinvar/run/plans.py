@@ -52,6 +52,9 @@ class Plan:
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
         aliases: (input, output) pairs where the output may overwrite the input.
+        preparation: what runs first when one of the inputs `prepares_from` has changed, in
+            `preparation_arena` bytes of scratch memory; it fills `kept` bytes, which every call is
+            given as its last argument.
     """
 
     items: list[program.Item]
@@ -60,14 +63,20 @@ class Plan:
     arena: int
     release: bool
     aliases: list[tuple[int, int]] = field(default_factory=list)
+    preparation: list[program.Item] = field(default_factory=list)
+    preparation_arena: int = 0
+    prepares_from: list[int] = field(default_factory=list)
+    kept: int = 0
 
-    def linked(self, addresses: list[int], overwrites: bool = False) -> list[program.Item]:
-        """The items with the addresses of kernels and tables; the tables must stay alive.
+    def linked(
+        self, items: list[program.Item], addresses: list[int], overwrites: bool = False
+    ) -> list[program.Item]:
+        """Items with the addresses of kernels and tables; the tables must stay alive.
 
         Launches are `final` only in a program that `overwrites` the memory of its inputs.
         """
         tables = [table.__array_interface__["data"][0] for table in self.tables]
-        return [_linked(item, addresses, tables, overwrites) for item in self.items]
+        return [_linked(item, addresses, tables, overwrites) for item in items]
 
 
 def _linked(
@@ -96,7 +105,7 @@ def _linked(
 # keys
 
 
-def plan_key(graph: Graph, layouts: Any, vector_bits: int) -> str | None:
+def plan_key(graph: Graph, layouts: Any, settled: Any, vector_bits: int) -> str | None:
     """The key of a graph's plan; None where none is kept: small graphs, symbolic sizes, operations
     that are not in the table, and when every pass is to be verified."""
     if settings.verify or settings.cache_dir is None or len(graph.nodes) < LEAST_NODES:
@@ -104,7 +113,7 @@ def plan_key(graph: Graph, layouts: Any, vector_bits: int) -> str | None:
     compiler = _compiler()
     if compiler is None or not _is_known(graph):
         return None
-    parts = (fingerprint(graph), repr(layouts), str(vector_bits), compiler)
+    parts = (fingerprint(graph), repr(layouts), repr(settled), str(vector_bits), compiler)
     return f"{native.machine_label()}-{cache_key('plan', *parts)}"
 
 
@@ -146,6 +155,8 @@ def encode(plan: Plan) -> bytes:
         "arena": plan.arena,
         "release": plan.release,
         "aliases": plan.aliases,
+        "preparation": [_encoded(item) for item in plan.preparation],
+        "kept": [plan.preparation_arena, plan.kept, *plan.prepares_from],
     }
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n".join([text, b"".join(table.astype("<i8").tobytes() for table in plan.tables)])
@@ -166,7 +177,11 @@ def decode(data: bytes) -> Plan | None:
         tables = [np.ascontiguousarray(table) for table in tables]
         aliases = [(int(source), int(target)) for source, target in content["aliases"]]
         arena, release = int(content["arena"]), bool(content["release"])
-        return Plan(items, kernels, tables, arena, release, aliases)
+        preparation = [_decoded(item) for item in content["preparation"]]
+        scratch, kept, *sources = map(int, content["kept"])
+        return Plan(
+            items, kernels, tables, arena, release, aliases, preparation, scratch, sources, kept
+        )
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 

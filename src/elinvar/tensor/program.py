@@ -237,8 +237,20 @@ def trace_program(
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients
     program.gradient_guards = gradient_guards
+    program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program
+
+
+def _settled(program: JitProgram, arguments: int) -> tuple[int, ...]:
+    """The inputs that are tensors from outside which the function does not write: most likely the
+    weights of a model that is not trained."""
+    written = {id(place.what) for place, _, _ in program.writes if place.kind == CELL}
+    return tuple(
+        arguments + number
+        for number, held in enumerate(program.captured)
+        if held.place.kind == CELL and id(held.place.what) not in written
+    )
 
 
 def _argument(trace: Trace, kind: TensorType, x: Any, given: Any) -> Any:
