@@ -14,7 +14,7 @@ from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Builder, Graph, Node, Value
-from elinvar.kernels.cluster import partition
+from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten

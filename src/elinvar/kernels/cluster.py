@@ -70,6 +70,7 @@ class Partition:
     clusters: list[Cluster]
     stored: list[Value]  # every value that has memory, apart from the inputs
     inline: set[Value]
+    again: dict[Cluster, set[Value]] = field(default_factory=dict)  # of others, computed here too
 
 
 class Clusterer:
@@ -590,8 +591,3 @@ class Clusterer:
     @staticmethod
     def _heavy_sources(operand: Value) -> list[Value]:
         return [view_of(operand).base]
-
-
-def partition(graph: Graph) -> Partition:
-    """Split a graph into kernels."""
-    return Clusterer(graph).partition()
