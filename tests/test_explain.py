@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 import elinvar as el
 from elinvar.kernels import obstacles
-from elinvar.kernels.cluster import MAX_MEMBERS, partition
+from elinvar.kernels.again import partition, recomputed
+from elinvar.kernels.cluster import MAX_MEMBERS
 from elinvar.kernels.explain import Noted, explain
 from elinvar.passes.legalize import legalize
 
@@ -148,6 +149,7 @@ def test_every_stored_value_has_a_reason(graph) -> None:
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_notes_change_no_decision(graph) -> None:
     graph = legalize(graph)
-    plain, noted = partition(graph), Noted(graph).partition()
+    clusterer = Noted(graph)
+    plain, noted = partition(graph), recomputed(clusterer, clusterer.partition())
     assert plain.stored == noted.stored
     assert [c.members for c in plain.clusters] == [c.members for c in noted.clusters]

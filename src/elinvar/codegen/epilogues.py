@@ -199,7 +199,7 @@ def _reads_alike(parts: Partition, cluster: Cluster, value: Value) -> bool:
     space = squeeze(value.shape)
     if cluster.space != space or cluster.kind == "column" or not space:
         return False
-    for member in cluster.members:
+    for member in parts.computed(cluster):
         if squeeze(member.results[0].shape) != space:
             return False
         own, places = parts.uses(member)
@@ -224,7 +224,7 @@ def _delays_overwriting(
         if group.operands[i].node.is_input and group.results[o] in graph.outputs
     }
     return bool(inputs) and any(
-        inputs & parts.reads(cluster)
+        inputs & parts.reads[cluster]
         for cluster in later
         if not any(result.node in cluster.members for result in group.results)
     )

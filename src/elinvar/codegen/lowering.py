@@ -18,7 +18,7 @@ from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Builder, Graph, Node, Value
-from elinvar.kernels.cluster import partition
+from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.partition import Cluster, Partition
@@ -164,7 +164,7 @@ class FusedLowering:
             if cluster.kind == "heavy" or cluster in appended:
                 continue
             results = [value for node in cluster.members for value in node.results]
-            sources = parts.reads(cluster).difference(results)
+            sources = parts.reads[cluster].difference(results)
             sized = all(isinstance(n, int) for value in results for n in value.shape)
             if sized and sources and all(map(holds, sources)):
                 if not any(value in wanted for value in results):

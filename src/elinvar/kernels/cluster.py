@@ -17,6 +17,8 @@ What is read outside of its cluster is stored; everything else lives in register
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from elinvar.core.shapes import Shape, size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels import obstacles
@@ -72,8 +74,9 @@ class Clusterer:
         self._sink()
         self._join_reductions()
         stored = self._stored()
-        needs = {c: self._direct_needs(c) for c in self.clusters if c.members}
-        return Partition(self._ordered(needs), stored, self.inline, self.uses, needs)
+        reads = {c: self._reads(c) for c in self.clusters if c.members}
+        needs = {c: self.makers(values) - {c} for c, values in reads.items()}
+        return Partition(self._ordered(needs), stored, self.inline, self.uses, reads, needs)
 
     # 1. what must be stored, and what is never stored
 
@@ -550,21 +553,14 @@ class Clusterer:
                     stack.append((nxt, iter(sorted(needs[nxt], key=lambda c: c.number))))
         return order
 
-    def _direct_needs(self, cluster: Cluster) -> set[Cluster]:
-        found: set[Cluster] = set()
-        for member in cluster.members:
-            if cluster.kind == "heavy":
-                values = [v for o in member.operands for v in self._heavy_sources(o)]
-            else:
-                values = [place.value for place in self.uses(member)[1]]
-            found |= {self.of[v.node] for v in values if v.node in self.of}
-        return found - {cluster}
+    def _reads(self, cluster: Cluster) -> set[Value]:
+        """The values that a cluster reads from memory, and those of its own that it needs again."""
+        if cluster.kind == "heavy":
+            return {view_of(o).base for member in cluster.members for o in member.operands}
+        return {place.value for member in cluster.members for place in self.uses(member)[1]}
 
-    @staticmethod
-    def _heavy_sources(operand: Value) -> list[Value]:
-        return [view_of(operand).base]
+    def makers(self, values: Iterable[Value]) -> set[Cluster]:
+        """The clusters that make values; inputs have none."""
+        return {self.of[value.node] for value in values if value.node in self.of}
 
 
-def partition(graph: Graph) -> Partition:
-    """Split a graph into kernels."""
-    return Clusterer(graph).partition()

@@ -12,6 +12,7 @@ from elinvar.core.shapes import size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.graph.walk import subgraphs
 from elinvar.kernels import obstacles
+from elinvar.kernels.again import recomputed
 from elinvar.kernels.cluster import Clusterer
 from elinvar.kernels.group import cut
 from elinvar.kernels.partition import Cluster, Partition
@@ -51,7 +52,7 @@ class _Text:
     def __init__(self, graph: Graph, indent: str) -> None:
         self.graph, self.indent = graph, indent
         self.clusterer = Noted(graph)
-        self.parts: Partition = self.clusterer.partition()
+        self.parts: Partition = recomputed(self.clusterer, self.clusterer.partition())
         self.numbers = {cluster: n for n, cluster in enumerate(self.parts.clusters)}
         every = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
         self.names = {value: f"%{n}" for n, value in enumerate(every)}
@@ -63,6 +64,10 @@ class _Text:
         found: list[str] = []
         for cluster in self.parts.clusters:
             found.append(self.indent + self._heading(cluster))
+            again = sorted(self.parts.again.get(cluster, ()), key=lambda v: v.node.serial)
+            if again:
+                names = ", ".join(f"{self.names[v]} ({v.node.op_name})" for v in again)
+                found.append(f"{self.indent}    computes again {names}")
             values = [v for node in cluster.members for v in node.results if v in stored]
             for value in values:
                 found.append(f"{self.indent}    stores {self._describe(value)}")
@@ -104,8 +109,7 @@ class _Text:
         if value in self.clusterer.outputs:
             found.append("an output")
         others: dict[str, dict[int, list[str]]] = {}  # why → kernel → operations in it
-        for reader in self.readers.get(value, ()):
-            target = self.clusterer.of[reader]
+        for reader, target in self.readers.get(value, ()):
             if target is not cluster:
                 kernels = others.setdefault(self._why_apart(reader, value, cluster, target), {})
                 kernels.setdefault(self.numbers[target], []).append(reader.op_name)
@@ -124,6 +128,8 @@ class _Text:
             return f"{_heavy_name(target)} reads its operands from memory"
         if cluster.kind == "heavy":
             return f"{_heavy_name(cluster)} writes its results to memory"
+        if self.clusterer.of[reader] is not target:
+            return f"it computes {self.names[reader.results[0]]} again"
         noted = self.clusterer.notes.get((reader, value))
         if noted is not None:
             return noted
@@ -136,16 +142,20 @@ class _Text:
             return obstacles.KEEPS_LAST if is_column else obstacles.FEW_RESULTS
         return "it is part of another kernel"
 
-    def _readers(self) -> dict[Value, list[Node]]:
-        """The nodes that read each stored value, through what is computed where it is read."""
-        found: dict[Value, list[Node]] = {}
-        for node, cluster in self.clusterer.of.items():
-            if cluster.kind == "heavy":
-                values = [view_of(operand).base for operand in node.operands]
-            else:
-                values = [place.value for place in self.clusterer.uses(node)[1]]
-            for value in dict.fromkeys(values):
-                found.setdefault(value, []).append(node)
+    def _readers(self) -> dict[Value, list[tuple[Node, Cluster]]]:
+        """The nodes that read each stored value, through what is computed where it is read, and
+        in which kernel they do."""
+        found: dict[Value, list[tuple[Node, Cluster]]] = {}
+        for cluster in self.parts.clusters:
+            again = self.parts.again.get(cluster, set())
+            for node in (*cluster.members, *(value.node for value in again)):
+                if cluster.kind == "heavy":
+                    values = [view_of(operand).base for operand in node.operands]
+                else:
+                    values = [place.value for place in self.clusterer.uses(node)[1]]
+                for value in dict.fromkeys(values):
+                    if value not in again:
+                        found.setdefault(value, []).append((node, cluster))
         return found
 
 

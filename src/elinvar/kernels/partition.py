@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from elinvar.core.shapes import Shape
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.index import Lin
-from elinvar.kernels.pull import Place, view_of
+from elinvar.kernels.pull import Place
 
 
 @dataclass(eq=False)
@@ -37,17 +37,19 @@ class Partition:
         stored: every value that has memory, apart from the inputs.
         inline: values that each reader computes.
         uses: what a node reads, see `Clusterer.uses`.
+        reads: per cluster the values that it reads from memory, and its own that it needs again.
         needs: per cluster those that must run before it because it reads what they store.
+        again: per cluster the values of others that it computes, too (see `again.py`).
     """
 
     clusters: list[Cluster]
     stored: list[Value]
     inline: set[Value]
     uses: Callable[[Node], tuple[tuple[Lin, ...], list[Place]]]
+    reads: dict[Cluster, set[Value]]
     needs: dict[Cluster, set[Cluster]]
+    again: dict[Cluster, set[Value]] = field(default_factory=dict)
 
-    def reads(self, cluster: Cluster) -> set[Value]:
-        """The values that a cluster reads from memory, or from itself."""
-        if cluster.kind == "heavy":
-            return {view_of(o).base for member in cluster.members for o in member.operands}
-        return {place.value for member in cluster.members for place in self.uses(member)[1]}
+    def computed(self, cluster: Cluster) -> list[Node]:
+        """The nodes that a cluster's kernel computes, apart from inline ones."""
+        return [*cluster.members, *(value.node for value in self.again.get(cluster, ()))]

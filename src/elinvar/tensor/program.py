@@ -86,6 +86,7 @@ class JitProgram:
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
         self._donated: list[tuple[int, int]] = []
+        self._replaced: list[Any] = []  # cells whose old `.grad` the program does not read
 
     def accepts_shapes(self, shapes: list[tuple[int, ...]]) -> bool:
         """Whether arguments of these shapes fit the symbols."""
@@ -126,6 +127,8 @@ class JitProgram:
             self._prepare(program)
         for number in program.unpacked:
             operands[number] = packed(operands[number])
+        for cell in self._replaced:
+            cell._grad = None  # its memory serves the new one
         buffers = program.compute(operands, self._donated)
         if self.function.can_record and state.grad_enabled:
             outputs: Any = program.tensors(operands, buffers)
@@ -167,6 +170,9 @@ class JitProgram:
         }
         pairs = [(numbers.get(id(cell), -1), output) for cell, output, _ in self._plain_writes]
         self._donated = [pair for pair in pairs if pair in program.aliases]
+        read = {id(x.place.what) for x in self.captured if x.place.kind == GRADIENT_OF_CELL}
+        changed = [place.what for place, _ in self.gradients if place.kind == CELL]
+        self._replaced = [cell for cell in changed if id(cell) not in read]
 
     def _result(self, kind: int, what: Any, outputs: Any, given: Any) -> Any:
         if kind == OUTPUT:
