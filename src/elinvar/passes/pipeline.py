@@ -14,6 +14,7 @@ from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
+from elinvar.passes.turn import turn
 
 
 class Pass(NamedTuple):
@@ -32,6 +33,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),
+    Pass("turn", turn, "compute products in the order in which they are read"),
 )
 _ROUNDS = 4
 
