@@ -42,7 +42,7 @@ def assert_same_bits(found, expected):
 def test_passes_keep_every_bit(graph, batch, seed):
     arrays = arrays_for(graph, batch, seed)
     expected = interpret(graph, arrays, {"B": batch})
-    for run in (fold, simplify, share, dead):
+    for run in (fold, simplify, share, dead, orient):
         after = verify(run(graph), run.__name__)
         assert after.input_types == graph.input_types
         assert_same_bits(interpret(after, arrays, {"B": batch}), expected)

@@ -229,6 +229,12 @@ def _acosh_ratio(t: Any) -> Any:
     return (mp.asinh(s) / s - 1) / t
 
 
+def _erf_growth(z: Any) -> Any:
+    """erf(√z)/√z - 1."""
+    x = mp.sqrt(z)
+    return (mp.erf(x) / x if x > mp.mpf("1e-15") else 2 / mp.sqrt(mp.pi)) - 1
+
+
 def _erf_slope(x: Any) -> Any:
     """(-log(erfc(x))/x - 2/√π) / x."""
     if x < mp.mpf("1e-15"):
@@ -403,18 +409,28 @@ FITS = (
         13,
     ),
     Fit(
-        "ERF",
-        "-log(erfc(x)) = 2/√π·x + x²·ERF(x) for 0 ≤ x ≤ 3.93",
-        _erf_slope,
-        lambda x: x * _erf_weight(x),
-        mp.mpf(0),
-        mp.mpf("3.93"),
-        8,
+        "ERF_NEAR",
+        "erf(x) = x + x·ERF_NEAR(x² - 1) for |x| ≤ 1.25",
+        lambda u: _erf_growth(u + 1),
+        lambda u: 1 / (1 + _erf_growth(u + 1)),
+        mp.mpf(-1),
+        mp.mpf("0.5625"),
+        7,
+        None,
+    ),
+    Fit(
+        "ERF_FAR",
+        "erf(x) = 1 - ERF_FAR(x - 1)⁴ for 1.25 ≤ x ≤ 3.93",
+        lambda u: mp.sqrt(mp.sqrt(mp.erfc(u + 1))),
+        lambda u: 4 * mp.erfc(u + 1) ** mp.mpf("0.75"),
+        mp.mpf("0.25"),
+        mp.mpf("2.93"),
+        7,
         None,
     ),
     Fit(
         "ERF_LOW",
-        "the same for 0 ≤ x ≤ 1.75",
+        "-log(erfc(x)) = 2/√π·x + x²·ERF_LOW(x) for 0 ≤ x ≤ 1.75",
         _erf_slope,
         lambda x: x * _erf_weight(x),
         mp.mpf(0),

@@ -11,6 +11,7 @@ Work is cut by shape: a task is a block of rows, or, where there are few, a bloc
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 
 from elinvar.codegen.evaluate import Leaf
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
@@ -120,16 +121,12 @@ class RowKernel(Reducer):
         return levels
 
     def _scratch(self, levels: dict[Value, int], level: int) -> dict[Value, Leaf]:
-        """Expensive values of this pass that a later pass needs again, and where they are kept: on
-        the stack, or, if a row may be too long, where a result will be written."""
+        """Values of this pass that a later pass would have to compute again at some expense, and
+        where they are kept: on the stack, or, if a row may be too long, where a result will be
+        written."""
         total = size(v.extent for v in self.inner)
-        now, later = self._evaluated(levels, level, level), self._evaluated(levels, level + 1, 99)
         found: dict[Value, Leaf] = {}
-        for value in sorted(now & later, key=lambda v: v.node.serial):
-            if value.node.op_name not in EXPENSIVE or not self._is_full(value):
-                continue
-            if value in self._moved():
-                continue
+        for value in sorted(self._kept(levels, level), key=lambda v: v.node.serial):
             if isinstance(total, int) and total <= SCRATCH_ELEMENTS and len(self.inner) == 1:
                 kind = f"[{total} x {_memory(value.dtype)}]"
                 storage = self.body.stack_slot(kind, "row")
@@ -139,6 +136,20 @@ class RowKernel(Reducer):
                 if target is not None and target not in found.values():
                     found[value] = target
         return found
+
+    def _kept(self, levels: dict[Value, int], level: int) -> set[Value]:
+        """What later passes need of this one: the last values that hang on an expensive one, or
+        those themselves where they are fewer."""
+        now, later = self._evaluated(levels, level, level), self._evaluated(levels, level + 1, 99)
+        usable = {v for v in now & later if self._is_full(v)} - self._moved()
+        costly = {v for v in usable if v.node.op_name in EXPENSIVE}
+        hanging = set(costly)
+        for node in self.group.region.nodes:
+            if any(operand in hanging for operand in node.operands):
+                hanging.update(v for v in node.results if v in usable)
+        asked = self._evaluated(levels, level + 1, 99, hanging)
+        last = hanging & asked
+        return last if len(last) <= len(costly) else costly
 
     def _moved(self) -> set[Value]:
         """Values of this pass that are read at another index than their own."""
@@ -167,8 +178,11 @@ class RowKernel(Reducer):
                 return target
         return None
 
-    def _evaluated(self, levels: dict[Value, int], low: int, high: int) -> set[Value]:
-        """Full-space values that the passes low … high compute at their own index."""
+    def _evaluated(
+        self, levels: dict[Value, int], low: int, high: int, known: Set[Value] = frozenset()
+    ) -> set[Value]:
+        """Full-space values that the passes low … high compute at their own index, where nothing
+        below `known` values is asked for."""
         roots = [
             n.operands[0]
             for n in self.group.region.nodes
@@ -184,7 +198,7 @@ class RowKernel(Reducer):
             if value in found or value in self.evaluator.leaves or is_reduction(value.node):
                 continue
             found.add(value)
-            if not is_movement(value.node):
+            if not is_movement(value.node) and value not in known:
                 stack.extend(value.node.operands)
         return found
 

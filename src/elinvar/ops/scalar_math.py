@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import NamedTuple
 
-from elinvar.core.dtypes import DType, float32, int32, int64
+from elinvar.core.dtypes import DType, float32, float64, int32, int64
 from elinvar.ops import coefficients as table
 from elinvar.ops.scalars import Scalar, fma, select
 
@@ -325,22 +326,56 @@ def atanh(x: Scalar) -> Scalar:
 # ---- the error function -------------------------------------------------------------------------
 
 
-def erf(x: Scalar) -> Scalar:
-    """The error function, as 1 - exp(-g) with g(x) = -log(erfc(|x|)) = 2/√π·|x| + |x|·R(|x|).
+class ErfPieces(NamedTuple):
+    """Two polynomials: from `seam` on the second one; from `bound` on erf is 1 in its dtype."""
 
-    g is kept in two parts, so that nothing is lost where it is small.
+    bound: float
+    seam: float
+    middle: float
+    near: tuple[float, ...]
+    far: tuple[float, ...]
+
+
+_ERF_SLOPE = 1.1283791670955126
+ERF_PIECES = {
+    float32: ErfPieces(3.9296875, 1.25, 1.0, table.ERF_NEAR[float32], table.ERF_FAR[float32]),
+    float64: ErfPieces(
+        5.9375, 1.75, 3.84375, (_ERF_SLOPE, *table.ERF_LOW[float64]), table.ERF_HIGH[float64]
+    ),
+}
+
+
+def erf(x: Scalar) -> Scalar:
+    """The error function: for f32 x + x·N(x² - 1) up to 1.25, 1 - F(|x| - 1)⁴ beyond.
+
+    For f64 it is 1 - exp(-g) with g(x) = -log(erfc(|x|)) = 2/√π·|x| + |x|·R(|x|). g is kept in two
+    parts, so that nothing is lost where it is small.
     """
-    size = at_most(x.abs(), pick(x, 3.9296875, 5.9375))
-    slope, slope_low = split(x, 1.1283791670955126, 1.533545961316588e-17)
-    high = size * -slope
-    lost = fma(size, -slope, -high)
+    pieces = ERF_PIECES[x.dtype]
+    size = at_most(x.abs(), pieces.bound)
+    is_near = size < pieces.seam
     if x.dtype is float32:
-        low = fma(-size, fma(polynomial(size, table.ERF), size, slope_low), lost)
-    else:
-        near = fma(-size, fma(polynomial(size, table.ERF_LOW), size, slope_low), lost)
-        far = fma(-size, polynomial(size - 3.84375, table.ERF_HIGH), size * slope)
-        low = select(size < 1.75, near, far)
-    return _expm1_of_sum(high, low).copysign(x)
+        return _erf_single(x, size, is_near).copysign(x)
+    high = size * -_ERF_SLOPE
+    lost = fma(size, -_ERF_SLOPE, -high)
+    slope_low = 1.533545961316588e-17
+    near = fma(-size, fma(horner(size, pieces.near[1:]), size, slope_low), lost)
+    far = fma(-size, horner(size - pieces.middle, pieces.far), size * _ERF_SLOPE)
+    return _expm1_of_sum(high, select(is_near, near, far)).copysign(x)
+
+
+def _erf_single(x: Scalar, size: Scalar, is_near: Scalar) -> Scalar:
+    """Both polynomials have one degree and one middle, so that a lane picks its coefficients: that
+    is cheaper than the other polynomial."""
+    pieces = ERF_PIECES[float32]
+    distance = select(is_near, x * x, size) - pieces.middle
+    rows = reversed(list(zip(pieces.near, pieces.far, strict=True)))
+    picked = (select(is_near, x.const(near), x.const(far)) for near, far in rows)
+    total = next(picked)
+    for coefficient in picked:  # each is picked where it is used: fewer registers
+        total = fma(total, distance, coefficient)
+    square = total * total
+    return select(is_near, fma(total, size, size), fma(-square, square, 1.0))
 
 
 def _expm1_of_sum(high: Scalar, low: Scalar) -> Scalar:
@@ -353,12 +388,3 @@ def _expm1_of_sum(high: Scalar, low: Scalar) -> Scalar:
     tail = main + fma(total * total, polynomial(total, table.EXPM1), rest)
     scale = _power_of_two(shifted)
     return fma(scale, tail, scale - 1.0)
-
-
-def erf_pieces(dtype: DType) -> tuple[float, list[tuple[float, float, tuple[float, ...]]]]:
-    """The bound of |x| and, for each piece of R, where it begins, its middle and its polynomial."""
-    slope = 1.1283791670955126
-    if dtype.bits <= 32:
-        return 3.9296875, [(0.0, 0.0, (slope, *table.ERF[float32]))]
-    low, high = table.ERF_LOW[dtype], table.ERF_HIGH[dtype]
-    return 5.9375, [(0.0, 0.0, (slope, *low)), (1.75, 3.84375, high)]

@@ -103,24 +103,32 @@ def _atanh_stablehlo(f: Any, x: Any) -> Any:
 
 
 def _erf_stablehlo(f: Any, x: Any) -> Any:
-    """As in `scalar_math.erf`: -expm1(-|x|·R(|x|)), with the polynomials for f32 and f64."""
+    """As in `scalar_math.erf`, with its polynomials."""
     if x.dtype.bits == 16:
         return f.cast(_erf_stablehlo(f, f.cast(x, dtype=float32)), dtype=x.dtype)
-    bound, pieces = scalar_math.erf_pieces(x.dtype)
-    size = f.minimum(f.abs(x), f.full(bound, x))
 
-    def rate(middle: float, coefficients: tuple[float, ...]) -> Any:
-        u = f.subtract(size, f.full(middle, x)) if middle else size
+    def polynomial(u: Any, coefficients: tuple[float, ...]) -> Any:
         total = f.full(coefficients[-1], x)
         for coefficient in reversed(coefficients[:-1]):
             total = f.add(f.multiply(total, u), f.full(coefficient, x))
         return total
 
-    found = rate(pieces[0][1], pieces[0][2])
-    for limit, middle, coefficients in pieces[1:]:
-        beyond = rate(middle, coefficients)
-        found = f.where(f.less(size, f.full(limit, x)), found, beyond)
-    return f.copysign(f.expm1(f.negative(f.multiply(size, found))), x)
+    def below(size: Any, limit: float) -> Any:
+        return f.less(size, f.full(limit, x))
+
+    pieces = scalar_math.ERF_PIECES[x.dtype]
+    size = f.minimum(f.abs(x), f.full(pieces.bound, x))
+    if x.dtype is float32:
+        growth = polynomial(f.subtract(f.multiply(x, x), f.full(pieces.middle, x)), pieces.near)
+        root = polynomial(f.subtract(size, f.full(pieces.middle, x)), pieces.far)
+        square = f.multiply(root, root)
+        near = f.add(size, f.multiply(size, growth))
+        far = f.subtract(f.full(1, x), f.multiply(square, square))
+        return f.copysign(f.where(below(size, pieces.seam), near, far), x)
+    near = polynomial(size, pieces.near)
+    far = polynomial(f.subtract(size, f.full(pieces.middle, x)), pieces.far)
+    rate = f.where(below(size, pieces.seam), near, far)
+    return f.copysign(f.expm1(f.negative(f.multiply(size, rate))), x)
 
 
 # ---- records ------------------------------------------------------------------------------------

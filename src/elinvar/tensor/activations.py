@@ -374,10 +374,11 @@ def _softmax(x: Any, *, axis: int) -> Any:
 
 
 def wide_softmax(x: Any, axis: int) -> Any:
-    """Softmax in the dtype of x. A row of -∞ gives NaN, as in PyTorch."""
+    """Softmax in the dtype of x, by one division in a row. A row of -∞ gives NaN, as in PyTorch."""
     top = F.stop_gradient(F.max(x, axes=(axis,)))
     powers = F.exp(F.subtract(x, spread(top, x.shape, (axis,))))
-    return F.divide(powers, spread(F.sum(powers, axes=(axis,)), x.shape, (axis,)))
+    share = ew.divide(1.0, F.sum(powers, axes=(axis,)))
+    return F.multiply(powers, spread(share, x.shape, (axis,)))
 
 
 def log_softmax(x: ArrayLike, dim: int = -1, dtype: Any = None) -> Any:
