@@ -83,13 +83,29 @@ def test_bias_and_activation():
     np.testing.assert_allclose(found, np.maximum(x @ w + bias, 0), rtol=1e-4, atol=1e-5)
 
 
-def test_residual_and_a_mask_and_several_results():
+def test_a_residual():
+    case = Case()
+    graph, arrays = case.graph(case.f.add(case.product, case.input(200, 150)))
+    assert labels(graph) == ["contract + add"]
+    bits_kept(graph, arrays)
+
+
+def test_several_results():
     case = Case()
     f = case.f
-    old = case.input(200, 150)
-    mask = f.greater(case.product, old)
-    graph, arrays = case.graph(f.where(mask, case.product, f.add(case.product, old)), mask)
+    zero = f.full(0.0, case.product)
+    mask = f.greater(case.product, zero)
+    graph, arrays = case.graph(f.where(mask, f.tanh(case.product), zero), mask)
     assert len(labels(graph)) == 1
+    bits_kept(graph, arrays)
+
+
+def test_a_group_of_many_arrays_goes_through_them_on_its_own():
+    case = Case()
+    f = case.f
+    y = f.add(f.multiply(case.product, case.input(200, 150)), case.input(200, 150))
+    graph, arrays = case.graph(y)
+    assert [label.split(":")[0] for label in labels(graph)] == ["contract", "map"]
     bits_kept(graph, arrays)
 
 

@@ -27,6 +27,7 @@ from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import gathered, squeeze, view_of
 
 LITTLE = 16384  # elements that may be computed earlier for the sake of an epilogue
+MOST_STREAMS = 2  # more arrays at once are better gone through as they lie in memory
 RANGES = ("%row.begin", "%row.end", "%column.begin", "%column.end")
 Strides = Mapping[Value, Shape | None]
 
@@ -138,7 +139,7 @@ def find_epilogues(
         if before is None or not _reads_alike(parts, first, value):
             continue
         group = cut(first, parts)
-        if group.kind != "map":
+        if group.kind != "map" or _streams(group, value) > MOST_STREAMS:
             continue
         given = tuple(strides.get(operand) for operand in group.operands)
         key = (group.key(), given, row_axes, tile.columns)
@@ -173,6 +174,13 @@ def _row_axes(value: Value, strides: Strides) -> int | None:
     if view_of(node.operands[0], strides).strides[0] == 1:  # samples are the innermost rows then
         return None
     return len(squeeze(value.shape[:-1]))
+
+
+def _streams(group: Group, product: Value) -> int:
+    """How many arrays of the product's size a group reads and writes beside it."""
+    space = squeeze(product.shape)
+    read = [v for v in group.operands if v is not product and squeeze(v.shape) == space]
+    return len(read) + len(group.results)
 
 
 def _missing(parts: Partition, product: Cluster, cluster: Cluster) -> list[Cluster] | None:
