@@ -139,9 +139,11 @@ def test_products_in_a_row():
     f = case.f
     y = case.product
     for _ in range(3):
-        y = f.tanh(f.add(case.multiply(f.tanh(y), case.w if y is None else case.input(40, 40)), y))
+        y = f.tanh(f.add(case.multiply(y, case.input(40, 40)), case.row(40)))
     graph, arrays = case.graph(y)
-    assert all(label.startswith("contract + ") for label in labels(graph))
+    first, *others = labels(graph)
+    assert first == "contract" and len(others) == 3
+    assert all(label.startswith("contract + ") for label in others)
     bits_kept(graph, arrays)
 
 
