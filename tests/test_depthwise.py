@@ -85,7 +85,7 @@ def test_depthwise_has_the_bits_of_products(channels, channels_last, order):
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(
     ("groups", "filters", "inner"),
-    [(16, 2, 1), (20, 4, 1), (8, 3, 1), (8, 8, 1), (8, 4, 4), (16, 1, 2), (32, 4, 4), (9, 2, 3)],
+    [(16, 2, 1), (20, 4, 1), (8, 3, 1), (8, 8, 1), (8, 4, 4), (16, 1, 2), (32, 4, 4), (9, 2, 3), (8, 16, 16)],
 )
 def test_groups_have_the_bits_of_products(groups, filters, inner, channels_last, order):
     shapes = ((2, groups * inner, 9, 18), (groups * filters, inner, 3, 3))

@@ -22,7 +22,7 @@ from elinvar.core.shapes import DimLike, evaluate
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
 
-MOST_COLUMNS = 8  # wider products fill a micro-kernel's registers
+MOST_COLUMNS = 16  # wider products fill a panel of columns
 TASK_WORK = 400_000  # fmas that a task takes
 TASKS = 6  # so many at least, where there is enough to do
 TableOf = Callable[[Sizes], Any]
