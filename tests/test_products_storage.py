@@ -6,7 +6,7 @@ from compiled import run_compiled, same_bits, stored
 
 import elinvar as el
 from elinvar.core import dtypes
-from elinvar.core.dtypes import bfloat16, float16, float32, int8, int16, int32, uint8
+from elinvar.core.dtypes import bfloat16, float16, float32, int8, int16, int32, int64, uint8
 from elinvar.core.errors import DTypeError
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
@@ -196,10 +196,7 @@ def test_gradients_through_a_wider_result():
 # ---- integers -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kinds", [(int8, int32), (uint8, int32), (uint8, dtypes.uint32),
-                                   (int16, int32), (int8, int8), (uint8, uint8)], ids=str)  # fmt: skip
-@pytest.mark.parametrize(("x", "y", "batch", "axes"), PRODUCTS)
-def test_integers_are_exact(x, y, batch, axes, kinds):
+def check_integers(x, y, batch, axes, kinds):
     dtype, wide = kinds
     a, b = numbers(x, dtype, 0), numbers(y, dtype, 1)
     a.flat[:40], b.flat[:40] = np.iinfo(a.dtype).min, np.iinfo(a.dtype).min
@@ -222,6 +219,52 @@ def test_integers_are_exact(x, y, batch, axes, kinds):
     text = f"{''.join(left)},{''.join(right)}->{''.join(shared + kept)}"
     want = np.einsum(text, a.astype(np.int64), b.astype(np.int64), optimize=True)
     assert np.array_equal(got, want.astype(wide.numpy))
+
+
+@pytest.mark.parametrize("kinds", [(int8, int32), (uint8, int32), (uint8, dtypes.uint32),
+                                   (int16, int32), (int8, int8), (uint8, uint8)], ids=str)  # fmt: skip
+@pytest.mark.parametrize(("x", "y", "batch", "axes"), PRODUCTS)
+def test_integers_are_exact(x, y, batch, axes, kinds):
+    check_integers(x, y, batch, axes, kinds)
+
+
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_vectors_of_any_width_read_integers(bits, monkeypatch):
+    monkeypatch.setattr(compile, "vector_bits", lambda: bits)
+    for kinds in ((int8, int32), (int16, int32), (uint8, uint8)):
+        for x, y, batch, axes in PRODUCTS:
+            check_integers(x, y, batch, axes, kinds)
+
+
+@pytest.mark.parametrize("kinds", [(int8, int32), (uint8, dtypes.uint32), (int16, int64)], ids=str)
+def test_large_products_of_integers_are_exact(kinds):
+    """So large that the right operand is packed by a launch of its own."""
+    dtype, wide = kinds
+    x, y = (numbers(shape, dtype, seed) for seed, shape in enumerate(((1023, 521), (521, 1021))))
+    made = program(
+        (x.shape, y.shape), dtype, lambda f, p, q: f.contract(p, q, batch=NONE,
+                                                              axes=((1,), (0,)), dtype=wide),
+    )  # fmt: skip
+    (got,) = run_compiled(made, [x, y])
+    assert np.array_equal(got, x.astype(np.float64) @ y.astype(np.float64))
+
+
+def test_integer_weights_packed_before_a_loop():
+    rng = np.random.default_rng(0)
+    w = el.asarray(rng.integers(-128, 128, (37, 37)).astype(np.int8))
+    x = el.asarray(rng.integers(-128, 128, (9, 37)).astype(np.int8))
+
+    def step(carry, _):
+        wide = el.matmul(carry, w, dtype=el.int32)
+        return (wide // 256).astype(el.int8), wide
+
+    last, every = el.jit(lambda x: el.scan(step, x, el.arange(5)))(x)
+    state = x.numpy()
+    for k in range(5):
+        wide = state.astype(np.int32) @ w.numpy().astype(np.int32)
+        assert np.array_equal(every[k].numpy(), wide)
+        state = (wide // 256).astype(np.int8)
+    assert np.array_equal(last.numpy(), state)
 
 
 @pytest.mark.parametrize(("x", "w", "params"), CONVOLUTIONS)

@@ -18,6 +18,7 @@ them converts them, exactly.
 
 from __future__ import annotations
 
+from elinvar.codegen import pairs
 from elinvar.codegen.body import ATTRIBUTES, Body, kernel_module
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
@@ -67,10 +68,14 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     with places that may be read. Tasks: batch × row block × column block.
     """
     kernel = _Contraction(stored, dtype, tile)
-    inner = [_pack_left(name, stored, dtype, tile), _pack_right(name, stored, dtype, tile)]
+    inner = [
+        _pack_left(name, stored, dtype, tile),
+        _pack_right(name, stored, dtype, tile, kernel.in_pairs),
+    ]
     for height in tile.heights:
-        inner.append(_micro(name, dtype, dtype, tile, height, False))
-    inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
+        inner.append(_packed_micro(name, stored, dtype, tile, height))
+    if not kernel.in_pairs:
+        inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
     for height in HEIGHTS:
         for is_turned in (False, True):
             inner.append(few_rows(name, stored, dtype, tile, height, is_turned))
@@ -83,8 +88,8 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     return _module(outer, inner)
 
 
-def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
-    """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype`.
+def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool) -> str:
+    """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs.
 
     Slots: source, target, k offsets, their flags, column offsets, their flags, batch offsets,
     columns, depth, as for `contract_text`. Tasks: batch × panel.
@@ -100,7 +105,7 @@ def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     body.emit("ret void")
     pointers = "%source %target %right.k %right.flags %column.offsets %column.flags %batches"
     outer = kernel_module(name, body, pointers.split(), ["%columns", "%depth"])
-    return _module(outer, [_pack_right(name, stored, dtype, tile)])
+    return _module(outer, [_pack_right(name, stored, dtype, tile, in_pairs)])
 
 
 def panel_step(tile: Tile) -> int:
@@ -115,6 +120,7 @@ class _Contraction:
     def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
         self.tile = tile
         self.stored = llvm_type(stored)
+        self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
         self.body = Body()
 
@@ -165,7 +171,8 @@ class _Contraction:
                     self._row_panel(row, left, low, count)
                     with body.loop(first_column, last_column, hint="column") as column:
                         own = self._own_panel(body.sub(column, first_column))
-                        place = body.add(body.mul(column, "%depth"), low)
+                        start = body.div(low, "2") if self.in_pairs else low
+                        place = body.add(body.mul(column, "%depth"), start)
                         place = body.mul(place, str(tile.columns))
                         packed = pointer(body, packed_right, self.element, place)
                         panel = body.instruction(
@@ -238,8 +245,9 @@ class _Contraction:
         height = body.minimum(body.sub("%rows", first), str(tile.rows))
         offsets = pointer(body, "%row.offsets", "i64", first)
         steps = pointer(body, "%left.k", "i64", low)
-        with body.when(self.is_direct):
-            self._call_micro(f"direct{tile.rows}", [left, offsets, steps, right], count)
+        if not self.in_pairs:
+            with body.when(self.is_direct):
+                self._call_micro(f"direct{tile.rows}", [left, offsets, steps, right], count)
         packed = body.instruction(f"xor i1 {self.is_direct}, true")
         with body.when(packed):
             below = 0
@@ -285,6 +293,8 @@ def _module(outer: str, inner: list[tuple[str, list[str]]]) -> str:
 
 
 def _pack_left(name: str, stored: DType, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+    if pairs.in_pairs(stored, dtype):
+        return pairs.pack_left(name, stored, tile)
     return function(
         f"{name}.left",
         [
@@ -370,7 +380,11 @@ def _call_pack_right(
     body.emit(f"call void @{name}.right({pointers}, i64 {count}, i64 {panels}, i64 {apart})")
 
 
-def _pack_right(name: str, stored: DType, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+def _pack_right(
+    name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool
+) -> tuple[str, list[str]]:
+    if in_pairs:
+        return pairs.pack_right(name, stored, tile)
     return function(
         f"{name}.right",
         [
@@ -492,6 +506,14 @@ class _RightPacking:
         body = self.body
         place = body.add(body.mul(k, str(self.tile.columns)), body.mul(g, str(GROUP)))
         store(self.body, self.target, self.group, self.dtype, place, value)
+
+
+def _packed_micro(
+    name: str, stored: DType, dtype: DType, tile: Tile, height: int
+) -> tuple[str, list[str]]:
+    if pairs.in_pairs(stored, dtype):
+        return pairs.micro(name, tile, height)
+    return _micro(name, dtype, dtype, tile, height, False)
 
 
 def _micro(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from elinvar.codegen.contraction import contract_text, pack_right_text
 from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
+from elinvar.codegen.pairs import in_pairs
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
     Axes,
@@ -125,15 +126,17 @@ class ProductLowering(FusedLowering):
         end = self._epilogue(node)
         slots: list[Any] = [left.place, packing.source, target, *(Table(t) for t in tables)]
         slots += [end.function, *(Number(n) for n in dims[1:])]
+        itemsize = 1 if in_pairs(stored, dtype) else stored.itemsize
+
+        def mode(sizes: Sizes) -> int:
+            is_packed = packing.is_used(sizes)
+            return mode_of(left, right, geometry(sizes), tile, sizes, is_packed, itemsize)
+
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
             Number(lambda sizes: int(packing.is_used(sizes))),
-            Number(
-                lambda s: mode_of(
-                    left, right, geometry(s), tile, s, packing.is_used(s), stored.itemsize
-                )
-            ),
+            Number(mode),
         ]
         self.steps.append(
             Step(
@@ -157,7 +160,7 @@ class ProductLowering(FusedLowering):
 
     def _epilogue(self, node: Node) -> End:
         """What a product's step has to know of its epilogue."""
-        found = self.epilogues.get(node)
+        found = self.epilogues.pop(node, None)
         if found is None:
             return End(Number(0))
         group, kernel, value = found.group, found.kernel, found.product
@@ -220,12 +223,13 @@ class ProductLowering(FusedLowering):
             never = False
         if never:
             return Packing(right.place, right.batch.table, storages, is_used)
+        pairs = in_pairs(node.operands[0].dtype, node.results[0].dtype)
         if is_settled:
             with self.preparing():
-                packed = self._pack_right(node, right, tile, is_used)
+                packed = self._pack_right(node, right, tile, is_used, pairs)
             storages = []
         else:
-            packed = self._pack_right(node, right, tile, is_used)
+            packed = self._pack_right(node, right, tile, is_used, pairs)
         if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
@@ -237,16 +241,21 @@ class ProductLowering(FusedLowering):
         return Packing(source, batches, [*storages, packed.storage], is_used)
 
     def _pack_right(
-        self, node: Node, right: Side, tile: Tile, is_wanted: Callable[[Sizes], bool]
+        self,
+        node: Node,
+        right: Side,
+        tile: Tile,
+        is_wanted: Callable[[Sizes], bool],
+        pairs: bool = False,
     ) -> Place:
         """A launch that packs the right operand into panels, where that is wanted."""
         stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
         name, text = cached_text(
-            ("pack_right", stored, dtype, tile),
+            ("pack_right", stored, dtype, tile, pairs),
             "pack",
-            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile),
+            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs),
         )
 
         def tasks(sizes: Sizes) -> int:

@@ -135,6 +135,9 @@ class FusedLowering:
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)
+                left = self.epilogues.pop(node, None)
+                if left is not None:  # the kernel that was chosen runs none
+                    self._fused(left.group)
             elif any(value in settled for node in cluster.members for value in node.results):
                 with self.preparing():
                     self._fused(cut(cluster, parts))

@@ -121,7 +121,8 @@ def repeats(cut: Cut, rows: int, tile: Tile) -> int:
 def mode_of(
     left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool, itemsize: int
 ) -> int:
-    """How the operands of a product are read; bits do not depend on it.
+    """How the operands of a product are read; bits do not depend on it. `itemsize`: of an element
+    of the left operand, 1 for those that must be packed.
 
     Packing rows costs about as much as one panel of columns takes. Rows that are neighbours are
     packed in no time, and rows a page apart would push each other out of the cache; numbers of less
@@ -133,7 +134,7 @@ def mode_of(
         depth = right.depth.table(sizes)
         if np.all(group_flags(depth[: len(depth) // GROUP * GROUP], GROUP)):
             return FEW_TURNED
-    if cut.column_block > DIRECT_PANELS or not left.free.dims:
+    if cut.column_block > DIRECT_PANELS or not left.free.dims or itemsize == 1:
         return PACKED
     step = evaluate(left.free.dims[-1][1], sizes)
     if step == 1:
