@@ -15,7 +15,7 @@ order: a function of K alone, whatever MR, NR, the blocks or the threads.
 
 from __future__ import annotations
 
-from elinvar.codegen.body import ATTRIBUTES, Body, kernel_module
+from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.codegen.product_parts import (
@@ -27,6 +27,7 @@ from elinvar.codegen.product_parts import (
     fma,
     function,
     load,
+    module,
     pointer,
     splat,
     square_turned,
@@ -70,7 +71,7 @@ def contract_text(name: str, dtype: DType, tile: Tile) -> str:
         inner += [few_rows(name, dtype, tile, height, turned) for turned in (False, True)]
     inner.append(_write(name, dtype, tile))
     outer = kernel_module(name, kernel.body_for(name), CONTRACT_POINTERS, CONTRACT_SIZES)
-    return _module(outer, inner)
+    return module(outer, inner)
 
 
 def pack_right_text(name: str, dtype: DType, tile: Tile) -> str:
@@ -90,7 +91,7 @@ def pack_right_text(name: str, dtype: DType, tile: Tile) -> str:
     body.emit("ret void")
     pointers = "%source %target %right.k %right.flags %column.offsets %column.flags %batches"
     outer = kernel_module(name, body, pointers.split(), ["%columns", "%depth"])
-    return _module(outer, [_pack_right(name, dtype, tile)])
+    return module(outer, [_pack_right(name, dtype, tile)])
 
 
 def panel_step(tile: Tile) -> int:
@@ -242,17 +243,6 @@ class _Contraction:
             f"call void @{self.name}.write({pointers}, i64 {height}, i64 {width}, "
             f"i1 {together}, i1 {is_first})"
         )
-
-
-def _module(outer: str, inner: list[tuple[str, list[str]]]) -> str:
-    """A kernel's module with more functions."""
-    lines = outer.rstrip().split("\n")
-    known = set(lines)
-    extra: list[str] = []
-    for text, declarations in inner:
-        extra.append(text)
-        extra += [d for d in declarations if not (d in known or known.add(d))]  # type: ignore[func-returns-value]
-    return "\n".join([*lines, *extra, f"attributes #1 = {{ noinline {ATTRIBUTES} }}", ""])
 
 
 def _pack_left(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:

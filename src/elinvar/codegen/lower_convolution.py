@@ -9,11 +9,12 @@ read where they stand. The order of k is the same, so the bits are.
 
 from __future__ import annotations
 
-from elinvar.codegen.lower_products import ProductLowering
+from elinvar.codegen.lower_winograd import WinogradLowering
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node
 from elinvar.kernels.plan import Place
+from elinvar.kernels.winograd import winograd
 
 SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
 Dims = list[tuple[DimLike, DimLike]]  # (extent, stride)
@@ -47,10 +48,26 @@ class _Parts:
             self.x_depth, self.w_depth = [x_channels, *x_window], [w_channels, *w_window]
 
 
-class ConvolutionLowering(ProductLowering):
+class ConvolutionLowering(WinogradLowering):
     """Convolutions without padding and input dilation (see `passes/legalize.py`)."""
 
     def _lower_convolution(self, node: Node) -> None:
+        """By Winograd's algorithm or directly; both stand there where sizes decide."""
+        tiled = winograd(node)
+        if tiled is None:
+            self._direct(node)
+            return
+        found, is_used = tiled
+        self._winograd(node, found, is_used)
+        try:
+            is_used({})
+        except KeyError:
+            before = len(self.steps)
+            self._direct(node)
+            for step in self.steps[before:]:
+                self._only(step, lambda sizes: not is_used(sizes))
+
+    def _direct(self, node: Node) -> None:
         x, w = node.operands
         image, xs = self.operand(x)
         weights, ws = self.operand(w)

@@ -1,0 +1,235 @@
+"""Convolutions by Winograd's algorithm as steps: transform kernels, then tiles; or sum, then collect.
+
+Channels must be neighbours in memory. Where they are not, the image (or the gradient, or the result)
+is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from elinvar.codegen.lower_products import ProductLowering
+from elinvar.codegen.lowering import PLACEHOLDER, cached_text
+from elinvar.codegen.product_parts import BLOCK, Tile, tile_for
+from elinvar.codegen.winograd import (
+    APART,
+    STEP,
+    winograd_collect_text,
+    winograd_kernel_text,
+    winograd_sums_text,
+    winograd_text,
+)
+from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Builder, Node, Value
+from elinvar.kernels.plan import Number, Place, Sizes, Step
+from elinvar.kernels.winograd import POINTS, WINDOW, Winograd
+
+TILES_SCRATCH = 110_592  # elements of transformed tiles that a task keeps in its cache
+SUMS_SCRATCH = 110_592  # and of sums
+SHARED = 64  # channels and columns of a task that sums over tiles
+FEW_TASKS = 4
+
+
+class Cut(NamedTuple):
+    """How the product is cut: tiles of a task, columns at once, columns of a task, tasks."""
+
+    block: int
+    wide: int
+    columns: int
+    column_tasks: int
+    tasks: int
+
+
+def cut_tiles(tiles: int, inputs: int, outputs: int, tile: Tile) -> Cut:
+    """Cut by shape alone; no bit depends on it."""
+    rows, width = tile.rows, tile.columns
+    most = max(2 if inputs <= 512 else 1, TILES_SCRATCH // (POINTS * inputs * rows))
+    block = rows * max(1, min(most, -(-tiles // (FEW_TASKS * rows))))
+    panels = -(-outputs // width)
+    at_once = max(1, min(panels, SUMS_SCRATCH // (POINTS * block * width)))
+    blocks = -(-tiles // block)
+    column_tasks = max(1, min(panels, FEW_TASKS // max(1, blocks)))
+    each = -(-panels // column_tasks)
+    at_once = min(at_once, each)
+    column_tasks = -(-panels // each)
+    return Cut(block, at_once * width, each * width, column_tasks, blocks * column_tasks)
+
+
+class WinogradLowering(ProductLowering):
+    """Convolutions with a window of 3 × 3 and their gradients with respect to the kernel."""
+
+    def _winograd(self, node: Node, found: Winograd, is_used: Callable[[Sizes], bool]) -> None:
+        """The steps; for sizes that do not use them they have no tasks."""
+        before = len(self.steps)
+        if found.by_kernel:
+            self._by_kernel(node, found)
+        else:
+            self._by_tiles(node, found)
+        for step in self.steps[before:]:
+            self._only(step, is_used)
+
+    @staticmethod
+    def _only(step: Step, is_used: Callable[[Sizes], bool]) -> None:
+        tasks = step.tasks
+        step.tasks = lambda sizes: tasks(sizes) if is_used(sizes) else 0
+
+    def _arena(self, nbytes: Callable[[Sizes], int], is_used: Callable[[Sizes], bool]) -> Place:
+        return Place(self.arena(lambda sizes: nbytes(sizes) if is_used(sizes) else 0))
+
+    def _turned(self, value: Value, order: Sequence[int]) -> tuple[Place, tuple[DimLike, ...]]:
+        """The value with its dims in another order, neighbours along the last: as it stands, or
+        copied. (place, strides)"""
+        place, given = self.operand(value)
+        strides = tuple(given[axis] for axis in order)
+        if strides[-1] == 1:
+            return place, strides
+        shape = tuple(value.shape[axis] for axis in order)
+        return self._copied(value, place, shape, strides), row_major_strides(shape)
+
+    def _copied(
+        self, value: Value, place: Place, shape: tuple[DimLike, ...], strides: tuple[DimLike, ...]
+    ) -> Place:
+        target = Place(self.arena(size(shape) * value.dtype.itemsize))
+        self.copy(_leaf(value, shape), place, target, strides)
+        return target
+
+    def _written(self, node: Node, order: Sequence[int]) -> tuple[Place, Callable[[], None]]:
+        """Where the result is written with its dims in this order, and what is to be done then."""
+        (result,) = node.results
+        target = self.place(result)
+        if list(order) == sorted(order):
+            return target, lambda: None
+        shape = tuple(result.shape[axis] for axis in order)
+        dense = row_major_strides(shape)
+        strides = tuple(dense[list(order).index(axis)] for axis in range(len(order)))
+        source = Place(self.arena(size(shape) * result.dtype.itemsize))
+        leaf = _leaf(result, result.shape)
+        return source, lambda: self.copy(leaf, source, target, strides)
+
+    def _step(
+        self, node: Node, word: str, make: Callable[..., str], slots: list[Any],
+        tasks: Callable[[Sizes], int], label: str, work: Callable[[Sizes], int],
+    ) -> None:  # fmt: skip
+        dtype = node.results[0].dtype
+        tile = tile_for(dtype, self.vector_bits)
+        name, text = cached_text(
+            (word, dtype, tile), word, lambda: make(PLACEHOLDER, dtype, tile)
+        )
+        places = [slot for slot in slots if isinstance(slot, Place)]
+        reads = [place.storage for place in places[:-1]]
+        self.steps.append(
+            Step(name, text, slots, tasks, reads, [places[-1].storage], label, work)
+        )
+
+    def _planes(
+        self, found: Winograd, image: Sequence[DimLike], result: Sequence[DimLike]
+    ) -> list[Any]:
+        """Slots: tiles, the plane, and strides of sample, row and column."""
+        return [
+            Number(found.tiles),
+            Number(lambda sizes: found.plane(sizes)[0]),
+            Number(lambda sizes: found.plane(sizes)[1]),
+            *(Number(n) for n in (found.height, found.width, *image[:3], *result[:3])),
+            Number(found.inputs),
+            Number(found.outputs),
+        ]
+
+    def _by_tiles(self, node: Node, found: Winograd) -> None:
+        x, w = node.operands
+        tile = tile_for(x.dtype, self.vector_bits)
+        image, image_strides = self._turned(x, (0, 2, 3, 1))
+        place, given = self.operand(w)
+        order = (2, 3, 1, 0)
+        shape, strides = (tuple(row[axis] for axis in order) for row in (w.shape, given))
+        plain = place
+        if strides != row_major_strides(shape):
+            plain = self._copied(w, place, shape, strides)
+        inputs, outputs = found.inputs, found.outputs
+
+        def panels(sizes: Sizes) -> int:
+            return -(-evaluate(outputs, sizes) // tile.columns)
+
+        def elements(sizes: Sizes) -> int:
+            return panels(sizes) * evaluate(inputs, sizes) * tile.columns * POINTS
+
+        kernels = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+        self._step(
+            node, "winograd_kernel", winograd_kernel_text,
+            [plain, kernels, Number(inputs), Number(outputs)],
+            lambda sizes: panels(sizes) * evaluate(inputs, sizes),
+            "transform kernels", lambda sizes: 2 * elements(sizes),
+        )  # fmt: skip
+
+        def cut(sizes: Sizes) -> Cut:
+            both = (evaluate(n, sizes) for n in (inputs, outputs))
+            return cut_tiles(found.tiles(sizes), *both, tile)
+
+        def patch(sizes: Sizes) -> int:
+            return POINTS * max(evaluate(inputs, sizes), cut(sizes).wide)
+
+        places = node.params["channels_last"]
+        target, finish = self._written(node, (0, 1, 2, 3) if places else (0, 2, 3, 1))
+        result = row_major_strides((found.samples, found.height, found.width, outputs))
+        slots = [
+            image, kernels, target,
+            *self._planes(found, image_strides, result),
+            Number(lambda sizes: cut(sizes).block),
+            Number(lambda sizes: cut(sizes).wide),
+            Number(lambda sizes: cut(sizes).columns),
+            Number(lambda sizes: cut(sizes).column_tasks),
+            Number(lambda s: POINTS * (cut(s).block * evaluate(inputs, s) + APART)),
+            Number(lambda s: POINTS * (cut(s).block * cut(s).wide + APART)),
+            Number(patch),
+        ]  # fmt: skip
+        self._step(
+            node, "winograd", winograd_text, slots, lambda sizes: cut(sizes).tasks,
+            node.op_name, lambda sizes: found.products(sizes) // 4 + 1,
+        )  # fmt: skip
+        finish()
+
+    def _by_kernel(self, node: Node, found: Winograd) -> None:
+        x, gradient = node.operands
+        image, image_strides = self._turned(x, (1, 2, 3, 0))
+        cotangent, strides = self._turned(gradient, (1, 2, 3, 0))
+        inputs, outputs = found.inputs, found.outputs
+
+        def blocks(sizes: Sizes) -> int:
+            return max(1, -(-found.tiles(sizes) // BLOCK))
+
+        def elements(sizes: Sizes) -> int:
+            both = evaluate(inputs, sizes) * evaluate(outputs, sizes)
+            return blocks(sizes) * both * POINTS
+
+        def tasks(sizes: Sizes) -> int:
+            both = [-(-evaluate(n, sizes) // SHARED) for n in (inputs, outputs)]
+            return blocks(sizes) * both[0] * both[1]
+
+        sums = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+        scratch = POINTS * (SHARED * STEP + APART)
+        slots = [
+            image, cotangent, sums,
+            *self._planes(found, image_strides, strides),
+            *(Number(n) for n in (SHARED, SHARED, scratch, scratch, POINTS * SHARED)),
+        ]  # fmt: skip
+        self._step(
+            node, "winograd_sums", winograd_sums_text, slots, tasks,
+            f"sums for {node.op_name}", lambda sizes: found.products(sizes) // 4 + 1,
+        )  # fmt: skip
+        order = (0, 1, 2, 3) if node.params["channels_last"] else (0, 2, 3, 1)
+        target, finish = self._written(node, order)
+        self._step(
+            node, "winograd_collect", winograd_collect_text,
+            [sums, target, Number(blocks), Number(inputs), Number(outputs)],
+            lambda sizes: evaluate(inputs, sizes), node.op_name, elements,
+        )  # fmt: skip
+        finish()
+
+
+def _leaf(value: Value, shape: tuple[DimLike, ...]) -> Value:
+    """A value of the same type and another shape, to copy from."""
+    return Builder(capture_source=False).input(TensorType(value.dtype, shape))
+
+
+
