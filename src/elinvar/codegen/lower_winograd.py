@@ -26,35 +26,31 @@ from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step
 from elinvar.kernels.winograd import POINTS, WINDOW, Winograd
 
-TILES_SCRATCH = 110_592  # elements of transformed tiles that a task keeps in its cache
-SUMS_SCRATCH = 110_592  # and of sums
+BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
+MANY_CHANNELS = 512  # above them a panel is enough
 SHARED = 64  # channels and columns of a task that sums over tiles
 FEW_TASKS = 4
 
 
 class Cut(NamedTuple):
-    """How the product is cut: tiles of a task, columns at once, columns of a task, tasks."""
+    """How the product is cut: tiles of a task, columns of a task, tasks of columns, tasks in all."""
 
     block: int
-    wide: int
     columns: int
     column_tasks: int
     tasks: int
 
 
 def cut_tiles(tiles: int, inputs: int, outputs: int, tile: Tile) -> Cut:
-    """Cut by shape alone; no bit depends on it."""
-    rows, width = tile.rows, tile.columns
-    most = max(2 if inputs <= 512 else 1, TILES_SCRATCH // (POINTS * inputs * rows))
-    block = rows * max(1, min(most, -(-tiles // (FEW_TASKS * rows))))
-    panels = -(-outputs // width)
-    at_once = max(1, min(panels, SUMS_SCRATCH // (POINTS * block * width)))
-    blocks = -(-tiles // block)
-    column_tasks = max(1, min(panels, FEW_TASKS // max(1, blocks)))
-    each = -(-panels // column_tasks)
-    at_once = min(at_once, each)
-    column_tasks = -(-panels // each)
-    return Cut(block, at_once * width, each * width, column_tasks, blocks * column_tasks)
+    """Cut by shape alone; no bit depends on it. Each task of columns transforms its tiles again."""
+    row_panels, column_panels = -(-tiles // tile.rows), -(-outputs // tile.columns)
+    most = BLOCK_PANELS if inputs <= MANY_CHANNELS else 1
+    block = max(1, min(most, row_panels // FEW_TASKS))
+    blocks = -(-row_panels // block)
+    wanted = max(1, min(column_panels, FEW_TASKS // max(1, blocks)))
+    each = -(-column_panels // wanted)
+    column_tasks = -(-column_panels // each)
+    return Cut(block * tile.rows, each * tile.columns, column_tasks, blocks * column_tasks)
 
 
 class WinogradLowering(ProductLowering):
@@ -167,7 +163,7 @@ class WinogradLowering(ProductLowering):
             return cut_tiles(found.tiles(sizes), *both, tile)
 
         def patch(sizes: Sizes) -> int:
-            return POINTS * max(evaluate(inputs, sizes), cut(sizes).wide)
+            return POINTS * max(evaluate(inputs, sizes), tile.columns)
 
         places = node.params["channels_last"]
         target, finish = self._written(node, (0, 1, 2, 3) if places else (0, 2, 3, 1))
@@ -176,11 +172,10 @@ class WinogradLowering(ProductLowering):
             image, kernels, target,
             *self._planes(found, image_strides, result),
             Number(lambda sizes: cut(sizes).block),
-            Number(lambda sizes: cut(sizes).wide),
             Number(lambda sizes: cut(sizes).columns),
             Number(lambda sizes: cut(sizes).column_tasks),
             Number(lambda s: POINTS * (cut(s).block * evaluate(inputs, s) + APART)),
-            Number(lambda s: POINTS * (cut(s).block * cut(s).wide + APART)),
+            Number(lambda s: POINTS * (cut(s).block * tile.columns + APART)),
             Number(patch),
         ]  # fmt: skip
         self._step(
@@ -211,7 +206,9 @@ class WinogradLowering(ProductLowering):
         slots = [
             image, cotangent, sums,
             *self._planes(found, image_strides, strides),
-            *(Number(n) for n in (SHARED, SHARED, scratch, scratch, POINTS * SHARED)),
+            Number(lambda sizes: min(SHARED, evaluate(inputs, sizes))),
+            Number(lambda sizes: min(SHARED, evaluate(outputs, sizes))),
+            *(Number(n) for n in (scratch, scratch, POINTS * SHARED)),
         ]  # fmt: skip
         self._step(
             node, "winograd_sums", winograd_sums_text, slots, tasks,

@@ -244,8 +244,8 @@ def _widths(tile: Tile) -> list[int]:
 def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: images times transformed kernels. Slots: image, kernels, result; tiles in all, from
     top to bottom and from left to right; the results' height and width; strides of image and result
-    (sample, row, column); C, O; tiles per task, columns at once, columns per task, tasks of columns;
-    elements of scratch for tiles, for sums and for a tile at the border.
+    (sample, row, column); C, O; tiles per task, columns per task, tasks of columns; elements of
+    scratch for tiles, for sums and for a tile at the border.
     Tasks: blocks of tiles × blocks of columns.
     """
     kernel = _Tiles(name, dtype, tile)
@@ -254,7 +254,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
     sums = kernel.stack("sums", "%sums.scratch")
     patch = kernel.stack("patch", "%patch.scratch")
     image_plane = body.add(body.mul("%block", "%inputs"), str(APART))
-    sums_plane = body.add(body.mul("%block", "%wide"), str(APART))
+    sums_plane = body.add(body.mul("%block", str(tile.columns)), str(APART))
     panels = body.div(body.add("%outputs", str(tile.columns - 1)), str(tile.columns))
     kernel_plane = body.mul(body.mul(panels, "%inputs"), str(tile.columns))
     with body.loop("%begin", "%end", hint="task") as task:
@@ -269,41 +269,37 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
             )
         first_column = body.mul(body.rem(task, "%column.tasks"), "%columns")
         last_column = body.minimum(body.add(first_column, "%columns"), "%outputs")
-        with body.loop(first_column, last_column, "%wide", "column") as column:
-            width = body.minimum("%wide", body.sub(last_column, column))
+        with body.loop(first_column, last_column, tile.columns, "column") as column:
+            width = body.minimum(str(tile.columns), body.sub(last_column, column))
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
-                body.loop("0", width, tile.columns, "c") as c,
                 body.loop("0", count, tile.rows, "row") as row,
                 body.loop("0", "%inputs", BLOCK, "k") as k,
             ):
-                start = body.mul(body.add(column, c), "%inputs")
                 arguments = [
                     "ptr " + kernel.at(
                         image, body.mul(point, image_plane), body.mul(row, "%inputs"),
                         body.mul(k, str(tile.rows)),
                     ),
                     "ptr " + kernel.at(
-                        "%kernels", body.mul(point, kernel_plane), start,
+                        "%kernels", body.mul(point, kernel_plane), body.mul(column, "%inputs"),
                         body.mul(k, str(tile.columns)),
                     ),
                     f"i64 {tile.columns}",
                     "ptr " + kernel.at(
-                        sums, body.mul(point, sums_plane), body.mul(row, "%wide"), c
+                        sums, body.mul(point, sums_plane), body.mul(row, str(tile.columns))
                     ),
-                    "i64 %wide",
+                    f"i64 {tile.columns}",
                     "i64 " + body.minimum(body.sub("%inputs", k), str(BLOCK)),
                     "i1 " + body.instruction(f"icmp eq i64 {k}, 0"),
                 ]  # fmt: skip
-                kernel.choose(
-                    "rows", body.minimum(body.sub(count, row), str(tile.rows)),
-                    body.sub(width, c), ", ".join(arguments),
-                )  # fmt: skip
+                height = body.minimum(body.sub(count, row), str(tile.rows))
+                kernel.choose("rows", height, width, ", ".join(arguments))
             with body.loop("0", count, hint="row") as row:
-                source = kernel.at(sums, body.mul(row, "%wide"))
+                source = kernel.at(sums, body.mul(row, str(tile.columns)))
                 _collect(kernel, body.add(first, row), source, sums_plane, column, width, patch)
     body.emit("ret void")
-    sizes = [*_PLANE.split(), "%inputs", "%outputs", "%block", "%wide", "%columns"]
+    sizes = [*_PLANE.split(), "%inputs", "%outputs", "%block", "%columns"]
     sizes += ["%column.tasks", "%tiles.scratch", "%sums.scratch", "%patch.scratch"]
     outer = kernel_module(name, body, ["%image", "%kernels", "%result"], sizes)
     inner = [
