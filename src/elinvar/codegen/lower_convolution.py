@@ -14,7 +14,7 @@ from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node
 from elinvar.kernels.plan import Place
-from elinvar.kernels.winograd import winograd
+from elinvar.passes.winograd import winograd
 
 SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
 Dims = list[tuple[DimLike, DimLike]]  # (extent, stride)
@@ -64,8 +64,7 @@ class ConvolutionLowering(WinogradLowering):
         except KeyError:
             before = len(self.steps)
             self._direct(node)
-            for step in self.steps[before:]:
-                self._only(step, lambda sizes: not is_used(sizes))
+            self._only(self.steps[before:], node, lambda sizes: not is_used(sizes))
 
     def _direct(self, node: Node) -> None:
         x, w = node.operands

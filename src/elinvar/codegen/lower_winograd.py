@@ -6,6 +6,7 @@ is copied.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step
-from elinvar.kernels.winograd import POINTS, WINDOW, Winograd
+from elinvar.passes.winograd import POINTS, WINDOW, Winograd
 
 BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
 MANY_CHANNELS = 512  # above them a panel is enough
@@ -63,16 +64,18 @@ class WinogradLowering(ProductLowering):
             self._by_kernel(node, found)
         else:
             self._by_tiles(node, found)
-        for step in self.steps[before:]:
-            self._only(step, is_used)
+        self._only(self.steps[before:], node, is_used)
 
-    @staticmethod
-    def _only(step: Step, is_used: Callable[[Sizes], bool]) -> None:
-        tasks = step.tasks
-        step.tasks = lambda sizes: tasks(sizes) if is_used(sizes) else 0
-
-    def _arena(self, nbytes: Callable[[Sizes], int], is_used: Callable[[Sizes], bool]) -> Place:
-        return Place(self.arena(lambda sizes: nbytes(sizes) if is_used(sizes) else 0))
+    def _only(self, steps: list[Step], node: Node, is_used: Callable[[Sizes], bool]) -> None:
+        """Give steps their tasks, and the memory between them, where they are used."""
+        kept = self.place(node.results[0]).storage
+        between = {s for step in steps for s in step.writes if s.kind == "arena" and s is not kept}
+        for step in steps:
+            step.tasks = functools.partial(_if_used, step.tasks, is_used)
+        for storage in between:
+            nbytes = storage.nbytes
+            size_of = nbytes if callable(nbytes) else functools.partial(evaluate, nbytes)
+            storage.nbytes = functools.partial(_if_used, size_of, is_used)
 
     def _turned(self, value: Value, order: Sequence[int]) -> tuple[Place, tuple[DimLike, ...]]:
         """The value with its dims in another order, neighbours along the last: as it stands, or
@@ -222,6 +225,12 @@ class WinogradLowering(ProductLowering):
             lambda sizes: evaluate(inputs, sizes), node.op_name, elements,
         )  # fmt: skip
         finish()
+
+
+def _if_used(
+    number: Callable[[Sizes], int], is_used: Callable[[Sizes], bool], sizes: Sizes
+) -> int:
+    return number(sizes) if is_used(sizes) else 0
 
 
 def _leaf(value: Value, shape: tuple[DimLike, ...]) -> Value:

@@ -39,7 +39,7 @@ from elinvar.codegen.winograd_transforms import (
     spreading,
 )
 from elinvar.core.dtypes import DType
-from elinvar.kernels.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
+from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
 STEP = 32  # tiles that are summed at once: they stay in the cache
 CHUNK = 64  # columns whose sums are collected at once

@@ -16,14 +16,15 @@ say, so that a batch has the bits of its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from elinvar.core import dtypes
 from elinvar.core.shapes import DimLike, evaluate
-from elinvar.graph.ir import Node
-from elinvar.kernels.plan import Sizes
+from elinvar.graph.ir import Graph, Node, Value
+from elinvar.ops.movement import inverse
 
+Sizes = Mapping[str, int]
 TILE, SEEN, WINDOW = 4, 6, 3
 POINTS = SEEN * SEEN
 CHANNELS = 16  # channels go in groups of so many
@@ -101,3 +102,20 @@ def winograd(node: Node) -> tuple[Winograd, Callable[[Sizes], bool]] | None:
         return (found, is_used) if is_used({}) else None
     except KeyError:  # symbolic sizes
         return found, is_used
+
+
+def read_by_tiles(graph: Graph) -> dict[Value, tuple[int, ...]]:
+    """What such convolutions read, through permutations: value → axes such that the value is the
+    permutation by them of [samples, rows, columns, channels]."""
+    found: dict[Value, tuple[int, ...]] = {}
+    for node in reversed(graph.nodes):
+        if node.op_name == "convolution" and winograd(node) is not None:
+            if node.params["channels_inner"]:
+                found.setdefault(node.operands[0], (0, 3, 1, 2))
+            else:
+                found.update(dict.fromkeys(node.operands, (3, 0, 1, 2)))
+        elif node.op_name == "permute" and node.results[0] in found:
+            axes = found[node.results[0]]
+            back = inverse(node.params["axes"])
+            found.setdefault(node.operands[0], tuple(axes[axis] for axis in back))
+    return found
