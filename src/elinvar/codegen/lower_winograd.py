@@ -1,7 +1,7 @@
-"""Convolutions by Winograd's algorithm as steps: transform kernels, then tiles; or sum, then collect.
+"""Convolutions by Winograd's algorithm as steps: transform kernels, then tiles; or sum and collect.
 
-Channels must be neighbours in memory. Where they are not, the image (or the gradient, or the result)
-is copied.
+Channels must be neighbours in memory. Where they are not, the image (or the gradient, or the
+result) is copied.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from elinvar.codegen.winograd import (
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
+from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Number, Place, Sizes, Step
-from elinvar.passes.winograd import POINTS, WINDOW, Winograd
+from elinvar.passes.winograd import CHANNELS, POINTS, Winograd
 
 BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
 MANY_CHANNELS = 512  # above them a panel is enough
@@ -34,7 +35,7 @@ FEW_TASKS = 4
 
 
 class Cut(NamedTuple):
-    """How the product is cut: tiles of a task, columns of a task, tasks of columns, tasks in all."""
+    """How the product is cut: tiles and columns of a task, tasks of columns, tasks in all."""
 
     block: int
     columns: int
@@ -110,17 +111,15 @@ class WinogradLowering(ProductLowering):
     def _step(
         self, node: Node, word: str, make: Callable[..., str], slots: list[Any],
         tasks: Callable[[Sizes], int], label: str, work: Callable[[Sizes], int],
+        cost: Cost | None = None,
     ) -> None:  # fmt: skip
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
-        name, text = cached_text(
-            (word, dtype, tile), word, lambda: make(PLACEHOLDER, dtype, tile)
-        )
+        name, text = cached_text((word, dtype, tile), word, lambda: make(PLACEHOLDER, dtype, tile))
         places = [slot for slot in slots if isinstance(slot, Place)]
         reads = [place.storage for place in places[:-1]]
-        self.steps.append(
-            Step(name, text, slots, tasks, reads, [places[-1].storage], label, work)
-        )
+        writes = [places[-1].storage]
+        self.steps.append(Step(name, text, slots, tasks, reads, writes, label, work, cost))
 
     def _planes(
         self, found: Winograd, image: Sequence[DimLike], result: Sequence[DimLike]
@@ -139,31 +138,27 @@ class WinogradLowering(ProductLowering):
         x, w = node.operands
         tile = tile_for(x.dtype, self.vector_bits)
         image, image_strides = self._turned(x, (0, 2, 3, 1))
-        place, given = self.operand(w)
-        order = (2, 3, 1, 0)
-        shape, strides = (tuple(row[axis] for axis in order) for row in (w.shape, given))
-        plain = place
-        if strides != row_major_strides(shape):
-            plain = self._copied(w, place, shape, strides)
+        place, strides = self.operand(w)
         inputs, outputs = found.inputs, found.outputs
 
         def panels(sizes: Sizes) -> int:
             return -(-evaluate(outputs, sizes) // tile.columns)
 
         def elements(sizes: Sizes) -> int:
-            return panels(sizes) * evaluate(inputs, sizes) * tile.columns * POINTS
+            return (panels(sizes) * evaluate(inputs, sizes) * tile.columns + APART) * POINTS
 
         kernels = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
         self._step(
             node, "winograd_kernel", winograd_kernel_text,
-            [plain, kernels, Number(inputs), Number(outputs)],
-            lambda sizes: panels(sizes) * evaluate(inputs, sizes),
+            [place, kernels, *(Number(strides[i]) for i in (2, 3, 1, 0)), Number(inputs),
+             Number(outputs)],
+            lambda sizes: panels(sizes) * evaluate(inputs, sizes) // CHANNELS,
             "transform kernels", lambda sizes: 2 * elements(sizes),
         )  # fmt: skip
 
         def cut(sizes: Sizes) -> Cut:
-            both = (evaluate(n, sizes) for n in (inputs, outputs))
-            return cut_tiles(found.tiles(sizes), *both, tile)
+            channels, columns = evaluate(inputs, sizes), evaluate(outputs, sizes)
+            return cut_tiles(found.tiles(sizes), channels, columns, tile)
 
         def patch(sizes: Sizes) -> int:
             return POINTS * max(evaluate(inputs, sizes), tile.columns)
@@ -184,6 +179,7 @@ class WinogradLowering(ProductLowering):
         self._step(
             node, "winograd", winograd_text, slots, lambda sizes: cut(sizes).tasks,
             node.op_name, lambda sizes: found.products(sizes) // 4 + 1,
+            Cost((node,), node.results),
         )  # fmt: skip
         finish()
 
@@ -198,7 +194,7 @@ class WinogradLowering(ProductLowering):
 
         def elements(sizes: Sizes) -> int:
             both = evaluate(inputs, sizes) * evaluate(outputs, sizes)
-            return blocks(sizes) * both * POINTS
+            return blocks(sizes) * (both + APART) * POINTS
 
         def tasks(sizes: Sizes) -> int:
             both = [-(-evaluate(n, sizes) // SHARED) for n in (inputs, outputs)]
@@ -215,27 +211,24 @@ class WinogradLowering(ProductLowering):
         ]  # fmt: skip
         self._step(
             node, "winograd_sums", winograd_sums_text, slots, tasks,
-            f"sums for {node.op_name}", lambda sizes: found.products(sizes) // 4 + 1,
+            node.op_name, lambda sizes: found.products(sizes) // 4 + 1,
+            Cost((node,), node.results),
         )  # fmt: skip
         order = (0, 1, 2, 3) if node.params["channels_last"] else (0, 2, 3, 1)
         target, finish = self._written(node, order)
         self._step(
             node, "winograd_collect", winograd_collect_text,
             [sums, target, Number(blocks), Number(inputs), Number(outputs)],
-            lambda sizes: evaluate(inputs, sizes), node.op_name, elements,
+            lambda sizes: evaluate(inputs, sizes), "transform sums", elements,
+            Cost((), (), inputs * outputs * (POINTS * x.dtype.itemsize), node.source),
         )  # fmt: skip
         finish()
 
 
-def _if_used(
-    number: Callable[[Sizes], int], is_used: Callable[[Sizes], bool], sizes: Sizes
-) -> int:
+def _if_used(number: Callable[[Sizes], int], is_used: Callable[[Sizes], bool], sizes: Sizes) -> int:
     return number(sizes) if is_used(sizes) else 0
 
 
 def _leaf(value: Value, shape: tuple[DimLike, ...]) -> Value:
     """A value of the same type and another shape, to copy from."""
     return Builder(capture_source=False).input(TensorType(value.dtype, shape))
-
-
-

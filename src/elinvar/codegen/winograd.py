@@ -49,35 +49,57 @@ _PLANE = "%tiles %down %across %height %width %x.sample %x.row %x.column %y.samp
 
 
 def winograd_kernel_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: [3][3][C][O] → [36][panel][C][NR]. Slots: source, target, C, O. Tasks: panel × C."""
+    """Kernel: kernels [3][3][C][O] → 36 times [panel][C][NR]. Slots: source, target, strides of the
+    source's four dims, C, O. Tasks: panel × 16 of C."""
     body, element = Body(), llvm_type(dtype)
-    line = body.mul("%inputs", "%outputs")
     panels = body.div(body.add("%outputs", str(tile.columns - 1)), str(tile.columns))
-    plane = body.mul(body.mul(panels, "%inputs"), str(tile.columns))
+    plane = body.add(body.mul(body.mul(panels, "%inputs"), str(tile.columns)), str(APART))
+    square, together = WINDOW**2 * tile.columns, min(CHANNELS, tile.columns)
+    patch = body.stack_slot(f"[{CHANNELS * square} x {element}]", "patch")
     with body.loop("%begin", "%end", hint="task") as task:
-        first = body.mul(body.div(task, "%inputs"), str(tile.columns))
-        row = body.mul(body.rem(task, "%inputs"), "%outputs")
+        row = body.mul(task, str(CHANNELS))
+        first = body.mul(body.div(row, "%inputs"), str(tile.columns))
         count = body.minimum(body.sub("%outputs", first), str(tile.columns))
-        source = pointer(body, "%source", element, body.add(row, first))
-        target = pointer(body, "%target", element, body.mul(task, str(tile.columns)))
-        body.emit(
-            f"call void @{name}.spread(ptr {source}, i64 {body.mul(line, str(WINDOW))}, i64 {line}, "
-            f"ptr {target}, i64 {plane}, i64 {CHANNELS}, i64 {count})"
-        )
+        place = body.add(body.mul(body.rem(row, "%inputs"), "%line"), body.mul(first, "%step"))
+        source = pointer(body, "%source", element, place)
+        with (
+            body.loop("0", count, hint="column") as column,
+            body.loop("0", str(CHANNELS), hint="c") as channel,
+        ):
+            place = body.add(body.mul(column, "%step"), body.mul(channel, "%line"))
+            start = pointer(body, source, element, place)
+            to_place = body.add(body.mul(channel, str(square)), column)
+            for i in range(WINDOW):
+                for j in range(WINDOW):
+                    place = body.add(body.mul(str(i), "%down"), body.mul(str(j), "%across"))
+                    one = load(body, start, element, dtype, place)
+                    there = body.add(to_place, str((i * WINDOW + j) * tile.columns))
+                    store(body, patch, element, dtype, there, one)
+        with body.loop("0", str(CHANNELS), hint="c") as channel:
+            source = pointer(body, patch, element, body.mul(channel, str(square)))
+            place = body.mul(body.add(row, channel), str(tile.columns))
+            target = pointer(body, "%target", element, place)
+            body.emit(
+                f"call void @{name}.spread(ptr {source}, i64 {WINDOW * tile.columns}, "
+                f"i64 {tile.columns}, ptr {target}, i64 {plane}, i64 {together}, i64 {count})"
+            )
     body.emit("ret void")
-    outer = kernel_module(name, body, ["%source", "%target"], ["%inputs", "%outputs"])
+    sizes = ["%down", "%across", "%line", "%step", "%inputs", "%outputs"]
+    outer = kernel_module(name, body, ["%source", "%target"], sizes)
     lanes = min(tile.vector, CHANNELS)
-    return module(outer, [spreading(f"{name}.spread", kernel_line, WINDOW, dtype, lanes)])
+    spread = spreading(f"{name}.spread", kernel_line, WINDOW, dtype, lanes, together)
+    return module(outer, [spread])
 
 
 def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: [blocks][36][C][O] → [C][3][3][O]. Slots: source, target, blocks, C, O. Tasks: C."""
+    """Kernel: [blocks] times 36 times [C][O] → [C][3][3][O]. Slots: source, target, blocks, C, O.
+    Tasks: C."""
     body, element = Body(), llvm_type(dtype)
     lanes = min(tile.vector, CHANNELS)
     vector = f"<{lanes} x {element}>"
     sums = body.stack_slot(f"[{POINTS * CHUNK} x {element}]", "sums")
     total = body.stack_slot(vector, "total")
-    plane = body.mul("%inputs", "%outputs")
+    plane = body.add(body.mul("%inputs", "%outputs"), str(APART))
     block = body.mul(plane, str(POINTS))
     with body.loop("%begin", "%end", hint="task") as task:
         line = body.mul(task, "%outputs")
@@ -238,7 +260,7 @@ class _Tiles:
 
 def _widths(tile: Tile) -> list[int]:
     """How many columns a micro-kernel takes."""
-    return sorted({CHANNELS, tile.columns})
+    return sorted({min(CHANNELS, tile.columns), tile.columns})
 
 
 def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
@@ -257,6 +279,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
     sums_plane = body.add(body.mul("%block", str(tile.columns)), str(APART))
     panels = body.div(body.add("%outputs", str(tile.columns - 1)), str(tile.columns))
     kernel_plane = body.mul(body.mul(panels, "%inputs"), str(tile.columns))
+    kernel_plane = body.add(kernel_plane, str(APART))
     with body.loop("%begin", "%end", hint="task") as task:
         first = body.mul(body.div(task, "%column.tasks"), "%block")
         count = body.minimum("%block", body.sub("%tiles", first))
@@ -264,9 +287,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
             panel = body.mul(body.div(row, str(tile.rows)), body.mul("%inputs", str(tile.rows)))
             line = body.mul(body.rem(row, str(tile.rows)), str(CHANNELS))
             to = (kernel.at(image, panel, line), image_plane, str(CHANNELS * tile.rows))
-            kernel.spread(
-                "spread", "%image", "x", SEEN, body.add(first, row), to, "%inputs", patch
-            )
+            kernel.spread("spread", "%image", "x", SEEN, body.add(first, row), to, "%inputs", patch)
         first_column = body.mul(body.rem(task, "%column.tasks"), "%columns")
         last_column = body.minimum(body.add(first_column, "%columns"), "%outputs")
         with body.loop(first_column, last_column, tile.columns, "column") as column:
@@ -306,17 +327,15 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
         spreading(f"{name}.spread", image_line, SEEN, dtype, kernel.lanes),
         collecting(f"{name}.collect", result_line, dtype, kernel.lanes),
     ]
-    for height in tile.heights:
-        for columns in _widths(tile):
-            inner.append(_micro(f"{name}.rows{height}x{columns}", dtype, tile, height, columns))
-    return module(outer, inner)
+    return module(outer, [*inner, *_micros(f"{name}.rows", dtype, tile, False)])
 
 
 def _collect(
     kernel: _Tiles, number: str, source: str, plane: str, column: str, width: str, patch: str
 ) -> None:
     """The results of a tile; at the border through a square of their own."""
-    body, vector = kernel.body, f"<{CHANNELS} x {kernel.element}>"
+    body, together = kernel.body, min(CHANNELS, kernel.tile.columns)
+    vector = f"<{together} x {kernel.element}>"
     place = kernel.where(number)
     target = kernel.at("%result", kernel.element_of("y", place), column)
     rest = kernel.rest(place, TILE)
@@ -334,7 +353,7 @@ def _collect(
     with body.when(partly):
 
         def copy(i: str, j: str, known: str, at: str) -> None:
-            with body.when(known), body.loop("0", width, CHANNELS, "c") as channel:
+            with body.when(known), body.loop("0", width, together, "c") as channel:
                 from_place = body.add(body.mul(at, width), channel)
                 value = load(body, patch, vector, kernel.dtype, from_place)
                 offset = body.add(body.mul(i, "%y.row"), body.mul(j, "%y.column"))
@@ -356,6 +375,7 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     patch = kernel.stack("patch", "%patch.scratch")
     image_plane = body.add(body.mul("%channels", str(STEP)), str(APART))
     gradient_plane = body.add(body.mul("%columns", str(STEP)), str(APART))
+    sums_plane = body.add(body.mul("%inputs", "%outputs"), str(APART))
     column_tasks = body.div(body.add("%outputs", body.sub("%columns", "1")), "%columns")
     channel_tasks = body.div(body.add("%inputs", body.sub("%channels", "1")), "%channels")
     with body.loop("%begin", "%end", hint="task") as task:
@@ -385,17 +405,19 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
                 body.loop("0", width, tile.columns, "o") as o,
             ):
                 matrix = body.add(body.mul(block, str(POINTS)), point)
-                line = body.add(body.mul(matrix, "%inputs"), body.add(channel, c))
+                line = body.mul(body.add(channel, c), "%outputs")
                 arguments = [
                     "ptr " + kernel.at(image, body.mul(point, image_plane), c),
                     "i64 %channels",
                     "ptr " + kernel.at(gradient, body.mul(point, gradient_plane), o),
                     "i64 %columns",
-                    "ptr " + kernel.at("%sums", body.mul(line, "%outputs"), body.add(column, o)),
+                    "ptr " + kernel.at(
+                        "%sums", body.mul(matrix, sums_plane), line, body.add(column, o)
+                    ),
                     "i64 %outputs",
                     f"i64 {count}",
                     f"i1 {is_first}",
-                ]
+                ]  # fmt: skip
                 kernel.choose(
                     "sums", body.minimum(body.sub(height, c), str(tile.rows)),
                     body.sub(width, o), ", ".join(arguments),
@@ -408,16 +430,20 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
         spreading(f"{name}.image", image_line, SEEN, dtype, kernel.lanes),
         spreading(f"{name}.gradient", gradient_line, TILE, dtype, kernel.lanes),
     ]
-    for height in tile.heights:
-        for columns in _widths(tile):
-            inner.append(
-                _micro(f"{name}.sums{height}x{columns}", dtype, tile, height, columns, True)
-            )
-    return module(outer, inner)
+    return module(outer, [*inner, *_micros(f"{name}.sums", dtype, tile, True)])
+
+
+def _micros(name: str, dtype: DType, tile: Tile, along: bool) -> list[tuple[str, list[str]]]:
+    """The micro-kernels of all heights and widths."""
+    return [
+        _micro(f"{name}{height}x{columns}", dtype, tile, height, columns, along)
+        for height in tile.heights
+        for columns in _widths(tile)
+    ]
 
 
 def _micro(
-    name: str, dtype: DType, tile: Tile, height: int, columns: int, along: bool = False
+    name: str, dtype: DType, tile: Tile, height: int, columns: int, along: bool
 ) -> tuple[str, list[str]]:
     """target[i][j] = Σ over k of left[i, k] right[k][j], in order.
 
@@ -437,16 +463,13 @@ def _micro(
         start = "zeroinitializer"
         if along:
             old = load(body, "%target", vector, dtype, there(i, part))
-            start = body.instruction(
-                f"select i1 %first, {vector} zeroinitializer, {vector} {old}"
-            )
+            start = body.instruction(f"select i1 %first, {vector} zeroinitializer, {vector} {old}")
         body.emit(f"store {vector} {start}, ptr {slot}, align 64")
 
     def step(k: str, left: str) -> None:
         line = body.mul(k, "%right.step")
         right = [
-            load(body, "%right", vector, dtype, body.add(line, str(part * lanes)))
-            for part in parts
+            load(body, "%right", vector, dtype, body.add(line, str(part * lanes))) for part in parts
         ]
         for i in range(height):
             place = body.add(left, str(i if along else i * CHANNELS))
@@ -471,9 +494,7 @@ def _micro(
         if not along:
             old = load(body, "%target", vector, dtype, there(i, part))
             total = body.instruction(f"fadd {vector} {old}, {value}")
-            value = body.instruction(
-                f"select i1 %first, {vector} {value}, {vector} {total}"
-            )
+            value = body.instruction(f"select i1 %first, {vector} {value}, {vector} {total}")
         store(body, "%target", vector, dtype, there(i, part), value)
     parameters = ["ptr noalias %left", *(["i64 %left.step"] if along else [])]
     parameters += ["ptr noalias %right", "i64 %right.step", "ptr noalias %target"]

@@ -7,7 +7,7 @@ that a line of the tile takes 12 instructions at most. With P = 2p²(p² - q²),
     Bᵀ  6 → 6   p²q² d0 - (p² + q²) d2 + d4,  (d4 - q² d2) ± p (d3 - q² d1),  the same with p and q
                 exchanged,  p²q² d1 - (p² + q²) d3 + d5
     G   3 → 6   g0 / p²q²,  (g0 + p² g2 ± p g1) / P,  (g0 + q² g2 ± q g1) / Q,  g2
-    Aᵀ  6 → 4   m0 + m1 + m2 + m3 + m4,  pʲ (m1 ± m2) + qʲ (m3 ± m4)  for j = 1, 2, 3,  m5 in the last
+    Aᵀ  6 → 4   m0 + m1 + m2 + m3 + m4,  pʲ (m1 ± m2) + qʲ (m3 ± m4) for j = 1, 2, 3, and m5 there
     A and Gᵀ are these transposed.
 """
 
@@ -121,21 +121,20 @@ def _both_ways(
             write(i, j, value)
 
 
-
-
 def spreading(
-    name: str, line: Line, size: int, dtype: DType, lanes: int
-) -> tuple[str, list[str]]:  # fmt: skip
-    """Function: a square of `size` elements to 36 planes, for `count` channels.
+    name: str, line: Line, size: int, dtype: DType, lanes: int, together: int = CHANNELS
+) -> tuple[str, list[str]]:
+    """Function: a square of `size` elements to 36 planes, for `count` channels, a multiple of
+    `together`.
 
     Element (i, j) stands at source[i·down + j·across + channel]; point n goes to
-    target[n·plane + channel // 16 · group + channel % 16].
+    target[n·plane + channel // 16 · group + channel % 16], with `together` in the place of 16.
     """
     body = Body()
     v = Lanes(body, dtype, lanes)
-    with body.loop("0", "%count", CHANNELS, "c") as channel:
-        start = body.mul(body.div(channel, str(CHANNELS)), "%group")
-        for first in range(0, CHANNELS, lanes):
+    with body.loop("0", "%count", together, "c") as channel:
+        start = body.mul(body.div(channel, str(together)), "%group")
+        for first in range(0, together, lanes):
             base = body.add(channel, str(first))
 
             def read(i: int, j: int, base: str = base) -> str:
