@@ -101,7 +101,7 @@ SHAPES = [
     (2, 32, 64, 32, 8, (1, 0)),
     (5, 16, 16, 3, 3, (1, 1)),  # planes smaller than a tile
     (4, 16, 32, 4, 3, (1, 1)),
-    (70, 16, 16, 8, 7, (1, 1)),  # two blocks of tiles
+    (70, 16, 16, 8, 7, (1, 1)),  # two groups of tiles
     (1, 96, 144, 12, 16, (1, 1)),  # channels in uneven parts
 ]
 
@@ -114,7 +114,7 @@ def test_near_the_direct_sum(shape):
     for run in (step(padding), el.jit(step(padding))):
         for found, want in zip(run(*map(el.asarray, arrays)), wanted, strict=True):
             most, mean = error(found.numpy(), want)
-            assert most < 2e-5 and mean < 2e-6
+            assert most < 1.3e-5 and mean < 1.2e-6
 
 
 @pytest.mark.parametrize("channels", [64, 512])
@@ -124,7 +124,7 @@ def test_the_error_that_the_documentation_states(channels):
     wanted = reference(x, w, g, (1, 1))
     for one, want in zip(found, wanted, strict=True):
         most, mean = error(one.numpy(), want)
-        assert most < 1.5e-5 and mean < 1.5e-6
+        assert most < 1.3e-5 and mean < 0.9e-6
 
 
 def test_no_samples():
@@ -292,7 +292,12 @@ def test_open_sizes_that_go_the_direct_way():
 def test_tasks_of_any_size(monkeypatch):
     arrays = [el.asarray(a) for a in operands(9, 48, 80, 12, 12, (1, 1))]
     wanted = copied(step((1, 1))(*arrays))
-    for panels, tasks, shared in ((1, 1, 16), (3, 1, 32), (1, 100, 48), (2, 16, 64)):
+    for panels, tasks, shared in (
+        (1, 1, (16, 16)),
+        (3, 1, (32, 64)),
+        (1, 100, (48, 32)),
+        (2, 16, (64, 128)),
+    ):
         monkeypatch.setattr(lower_winograd, "BLOCK_PANELS", panels)
         monkeypatch.setattr(lower_winograd, "FEW_TASKS", tasks)
         monkeypatch.setattr(lower_winograd, "SHARED", shared)

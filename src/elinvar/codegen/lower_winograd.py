@@ -7,14 +7,16 @@ result) is copied.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from elinvar.codegen.lower_products import ProductLowering
 from elinvar.codegen.lowering import PLACEHOLDER, cached_text
-from elinvar.codegen.product_parts import BLOCK, Tile, tile_for
+from elinvar.codegen.product_parts import Tile, tile_for
 from elinvar.codegen.winograd import (
     APART,
+    GROUP,
     STEP,
     winograd_collect_text,
     winograd_kernel_text,
@@ -30,7 +32,7 @@ from elinvar.passes.winograd import CHANNELS, POINTS, Winograd
 
 BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
 MANY_CHANNELS = 512  # above them a panel is enough
-SHARED = 64  # channels and columns of a task that sums over tiles
+SHARED = 64, 64  # channels and columns of a task that sums over tiles
 FEW_TASKS = 4
 
 
@@ -190,24 +192,24 @@ class WinogradLowering(ProductLowering):
         inputs, outputs = found.inputs, found.outputs
 
         def blocks(sizes: Sizes) -> int:
-            return max(1, -(-found.tiles(sizes) // BLOCK))
+            return max(1, -(-found.tiles(sizes) // GROUP))
 
         def elements(sizes: Sizes) -> int:
             both = evaluate(inputs, sizes) * evaluate(outputs, sizes)
             return blocks(sizes) * (both + APART) * POINTS
 
         def tasks(sizes: Sizes) -> int:
-            both = [-(-evaluate(n, sizes) // SHARED) for n in (inputs, outputs)]
-            return blocks(sizes) * both[0] * both[1]
+            both = zip((inputs, outputs), SHARED, strict=True)
+            return blocks(sizes) * math.prod(-(-evaluate(n, sizes) // most) for n, most in both)
 
         sums = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
-        scratch = POINTS * (SHARED * STEP + APART)
+        scratch = [POINTS * (most * STEP + APART) for most in SHARED]
         slots = [
             image, cotangent, sums,
             *self._planes(found, image_strides, strides),
-            Number(lambda sizes: min(SHARED, evaluate(inputs, sizes))),
-            Number(lambda sizes: min(SHARED, evaluate(outputs, sizes))),
-            *(Number(n) for n in (scratch, scratch, POINTS * SHARED)),
+            Number(lambda sizes: min(SHARED[0], evaluate(inputs, sizes))),
+            Number(lambda sizes: min(SHARED[1], evaluate(outputs, sizes))),
+            *(Number(n) for n in (*scratch, POINTS * max(SHARED))),
         ]  # fmt: skip
         self._step(
             node, "winograd_sums", winograd_sums_text, slots, tasks,

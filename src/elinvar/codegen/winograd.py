@@ -6,10 +6,12 @@
     winograd_sums_text       a task: 256 tiles of image and gradient → 36 matrices [C][O]
     winograd_collect_text    these of all tasks, added in order → the gradient of the kernel
 
-The sum over channels at a point is that of any product: in increasing order with fma, in blocks of
-256 whose sums are added in order; so is that over tiles, which are counted sample by sample, row by
-row. Which tiles and columns a task takes, and where the transformed tiles stand meanwhile (on its
-stack), changes no bit.
+The sum over channels at a point runs in increasing order with fma, in blocks of 64 whose sums are
+added in order. That over tiles, which are counted sample by sample, row by row, has blocks of 32,
+whose sums are added in order within groups of 256, and those of the groups in order. (Blocks are
+shorter than those of other products because the points make their rounding errors larger.) Which
+tiles and columns a task takes, and where transformed tiles stand meanwhile (on its stack), changes
+no bit.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from collections.abc import Callable
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.codegen.product_parts import (
-    BLOCK,
     Tile,
     fma,
     function,
@@ -41,7 +42,9 @@ from elinvar.codegen.winograd_transforms import (
 from elinvar.core.dtypes import DType
 from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
-STEP = 32  # tiles that are summed at once: they stay in the cache
+CHAIN = 64  # channels of a block, and
+STEP = 32  # tiles of a block, and
+GROUP = 256  # of a group: part of the numerics contract
 CHUNK = 64  # columns whose sums are collected at once
 APART = CHANNELS  # elements between planes: or all 36 would fall on the same lines of the cache
 
@@ -295,7 +298,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
                 body.loop("0", count, tile.rows, "row") as row,
-                body.loop("0", "%inputs", BLOCK, "k") as k,
+                body.loop("0", "%inputs", CHAIN, "k") as k,
             ):
                 arguments = [
                     "ptr " + kernel.at(
@@ -311,7 +314,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
                         sums, body.mul(point, sums_plane), body.mul(row, str(tile.columns))
                     ),
                     f"i64 {tile.columns}",
-                    "i64 " + body.minimum(body.sub("%inputs", k), str(BLOCK)),
+                    "i64 " + body.minimum(body.sub("%inputs", k), str(CHAIN)),
                     "i1 " + body.instruction(f"icmp eq i64 {k}, 0"),
                 ]  # fmt: skip
                 height = body.minimum(body.sub(count, row), str(tile.rows))
@@ -385,8 +388,8 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
         block = body.div(rest, channel_tasks)
         height = body.minimum("%channels", body.sub("%inputs", channel))
         width = body.minimum("%columns", body.sub("%outputs", column))
-        first = body.mul(block, str(BLOCK))
-        last = body.minimum(body.add(first, str(BLOCK)), "%tiles")
+        first = body.mul(block, str(GROUP))
+        last = body.minimum(body.add(first, str(GROUP)), "%tiles")
         once = body.maximum(last, body.add(first, "1"))  # sums over nothing are zeros
         with body.loop(first, once, STEP, "low") as low:
             count = body.minimum(body.sub(last, low), str(STEP))
@@ -445,10 +448,9 @@ def _micros(name: str, dtype: DType, tile: Tile, along: bool) -> list[tuple[str,
 def _micro(
     name: str, dtype: DType, tile: Tile, height: int, columns: int, along: bool
 ) -> tuple[str, list[str]]:
-    """target[i][j] = Σ over k of left[i, k] right[k][j], in order.
+    """target[i][j] = Σ over k of left[i, k] right[k][j], in order, or more by that unless `first`.
 
-    left[i, k] stands in groups [k // 16][row of a panel][k % 16], and unless `first` the sum is
-    added to what stands there; with `along` it stands at k · left.step + i, and the sum goes on.
+    left[i, k] stands in groups [k // 16][row of a panel][k % 16], with `along` at k · left.step + i
     """
     body = Body()
     element = llvm_type(dtype)
@@ -459,12 +461,8 @@ def _micro(
     def there(i: int, part: int) -> str:
         return body.add(body.mul(str(i), "%target.step"), str(part * lanes))
 
-    for (i, part), slot in slots.items():
-        start = "zeroinitializer"
-        if along:
-            old = load(body, "%target", vector, dtype, there(i, part))
-            start = body.instruction(f"select i1 %first, {vector} zeroinitializer, {vector} {old}")
-        body.emit(f"store {vector} {start}, ptr {slot}, align 64")
+    for slot in slots.values():
+        body.emit(f"store {vector} zeroinitializer, ptr {slot}, align 64")
 
     def step(k: str, left: str) -> None:
         line = body.mul(k, "%right.step")
@@ -489,13 +487,19 @@ def _micro(
             body.loop("0", str(CHANNELS), hint="k") as k,
         ):
             step(body.add(group, k), body.add(body.mul(group, str(tile.rows)), k))
-    for (i, part), slot in slots.items():
-        value = body.instruction(f"load {vector}, ptr {slot}, align 64")
-        if not along:
+    sums = {
+        (i, part): body.instruction(f"load {vector}, ptr {slot}, align 64")
+        for (i, part), slot in slots.items()
+    }
+    with body.when("%first"):
+        for (i, part), value in sums.items():
+            store(body, "%target", vector, dtype, there(i, part), value)
+    later = body.instruction("xor i1 %first, true")
+    with body.when(later):
+        for (i, part), value in sums.items():
             old = load(body, "%target", vector, dtype, there(i, part))
             total = body.instruction(f"fadd {vector} {old}, {value}")
-            value = body.instruction(f"select i1 %first, {vector} {value}, {vector} {total}")
-        store(body, "%target", vector, dtype, there(i, part), value)
+            store(body, "%target", vector, dtype, there(i, part), total)
     parameters = ["ptr noalias %left", *(["i64 %left.step"] if along else [])]
     parameters += ["ptr noalias %right", "i64 %right.step", "ptr noalias %target"]
     return function(name, [*parameters, "i64 %target.step", "i64 %count", "i1 %first"], body)
