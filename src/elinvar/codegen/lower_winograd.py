@@ -19,9 +19,13 @@ from elinvar.codegen.winograd import (
     GROUP,
     STEP,
     winograd_collect_text,
-    winograd_kernel_text,
     winograd_sums_text,
     winograd_text,
+)
+from elinvar.codegen.winograd_kernels import (
+    winograd_few_text,
+    winograd_kernel_text,
+    winograd_tiles_text,
 )
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
 from elinvar.core.types import TensorType
@@ -34,6 +38,7 @@ BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's
 MANY_CHANNELS = 512  # above them a panel is enough
 SHARED = 64, 64  # channels and columns of a task that sums over tiles
 FEW_TASKS = 4
+FEW_TILES = 96  # of them it is cheaper to transform kernels where they are used
 
 
 class Cut(NamedTuple):
@@ -57,6 +62,14 @@ def cut_tiles(tiles: int, inputs: int, outputs: int, tile: Tile) -> Cut:
     return Cut(block * tile.rows, each * tile.columns, column_tasks, blocks * column_tasks)
 
 
+_Read = tuple[Place, tuple[DimLike, ...]]  # where an operand stands, and its strides
+
+
+def _result_strides(found: Winograd) -> tuple[DimLike, ...]:
+    """Strides of results that stand dense, channels last."""
+    return row_major_strides((found.samples, found.height, found.width, found.outputs))
+
+
 class WinogradLowering(ProductLowering):
     """Convolutions with a window of 3 × 3 and their gradients with respect to the kernel."""
 
@@ -69,10 +82,17 @@ class WinogradLowering(ProductLowering):
             self._by_tiles(node, found)
         self._only(self.steps[before:], node, is_used)
 
-    def _only(self, steps: list[Step], node: Node, is_used: Callable[[Sizes], bool]) -> None:
+    def _only(
+        self,
+        steps: list[Step],
+        node: Node,
+        is_used: Callable[[Sizes], bool],
+        target: Place | None = None,
+    ) -> None:
         """Give steps their tasks, and the memory between them, where they are used."""
-        kept = self.place(node.results[0]).storage
-        between = {s for step in steps for s in step.writes if s.kind == "arena" and s is not kept}
+        kept = {place.storage for place in (self.place(node.results[0]), target) if place}
+        written = {storage for step in steps for storage in step.writes}
+        between = {s for s in written if s.kind == "arena" and s not in kept}
         for step in steps:
             step.tasks = functools.partial(_if_used, step.tasks, is_used)
         for storage in between:
@@ -137,9 +157,62 @@ class WinogradLowering(ProductLowering):
         ]
 
     def _by_tiles(self, node: Node, found: Winograd) -> None:
+        """Kernels transformed before, or, for few tiles, where they are used."""
+        image = self._turned(node.operands[0], (0, 2, 3, 1))
+        places = node.params["channels_last"]
+        target, finish = self._written(node, (0, 1, 2, 3) if places else (0, 2, 3, 1))
+
+        def is_few(sizes: Sizes) -> bool:
+            return found.tiles(sizes) <= FEW_TILES
+
+        for make, is_used in (
+            (self._few_tiles, is_few),
+            (self._many_tiles, lambda sizes: not is_few(sizes)),
+        ):
+            try:
+                if not is_used({}):
+                    continue
+            except KeyError:  # symbolic sizes
+                pass
+            before = len(self.steps)
+            make(node, found, image, target)
+            self._only(self.steps[before:], node, is_used, target)
+        finish()
+
+    def _few_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
         x, w = node.operands
         tile = tile_for(x.dtype, self.vector_bits)
-        image, image_strides = self._turned(x, (0, 2, 3, 1))
+        kernels, strides = self.operand(w)
+        inputs, outputs = found.inputs, found.outputs
+
+        def block(sizes: Sizes) -> int:
+            return -(-found.tiles(sizes) // tile.rows) * tile.rows
+
+        def elements(sizes: Sizes) -> int:
+            return POINTS * (block(sizes) * evaluate(inputs, sizes) + APART)
+
+        tiles = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+        planes = self._planes(found, image[1], _result_strides(found))
+        self._step(
+            node, "winograd_tiles", winograd_tiles_text,
+            [image[0], tiles, *planes, Number(block), Number(POINTS * inputs)],
+            found.tiles, "transform tiles", lambda sizes: 2 * elements(sizes),
+        )  # fmt: skip
+        slots = [
+            tiles, kernels, target, *planes, *(Number(strides[i]) for i in (2, 3, 1, 0)),
+            Number(block), Number(lambda sizes: POINTS * (block(sizes) * tile.columns + APART)),
+        ]  # fmt: skip
+        both = inputs * outputs
+        self._step(
+            node, "winograd_few", winograd_few_text, slots,
+            lambda sizes: -(-evaluate(outputs, sizes) // tile.columns), node.op_name,
+            lambda sizes: found.products(sizes) // 4 + POINTS * evaluate(both, sizes),
+            Cost((node,), node.results),
+        )  # fmt: skip
+
+    def _many_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
+        x, w = node.operands
+        tile = tile_for(x.dtype, self.vector_bits)
         place, strides = self.operand(w)
         inputs, outputs = found.inputs, found.outputs
 
@@ -162,28 +235,21 @@ class WinogradLowering(ProductLowering):
             channels, columns = evaluate(inputs, sizes), evaluate(outputs, sizes)
             return cut_tiles(found.tiles(sizes), channels, columns, tile)
 
-        def patch(sizes: Sizes) -> int:
-            return POINTS * max(evaluate(inputs, sizes), tile.columns)
-
-        places = node.params["channels_last"]
-        target, finish = self._written(node, (0, 1, 2, 3) if places else (0, 2, 3, 1))
-        result = row_major_strides((found.samples, found.height, found.width, outputs))
         slots = [
-            image, kernels, target,
-            *self._planes(found, image_strides, result),
+            image[0], kernels, target,
+            *self._planes(found, image[1], _result_strides(found)),
             Number(lambda sizes: cut(sizes).block),
             Number(lambda sizes: cut(sizes).columns),
             Number(lambda sizes: cut(sizes).column_tasks),
             Number(lambda s: POINTS * (cut(s).block * evaluate(inputs, s) + APART)),
             Number(lambda s: POINTS * (cut(s).block * tile.columns + APART)),
-            Number(patch),
+            Number(lambda sizes: POINTS * max(evaluate(inputs, sizes), tile.columns)),
         ]  # fmt: skip
         self._step(
             node, "winograd", winograd_text, slots, lambda sizes: cut(sizes).tasks,
             node.op_name, lambda sizes: found.products(sizes) // 4 + 1,
             Cost((node,), node.results),
         )  # fmt: skip
-        finish()
 
     def _by_kernel(self, node: Node, found: Winograd) -> None:
         x, gradient = node.operands

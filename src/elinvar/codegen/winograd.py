@@ -1,6 +1,5 @@
 """Winograd's algorithm as kernels that keep their tiles in the cache of one core.
 
-    winograd_kernel_text     kernels [3][3][C][O] → 36 matrices [C][O], in panels of columns
     winograd_text            a task: some tiles of the image → 36 panels of rows, times the matrices
                              for a block of columns, point by point → results
     winograd_sums_text       a task: 256 tiles of image and gradient → 36 matrices [C][O]
@@ -35,7 +34,6 @@ from elinvar.codegen.winograd_transforms import (
     gradient_line,
     image_line,
     kernel_gradient_line,
-    kernel_line,
     result_line,
     spreading,
 )
@@ -48,50 +46,7 @@ GROUP = 256  # of a group: part of the numerics contract
 CHUNK = 64  # columns whose sums are collected at once
 APART = CHANNELS  # elements between planes: or all 36 would fall on the same lines of the cache
 
-_PLANE = "%tiles %down %across %height %width %x.sample %x.row %x.column %y.sample %y.row %y.column"
-
-
-def winograd_kernel_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: kernels [3][3][C][O] → 36 times [panel][C][NR]. Slots: source, target, strides of the
-    source's four dims, C, O. Tasks: panel × 16 of C."""
-    body, element = Body(), llvm_type(dtype)
-    panels = body.div(body.add("%outputs", str(tile.columns - 1)), str(tile.columns))
-    plane = body.add(body.mul(body.mul(panels, "%inputs"), str(tile.columns)), str(APART))
-    square, together = WINDOW**2 * tile.columns, min(CHANNELS, tile.columns)
-    patch = body.stack_slot(f"[{CHANNELS * square} x {element}]", "patch")
-    with body.loop("%begin", "%end", hint="task") as task:
-        row = body.mul(task, str(CHANNELS))
-        first = body.mul(body.div(row, "%inputs"), str(tile.columns))
-        count = body.minimum(body.sub("%outputs", first), str(tile.columns))
-        place = body.add(body.mul(body.rem(row, "%inputs"), "%line"), body.mul(first, "%step"))
-        source = pointer(body, "%source", element, place)
-        with (
-            body.loop("0", count, hint="column") as column,
-            body.loop("0", str(CHANNELS), hint="c") as channel,
-        ):
-            place = body.add(body.mul(column, "%step"), body.mul(channel, "%line"))
-            start = pointer(body, source, element, place)
-            to_place = body.add(body.mul(channel, str(square)), column)
-            for i in range(WINDOW):
-                for j in range(WINDOW):
-                    place = body.add(body.mul(str(i), "%down"), body.mul(str(j), "%across"))
-                    one = load(body, start, element, dtype, place)
-                    there = body.add(to_place, str((i * WINDOW + j) * tile.columns))
-                    store(body, patch, element, dtype, there, one)
-        with body.loop("0", str(CHANNELS), hint="c") as channel:
-            source = pointer(body, patch, element, body.mul(channel, str(square)))
-            place = body.mul(body.add(row, channel), str(tile.columns))
-            target = pointer(body, "%target", element, place)
-            body.emit(
-                f"call void @{name}.spread(ptr {source}, i64 {WINDOW * tile.columns}, "
-                f"i64 {tile.columns}, ptr {target}, i64 {plane}, i64 {together}, i64 {count})"
-            )
-    body.emit("ret void")
-    sizes = ["%down", "%across", "%line", "%step", "%inputs", "%outputs"]
-    outer = kernel_module(name, body, ["%source", "%target"], sizes)
-    lanes = min(tile.vector, CHANNELS)
-    spread = spreading(f"{name}.spread", kernel_line, WINDOW, dtype, lanes, together)
-    return module(outer, [spread])
+PLANE = "%tiles %down %across %height %width %x.sample %x.row %x.column %y.sample %y.row %y.column"
 
 
 def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
@@ -138,7 +93,7 @@ def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
     return module(outer, [collecting(f"{name}.collect", kernel_gradient_line, dtype, lanes)])
 
 
-class _Tiles:
+class Tiles:
     """What the kernels over tiles share: where a tile stands, and its transform."""
 
     def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
@@ -160,6 +115,12 @@ class _Tiles:
         for term in terms:
             total = self.body.add(total, term)
         return pointer(self.body, base, self.element, total)
+
+    def row(self, number: str) -> tuple[str, str]:
+        """Where a row's panel starts, and its first group of 16 channels in there."""
+        body, rows = self.body, str(self.tile.rows)
+        panel = body.mul(body.div(number, rows), body.mul("%inputs", rows))
+        return panel, body.mul(body.rem(number, rows), str(CHANNELS))
 
     def where(self, number: str) -> tuple[str, str, str]:
         """(sample, first row, first column) of a tile."""
@@ -273,7 +234,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
     scratch for tiles, for sums and for a tile at the border.
     Tasks: blocks of tiles × blocks of columns.
     """
-    kernel = _Tiles(name, dtype, tile)
+    kernel = Tiles(name, dtype, tile)
     body = kernel.body
     image = kernel.stack("image", "%tiles.scratch")
     sums = kernel.stack("sums", "%sums.scratch")
@@ -287,9 +248,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
         first = body.mul(body.div(task, "%column.tasks"), "%block")
         count = body.minimum("%block", body.sub("%tiles", first))
         with body.loop("0", count, hint="row") as row:
-            panel = body.mul(body.div(row, str(tile.rows)), body.mul("%inputs", str(tile.rows)))
-            line = body.mul(body.rem(row, str(tile.rows)), str(CHANNELS))
-            to = (kernel.at(image, panel, line), image_plane, str(CHANNELS * tile.rows))
+            to = (kernel.at(image, *kernel.row(row)), image_plane, str(CHANNELS * tile.rows))
             kernel.spread("spread", "%image", "x", SEEN, body.add(first, row), to, "%inputs", patch)
         first_column = body.mul(body.rem(task, "%column.tasks"), "%columns")
         last_column = body.minimum(body.add(first_column, "%columns"), "%outputs")
@@ -321,20 +280,20 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
                 kernel.choose("rows", height, width, ", ".join(arguments))
             with body.loop("0", count, hint="row") as row:
                 source = kernel.at(sums, body.mul(row, str(tile.columns)))
-                _collect(kernel, body.add(first, row), source, sums_plane, column, width, patch)
+                collect(kernel, body.add(first, row), source, sums_plane, column, width, patch)
     body.emit("ret void")
-    sizes = [*_PLANE.split(), "%inputs", "%outputs", "%block", "%columns"]
+    sizes = [*PLANE.split(), "%inputs", "%outputs", "%block", "%columns"]
     sizes += ["%column.tasks", "%tiles.scratch", "%sums.scratch", "%patch.scratch"]
     outer = kernel_module(name, body, ["%image", "%kernels", "%result"], sizes)
     inner = [
         spreading(f"{name}.spread", image_line, SEEN, dtype, kernel.lanes),
         collecting(f"{name}.collect", result_line, dtype, kernel.lanes),
     ]
-    return module(outer, [*inner, *_micros(f"{name}.rows", dtype, tile, False)])
+    return module(outer, [*inner, *micros(f"{name}.rows", dtype, tile, False)])
 
 
-def _collect(
-    kernel: _Tiles, number: str, source: str, plane: str, column: str, width: str, patch: str
+def collect(
+    kernel: Tiles, number: str, source: str, plane: str, column: str, width: str, patch: str
 ) -> None:
     """The results of a tile; at the border through a square of their own."""
     body, together = kernel.body, min(CHANNELS, kernel.tile.columns)
@@ -371,7 +330,7 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     per task; elements of scratch for image, gradient and a tile at the border.
     Tasks: blocks of 256 tiles × blocks of channels × blocks of columns.
     """
-    kernel = _Tiles(name, dtype, tile)
+    kernel = Tiles(name, dtype, tile)
     body = kernel.body
     image = kernel.stack("image", "%image.scratch")
     gradient = kernel.stack("gradient", "%gradient.scratch")
@@ -426,17 +385,17 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
                     body.sub(width, o), ", ".join(arguments),
                 )  # fmt: skip
     body.emit("ret void")
-    sizes = [*_PLANE.split(), "%inputs", "%outputs", "%channels", "%columns"]
+    sizes = [*PLANE.split(), "%inputs", "%outputs", "%channels", "%columns"]
     sizes += ["%image.scratch", "%gradient.scratch", "%patch.scratch"]
     outer = kernel_module(name, body, ["%image", "%gradient", "%sums"], sizes)
     inner = [
         spreading(f"{name}.image", image_line, SEEN, dtype, kernel.lanes),
         spreading(f"{name}.gradient", gradient_line, TILE, dtype, kernel.lanes),
     ]
-    return module(outer, [*inner, *_micros(f"{name}.sums", dtype, tile, True)])
+    return module(outer, [*inner, *micros(f"{name}.sums", dtype, tile, True)])
 
 
-def _micros(name: str, dtype: DType, tile: Tile, along: bool) -> list[tuple[str, list[str]]]:
+def micros(name: str, dtype: DType, tile: Tile, along: bool) -> list[tuple[str, list[str]]]:
     """The micro-kernels of all heights and widths."""
     return [
         _micro(f"{name}{height}x{columns}", dtype, tile, height, columns, along)
