@@ -103,6 +103,7 @@ SHAPES = [
     (4, 16, 32, 4, 3, (1, 1)),
     (70, 16, 16, 8, 7, (1, 1)),  # two groups of tiles
     (1, 96, 144, 12, 16, (1, 1)),  # channels in uneven parts
+    (30, 48, 80, 8, 8, (1, 1)),  # more than a few tiles
 ]
 
 
@@ -196,7 +197,7 @@ def copied(tensors):
     return [np.ascontiguousarray(t.numpy()) for t in tensors]
 
 
-@pytest.mark.parametrize("shape", [(5, 32, 48, 13, 10, (1, 1)), (20, 64, 32, 8, 8, (1, 1))])
+@pytest.mark.parametrize("shape", [(5, 32, 48, 13, 10, (1, 1)), (70, 64, 32, 8, 8, (1, 1))])
 def test_threads_and_jit(threads, shape):
     arrays = [el.asarray(a) for a in operands(*shape)]
     run = step(shape[-1])
@@ -289,18 +290,22 @@ def test_open_sizes_that_go_the_direct_way():
         assert same_bits(found, wanted)
 
 
-def test_tasks_of_any_size(monkeypatch):
-    arrays = [el.asarray(a) for a in operands(9, 48, 80, 12, 12, (1, 1))]
+@pytest.mark.parametrize("samples", [1, 9, 29])
+def test_tasks_of_any_size(monkeypatch, samples):
+    """Neither how work is cut nor whether kernels and sums are transformed in passing."""
+    arrays = [el.asarray(a) for a in operands(samples, 80, 48, 12, 10, (1, 1))]
     wanted = copied(step((1, 1))(*arrays))
-    for panels, tasks, shared in (
-        (1, 1, (16, 16)),
-        (3, 1, (32, 64)),
-        (1, 100, (48, 32)),
-        (2, 16, (64, 128)),
+    for panels, tasks, shared, few, alone in (
+        (1, 1, (16, 16), 0, -1),
+        (3, 1, (32, 64), 10_000, 256),
+        (1, 100, (48, 32), 0, 256),
+        (2, 16, (64, 128), 10_000, -1),
     ):
         monkeypatch.setattr(lower_winograd, "BLOCK_PANELS", panels)
         monkeypatch.setattr(lower_winograd, "FEW_TASKS", tasks)
         monkeypatch.setattr(lower_winograd, "SHARED", shared)
+        monkeypatch.setattr(lower_winograd, "FEW_TILES", few)
+        monkeypatch.setattr(lower_winograd, "ALONE_TILES", alone)
         for a, b in zip(copied(el.jit(step((1, 1)))(*arrays)), wanted, strict=True):
             assert same_bits(a, b)
 
@@ -328,8 +333,9 @@ def test_the_rule():
     assert not is_used((2, 32, 11, 11), kernel, stride=(2, 2))
     assert not is_used((2, 32, 12, 12), kernel, dilation=(2, 2))
     assert not is_used((2, 32, 10, 10), (32, 16, 3, 3), groups=2)
-    assert not is_used((2, 256, 6, 6), (256, 256, 3, 3))  # the kernel weighs more than the plane
-    assert is_used((2, 256, 10, 10), (256, 256, 3, 3))
+    assert is_used((2, 512, 6, 6), (512, 512, 3, 3))
+    assert not is_used((2, 528, 6, 6), (512, 528, 3, 3))
+    assert not is_used((2, 512, 6, 6), (528, 512, 3, 3))
     given = {"channels_inner": False}
     assert is_used((32, 2, 10, 10), (32, 2, 8, 8), **given)
     assert is_used((256, 2, 6, 6), (256, 2, 4, 4), **given)
@@ -350,13 +356,13 @@ def test_the_rule_does_not_look_at_the_batch(side, channels):
         assert len(seen) == 1
 
 
-def test_launches_with_an_open_batch_are_decided_at_once():
+def test_an_open_batch_needs_no_direct_launches():
     n = Dim("n")
     graph = graph_of(kinds((n, 32, 8, 8), (32, 32, 3, 3)), params(1))
-    found = labels(graph, {"n": 1})
-    assert "transform kernels" in found
+    assert "transform tiles" in labels(graph, {"n": 1})
+    assert "transform kernels" in labels(graph, {"n": 100})
     steps = compile_graph(graph).steps
-    assert sum(step.label == "convolution" for step in steps) == 1
+    assert not any(step.name.startswith("contract") for step in steps)
 
 
 def test_profiles_count_the_products_that_are_made():

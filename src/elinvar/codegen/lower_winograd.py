@@ -35,10 +35,11 @@ from elinvar.kernels.plan import Number, Place, Sizes, Step
 from elinvar.passes.winograd import CHANNELS, POINTS, Winograd
 
 BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
-MANY_CHANNELS = 512  # above them a panel is enough
+MANY_CHANNELS = 512  # from so many on a panel is enough
 SHARED = 64, 64  # channels and columns of a task that sums over tiles
 FEW_TASKS = 4
 FEW_TILES = 96  # of them it is cheaper to transform kernels where they are used
+ALONE_TILES = GROUP  # a task that sums all of them transforms its sums itself
 
 
 class Cut(NamedTuple):
@@ -53,7 +54,7 @@ class Cut(NamedTuple):
 def cut_tiles(tiles: int, inputs: int, outputs: int, tile: Tile) -> Cut:
     """Cut by shape alone; no bit depends on it. Each task of columns transforms its tiles again."""
     row_panels, column_panels = -(-tiles // tile.rows), -(-outputs // tile.columns)
-    most = BLOCK_PANELS if inputs <= MANY_CHANNELS else 1
+    most = BLOCK_PANELS if inputs < MANY_CHANNELS else 1
     block = max(1, min(most, row_panels // FEW_TASKS))
     blocks = -(-row_panels // block)
     wanted = max(1, min(column_panels, FEW_TASKS // max(1, blocks)))
@@ -165,19 +166,33 @@ class WinogradLowering(ProductLowering):
         def is_few(sizes: Sizes) -> bool:
             return found.tiles(sizes) <= FEW_TILES
 
-        for make, is_used in (
-            (self._few_tiles, is_few),
-            (self._many_tiles, lambda sizes: not is_few(sizes)),
-        ):
+        def few() -> None:
+            self._few_tiles(node, found, image, target)
+
+        def many() -> None:
+            self._many_tiles(node, found, image, target)
+
+        self._either(node, target, is_few, few, many)
+        finish()
+
+    def _either(
+        self,
+        node: Node,
+        target: Place,
+        is_first: Callable[[Sizes], bool],
+        first: Callable[[], None],
+        second: Callable[[], None],
+    ) -> None:
+        """The steps of one way, or of both where sizes decide."""
+        for make, is_used in ((first, is_first), (second, lambda sizes: not is_first(sizes))):
             try:
                 if not is_used({}):
                     continue
             except KeyError:  # symbolic sizes
                 pass
             before = len(self.steps)
-            make(node, found, image, target)
+            make()
             self._only(self.steps[before:], node, is_used, target)
-        finish()
 
     def _few_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
         x, w = node.operands
@@ -252,45 +267,68 @@ class WinogradLowering(ProductLowering):
         )  # fmt: skip
 
     def _by_kernel(self, node: Node, found: Winograd) -> None:
-        x, gradient = node.operands
-        image, image_strides = self._turned(x, (1, 2, 3, 0))
-        cotangent, strides = self._turned(gradient, (1, 2, 3, 0))
-        inputs, outputs = found.inputs, found.outputs
+        """One launch, or, for many tiles, one that leaves sums and one that adds them."""
+        operands = [self._turned(operand, (1, 2, 3, 0)) for operand in node.operands]
+        order = (0, 1, 2, 3) if node.params["channels_last"] else (0, 2, 3, 1)
+        target, finish = self._written(node, order)
 
-        def blocks(sizes: Sizes) -> int:
+        def is_alone(sizes: Sizes) -> bool:
+            return found.tiles(sizes) <= ALONE_TILES
+
+        def few() -> None:
+            self._sums(node, found, operands, target, True)
+
+        def many() -> None:
+            self._many_sums(node, found, operands, target)
+
+        self._either(node, target, is_alone, few, many)
+        finish()
+
+    def _many_sums(self, node: Node, found: Winograd, operands: list[_Read], target: Place) -> None:
+        inputs, outputs = found.inputs, found.outputs
+        itemsize = node.results[0].dtype.itemsize
+
+        def groups(sizes: Sizes) -> int:
             return max(1, -(-found.tiles(sizes) // GROUP))
 
         def elements(sizes: Sizes) -> int:
             both = evaluate(inputs, sizes) * evaluate(outputs, sizes)
-            return blocks(sizes) * (both + APART) * POINTS
+            return groups(sizes) * (both + APART) * POINTS
+
+        sums = Place(self.arena(lambda sizes: elements(sizes) * itemsize))
+        self._sums(node, found, operands, sums, False)
+        self._step(
+            node, "winograd_collect", winograd_collect_text,
+            [sums, target, Number(groups), Number(inputs), Number(outputs)],
+            lambda sizes: evaluate(inputs, sizes), "transform sums", elements,
+            Cost((), (), inputs * outputs * (POINTS * itemsize), node.source),
+        )  # fmt: skip
+
+    def _sums(
+        self, node: Node, found: Winograd, operands: list[_Read], target: Place, alone: bool
+    ) -> None:
+        (image, image_strides), (gradient, strides) = operands
+        inputs, outputs = found.inputs, found.outputs
 
         def tasks(sizes: Sizes) -> int:
             both = zip((inputs, outputs), SHARED, strict=True)
-            return blocks(sizes) * math.prod(-(-evaluate(n, sizes) // most) for n, most in both)
+            blocks = math.prod(-(-evaluate(n, sizes) // most) for n, most in both)
+            return blocks * max(1, -(-found.tiles(sizes) // GROUP))
 
-        sums = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
         scratch = [POINTS * (most * STEP + APART) for most in SHARED]
+        own = POINTS * (math.prod(SHARED) + APART) if alone else 0
         slots = [
-            image, cotangent, sums,
+            image, gradient, target,
             *self._planes(found, image_strides, strides),
             Number(lambda sizes: min(SHARED[0], evaluate(inputs, sizes))),
             Number(lambda sizes: min(SHARED[1], evaluate(outputs, sizes))),
-            *(Number(n) for n in (*scratch, POINTS * max(SHARED))),
+            *(Number(n) for n in (*scratch, POINTS * max(SHARED), own, int(alone))),
         ]  # fmt: skip
         self._step(
             node, "winograd_sums", winograd_sums_text, slots, tasks,
             node.op_name, lambda sizes: found.products(sizes) // 4 + 1,
             Cost((node,), node.results),
         )  # fmt: skip
-        order = (0, 1, 2, 3) if node.params["channels_last"] else (0, 2, 3, 1)
-        target, finish = self._written(node, order)
-        self._step(
-            node, "winograd_collect", winograd_collect_text,
-            [sums, target, Number(blocks), Number(inputs), Number(outputs)],
-            lambda sizes: evaluate(inputs, sizes), "transform sums", elements,
-            Cost((), (), inputs * outputs * (POINTS * x.dtype.itemsize), node.source),
-        )  # fmt: skip
-        finish()
 
 
 def _if_used(number: Callable[[Sizes], int], is_used: Callable[[Sizes], bool], sizes: Sizes) -> int:

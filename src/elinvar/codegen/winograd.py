@@ -2,8 +2,9 @@
 
     winograd_text            a task: some tiles of the image → 36 panels of rows, times the matrices
                              for a block of columns, point by point → results
-    winograd_sums_text       a task: 256 tiles of image and gradient → 36 matrices [C][O]
-    winograd_collect_text    these of all tasks, added in order → the gradient of the kernel
+    winograd_sums_text       a task: 256 tiles of image and gradient → 36 matrices [C][O], and,
+                             where there are no more tiles → the gradient of the kernel
+    winograd_collect_text    the matrices of all tasks, added in order → the same
 
 The sum over channels at a point runs in increasing order with fma, in blocks of 64 whose sums are
 added in order. That over tiles, which are counted sample by sample, row by row, has blocks of 32,
@@ -325,10 +326,11 @@ def collect(
 
 
 def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: sums over tiles of image times gradient. Slots: image, gradient, sums [task's
-    block of tiles][36][C][O]; tiles and planes as for `winograd_text`; C, O; channels and columns
-    per task; elements of scratch for image, gradient and a tile at the border.
-    Tasks: blocks of 256 tiles × blocks of channels × blocks of columns.
+    """Kernel: sums over tiles of image times gradient. Slots: image, gradient, target; tiles and
+    planes as for `winograd_text`; C, O; channels and columns per task; elements of scratch for
+    image, gradient, a tile at the border and sums; whether there is but one group of tiles: then
+    the target is the gradient of the kernel, else it is [group][36][C][O].
+    Tasks: groups of 256 tiles × blocks of channels × blocks of columns.
     """
     kernel = Tiles(name, dtype, tile)
     body = kernel.body
@@ -337,7 +339,12 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     patch = kernel.stack("patch", "%patch.scratch")
     image_plane = body.add(body.mul("%channels", str(STEP)), str(APART))
     gradient_plane = body.add(body.mul("%columns", str(STEP)), str(APART))
-    sums_plane = body.add(body.mul("%inputs", "%outputs"), str(APART))
+    own_sums = kernel.stack("sums", "%sums.scratch")
+    is_alone = body.instruction("icmp ne i64 %alone, 0")
+    own_plane = body.add(body.mul("%channels", "%columns"), str(APART))
+    plane = body.add(body.mul("%inputs", "%outputs"), str(APART))
+    plane = body.instruction(f"select i1 {is_alone}, i64 {own_plane}, i64 {plane}")
+    line = body.instruction(f"select i1 {is_alone}, i64 %columns, i64 %outputs")
     column_tasks = body.div(body.add("%outputs", body.sub("%columns", "1")), "%columns")
     channel_tasks = body.div(body.add("%inputs", body.sub("%channels", "1")), "%channels")
     with body.loop("%begin", "%end", hint="task") as task:
@@ -349,6 +356,9 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
         width = body.minimum("%columns", body.sub("%outputs", column))
         first = body.mul(block, str(GROUP))
         last = body.minimum(body.add(first, str(GROUP)), "%tiles")
+        start = [body.mul(block, body.mul(plane, str(POINTS))), body.mul(channel, line), column]
+        there = kernel.at("%target", *start)
+        sums = body.instruction(f"select i1 {is_alone}, ptr {own_sums}, ptr {there}")
         once = body.maximum(last, body.add(first, "1"))  # sums over nothing are zeros
         with body.loop(first, once, STEP, "low") as low:
             count = body.minimum(body.sub(last, low), str(STEP))
@@ -356,27 +366,24 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
             with body.loop("0", count, hint="row") as row:
                 number = body.add(low, row)
                 to = (kernel.at(image, body.mul(row, "%channels")), image_plane, str(CHANNELS))
-                start = kernel.at("%image", channel)
-                kernel.spread("image", start, "x", SEEN, number, to, height, patch)
+                kernel.spread(
+                    "image", kernel.at("%image", channel), "x", SEEN, number, to, height, patch
+                )
                 to = (kernel.at(gradient, body.mul(row, "%columns")), gradient_plane, str(CHANNELS))
-                start = kernel.at("%gradient", column)
-                kernel.spread("gradient", start, "y", TILE, number, to, width, patch)
+                here = kernel.at("%gradient", column)
+                kernel.spread("gradient", here, "y", TILE, number, to, width, patch)
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
                 body.loop("0", height, tile.rows, "c") as c,
                 body.loop("0", width, tile.columns, "o") as o,
             ):
-                matrix = body.add(body.mul(block, str(POINTS)), point)
-                line = body.mul(body.add(channel, c), "%outputs")
                 arguments = [
                     "ptr " + kernel.at(image, body.mul(point, image_plane), c),
                     "i64 %channels",
                     "ptr " + kernel.at(gradient, body.mul(point, gradient_plane), o),
                     "i64 %columns",
-                    "ptr " + kernel.at(
-                        "%sums", body.mul(matrix, sums_plane), line, body.add(column, o)
-                    ),
-                    "i64 %outputs",
+                    "ptr " + kernel.at(sums, body.mul(point, plane), body.mul(c, line), o),
+                    f"i64 {line}",
                     f"i64 {count}",
                     f"i1 {is_first}",
                 ]  # fmt: skip
@@ -384,13 +391,21 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
                     "sums", body.minimum(body.sub(height, c), str(tile.rows)),
                     body.sub(width, o), ", ".join(arguments),
                 )  # fmt: skip
+        with body.when(is_alone), body.loop("0", height, hint="c") as c:
+            square = body.mul(body.mul(body.add(channel, c), "%outputs"), str(WINDOW**2))
+            body.emit(
+                f"call void @{name}.collect(ptr {kernel.at(sums, body.mul(c, line))}, i64 {plane}, "
+                f"ptr {kernel.at('%target', square, column)}, "
+                f"i64 {body.mul('%outputs', str(WINDOW))}, i64 %outputs, i64 {width})"
+            )
     body.emit("ret void")
     sizes = [*PLANE.split(), "%inputs", "%outputs", "%channels", "%columns"]
-    sizes += ["%image.scratch", "%gradient.scratch", "%patch.scratch"]
-    outer = kernel_module(name, body, ["%image", "%gradient", "%sums"], sizes)
+    sizes += ["%image.scratch", "%gradient.scratch", "%patch.scratch", "%sums.scratch", "%alone"]
+    outer = kernel_module(name, body, ["%image", "%gradient", "%target"], sizes)
     inner = [
         spreading(f"{name}.image", image_line, SEEN, dtype, kernel.lanes),
         spreading(f"{name}.gradient", gradient_line, TILE, dtype, kernel.lanes),
+        collecting(f"{name}.collect", kernel_gradient_line, dtype, kernel.lanes),
     ]
     return module(outer, [*inner, *micros(f"{name}.sums", dtype, tile, True)])
 

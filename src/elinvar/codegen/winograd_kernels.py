@@ -49,6 +49,10 @@ class _Kernels:
             place = body.add(body.mul(column, "%w.output"), body.mul(c, "%w.input"))
             start = pointer(body, source, self.element, place)
             to_place = body.add(body.mul(c, str(self.square)), column)
+            soon = body.mul("%w.input", str(CHANNELS))  # kernels are read from memory, in pieces
+            soon = pointer(body, start, self.element, soon)
+            body.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+            body.emit(f"call void @llvm.prefetch.p0(ptr {soon}, i32 0, i32 3, i32 1)")
             for i in range(WINDOW):
                 for j in range(WINDOW):
                     place = body.add(body.mul(str(i), "%w.row"), body.mul(str(j), "%w.column"))
@@ -85,9 +89,7 @@ def winograd_kernel_text(name: str, dtype: DType, tile: Tile) -> str:
         kernels.spread(body.rem(row, "%inputs"), first, count, target, plane)
     body.emit("ret void")
     sizes = [*_SOURCE, "%inputs", "%outputs"]
-    return module(
-        kernel_module(name, body, ["%kernels", "%target"], sizes), [kernels.function()]
-    )
+    return module(kernel_module(name, body, ["%kernels", "%target"], sizes), [kernels.function()])
 
 
 def winograd_tiles_text(name: str, dtype: DType, tile: Tile) -> str:

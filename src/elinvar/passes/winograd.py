@@ -28,11 +28,8 @@ Sizes = Mapping[str, int]
 TILE, SEEN, WINDOW = 4, 6, 3
 POINTS = SEEN * SEEN
 CHANNELS = 16  # channels go in groups of so many
-MOST_CHANNELS = 1024
+MOST_CHANNELS = 512  # transformed, the tiles of more would not stay in the cache
 GAIN = 2  # how many times fewer products there must be at least
-PAIRS = 16_384  # pairs of channels for each tile of a plane: a transformed kernel is four times as
-# large as the kernel, which must pay for one sample already
-PAIRS_BY_KERNEL = 65_536  # the same for gradients with respect to the kernel
 
 
 class Winograd(NamedTuple):
@@ -68,11 +65,7 @@ class Winograd(NamedTuple):
             return False
         down, across = self.plane(sizes)
         places = evaluate(self.height, sizes) * evaluate(self.width, sizes)
-        tiles = down * across
-        pairs = tiles * (PAIRS_BY_KERNEL if self.by_kernel else PAIRS)
-        if channels[0] * channels[1] > pairs:
-            return False
-        return places * WINDOW**2 >= GAIN * tiles * POINTS > 0
+        return places * WINDOW**2 >= GAIN * down * across * POINTS > 0
 
     def products(self, sizes: Sizes) -> int:
         """How many multiplications there are at the points."""
