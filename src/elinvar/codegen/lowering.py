@@ -72,8 +72,10 @@ class FusedLowering:
                 self.places[value] = wanted[value]
                 self.storages[value] = wanted[value].storage
             else:
-                self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
+                self._give_memory(value)
         for cluster in parts.clusters:
+            for value in parts.fresh.get(cluster, ()):  # from here on it is read there
+                self._give_memory(value)
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)
@@ -85,6 +87,9 @@ class FusedLowering:
                 self.copy(value, self.place(value), place, self.strides.get(value))
             found.append(place or self.place(value))
         return found
+
+    def _give_memory(self, value: Value) -> None:
+        self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
 
     # fused groups
 

@@ -71,6 +71,7 @@ class Partition:
     stored: list[Value]  # every value that has memory, apart from the inputs
     inline: set[Value]
     again: dict[Cluster, set[Value]] = field(default_factory=dict)  # of others, computed here too
+    fresh: dict[Cluster, list[Value]] = field(default_factory=dict)  # of these, what is stored anew
 
 
 class Clusterer:
