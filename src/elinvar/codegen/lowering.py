@@ -63,6 +63,7 @@ class FusedLowering:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
+        self.strides.update(parts.strides)
         wanted: dict[Value, Place] = {}
         for value, place in zip(graph.outputs, results, strict=True):
             if place is not None and value not in wanted and not value.node.is_input:

@@ -8,6 +8,7 @@ was computed the first time, bit for bit.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from elinvar.graph.ir import Graph, Node, Value
@@ -63,12 +64,12 @@ class _Recomputer:
         for kernels in self.readers.values():
             for gone in kernels.keys() - set(clusters):
                 del kernels[gone]
-        found = Partition(clusters, list(self.stored), parts.inline, parts.again)
+        found = dataclasses.replace(parts, clusters=clusters, stored=list(self.stored))
         return Refresher(self.clusterer, found, self.readers).run()
 
     def _values_read(self, node: Node, cluster: Cluster) -> set[Value]:
         if cluster.kind == "heavy" and not is_elementwise(node):
-            return {view_of(operand).base for operand in node.operands}
+            return {view_of(operand, self.parts.strides).base for operand in node.operands}
         return {place.value for place in self.clusterer.uses(node)[1]}
 
     def _consider(self, value: Value) -> None:

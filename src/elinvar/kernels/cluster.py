@@ -17,12 +17,14 @@ What is read outside of its cluster is stored; everything else lives in register
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from elinvar.core.shapes import Shape, size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels import obstacles
 from elinvar.kernels.index import TRUE, Cond, Lin, variable
+from elinvar.kernels.layouts import stored_strides
 from elinvar.kernels.pull import (
     EXPENSIVE,
     REPLICATING,
@@ -70,6 +72,7 @@ class Partition:
     clusters: list[Cluster]
     stored: list[Value]  # every value that has memory, apart from the inputs
     inline: set[Value]
+    strides: Mapping[Value, Shape]  # of stored values that are not row-major
     again: dict[Cluster, set[Value]] = field(default_factory=dict)  # of others, computed here too
     fresh: dict[Cluster, list[Value]] = field(default_factory=dict)  # of these, what is stored anew
 
@@ -84,6 +87,7 @@ class Clusterer:
         self.clusters: list[Cluster] = []
         self.of: dict[Node, Cluster] = {}
         self.inline: set[Value] = set()
+        self.strides = stored_strides(graph)
         self._uses: dict[Node, tuple[tuple[Lin, ...], list[Place]]] = {}
         self.required = self._required()
 
@@ -101,7 +105,7 @@ class Clusterer:
         self._sink()
         self._join_reductions()
         stored = self._stored()
-        return Partition(self._ordered(), stored, self.inline)
+        return Partition(self._ordered(), stored, self.inline, self.strides)
 
     # 1. what must be stored, and what is never stored
 
@@ -110,7 +114,7 @@ class Clusterer:
         for node in self.graph.nodes:
             if self._is_heavy(node):
                 for operand in node.operands:
-                    found.add(view_of(operand).base)
+                    found.add(view_of(operand, self.strides).base)
         return found
 
     @staticmethod
@@ -218,7 +222,7 @@ class Clusterer:
         cluster = Cluster(len(self.clusters), kind, space, axes)
         self.clusters.append(cluster)
         if kind == "heavy":
-            sources = [Place(view_of(o).base, (), TRUE) for o in node.operands]
+            sources = [Place(view_of(o, self.strides).base, (), TRUE) for o in node.operands]
         else:
             _, sources = self.uses(node)
         self._add(cluster, node, sources)
@@ -589,6 +593,5 @@ class Clusterer:
             found |= {self.of[v.node] for v in values if v.node in self.of}
         return found - {cluster}
 
-    @staticmethod
-    def _heavy_sources(operand: Value) -> list[Value]:
-        return [view_of(operand).base]
+    def _heavy_sources(self, operand: Value) -> list[Value]:
+        return [view_of(operand, self.strides).base]

@@ -155,7 +155,7 @@ class _Text:
             again = self.parts.again.get(cluster, set())
             for node in (*cluster.members, *(value.node for value in again)):
                 if cluster.kind == "heavy" and not is_elementwise(node):
-                    values = [view_of(operand).base for operand in node.operands]
+                    values = [view_of(x, self.parts.strides).base for x in node.operands]
                 else:
                     values = [place.value for place in self.clusterer.uses(node)[1]]
                 for value in dict.fromkeys(values):
