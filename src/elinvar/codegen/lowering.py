@@ -107,6 +107,7 @@ class FusedLowering:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
+        self.strides.update(parts.strides)
         tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
         self.epilogues = find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
         wanted: dict[Value, Place] = {}
@@ -124,14 +125,16 @@ class FusedLowering:
             elif home in self.storages:
                 self.storages[value] = self.storages[home]
             else:
-                storage = self.arena(size(home.shape) * home.dtype.itemsize)
-                self.storages[value] = self.storages[home] = storage
+                self._give_memory(home)
+                self.storages[value] = self.storages[home]
                 if value in settled:
-                    storage.kind = "kept"
-                    self.preparation.settled.add(storage)
+                    self.storages[value].kind = "kept"
+                    self.preparation.settled.add(self.storages[value])
         for cluster in parts.clusters:
             if cluster in appended:
                 continue
+            for value in parts.fresh.get(cluster, ()):  # from here on it is read there
+                self._give_memory(value)
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)
@@ -164,7 +167,7 @@ class FusedLowering:
             return known or value in found
 
         for cluster in parts.clusters:
-            if cluster.kind == "heavy" or cluster in appended:
+            if cluster.kind == "heavy" or cluster in appended or cluster in parts.fresh:
                 continue
             results = [value for node in cluster.members for value in node.results]
             sources = parts.reads[cluster].difference(results)
@@ -173,6 +176,9 @@ class FusedLowering:
                 if not any(value in wanted for value in results):
                     found.update(results)
         return found
+
+    def _give_memory(self, value: Value) -> None:
+        self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
 
     # fused groups
 

@@ -56,6 +56,7 @@ class _Text:
         self.numbers = {cluster: n for n, cluster in enumerate(self.parts.clusters)}
         every = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
         self.names = {value: f"%{n}" for n, value in enumerate(every)}
+        self.anew = {v: self.numbers[c] for c, values in self.parts.fresh.items() for v in values}
         self.readers = self._readers()
 
     def lines(self) -> list[str]:
@@ -71,6 +72,9 @@ class _Text:
             values = [v for node in cluster.members for v in node.results if v in stored]
             for value in values:
                 found.append(f"{self.indent}    stores {self._describe(value)}")
+                found += [f"{self.indent}        {why}" for why in self._reasons(value, cluster)]
+            for value in self.parts.fresh.get(cluster, ()):
+                found.append(f"{self.indent}    stores anew {self._describe(value)}")
                 found += [f"{self.indent}        {why}" for why in self._reasons(value, cluster)]
             for node in cluster.members:
                 for name, inner in subgraphs(node).items():
@@ -109,8 +113,10 @@ class _Text:
         if value in self.clusterer.outputs:
             found.append("an output")
         others: dict[str, dict[int, list[str]]] = {}  # why → kernel → operations in it
+        anew = self.anew.get(value, len(self.numbers))
+        is_anew = self.numbers[cluster] == anew
         for reader, target in self.readers.get(value, ()):
-            if target is not cluster:
+            if target is not cluster and (self.numbers[target] > anew) == is_anew:
                 kernels = others.setdefault(self._why_apart(reader, value, cluster, target), {})
                 kernels.setdefault(self.numbers[target], []).append(reader.op_name)
         for why, kernels in others.items():
@@ -149,8 +155,8 @@ class _Text:
         for cluster in self.parts.clusters:
             again = self.parts.again.get(cluster, set())
             for node in (*cluster.members, *(value.node for value in again)):
-                if cluster.kind == "heavy":
-                    values = [view_of(operand).base for operand in node.operands]
+                if cluster.kind == "heavy" and not is_elementwise(node):
+                    values = [view_of(x, self.parts.strides).base for x in node.operands]
                 else:
                     values = [place.value for place in self.clusterer.uses(node)[1]]
                 for value in dict.fromkeys(values):
