@@ -13,7 +13,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
-from elinvar.run import compile, pool
+from elinvar.run import planning, pool
 
 SAMPLES = [
     pytest.param(op, sample, id=f"{op.name}-{number}")
@@ -159,7 +159,7 @@ FIRST = [p for p in SAMPLES if p.id.endswith(("-0", "-3"))]
 @pytest.mark.parametrize(("op", "sample"), FIRST)
 def test_threads_do_not_change_bits(op, sample, monkeypatch):
     """Every launch is shared among threads, however small."""
-    monkeypatch.setattr(compile, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(planning, "PARALLEL_WORK", 0)
     graph = one_op(op, sample)
     before = pool.get_num_threads()
     try:

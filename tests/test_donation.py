@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ import pytest
 from run_kernels import SLOW
 
 import elinvar as el
+from elinvar.run import memory
 from elinvar.run.program import Launch, make_program
 
 
@@ -71,6 +73,38 @@ def test_bits_do_not_depend_on_who_holds_the_state():
         del holders
     for a, b in zip(plain.parameters(), held.parameters(), strict=True):
         assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+
+def test_old_gradients_make_room_for_new_ones():
+    model, step = training()
+    step()
+    step()
+    parameters = list(model.parameters())
+    statistics = memory.statistics
+    gc.collect()
+    memory.reset_peak()
+    step()
+    small = statistics().peak
+    held = [p.grad for p in parameters]
+    values = [g.numpy().copy() for g in held]
+    memory.reset_peak()
+    step()
+    assert statistics().peak - small >= sum(g.nbytes for g in held)
+    for gradient, value, p in zip(held, values, parameters, strict=True):
+        assert np.array_equal(gradient.numpy(), value)
+        assert not np.array_equal(p.grad.numpy(), value)
+
+
+def test_a_gradient_that_is_added_to_is_read():
+    w = el.nn.Parameter(el.ones(3))
+
+    @el.jit
+    def accumulate():
+        (w * w).sum().backward()
+
+    for n in range(1, 5):
+        accumulate()
+        assert w.grad.tolist() == [2.0 * n] * 3
 
 
 def test_a_value_that_is_read_after_the_write_is_kept():

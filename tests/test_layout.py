@@ -250,7 +250,9 @@ def test_random_networks_keep_every_bit(graph):
         expected = run_compiled(graph, arrays)
     for a, b, c in zip(found, expected, interpret(graph, arrays, {}), strict=True):
         assert same_bits(a, b)
-        np.testing.assert_allclose(a, c, rtol=2e-4, atol=2e-4)
+        # sums of thousands cancel to results near 1: an error counts beside the largest result
+        largest = float(np.abs(c).max(initial=1.0))
+        np.testing.assert_allclose(a, c, rtol=2e-4, atol=2e-5 * largest)
 
 
 def small_network():

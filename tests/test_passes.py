@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from compiled import run_compiled
 from graphs import arrays_for, graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,10 +17,10 @@ from elinvar.graph.verify import verify
 from elinvar.graph.walk import same_graph
 from elinvar.passes.dead import dead
 from elinvar.passes.fold import fold
+from elinvar.passes.orient import orient
 from elinvar.passes.pipeline import PIPELINE, Pass, Report, describe, optimize
 from elinvar.passes.share import share
 from elinvar.passes.simplify import holds_exactly, simplify
-from elinvar.passes.turn import turn
 
 
 def bits(array):
@@ -41,7 +42,7 @@ def assert_same_bits(found, expected):
 def test_passes_keep_every_bit(graph, batch, seed):
     arrays = arrays_for(graph, batch, seed)
     expected = interpret(graph, arrays, {"B": batch})
-    for run in (fold, simplify, share, dead, turn):
+    for run in (fold, simplify, share, dead, orient):
         after = verify(run(graph), run.__name__)
         assert after.input_types == graph.input_types
         assert_same_bits(interpret(after, arrays, {"B": batch}), expected)
@@ -427,41 +428,56 @@ def test_dead_trims_a_scan():
     assert_same_bits(interpret(after, arrays), interpret(graph, arrays))
 
 
-# ---- turn ---------------------------------------------------------------------------------------
-
-PRODUCT = "%2: f32[2,B,5] = contract %0, %1 {batch: ((1,), (0,)), axes: ((2,), (2,))}"
-OPERANDS = "graph main(%0: f32[B,2,4], %1: f32[2,5,4])"
+# ---- orient -------------------------------------------------------------------------------------
 
 
-def test_turn_computes_what_is_read():
-    graph = parse_graph(
-        f"{OPERANDS} {{ {PRODUCT} %3: f32[2,5,B] = permute %2 {{axes: (0, 2, 1)}} return %3 }}"
+def test_orient_swaps_what_is_only_read_turned():
+    text = (
+        "graph main(%0: f32[B,7,3], %1: f32[7,5,B]) {\n"
+        "    %2: f32[B,3,5] = contract %0, %1 {batch: ((0,), (2,)), axes: ((1,), (0,))}\n"
+        "    %3: f32[B,5,3] = permute %2 {axes: (0, 2, 1)}\n"
+        "    %4: f32[B,5,3] = negative %3\n"
+        "    return %4\n}"
     )
-    after = verify(optimize(graph))
-    assert [node.op_name for node in after.nodes] == ["contract"]
-    assert after.nodes[0].operands == (after.inputs[1], after.inputs[0])
-    assert after.nodes[0].params == {"batch": ((0,), (1,)), "axes": ((2,), (2,))}
-    arrays = [np.arange(24.0).reshape(3, 2, 4) - 7, np.arange(40.0).reshape(2, 5, 4) - 9]
-    arrays = [array.astype(np.float32) for array in arrays]  # whole numbers: sums are exact
-    assert_same_bits(interpret(after, arrays), interpret(graph, arrays))
+    graph = parse_graph(text)
+    after = orient(graph)
+    assert [node.op_name for node in after.nodes] == ["contract", "negative"]
+    assert after.nodes[0].params == {"batch": ((2,), (0,)), "axes": ((0,), (1,))}
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=s).astype(np.float32) for s in ((4, 7, 3), (7, 5, 4))]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays, {"B": 4}), program(graph, arrays, {"B": 4}))
+    assert orient(after) is after
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape", "results"),
-    [("(0, 2, 1)", "2,5,B", "%3, %2"), ("(1, 0, 2)", "B,2,5", "%3"), ("(2, 1, 0)", "5,B,2", "%3")],
+    "change",
+    [
+        ("return %4", "return %4, %2"),  # somebody reads it as it is
+        ("negative %3", "contract %3, %3 {batch: ((0, 1), (0, 1)), axes: ((2,), (2,))}"),
+        ("axes: (0, 2, 1)", "axes: (2, 0, 1)"),
+    ],
 )
-def test_turn_leaves_what_another_reads_and_other_orders(axes, shape, results):
-    graph = parse_graph(
-        f"{OPERANDS} {{ {PRODUCT} %3: f32[{shape}] = permute %2 {{axes: {axes}}} return {results} }}"
+def test_orient_keeps_other_products(change):
+    text = (
+        "graph main(%0: f32[5,7,5], %1: f32[7,5,5]) {\n"
+        "    %2: f32[5,5,5] = contract %0, %1 {batch: ((0,), (2,)), axes: ((1,), (0,))}\n"
+        "    %3: f32[5,5,5] = permute %2 {axes: (0, 2, 1)}\n"
+        "    %4: f32[5,5,5] = negative %3\n"
+        "    return %4\n}"
     )
-    assert turn(graph) is graph
+    changed = text.replace(*change)
+    if "contract %3" in changed:
+        changed = changed.replace("%4: f32[5,5,5]", "%4: f32[5,5]")
+    graph = parse_graph(changed)
+    assert orient(graph) is graph
 
 
 # ---- the pipeline -------------------------------------------------------------------------------
 
 
 def test_pipeline_reads_as_its_contents_page():
-    assert [step.name for step in PIPELINE] == ["simplify", "share", "dead", "turn"]
+    assert [step.name for step in PIPELINE] == ["simplify", "share", "dead"]
     for step in PIPELINE:
         assert step.run.__name__ == step.name and step.purpose
     assert describe().splitlines()[0].split(maxsplit=1) == ["simplify", PIPELINE[0].purpose]
@@ -477,7 +493,7 @@ def test_pipeline_reports_times_and_recurses():
     after = optimize(parse_graph(text), verify=True, report=report)
     (node,) = after.nodes
     assert [inner.op_name for inner in node.params["body"].nodes] == ["add"]
-    assert [row[0] for row in report.rows[:4]] == ["simplify", "share", "dead", "turn"]
+    assert [row[0] for row in report.rows[:3]] == ["simplify", "share", "dead"]
     assert all(seconds >= 0 for _, seconds, _ in report.rows)
     assert str(report).splitlines()[1].startswith("simplify")
 

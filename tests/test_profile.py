@@ -147,7 +147,7 @@ def test_the_trace_has_threads_as_tracks(threads: int, tmp_path: Path) -> None:
 
     @el.jit
     def double_product(x):
-        return (x @ x).exp()
+        return (x @ x).softmax(-1)
 
     double_product(x)
     shared = False
@@ -167,7 +167,7 @@ def test_the_trace_has_threads_as_tracks(threads: int, tmp_path: Path) -> None:
     (whole,) = [e for e in events if e.get("cat") == "program"]
     assert whole["name"] == "double_product" and names[whole["tid"]] == "MainThread"
     kernels = [e for e in events if e.get("cat") == "kernel"]
-    assert {e["name"].split(":")[0] for e in kernels} >= {"contract", "map"}
+    assert {e["name"].split(":")[0] for e in kernels} >= {"contract", "row"}
     end = whole["ts"] + whole["dur"]
     last = whole["ts"]
     for event in sorted(kernels, key=lambda e: e["ts"]):
@@ -209,7 +209,7 @@ def test_loops_count_every_turn() -> None:
     loop(x)
     with el.profile() as p:
         loop(x)
-    assert [row.calls for row in p.rows if row.kernel == "contract"] == [7]
+    assert [row.calls for row in p.rows if row.kernel.startswith("contract")] == [7]
 
 
 def test_two_threads_are_told_apart(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_program_that_is_gone_is_still_in_the_profile() -> None:
     x = el.ones((16, 16))
     with el.profile() as p:
         el.jit(lambda x: x @ x + 1.5)(x)
-    assert any(row.kernel == "contract" for row in p.rows)
+    assert any(row.kernel.startswith("contract") for row in p.rows)
     assert not recording._state.retired
 
 

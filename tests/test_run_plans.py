@@ -10,7 +10,7 @@ from run_kernels import run_python
 
 from elinvar.run import plans
 from elinvar.run.plans import TABLE, Kernel, Plan
-from elinvar.run.program import Cond, For, Launch, Move, While
+from elinvar.run.program import Cond, For, Launch, Move, Together, While
 
 STEP = """
 import hashlib, importlib
@@ -111,6 +111,11 @@ PLAN = Plan(
         Launch(1, 3, [(0, 8), (-1, -5), (TABLE, 1), (2, 0, [Move(0, 16), Move(1, 4, True)])], True),
         Cond((0, 1), [Launch(0, 1, [], final=True)], []),
         While(0, [Launch(0, 1, [])], (1, 2, [Move(0, 3)]), [For(1, 9, [Launch(0, 2, [])], True)]),
+        Together(
+            [Launch(1, 2, [(TABLE, 1)], True), Launch(0, 1, [(0, 8)])],
+            [[(0, 0, 1)], [(0, 1, 2), (1, 0, 1)]],
+            True,
+        ),
     ],
     [Kernel("one", "00"), Kernel("two", "ff")],
     [np.arange(0), np.array([3, -(2**62)])],
@@ -130,10 +135,12 @@ def test_bytes_and_back() -> None:
 
 
 def test_linking_gives_addresses() -> None:
-    first, cond, loop = PLAN.linked([100, 200])
+    first, cond, loop, common = PLAN.linked(PLAN.items, [100, 200])
     at = PLAN.tables[1].__array_interface__["data"][0]
     assert (first.kernel, first.slots[2]) == (200, (-1, at))
     assert cond.true[0].kernel == loop.body[0].body[0].kernel == 100
+    assert [(m.kernel, m.slots) for m in common.members] == [(200, [(-1, at)]), (100, [(0, 8)])]
+    assert not common.final and PLAN.linked(PLAN.items, [100, 200], True)[3].final
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, -1, -8])

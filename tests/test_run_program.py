@@ -12,7 +12,7 @@ import pytest
 from run_kernels import ADD, COPY, LESS, SLOW, TOTAL
 
 from elinvar.core.errors import GraphError
-from elinvar.run.program import Cond, For, Launch, Move, While, make_program
+from elinvar.run.program import Cond, For, Launch, Move, Together, While, make_program
 
 
 def integers(*numbers: int) -> np.ndarray:
@@ -55,6 +55,27 @@ def test_numbers_keep_their_64_bits() -> None:
     make_program([add(0, 2**64 - 1)], 1)(at(a))
     make_program([add(0, -(2**63))], 1)(at(a))
     assert a.tolist() == [2**63 - 2]
+
+
+def test_several_kernels_in_one_launch() -> None:
+    a, b = integers(*[0] * 10), integers(0, 0)
+    members = [add(0, 5, tasks=10), add(8, 7, external=1), Launch(COPY, 1, [(1, 0), (2, 0)])]
+    tasks = [[(0, 0, 4)], [(0, 4, 10), (1, 0, 1)], [(2, 0, 1)]]
+    c = integers(42)
+    make_program([Together(members, tasks), add(0, 1)], 3)(at(a), at(b), at(c))
+    assert a.tolist() == [6, *[5] * 9]
+    assert b.tolist() == [42, 7]
+
+
+def test_several_kernels_in_one_launch_move_with_a_loop() -> None:
+    a, b = integers(*[0] * 8), integers(*[0] * 8)
+    members = [
+        Launch(ADD, 1, [(external, 0, [Move(0, 8)]), (-1, number)])
+        for external, number in ((0, 3), (1, 4))
+    ]
+    body = [Together(members, [[(0, 0, 1)], [(1, 0, 1)]])]
+    make_program([For(0, 8, body)], 2)(at(a), at(b))
+    assert a.tolist() == [3] * 8 and b.tolist() == [4] * 8
 
 
 def test_launches_run_in_order() -> None:

@@ -16,7 +16,8 @@ def page() -> str:
     for family in dict.fromkeys(op.family for op in TABLE):
         lines += [f"## {family}", ""]
         for op in (op for op in TABLE if op.family == family):
-            params = f" · params: {', '.join(op.params)}" if op.params else ""
+            named = [f"{p} (optional)" if p in op.optional else p for p in op.params]
+            params = f" · params: {', '.join(named)}" if named else ""
             derivative = (
                 f"none ({op.derivative.reason})" if isinstance(op.derivative, Absent) else "yes"
             )

@@ -28,6 +28,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import elinvar as el
+from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
 from elinvar.tensor import linalg, random
@@ -628,7 +629,8 @@ def params_of(op: Op) -> list[str]:
     for name in op.params:
         given = str(rule[name].annotation) if name in rule else sampled_type(op, name)
         given = "Any" if name in rule and rule[name].annotation is EMPTY else given
-        found.append(f"{name}: {RULE_TYPES.get(given, given)}")
+        default = " = None" if name in op.optional else ""
+        found.append(f"{name}: {RULE_TYPES.get(given, given)}{default}")
     return found
 
 
@@ -636,6 +638,8 @@ def sampled_type(op: Op, name: str) -> str:
     """The type of a param that the type rule takes as **params: that of the samples' values."""
     values = [sample.params[name] for sample in op.samples() if name in sample.params]
     kinds = {type(value) for value in values}
+    if kinds == {DType}:
+        return "DType | None" if name in op.optional else "DType"
     return kinds.pop().__name__ if kinds in ({bool}, {int}) else "Shape"
 
 

@@ -487,7 +487,13 @@ def logsumexp(
 ) -> Tensor:
     """log Σ exp(x) along axes without overflow."""
 
-def matmul(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+def matmul(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
     """The matrix product x1 @ x2."""
 
 def matrix_transpose(x: _ArrayLike, /) -> Tensor:
@@ -768,6 +774,7 @@ def tensordot(
     /,
     *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
 
@@ -821,7 +828,14 @@ def var(
 ) -> Tensor:
     """The variance along axes: Σ (x - mean)² / (n - correction)."""
 
-def vecdot(x1: _ArrayLike, x2: _ArrayLike, /, *, axis: int = -1) -> Tensor:
+def vecdot(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
 
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:

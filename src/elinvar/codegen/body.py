@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -177,11 +177,22 @@ def _is_number(text: str) -> bool:
 
 
 def kernel_module(
-    name: str, body: Body, pointers: list[str], sizes: list[str], shared: Container[str] = ()
+    name: str,
+    body: Body,
+    pointers: list[str],
+    sizes: list[str],
+    shared: Container[str] = (),
+    ranges: Sequence[str] = ("%begin", "%end"),
+    more: str | None = None,
 ) -> str:
     """Wrap a body whose arguments are slots: pointers first, then sizes.
 
-    `shared`: pointers that may be equal to others of these; all others have memory of their own.
+    Args:
+        name, body: the function.
+        pointers, sizes: what stands in the slots.
+        shared: pointers that may be equal to others of these; all others have memory of their own.
+        ranges: the numbers that the caller gives: which part of the work is wanted.
+        more: the name by which the body knows the address of the slots behind its own.
     """
     parameters = [f"ptr {p}" if p in shared else f"ptr noalias {p}" for p in pointers]
     parameters += [f"i64 {s}" for s in sizes]
@@ -191,15 +202,20 @@ def kernel_module(
         wrapper.append(f"  %slot{number} = getelementptr i64, ptr %slots, i64 {number}")
         wrapper.append(f"  %arg{number} = load {kind}, ptr %slot{number}, align 8")
         arguments.append(f"{kind} %arg{number}")
-    parameters += ["i64 %begin", "i64 %end"]
-    arguments += ["i64 %begin", "i64 %end"]
+    if more is not None:
+        wrapper.append(f"  %slot.more = getelementptr i64, ptr %slots, i64 {len(parameters)}")
+        parameters.append(f"ptr {more}")
+        arguments.append("ptr %slot.more")
+    given = [f"i64 {number}" for number in ranges]
+    parameters += given
+    arguments += given
     return "\n".join(
         [
             f"define internal void @{name}.body({', '.join(parameters)}) #0 {{",
             "entry:",
             body.text(),
             "}",
-            f"define void @{name}(ptr %slots, i64 %begin, i64 %end) #0 {{",
+            f"define void @{name}(ptr %slots, {', '.join(given)}) #0 {{",
             "entry:",
             *wrapper,
             f"  call void @{name}.body({', '.join(arguments)})",

@@ -11,10 +11,14 @@ window is a contraction without a copy. A task multiplies a block of rows with a
 
 The sum over k runs in increasing order with fma, in blocks of 256 whose partial sums are added in
 order: a function of K alone, whatever MR, NR, the blocks or the threads.
+
+Operands may be narrower than the sums and the result (bf16 for f32, int8 for int32): whatever loads
+them converts them, exactly.
 """
 
 from __future__ import annotations
 
+from elinvar.codegen import pairs
 from elinvar.codegen.body import ATTRIBUTES, Body, kernel_module
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
@@ -27,6 +31,7 @@ from elinvar.codegen.product_parts import (
     fma,
     function,
     load,
+    load_as,
     pointer,
     splat,
     square_turned,
@@ -44,37 +49,47 @@ FEW_DENSE, FEW_TURNED = 3, 4  # few rows: columns of the right operand are neigh
 CONTRACT_POINTERS = (
     "%left %right %result %row.offsets %row.flags %left.k %left.flags %left.batches "
     "%right.k %right.flags %column.offsets %column.flags %right.batches "
-    "%result.rows %result.columns %result.flags %result.batches"
+    "%result.rows %result.columns %result.flags %result.batches %epilogue"
 ).split()
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
 
-def contract_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: the product of two operands.
+def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
+    """Kernel: the product of two operands that hold `stored`; sums and result are `dtype`.
 
     Slots: left, right, result; of the left operand: row offsets, per panel of rows whether they
     are neighbours, k offsets, per 8 steps of k whether they are neighbours, batch offsets; of the
     right operand: the same of k, column offsets, per 8 columns whether they are neighbours, batch
     offsets; of the result: row offsets, column offsets, per panel of columns whether they are
-    neighbours, batch offsets; then rows, columns, depth, panels of columns per task, panels of rows
-    per task, whether `right` holds panels that were packed before (see `pack_right_text`), and one
-    of the modes below. Offsets are in elements. Row and column offsets are
-    filled up to whole panels with places that may be read. Tasks: batch × row block × column block.
+    neighbours, batch offsets; the function of the epilogue or null (see `epilogues.py`); then
+    rows, columns, depth, panels of columns per task, panels of rows per task, whether `right` holds
+    panels that were packed before (see `pack_right_text`), and one of the modes below; then the
+    epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
+    with places that may be read. Tasks: batch × row block × column block.
     """
-    kernel = _Contraction(dtype, tile)
-    inner = [_pack_left(name, dtype, tile), _pack_right(name, dtype, tile)]
+    kernel = _Contraction(stored, dtype, tile)
+    inner = [
+        _pack_left(name, stored, dtype, tile),
+        _pack_right(name, stored, dtype, tile, kernel.in_pairs),
+    ]
     for height in tile.heights:
-        inner.append(_micro(name, dtype, tile, height, False))
-    inner.append(_micro(name, dtype, tile, tile.rows, True))
+        inner.append(_packed_micro(name, stored, dtype, tile, height))
+    if not kernel.in_pairs:
+        inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
     for height in HEIGHTS:
-        inner += [few_rows(name, dtype, tile, height, turned) for turned in (False, True)]
+        for is_turned in (False, True):
+            inner.append(few_rows(name, stored, dtype, tile, height, is_turned))
     inner.append(_write(name, dtype, tile))
-    outer = kernel_module(name, kernel.body_for(name), CONTRACT_POINTERS, CONTRACT_SIZES)
+    body = kernel.body_for(name)
+    # an epilogue goes on with the result, so that has no name of its own
+    outer = kernel_module(
+        name, body, CONTRACT_POINTERS, CONTRACT_SIZES, shared=("%result", "%epilogue"), more="%more"
+    )
     return _module(outer, inner)
 
 
-def pack_right_text(name: str, dtype: DType, tile: Tile) -> str:
-    """Kernel: copy the right operand into panels [batch][panel][k][NR].
+def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool) -> str:
+    """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs.
 
     Slots: source, target, k offsets, their flags, column offsets, their flags, batch offsets,
     columns, depth, as for `contract_text`. Tasks: batch × panel.
@@ -83,14 +98,14 @@ def pack_right_text(name: str, dtype: DType, tile: Tile) -> str:
     panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
     with body.loop("%begin", "%end", hint="task") as task:
         batch, panel = body.div(task, panels), body.rem(task, panels)
-        source = pointer(body, "%source", element, table(body, "%batches", batch))
+        source = pointer(body, "%source", llvm_type(stored), table(body, "%batches", batch))
         place = body.mul(body.mul(task, "%depth"), str(tile.columns))
         target = pointer(body, "%target", element, place)
         _call_pack_right(body, name, tile, source, target, panel, "1", "0", "%depth", "0")
     body.emit("ret void")
     pointers = "%source %target %right.k %right.flags %column.offsets %column.flags %batches"
     outer = kernel_module(name, body, pointers.split(), ["%columns", "%depth"])
-    return _module(outer, [_pack_right(name, dtype, tile)])
+    return _module(outer, [_pack_right(name, stored, dtype, tile, in_pairs)])
 
 
 def panel_step(tile: Tile) -> int:
@@ -102,8 +117,10 @@ def panel_step(tile: Tile) -> int:
 class _Contraction:
     """The loops over tasks, blocks of k and panels."""
 
-    def __init__(self, dtype: DType, tile: Tile) -> None:
+    def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
         self.tile = tile
+        self.stored = llvm_type(stored)
+        self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
         self.body = Body()
 
@@ -131,10 +148,13 @@ class _Contraction:
             last_column = body.minimum(body.add(first_column, "%column.block"), column_panels)
             first_row = body.mul(row_block, "%row.block")
             last_row = body.minimum(body.add(first_row, "%row.block"), row_panels)
-            left, right, result = (
-                pointer(body, f"%{side}", self.element, table(body, f"%{side}.batches", batch))
-                for side in ("left", "right", "result")
-            )
+            left, right, packed_right, result = (
+                pointer(body, f"%{side}", element, table(body, f"%{side}.batches", batch))
+                for side, element in (
+                    ("left", self.stored), ("right", self.stored),
+                    ("right", self.element), ("result", self.element),
+                )
+            )  # fmt: skip
             with body.when(is_few), body.loop(first_column, last_column, hint="column") as column:
                 self._few_rows(left, right, column)
                 self._write(result, first_row, column, "0")
@@ -151,16 +171,32 @@ class _Contraction:
                     self._row_panel(row, left, low, count)
                     with body.loop(first_column, last_column, hint="column") as column:
                         own = self._own_panel(body.sub(column, first_column))
-                        place = body.add(body.mul(column, "%depth"), low)
+                        start = body.div(low, "2") if self.in_pairs else low
+                        place = body.add(body.mul(column, "%depth"), start)
                         place = body.mul(place, str(tile.columns))
-                        packed = pointer(body, right, self.element, place)
+                        packed = pointer(body, packed_right, self.element, place)
                         panel = body.instruction(
                             f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
                         )
                         self._multiply(row, left, panel, low, count)
                         self._write(result, row, column, low)
+            before = body.mul(batch, "%rows")
+            self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
         return body
+
+    def _epilogue(self, before: str, rows: tuple[str, str], columns: tuple[str, str]) -> None:
+        """Let the epilogue go on with the task's block; `before`: rows of the batches before."""
+        body, tile = self.body, self.tile
+        with body.when(body.instruction("icmp ne ptr %epilogue, null")):
+            bounds = [
+                body.add(before, body.mul(rows[0], str(tile.rows))),
+                body.add(before, body.minimum(body.mul(rows[1], str(tile.rows)), "%rows")),
+                body.mul(columns[0], str(tile.columns)),
+                body.minimum(body.mul(columns[1], str(tile.columns)), "%columns"),
+            ]
+            numbers = ", ".join(f"i64 {bound}" for bound in bounds)
+            body.emit(f"call void %epilogue(ptr %more, {numbers})")
 
     def _few_rows(self, left: str, right: str, column: str) -> None:
         body, tile = self.body, self.tile
@@ -209,8 +245,9 @@ class _Contraction:
         height = body.minimum(body.sub("%rows", first), str(tile.rows))
         offsets = pointer(body, "%row.offsets", "i64", first)
         steps = pointer(body, "%left.k", "i64", low)
-        with body.when(self.is_direct):
-            self._call_micro(f"direct{tile.rows}", [left, offsets, steps, right], count)
+        if not self.in_pairs:
+            with body.when(self.is_direct):
+                self._call_micro(f"direct{tile.rows}", [left, offsets, steps, right], count)
         packed = body.instruction(f"xor i1 {self.is_direct}, true")
         with body.when(packed):
             below = 0
@@ -255,22 +292,24 @@ def _module(outer: str, inner: list[tuple[str, list[str]]]) -> str:
     return "\n".join([*lines, *extra, f"attributes #1 = {{ noinline {ATTRIBUTES} }}", ""])
 
 
-def _pack_left(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+def _pack_left(name: str, stored: DType, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+    if pairs.in_pairs(stored, dtype):
+        return pairs.pack_left(name, stored, tile)
     return function(
         f"{name}.left",
         [
             "ptr noalias %source", "ptr noalias %target", "ptr noalias %rows", "ptr noalias %k",
             "ptr noalias %flags", "i64 %count", "i1 %side",
         ],
-        _LeftPacking(dtype, tile).body_text(),
+        _LeftPacking(stored, dtype, tile).body_text(),
     )  # fmt: skip
 
 
 class _LeftPacking:
     """One panel [k][MR]: rows are neighbours in memory, or k is, or neither."""
 
-    def __init__(self, dtype: DType, tile: Tile) -> None:
-        self.dtype, self.rows = dtype, tile.rows
+    def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
+        self.stored, self.dtype, self.rows = stored, dtype, tile.rows
         self.element = llvm_type(dtype)
         self.body = Body()
 
@@ -297,7 +336,7 @@ class _LeftPacking:
     def _copy_rows(self, k: str) -> None:
         body, kind = self.body, f"<{self.rows} x {self.element}>"
         place = body.add(self.offsets[0], table(body, "%k", k))
-        value = load(body, "%source", kind, self.dtype, place)
+        value = load_as(body, "%source", self.rows, self.stored, self.dtype, place)
         store(body, "%target", kind, self.dtype, body.mul(k, str(self.rows)), value)
 
     def _copy_elements(self, k: str) -> None:
@@ -305,7 +344,8 @@ class _LeftPacking:
         step = table(body, "%k", k)
         place = body.mul(k, str(self.rows))
         for i, offset in enumerate(self.offsets):
-            value = load(body, "%source", self.element, self.dtype, body.add(offset, step))
+            at = body.add(offset, step)
+            value = load_as(body, "%source", 1, self.stored, self.dtype, at)
             store(body, "%target", self.element, self.dtype, body.add(place, str(i)), value)
 
     def _transpose(self, k: str) -> None:
@@ -313,11 +353,10 @@ class _LeftPacking:
         body = self.body
         height = 4 if self.rows % 4 == 0 else 2
         step = table(body, "%k", k)
-        wide = f"<{GROUP} x {self.element}>"
         for first in range(0, self.rows, height):
+            places = [body.add(self.offsets[i], step) for i in range(first, first + height)]
             lines = [
-                load(body, "%source", wide, self.dtype, body.add(self.offsets[i], step))
-                for i in range(first, first + height)
+                load_as(body, "%source", GROUP, self.stored, self.dtype, place) for place in places
             ]
             for number, column in enumerate(turned(body, self.element, lines)):
                 place = body.mul(body.add(k, str(number)), str(self.rows))
@@ -341,7 +380,11 @@ def _call_pack_right(
     body.emit(f"call void @{name}.right({pointers}, i64 {count}, i64 {panels}, i64 {apart})")
 
 
-def _pack_right(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+def _pack_right(
+    name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool
+) -> tuple[str, list[str]]:
+    if in_pairs:
+        return pairs.pack_right(name, stored, tile)
     return function(
         f"{name}.right",
         [
@@ -349,7 +392,7 @@ def _pack_right(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
             "ptr noalias %column.flags", "ptr noalias %k", "ptr noalias %flags",
             "i64 %count", "i64 %panels", "i64 %apart",
         ],
-        _RightPacking(dtype, tile).body_text(),
+        _RightPacking(stored, dtype, tile).body_text(),
     )  # fmt: skip
 
 
@@ -359,8 +402,8 @@ class _RightPacking:
     Where all columns are neighbours one step of k is copied for all panels, as it lies in memory.
     """
 
-    def __init__(self, dtype: DType, tile: Tile) -> None:
-        self.dtype, self.tile = dtype, tile
+    def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
+        self.stored, self.dtype, self.tile = stored, dtype, tile
         self.element = llvm_type(dtype)
         self.group = f"<{GROUP} x {self.element}>"
         self.groups = tile.columns // GROUP
@@ -385,7 +428,7 @@ class _RightPacking:
                 for number in range(self.groups):
                     at = body.add(self.first, str(number * GROUP))
                     place = body.add(table(body, "%columns", at), step)
-                    self._put(k, str(number), load(body, "%source", self.group, self.dtype, place))
+                    self._put(k, str(number), self._load(GROUP, place))
         mixed = body.instruction(f"xor i1 {dense}, true")
         with body.when(mixed), body.loop("0", "%panels", hint="panel") as panel:
             self._enter(panel)
@@ -429,7 +472,7 @@ class _RightPacking:
         body = self.body
         first = table(body, "%columns", body.add(self.first, body.mul(g, str(GROUP))))
         place = body.add(first, table(body, "%k", k))
-        self._put(k, g, load(body, "%source", self.group, self.dtype, place))
+        self._put(k, g, self._load(GROUP, place))
 
     def _apart(self, k: str, g: str, offsets: list[str]) -> None:
         """Columns that are not neighbours: eight steps of k at once where those are."""
@@ -438,10 +481,7 @@ class _RightPacking:
         dense = body.instruction(f"icmp ne i64 {flag}, 0")
         with body.when(dense):
             step = table(body, "%k", k)
-            lines = [
-                load(body, "%source", self.group, self.dtype, body.add(offset, step))
-                for offset in offsets
-            ]
+            lines = [self._load(GROUP, body.add(offset, step)) for offset in offsets]
             for number, value in enumerate(square_turned(body, self.element, lines)):
                 self._put(body.add(k, str(number)), g, value)
         other = body.instruction(f"xor i1 {dense}, true")
@@ -453,11 +493,14 @@ class _RightPacking:
         step = table(body, "%k", k)
         value = "poison"
         for lane, offset in enumerate(offsets):
-            one = load(body, "%source", self.element, self.dtype, body.add(offset, step))
+            one = self._load(1, body.add(offset, step))
             value = body.instruction(
                 f"insertelement {self.group} {value}, {self.element} {one}, i64 {lane}"
             )
         self._put(k, g, value)
+
+    def _load(self, lanes: int, place: str) -> str:
+        return load_as(self.body, "%source", lanes, self.stored, self.dtype, place)
 
     def _put(self, k: str, g: str, value: str) -> None:
         body = self.body
@@ -465,7 +508,17 @@ class _RightPacking:
         store(self.body, self.target, self.group, self.dtype, place, value)
 
 
-def _micro(name: str, dtype: DType, tile: Tile, height: int, direct: bool) -> tuple[str, list[str]]:
+def _packed_micro(
+    name: str, stored: DType, dtype: DType, tile: Tile, height: int
+) -> tuple[str, list[str]]:
+    if pairs.in_pairs(stored, dtype):
+        return pairs.micro(name, tile, height)
+    return _micro(name, dtype, dtype, tile, height, False)
+
+
+def _micro(
+    name: str, stored: DType, dtype: DType, tile: Tile, height: int, direct: bool
+) -> tuple[str, list[str]]:
     """tile[i][j] = Σ over a block of k, in order, for the first `height` rows of a panel.
 
     `direct`: the rows are read where they stand, `left[rows[i] + k[·]]`; so many addresses are
@@ -475,14 +528,16 @@ def _micro(name: str, dtype: DType, tile: Tile, height: int, direct: bool) -> tu
     halves = 2 if direct and height * (tile.columns // tile.vector) > 16 else 1
     part = height // halves
     for first in range(0, height, part):
-        _micro_rows(body, dtype, tile, range(first, first + part), direct)
+        _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
     start = ["%left", "%rows", "%k"] if direct else ["%left"]
     parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
     word = "direct" if direct else "packed"
     return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
 
 
-def _micro_rows(body: Body, dtype: DType, tile: Tile, rows: range, direct: bool) -> None:
+def _micro_rows(
+    body: Body, stored: DType, dtype: DType, tile: Tile, rows: range, direct: bool
+) -> None:
     element = llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
@@ -492,7 +547,8 @@ def _micro_rows(body: Body, dtype: DType, tile: Tile, rows: range, direct: bool)
             body.emit(f"store {vector} zeroinitializer, ptr {slot}, align 64")
     lines = {}
     if direct:
-        lines = {i: pointer(body, "%left", element, table(body, "%rows", str(i))) for i in rows}
+        kind = llvm_type(stored)
+        lines = {i: pointer(body, "%left", kind, table(body, "%rows", str(i))) for i in rows}
     with body.loop("0", "%count", hint="k") as k:
         columns = body.mul(k, str(tile.columns))
         right = [
@@ -501,10 +557,8 @@ def _micro_rows(body: Body, dtype: DType, tile: Tile, rows: range, direct: bool)
         ]
         step = table(body, "%k", k) if direct else body.mul(k, str(tile.rows))
         for i in rows:
-            if direct:
-                one = load(body, lines[i], element, dtype, step)
-            else:
-                one = load(body, "%left", element, dtype, body.add(step, str(i)))
+            base, place = (lines[i], step) if direct else ("%left", body.add(step, str(i)))
+            one = load_as(body, base, 1, stored, dtype, place)
             left = splat(body, element, tile.vector, one)
             for part, slot in enumerate(slots[i]):
                 acc = body.instruction(f"load {vector}, ptr {slot}, align 64")

@@ -16,7 +16,7 @@ from elinvar.codegen.product_parts import (
     Tile,
     fma,
     function,
-    load,
+    load_as,
     pointer,
     splat,
     square_turned,
@@ -28,10 +28,11 @@ from elinvar.core.dtypes import DType
 MOST_ROWS = 4
 HEIGHTS = (1, 4)
 WIDTH = 2
+LINE = 64  # bytes of a cache line
 
 
 def few_rows(
-    name: str, dtype: DType, tile: Tile, height: int, turned: bool
+    name: str, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool
 ) -> tuple[str, list[str]]:
     """One panel of columns: tile[i][j] = Σ over all k for the first `height` rows."""
     word = "turned" if turned else "dense"
@@ -39,19 +40,22 @@ def few_rows(
         f"ptr noalias {p}"
         for p in ("%left", "%rows", "%left.k", "%right", "%columns", "%right.k", "%tile")
     ]
-    body = _FewRows(dtype, tile, height, turned).body_text()
+    body = _FewRows(stored, dtype, tile, height, turned).body_text()
     return function(f"{name}.{word}{height}", [*parameters, "i64 %depth"], body)
 
 
 class _FewRows:
     """`WIDTH` groups of eight columns at a time: as many sums as hide the latency of fma, and not
-    more streams of memory than the hardware follows."""
+    more streams of memory than the hardware follows; of narrow numbers that are neighbours, a cache
+    line."""
 
-    def __init__(self, dtype: DType, tile: Tile, height: int, turned: bool) -> None:
+    def __init__(self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool) -> None:
+        self.stored = stored
         self.dtype, self.tile, self.height, self.turned = dtype, tile, height, turned
         self.element = llvm_type(dtype)
         self.vector = f"<{GROUP} x {self.element}>"
-        self.groups = min(WIDTH, tile.columns // GROUP)
+        line = LINE // (GROUP * stored.itemsize)
+        self.groups = min(WIDTH if turned else max(WIDTH, line), tile.columns // GROUP)
         self.body = Body()
 
     def body_text(self) -> Body:
@@ -60,7 +64,7 @@ class _FewRows:
         self.sums = {cell: body.stack_slot(self.vector, "acc") for cell in cells}
         totals = {cell: body.stack_slot(self.vector, "total") for cell in cells}
         self.lines = [
-            pointer(body, "%left", self.element, table(body, "%rows", str(i)))
+            pointer(body, "%left", llvm_type(self.stored), table(body, "%rows", str(i)))
             for i in range(self.height)
         ]
         columns, step = str(self.tile.columns), self.groups * GROUP
@@ -102,7 +106,7 @@ class _FewRows:
                 step = table(body, "%right.k", k)
                 for g in range(self.groups):
                     place = body.add(self.offsets[g * GROUP], step)
-                    self._add(k, g, load(body, "%right", self.vector, self.dtype, place))
+                    self._add(k, g, self._load("%right", GROUP, place))
         first = body.instruction(f"icmp eq i64 {low}, 0")
         word = "fadd" if self.dtype.kind == "f" else "add"
         for cell, slot in totals.items():
@@ -116,12 +120,15 @@ class _FewRows:
     def _get(self, slot: str) -> str:
         return self.body.instruction(f"load {self.vector}, ptr {slot}, align 64")
 
+    def _load(self, base: str, lanes: int, place: str) -> str:
+        return load_as(self.body, base, lanes, self.stored, self.dtype, place)
+
     def _turn(self, k: str, g: int) -> None:
         """Eight steps of k for eight columns."""
         body = self.body
         step = table(body, "%right.k", k)
         lines = [
-            load(body, "%right", self.vector, self.dtype, body.add(offset, step))
+            self._load("%right", GROUP, body.add(offset, step))
             for offset in self.offsets[g * GROUP : (g + 1) * GROUP]
         ]
         for number, value in enumerate(square_turned(body, self.element, lines)):
@@ -133,7 +140,7 @@ class _FewRows:
         for g in range(self.groups):
             value = "poison"
             for lane, offset in enumerate(self.offsets[g * GROUP : (g + 1) * GROUP]):
-                one = load(body, "%right", self.element, self.dtype, body.add(offset, step))
+                one = self._load("%right", 1, body.add(offset, step))
                 value = body.instruction(
                     f"insertelement {self.vector} {value}, {self.element} {one}, i64 {lane}"
                 )
@@ -144,7 +151,7 @@ class _FewRows:
         body = self.body
         step = table(body, "%left.k", k)
         for i, line in enumerate(self.lines):
-            one = splat(body, self.element, GROUP, load(body, line, self.element, self.dtype, step))
+            one = splat(body, self.element, GROUP, self._load(line, 1, step))
             slot = self.sums[i, g]
             total = fma(body, self.dtype, GROUP, one, value, self._get(slot))
             body.emit(f"store {self.vector} {total}, ptr {slot}, align 64")

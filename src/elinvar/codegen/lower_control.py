@@ -60,7 +60,7 @@ class ControlLowering(FusedLowering):
         fresh = [
             Place(self.arena(size(v.shape) * v.dtype.itemsize)) for v in graph.outputs[: len(state)]
         ]
-        inner = type(self)(self.vector_bits)
+        inner = self.nested()
         for value, place in zip(graph.inputs, inside, strict=True):
             inner.storages[value], inner.places[value] = place.storage, place
         inner.graph(graph, [*fresh, *stacked])
@@ -90,7 +90,7 @@ class ControlLowering(FusedLowering):
         sources = [self.dense(v) for v in node.operands[carry : carry + sequences]]
         slices = [moving(v, p) for v, p in zip(node.operands[carry:], sources, strict=False)]
         stacked = [moving(v, self.place(v)) for v in node.results[carry:]]
-        inner = type(self)(self.vector_bits)
+        inner = self.nested()
         fixed: list[Place] = []
         for value, outer in zip(
             body.inputs[carry + sequences :], node.operands[carry + sequences :]

@@ -2,14 +2,18 @@
 
     channels last    rows are output positions, columns output channels
     channels first   rows are output channels, columns output positions
+    many groups      of few channels: rows are output positions, the groups go in lanes
 
-Either way what is written next to each other is computed next to each other, and the operands are
+Any way what is written next to each other is computed next to each other, and the operands are
 read where they stand. The order of k is the same, so the bits are.
 """
 
 from __future__ import annotations
 
-from elinvar.codegen.lower_products import ProductLowering
+from collections.abc import Sequence
+
+from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
+from elinvar.codegen.product_parts import tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node
@@ -32,7 +36,10 @@ class _Parts:
         self.count = groups * batch_groups
         self.filters = w.shape[0] // self.count
         self.samples = x.shape[0] // batch_groups
-        channels = x.shape[1] // groups
+        self.channels = channels = x.shape[1] // groups
+        # how far groups are apart
+        self.lane = xs[1] * channels if groups > 1 else xs[0] * self.samples
+        self.sample_step = xs[0]
         self.x_batch: Dims = [(batch_groups, xs[0] * self.samples), (groups, xs[1] * channels)]
         self.w_batch: Dims = [(batch_groups, ws[0] * self.filters), (groups, ws[0] * self.filters)]
         strides = zip(self.places, spatial, p["stride"], strict=True)
@@ -47,7 +54,20 @@ class _Parts:
             self.x_depth, self.w_depth = [x_channels, *x_window], [w_channels, *w_window]
 
 
-class ConvolutionLowering(ProductLowering):
+def _dense(places: Sequence[DimLike], step: DimLike) -> Dims:
+    """Row-major dims whose innermost stride is `step`."""
+    found: Dims = []
+    for extent in reversed(places):
+        found.insert(0, (extent, step))
+        step = step * extent
+    return found
+
+
+def _side(place: Place, batch: Dims, free: Dims, depth: Dims) -> Side:
+    return Side(place, Axes(batch), Axes(free), Axes(depth))
+
+
+class ConvolutionLowering(LanesLowering):
     """Convolutions without padding and input dilation (see `passes/legalize.py`)."""
 
     def _lower_convolution(self, node: Node) -> None:
@@ -57,10 +77,88 @@ class ConvolutionLowering(ProductLowering):
         parts = _Parts(node, tuple(xs), tuple(ws))
         samples = (parts.samples, xs[0])
         filters = (parts.filters, ws[0])
-        if node.params["channels_last"]:
+        if self._suits_lanes(node, parts):
+            self._in_lanes(node, parts, tuple(xs), tuple(ws))
+        elif node.params["channels_last"]:
             self._channels_last(node, parts, image, weights, samples, filters)
         else:
             self._channels_first(node, parts, image, weights, samples, filters)
+
+    def _suits_lanes(self, node: Node, parts: _Parts) -> bool:
+        """Whether there are many groups, each with few channels of the result."""
+        tile = tile_for(node.results[0].dtype, self.vector_bits)
+        filters = parts.filters
+        narrow = isinstance(filters, int) and 0 < filters <= MOST_COLUMNS
+        return narrow and lanes_of(parts.count, tile) > 0
+
+    def _in_lanes(
+        self, node: Node, parts: _Parts, xs: tuple[DimLike, ...], ws: tuple[DimLike, ...]
+    ) -> None:
+        """[samples × positions, k] times [k, filters] for all groups side by side."""
+        x, w = node.operands
+        image, weights = self.operand(x)[0], self.operand(w)[0]
+        if parts.lane != 1:
+            if self._in_lines(node, parts, image, weights, ws[0]):
+                return
+            image, xs = self._groups_innermost(node, parts, image, xs)
+            parts = _Parts(node, xs, ws)
+        plane, filters, count = size(parts.places), parts.filters, parts.count
+        out = count * filters
+        strides: tuple[DimLike, DimLike, DimLike] = (out, filters, 1)
+        if not node.params["channels_last"]:
+            strides = (1, filters * plane, plane)
+        step, lane, column = strides
+        rows = [(parts.samples, plane * out), *_dense(parts.places, step)]
+        self._lanes_over_batch(
+            node,
+            count,
+            _side(image, [(count, 1)], [(parts.samples, xs[0]), *parts.positions], parts.x_depth),
+            _side(weights, [(count, ws[0] * filters)], [(filters, ws[0])], parts.w_depth),
+            Result(Axes([(count, lane)]), Axes(rows), Axes([(filters, column)])),
+        )
+
+    def _in_lines(
+        self, node: Node, parts: _Parts, image: Place, weights: Place, apart: DimLike
+    ) -> bool:
+        """The same for channels first, with neighbouring positions of a line side by side."""
+        if node.params["channels_last"] or node.params["groups"] == 1 or not parts.places:
+            return False
+        tile = tile_for(node.results[0].dtype, self.vector_bits)
+        *outer, (length, step) = parts.positions
+        if not isinstance(length, int) or not isinstance(step, int) or step not in (1, 2):
+            return False
+        width = lanes_of(length, tile)
+        if not width:
+            return False
+        plane, filters, count = size(parts.places), parts.filters, parts.count
+        *lines, (_, one) = _dense(parts.places, 1)
+        batch = [(parts.samples, count * filters * plane), (count, filters * plane)]
+        w_batch: Dims = [(parts.samples, 0), (count, apart * filters)]
+        x_batch = [(parts.samples, parts.sample_step), parts.x_batch[1]]
+        self._lanes_over_rows(
+            node,
+            width,
+            step,
+            Side(image, Axes(x_batch), LineAxes(outer, length, step, width), Axes(parts.x_depth)),
+            _side(weights, w_batch, [(filters, apart)], parts.w_depth),
+            Result(Axes(batch), LineAxes(lines, length, one, width), Axes([(filters, plane)])),
+        )
+        return True
+
+    def _groups_innermost(
+        self, node: Node, parts: _Parts, image: Place, xs: tuple[DimLike, ...]
+    ) -> tuple[Place, tuple[DimLike, ...]]:
+        """A copy of the image whose groups are innermost in memory, and its strides."""
+        x = node.operands[0]
+        ends = [(parts.samples, xs[0]), (parts.channels, xs[1])]
+        if node.params["groups"] == 1:  # in the order of k
+            ends.reverse()
+        dims = [ends[0], *zip(x.shape[2:], xs[2:], strict=True), ends[1], (parts.count, parts.lane)]
+        place, strides = self._turned_copy(x, image, dims)
+        found = [strides[0], strides[-2]]
+        if node.params["groups"] == 1:
+            found.reverse()
+        return place, (*found, *strides[1:-2])
 
     def _channels_last(
         self,
@@ -74,11 +172,7 @@ class ConvolutionLowering(ProductLowering):
         """[samples × positions, k] times [k, filters]."""
         out = parts.count * parts.filters
         plane = size(parts.places)
-        targets: Dims = []
-        step = out
-        for extent in reversed(parts.places):
-            targets.insert(0, (extent, step))
-            step = step * extent
+        targets = _dense(parts.places, out)
         rows, row_targets = [samples, *parts.positions], [(samples[0], plane * out), *targets]
         if samples[1] == 1:  # neighbours in memory are neighbouring rows
             rows, row_targets = [*rows[1:], rows[0]], [*row_targets[1:], row_targets[0]]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
-from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
+from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
+from elinvar.codegen.pairs import in_pairs
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
     Axes,
@@ -23,9 +24,10 @@ from elinvar.codegen.products import (
     row_flags,
     wants_packing,
 )
-from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.shapes import Dim, DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
-from elinvar.kernels.plan import Choice, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.cost import Cost
+from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
 FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
@@ -39,6 +41,18 @@ class Packing(NamedTuple):
     batches: Callable[[Sizes], Any]
     storages: list[Storage]
     is_used: Callable[[Sizes], bool]
+
+
+class End(NamedTuple):
+    """What happens at the end of a product's tasks: a function with its slots, or nothing."""
+
+    function: Any
+    slots: Sequence[Any] = ()
+    reads: Sequence[Storage] = ()
+    writes: Sequence[Storage] = ()
+    label: str = ""
+    cost: Cost | None = None
+    in_place: Sequence[tuple[Storage, Storage]] = ()
 
 
 class ProductLowering(FusedLowering):
@@ -66,8 +80,8 @@ class ProductLowering(FusedLowering):
 
         first = side(x, left, left_strides, (xb, xm, xk))
         second = side(y, right, right_strides, (yb, yn, yk))
-        rows, columns = first.free.size, second.free.size
-        if isinstance(rows, int) and isinstance(columns, int) and columns <= FEW_COLUMNS < rows:
+        if _has_few_columns(node):
+            rows, columns = first.free.size, second.free.size
             turned = Result(
                 Axes([(second.batch.size, rows * columns)]),
                 Axes([(columns, 1)]),
@@ -84,7 +98,7 @@ class ProductLowering(FusedLowering):
             step = right.free.size
             batch = Axes([(right.batch.size, left.free.size * step)])
             result = Result(batch, Axes([(left.free.size, step)]), Axes([(step, 1)]))
-        dtype = node.results[0].dtype
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
         dims = (right.batch.size, left.free.size, right.free.size, left.depth.size)
 
@@ -99,7 +113,9 @@ class ProductLowering(FusedLowering):
 
         target = self.place(node.results[0])
         name, text = cached_text(
-            ("contract", dtype, tile), "contract", lambda: contract_text(PLACEHOLDER, dtype, tile)
+            ("contract", stored, dtype, tile),
+            "contract",
+            lambda: contract_text(PLACEHOLDER, stored, dtype, tile),
         )
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
@@ -114,25 +130,68 @@ class ProductLowering(FusedLowering):
             lambda sizes: panel_flags(result.columns.table(sizes), tile.columns),
             result.batch.table,
         ]
+        end = self._epilogue(node)
         slots: list[Any] = [left.place, packing.source, target, *(Table(t) for t in tables)]
-        slots += [Number(n) for n in dims[1:]]
+        slots += [end.function, *(Number(n) for n in dims[1:])]
+        itemsize = 1 if in_pairs(stored, dtype) else stored.itemsize
+
+        def mode(sizes: Sizes) -> int:
+            is_packed = packing.is_used(sizes)
+            return mode_of(left, right, geometry(sizes), tile, sizes, is_packed, itemsize)
+
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
             Number(lambda sizes: int(packing.is_used(sizes))),
-            Number(lambda s: mode_of(left, right, geometry(s), tile, s, packing.is_used(s))),
+            Number(mode),
         ]
         self.steps.append(
             Step(
                 name,
                 text,
-                slots,
+                [*slots, *end.slots],
                 lambda sizes: geometry(sizes).tasks,
-                [left.place.storage, *packing.storages],
-                [target.storage],
-                node.op_name,
+                [left.place.storage, *packing.storages, *end.reads],
+                [target.storage, *end.writes],
+                f"{node.op_name}{end.label}",
                 lambda sizes: math.prod(shape(sizes)) // 4 + 1,
+                end.cost,
+                end.in_place,
             )
+        )
+
+    def tile_of(self, node: Node) -> Tile | None:
+        if node.op_name not in ("contract", "convolution") or _has_few_columns(node):
+            return None
+        return tile_for(node.results[0].dtype, self.vector_bits)
+
+    def _epilogue(self, node: Node) -> End:
+        """What a product's step has to know of its epilogue."""
+        found = self.epilogues.pop(node, None)
+        if found is None:
+            return End(Number(0))
+        group, kernel, value = found.group, found.kernel, found.product
+        name, text = named(kernel.text, "epilogue")
+        sources = [self.place(operand) for operand in group.operands]
+        targets = [self.place(result) for result in group.results]
+        pairs = [
+            (sources[i].storage, targets[o].storage)
+            for i, o in kernel.in_place
+            if sources[i] == Place(sources[i].storage)
+            and targets[o] == Place(targets[o].storage)
+            and group.results[o] is not found.home  # the raw product is written there before
+        ]
+        stored = () if found.home is not None else (value,)
+        names = ", ".join(dict.fromkeys(inner.op_name for inner in group.region.nodes))
+        not_read = -size(value.shape) * value.dtype.itemsize
+        return End(
+            Function(name, text),
+            [*sources, *targets, *(Number(Dim(symbol)) for symbol in kernel.symbols)],
+            [s.storage for s in sources if s.storage is not self.place(value).storage],
+            [t.storage for t in targets],
+            f" + {names}",
+            Cost((node, *group.region.nodes), (*group.region.outputs, *stored), not_read),
+            pairs,
         )
 
     @staticmethod
@@ -150,16 +209,18 @@ class ProductLowering(FusedLowering):
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
-        That launch comes before the loop when the loop does not change the operand.
+        That launch comes before the loop when the loop does not change the operand, and is part of
+        the preparation when nothing does from call to call.
         """
+        dims = (right.batch.size, right.free.size, right.depth.size)
         is_fixed = right.place.storage in self.invariant and not right.place.moves
+        is_settled = self.is_settled(right.place) and all(isinstance(n, int) for n in dims)
 
         def is_used(sizes: Sizes) -> bool:
-            if is_fixed:
+            if is_fixed or is_settled:
                 return True
             return wants_packing(*shape(sizes), tile)
 
-        dims = (right.batch.size, right.free.size, right.depth.size)
         storages = [right.place.storage]
         try:
             never = not is_used({})
@@ -167,8 +228,14 @@ class ProductLowering(FusedLowering):
             never = False
         if never:
             return Packing(right.place, right.batch.table, storages, is_used)
-        packed = self._pack_right(node, right, tile, is_used)
-        if is_fixed:
+        pairs = in_pairs(node.operands[0].dtype, node.results[0].dtype)
+        if is_settled:
+            with self.preparing():
+                packed = self._pack_right(node, right, tile, is_used, pairs)
+            storages = []
+        else:
+            packed = self._pack_right(node, right, tile, is_used, pairs)
+        if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
 
@@ -179,16 +246,21 @@ class ProductLowering(FusedLowering):
         return Packing(source, batches, [*storages, packed.storage], is_used)
 
     def _pack_right(
-        self, node: Node, right: Side, tile: Tile, is_wanted: Callable[[Sizes], bool]
+        self,
+        node: Node,
+        right: Side,
+        tile: Tile,
+        is_wanted: Callable[[Sizes], bool],
+        pairs: bool = False,
     ) -> Place:
         """A launch that packs the right operand into panels, where that is wanted."""
-        dtype = node.results[0].dtype
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
         name, text = cached_text(
-            ("pack_right", dtype, tile),
+            ("pack_right", stored, dtype, tile, pairs),
             "pack",
-            lambda: pack_right_text(PLACEHOLDER, dtype, tile),
+            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs),
         )
 
         def tasks(sizes: Sizes) -> int:
@@ -209,3 +281,16 @@ class ProductLowering(FusedLowering):
             )
         )
         return packed
+
+
+def _has_few_columns(node: Node) -> bool:
+    """Whether a contraction is computed with its sides changed about."""
+    if node.op_name != "contract":
+        return False
+    rows, columns = (
+        size(dim for axis, dim in enumerate(operand.shape) if axis not in (*batch, *axes))
+        for operand, batch, axes in zip(
+            node.operands, node.params["batch"], node.params["axes"], strict=True
+        )
+    )
+    return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW_COLUMNS < rows

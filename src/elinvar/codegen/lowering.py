@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from elinvar.codegen.epilogues import Epilogue, find_epilogues
 from elinvar.codegen.fused import fused_kernel
 from elinvar.codegen.partials import Part, PartGeometry, carried_type, combine_text
+from elinvar.codegen.product_parts import Tile
 from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Builder, Graph, Node, Value
-from elinvar.kernels.cluster import partition
+from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
+from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten
 from elinvar.kernels.pull import squeeze, view_of
 
@@ -40,6 +45,20 @@ def cached_text(key: Any, prefix: str, make: Callable[[], str]) -> tuple[str, st
     return found
 
 
+@dataclass
+class Preparation:
+    """What can be computed once and kept while some inputs stay the same: the weights of a frozen
+    model, packed for its products.
+
+    Attributes:
+        settled: memory that is the same from call to call.
+        steps: what computes the kept part of it.
+    """
+
+    settled: set[Storage] = field(default_factory=set)
+    steps: list[Any] = field(default_factory=list)
+
+
 class FusedLowering:
     """Lowers one graph onto given storages; a heavy node goes to a subclass's `_lower_NAME`."""
 
@@ -49,34 +68,79 @@ class FusedLowering:
         self.storages: dict[Value, Storage] = {}
         self.places: dict[Value, Place] = {}  # where that is more than the start of a storage
         self.strides: dict[Value, Strides] = {}
+        self.epilogues: dict[Node, Epilogue] = {}
         self.invariant: set[Storage] = set()  # of a loop's body: what no iteration changes
         self.hoisted: list[Any] = []  # steps that belong before the loop
+        self.preparation = Preparation()
+        self._is_preparing = False
+
+    def tile_of(self, node: Node) -> Tile | None:
+        """The tile of a node whose tasks can run an epilogue; None for all others."""
+        return None
 
     def place(self, value: Value) -> Place:
         found = self.places.get(value)
         return found if found is not None else Place(self.storages[value])
 
     def arena(self, nbytes: DimLike | Callable[[Sizes], int]) -> Storage:
-        return Storage("arena", -1, nbytes)
+        return Storage("kept" if self._is_preparing else "arena", -1, nbytes)
+
+    def nested(self) -> Self:
+        """A lowering for a graph inside of this one."""
+        inner = type(self)(self.vector_bits)
+        inner.preparation = self.preparation
+        return inner
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Within: steps go to the preparation, and the memory that they write is kept."""
+        before = self.steps, self._is_preparing
+        self.steps, self._is_preparing = self.preparation.steps, True
+        yield
+        self.steps, self._is_preparing = before
+
+    def is_settled(self, place: Place) -> bool:
+        """Whether what stands there is the same from call to call."""
+        return place.storage in self.preparation.settled and not place.moves
 
     def graph(self, graph: Graph, results: Sequence[Place | None]) -> list[Place]:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
+        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
+        self.epilogues = find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
         wanted: dict[Value, Place] = {}
         for value, place in zip(graph.outputs, results, strict=True):
             if place is not None and value not in wanted and not value.node.is_input:
                 wanted[value] = place
+        homes = {e.product: e.home for e in self.epilogues.values() if e.home is not None}
+        appended = {epilogue.cluster for epilogue in self.epilogues.values()}
+        settled = self._settled(parts, wanted, appended)
         for value in parts.stored:
-            if value in wanted:
-                self.places[value] = wanted[value]
-                self.storages[value] = wanted[value].storage
+            home = homes.get(value, value)
+            if home in wanted:
+                self.places[value] = wanted[home]
+                self.storages[value] = wanted[home].storage
+            elif home in self.storages:
+                self.storages[value] = self.storages[home]
             else:
-                self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
+                storage = self.arena(size(home.shape) * home.dtype.itemsize)
+                self.storages[value] = self.storages[home] = storage
+                if value in settled:
+                    storage.kind = "kept"
+                    self.preparation.settled.add(storage)
         for cluster in parts.clusters:
+            if cluster in appended:
+                continue
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)
+                left = self.epilogues.pop(node, None)
+                if left is not None:  # the kernel that was chosen runs none
+                    self._fused(left.group)
+            elif any(value in settled for node in cluster.members for value in node.results):
+                with self.preparing():
+                    self._fused(cut(cluster, parts))
             else:
                 self._fused(cut(cluster, parts))
         found = []
@@ -84,6 +148,30 @@ class FusedLowering:
             if place is not None and wanted.get(value) is not place:
                 self.copy(value, self.place(value), place, self.strides.get(value))
             found.append(place or self.place(value))
+        return found
+
+    def _settled(
+        self, parts: Partition, wanted: Container[Value], appended: Container[Cluster]
+    ) -> set[Value]:
+        """Values of fused groups that are the same from call to call. Products are not among them:
+        whoever calls a function wants it to compute something."""
+        found: set[Value] = set()
+        if not self.preparation.settled:
+            return found
+
+        def holds(value: Value) -> bool:
+            known = value in self.storages and self.is_settled(self.place(value))
+            return known or value in found
+
+        for cluster in parts.clusters:
+            if cluster.kind == "heavy" or cluster in appended:
+                continue
+            results = [value for node in cluster.members for value in node.results]
+            sources = parts.reads[cluster].difference(results)
+            sized = all(isinstance(n, int) for value in results for n in value.shape)
+            if sized and sources and all(map(holds, sources)):
+                if not any(value in wanted for value in results):
+                    found.update(results)
         return found
 
     # fused groups
@@ -229,7 +317,7 @@ class FusedLowering:
         results: Sequence[Place | None],
     ) -> tuple[list[Any], list[Place]]:
         """(steps, places of the outputs) of a graph whose inputs stand at `arguments`."""
-        inner = type(self)(self.vector_bits)
+        inner = self.nested()
         for value, place in zip(graph.inputs, arguments, strict=True):
             inner.storages[value] = place.storage
             inner.places[value] = place

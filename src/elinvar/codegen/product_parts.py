@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elinvar.codegen.body import Body
-from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
 from elinvar.core.dtypes import DType
 
 BLOCK = 256  # length of a block of k: part of the numerics contract
@@ -25,7 +25,7 @@ class Tile:
     @property
     def heights(self) -> tuple[int, ...]:
         """How many rows a micro-kernel can take, so that few rows cost little; ascending."""
-        return tuple(h for h in (4, 8) if h < self.rows) + (self.rows,)
+        return tuple(h for h in (1, 2, 4, 8) if h < self.rows) + (self.rows,)
 
 
 def tile_for(dtype: DType, vector_bits: int) -> Tile:
@@ -140,6 +140,14 @@ def load(body: Body, base: str, kind: str, dtype: DType, place: str) -> str:
     """A vector or scalar from memory."""
     at = pointer(body, base, llvm_type(dtype), place)
     return body.instruction(f"load {kind}, ptr {at}, align {dtype.itemsize}", "x")
+
+
+def load_as(
+    body: Body, base: str, lanes: int, stored: DType, dtype: DType, place: str
+) -> str:  # fmt: skip
+    """A vector or scalar from memory that holds `stored`, converted exactly to `dtype`."""
+    kind = llvm_type(stored) if lanes == 1 else f"<{lanes} x {llvm_type(stored)}>"
+    return LLVMHandler(body, lanes).cast(load(body, base, kind, stored, place), stored, dtype)
 
 
 def store(body: Body, base: str, kind: str, dtype: DType, place: str, value: str) -> None:

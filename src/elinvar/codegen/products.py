@@ -153,11 +153,15 @@ def _average(total: int, full: int, largest: int, workers: int) -> float:
     return paid / counted
 
 
-def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool) -> int:
-    """How the operands of a product are read; bits do not depend on it.
+def mode_of(
+    left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool, itemsize: int
+) -> int:
+    """How the operands of a product are read; bits do not depend on it. `itemsize`: of an element
+    of the left operand, 1 for those that must be packed.
 
     Packing rows costs about as much as one panel of columns takes. Rows that are neighbours are
-    packed in no time, and rows a page apart would push each other out of the cache.
+    packed in no time, and rows a page apart would push each other out of the cache; numbers of less
+    than four bytes fill so few of its lines that they may stand anywhere.
     """
     if not is_packed and evaluate(left.free.size, sizes) <= MOST_ROWS:
         if np.all(group_flags(right.free.table(sizes), tile.columns)):
@@ -165,12 +169,12 @@ def mode_of(left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_pack
         depth = right.depth.table(sizes)
         if np.all(group_flags(depth[: len(depth) // GROUP * GROUP], GROUP)):
             return FEW_TURNED
-    if cut.column_block > DIRECT_PANELS or not left.free.dims:
+    if cut.column_block > DIRECT_PANELS or not left.free.dims or itemsize == 1:
         return PACKED
     step = evaluate(left.free.dims[-1][1], sizes)
     if step == 1:
         return MIXED
-    return DIRECT if step * 4 % PAGE != 0 else PACKED
+    return DIRECT if itemsize < 4 or step * 4 % PAGE != 0 else PACKED
 
 
 def padded(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:

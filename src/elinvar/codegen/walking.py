@@ -211,7 +211,11 @@ class Walker:
         self.collector = collector
         self.outer = [v for a, dim in enumerate(self.dims) if a not in reduced for v in dim]
         self.inner = [v for a, dim in enumerate(self.dims) if a in reduced for v in dim]
-        self.outer = self._collapse(self.outer)
+        self.outer = self._collapse_loops(self.outer)
+
+    def _collapse_loops(self, variables: list[Var]) -> list[Var]:
+        """Join the loops that are not reduced, where that is possible."""
+        return self._collapse(variables)
 
     def _collect(self) -> Collector:
         collector = Collector(self.strides)
@@ -314,10 +318,14 @@ class Walker:
 
     def _module(self, name: str, in_place: tuple[tuple[int, int], ...]) -> str:
         pointers = [leaf.pointer for leaf in (*self.leaves.values(), *self.targets.values())]
-        shared = {f"%in{number}" for number, _ in in_place}
-        shared |= {f"%out{number}" for _, number in in_place}
+        shared = self._shared(in_place)
         sizes = [self.body.sizes[s] for s in self.symbols] + ["%rows.task", "%inner.block"]
         return kernel_module(name, self.body, pointers, sizes, shared)
+
+    @staticmethod
+    def _shared(in_place: tuple[tuple[int, int], ...]) -> set[str]:
+        """The pointers that may be equal to others."""
+        return {f"%in{i}" for i, _ in in_place} | {f"%out{o}" for _, o in in_place}
 
     def _tasks(self, rows: DimLike | str, inner: DimLike, inner_blocks: bool) -> Any:
         """Loop over tasks; yields (row, low, high): a row and the part of the inner dim."""

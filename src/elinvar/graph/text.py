@@ -84,7 +84,7 @@ def derived_types(
     op: Op, types: tuple[TensorType, ...], params: dict[str, Any], stage: str
 ) -> tuple[TensorType, ...]:
     """The op's result types for params that may be malformed: every fault is an ElinvarError."""
-    if set(params) != set(op.params):
+    if not set(op.params) - set(op.optional) <= set(params) <= set(op.params):
         named = ", ".join(op.params) or "none"
         fail(GraphError, stage, f"{op.name} takes the params {named}; received {sorted(params)}")
     try:

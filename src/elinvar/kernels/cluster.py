@@ -17,11 +17,13 @@ What is read outside of its cluster is stored; everything else lives in register
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from elinvar.core.shapes import Shape, size
 from elinvar.graph.ir import Graph, Node, Value
+from elinvar.kernels import obstacles
 from elinvar.kernels.index import TRUE, Cond, Lin, variable
+from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import (
     EXPENSIVE,
     REPLICATING,
@@ -35,6 +37,7 @@ from elinvar.kernels.pull import (
     movement_reads,
     spread,
     squeeze,
+    squeezed_axes,
     view_of,
 )
 
@@ -42,42 +45,6 @@ MAX_MEMBERS = 80
 SMALL_TOTAL = 16384  # a reduction to few rows may share a serial kernel up to this many elements
 FEW_ROWS = 8
 MAX_APART = 16  # members of a cluster of reductions that stand apart
-
-
-@dataclass(eq=False)
-class Cluster:
-    """Nodes that one kernel computes. `axes`: reduced axes of the squeezed space, or None."""
-
-    number: int
-    kind: str  # map | row | column | heavy
-    space: Shape
-    axes: tuple[int, ...] | None = None
-    members: list[Node] = field(default_factory=list)
-    ancestors: int = 0  # bit set of clusters that must run before
-    closed: bool = False  # takes no more members by joining
-
-    @property
-    def kept(self) -> Shape:
-        return tuple(n for i, n in enumerate(self.space) if i not in (self.axes or ()))
-
-
-@dataclass
-class Partition:
-    """The clusters in an order in which they can run, and which values are stored."""
-
-    clusters: list[Cluster]
-    stored: list[Value]  # every value that has memory, apart from the inputs
-    inline: set[Value]
-
-
-def squeezed_axes(node: Node) -> tuple[int, ...]:
-    """The reduced axes of a reduction, counted in the squeezed operand shape."""
-    shape = node.operands[0].shape
-    position: dict[int, int] = {}
-    for axis, extent in enumerate(shape):
-        if extent != 1:
-            position[axis] = len(position)
-    return tuple(position[axis] for axis in node.params["axes"] if axis in position)
 
 
 class Clusterer:
@@ -107,7 +74,9 @@ class Clusterer:
         self._sink()
         self._join_reductions()
         stored = self._stored()
-        return Partition(self._ordered(), stored, self.inline)
+        reads = {c: self._reads(c) for c in self.clusters if c.members}
+        needs = {c: self.makers(values) - {c} for c, values in reads.items()}
+        return Partition(self._ordered(needs), stored, self.inline, self.uses, reads, needs)
 
     # 1. what must be stored, and what is never stored
 
@@ -296,38 +265,56 @@ class Clusterer:
         joined = None
         for cluster in self._candidates(places):
             if joined is not None:
-                self._merge(joined, cluster)
-                continue
-            if len(cluster.members) >= MAX_MEMBERS or not self._can_add(cluster, places):
-                continue
-            if cluster.space == space:
-                level = "full"
-            elif cluster.axes is not None and cluster.kept == space:
-                level = "row"
+                why = self._merge(joined, cluster)
             else:
-                continue
-            if self._reads_fit(cluster, own, level, places):
-                self._add(cluster, node, places)
-                joined = cluster
+                why = self._obstacle(cluster, space, own, places)
+                if not why:
+                    self._add(cluster, node, places)
+                    joined = cluster
+            if why:
+                self.refused(node, cluster, why)
         if joined is None:
             self._new(node, "map", space)
 
-    def _merge(self, cluster: Cluster, other: Cluster) -> None:
-        """Bring two clusters with one reader together, when they walk alike and no cycle closes."""
-        if cluster.space != other.space or len(cluster.members) + len(other.members) > MAX_MEMBERS:
-            return
+    def refused(self, node: Node, cluster: Cluster, why: str) -> None:
+        """A node reads a member of a cluster and does not become one: for `explain.py`."""
+
+    def _obstacle(
+        self, cluster: Cluster, space: Shape, own: tuple[Lin, ...], places: list[Place]
+    ) -> str:
+        """Why an elementwise node cannot join a cluster; empty if it can."""
+        if len(cluster.members) >= MAX_MEMBERS:
+            return obstacles.FULL
+        if not self._can_add(cluster, places):
+            return obstacles.CYCLE
+        if cluster.space == space:
+            level = "full"
+        elif cluster.axes is not None and cluster.kept == space:
+            level = "row"
+        else:
+            return obstacles.OTHER_SHAPE
+        return "" if self._reads_fit(cluster, own, level, places) else obstacles.OTHER_INDEX
+
+    def _merge(self, cluster: Cluster, other: Cluster) -> str:
+        """Bring two clusters with one reader together, when they walk alike and no cycle closes.
+        Gives why not."""
+        if cluster.space != other.space:
+            return obstacles.OTHER_SHAPE
+        if len(cluster.members) + len(other.members) > MAX_MEMBERS:
+            return obstacles.FULL
         if cluster.axes is not None and other.axes is not None and cluster.axes != other.axes:
-            return
+            return obstacles.OTHER_AXES
         if self._has_between(cluster, other):
-            return
+            return obstacles.CYCLE
         axes = cluster.axes if cluster.axes is not None else other.axes
         for member in (*cluster.members, *other.members):
             own, places = self.uses(member)
             if not self._fits_after_merge(cluster, other, axes or (), member, own, places):
-                return
+                return obstacles.OTHER_INDEX
         cluster.axes = axes
         cluster.kind = "row" if axes is not None else "map"
         self._absorb(cluster, other)
+        return ""
 
     def _fits_after_merge(
         self,
@@ -368,9 +355,9 @@ class Clusterer:
             self._place_apart(node, "row", space, axes, own, places)
             return
         for cluster in self._candidates(places):
-            if cluster.space != space or cluster.axes not in (None, axes):
-                continue
-            if len(cluster.members) >= MAX_MEMBERS or not self._can_add(cluster, places):
+            why = self._reduction_obstacle(cluster, space, axes, places)
+            if why:
+                self.refused(node, cluster, why)
                 continue
             trial = Cluster(cluster.number, "row", space, axes)
             before, cluster.axes = cluster.axes, axes
@@ -382,7 +369,19 @@ class Clusterer:
                 cluster.axes, cluster.kind = axes, "row"
                 self._add(cluster, node, places)
                 return
+            self.refused(node, cluster, obstacles.OTHER_INDEX)
         self._new(node, "row", space, axes)
+
+    def _reduction_obstacle(
+        self, cluster: Cluster, space: Shape, axes: tuple[int, ...], places: list[Place]
+    ) -> str:
+        if cluster.space != space:
+            return obstacles.OTHER_SHAPE
+        if cluster.axes not in (None, axes):
+            return obstacles.OTHER_AXES
+        if len(cluster.members) >= MAX_MEMBERS:
+            return obstacles.FULL
+        return "" if self._can_add(cluster, places) else obstacles.CYCLE
 
     def _rows_agree(self, cluster: Cluster, trial: Cluster) -> bool:
         """A map cluster that turns into rows must hold full-space members only."""
@@ -400,6 +399,10 @@ class Clusterer:
         own: tuple[Lin, ...],
         places: list[Place],
     ) -> None:
+        for candidate in self._candidates(places):
+            is_column = kind == "column"
+            why = obstacles.KEEPS_LAST if is_column else obstacles.FEW_RESULTS
+            self.refused(node, candidate, why)
         for cluster in self.clusters:
             if not (cluster.closed and cluster.kind == kind and cluster.members):
                 continue
@@ -425,6 +428,7 @@ class Clusterer:
                 (target,) = readers
                 if target is not cluster and target.closed and target.kind in ("column", "row"):
                     if all(self._reads_directly(target, node.results[0])):
+                        self.refused(node, cluster, obstacles.MOVED)
                         cluster.members.remove(node)
                         target.members.append(node)
                         target.members.sort(key=lambda member: member.serial)
@@ -524,13 +528,12 @@ class Clusterer:
                     found.append(value)
         return found
 
-    def _ordered(self) -> list[Cluster]:
+    @staticmethod
+    def _ordered(needs: dict[Cluster, set[Cluster]]) -> list[Cluster]:
         """Clusters in dependency order; ties keep the program's order."""
-        alive = [c for c in self.clusters if c.members]
-        needs = {c: self._direct_needs(c) for c in alive}
         order: list[Cluster] = []
         done: set[Cluster] = set()
-        for start in sorted(alive, key=lambda c: min(n.serial for n in c.members)):
+        for start in sorted(needs, key=lambda c: min(n.serial for n in c.members)):
             stack = [(start, iter(sorted(needs[start], key=lambda c: c.number)))]
             path = {start}
             if start in done:
@@ -550,21 +553,14 @@ class Clusterer:
                     stack.append((nxt, iter(sorted(needs[nxt], key=lambda c: c.number))))
         return order
 
-    def _direct_needs(self, cluster: Cluster) -> set[Cluster]:
-        found: set[Cluster] = set()
-        for member in cluster.members:
-            if cluster.kind == "heavy":
-                values = [v for o in member.operands for v in self._heavy_sources(o)]
-            else:
-                values = [place.value for place in self.uses(member)[1]]
-            found |= {self.of[v.node] for v in values if v.node in self.of}
-        return found - {cluster}
+    def _reads(self, cluster: Cluster) -> set[Value]:
+        """The values that a cluster reads from memory, and those of its own that it needs again."""
+        if cluster.kind == "heavy":
+            return {view_of(o).base for member in cluster.members for o in member.operands}
+        return {place.value for member in cluster.members for place in self.uses(member)[1]}
 
-    @staticmethod
-    def _heavy_sources(operand: Value) -> list[Value]:
-        return [view_of(operand).base]
+    def makers(self, values: Iterable[Value]) -> set[Cluster]:
+        """The clusters that make values; inputs have none."""
+        return {self.of[value.node] for value in values if value.node in self.of}
 
 
-def partition(graph: Graph) -> Partition:
-    """Split a graph into kernels."""
-    return Clusterer(graph).partition()

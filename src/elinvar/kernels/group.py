@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from elinvar.core.shapes import Shape
 from elinvar.graph.ir import Builder, Graph, Value
-from elinvar.kernels.cluster import Cluster, Partition
+from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import EXPENSIVE, is_reduction, squeeze
 
 
@@ -56,12 +56,13 @@ def cut(cluster: Cluster, partition: Partition) -> Group:
     """Copy a cluster's nodes, and the inline nodes that they read, into a graph of their own."""
     stored = set(partition.stored)
     members = set(cluster.members)
+    again = partition.again.get(cluster, set())
     builder = Builder(capture_source=False)
     new: dict[Value, Value] = {}
     operands: list[Value] = []
 
     def is_inside(value: Value) -> bool:
-        return value in partition.inline or value.node in members
+        return value in partition.inline or value.node in members or value in again
 
     order: list[Value] = []
     seen: set[Value] = set()

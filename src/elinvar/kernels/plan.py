@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,9 @@ Sizes = Mapping[str, int]
 
 @dataclass(eq=False)
 class Storage:
-    """A block of memory: an input, an output, or a part of the arena."""
+    """A block of memory: an input, an output, a part of the arena, or kept from call to call."""
 
-    kind: str  # input | output | arena
+    kind: str  # input | output | arena | kept
     number: int  # which input or output
     nbytes: DimLike | Callable[[Sizes], int] = 0
 
@@ -80,6 +80,14 @@ class Choice:
     takes_first: Callable[[Sizes], bool]
 
 
+@dataclass(frozen=True)
+class Function:
+    """A slot that holds the address of a function which the kernel calls."""
+
+    name: str
+    text: str
+
+
 @dataclass
 class Step:
     """One launch: the kernel's text and name, its slots and how many tasks it has."""
@@ -93,7 +101,23 @@ class Step:
     label: str = ""
     work: Callable[[Sizes], int] | None = None  # about how many elements or fmas; None: unknown
     cost: Cost | None = None  # for profiles
-    in_place: list[tuple[Storage, Storage]] = field(default_factory=list)  # (read, written) pairs
+    in_place: Sequence[tuple[Storage, Storage]] = ()  # (read, written) pairs
+
+
+@dataclass
+class Together:
+    """Steps that do not touch what another of them writes, run as one launch.
+
+    `tasks`: how the launch is shared out, each a list of parts (member, first task, end).
+    """
+
+    steps: list[Step]
+    tasks: list[list[tuple[int, int, int]]]
+
+    @property
+    def in_place(self) -> list[tuple[Storage, Storage]]:
+        """(read, written) pairs of all members."""
+        return [pair for step in self.steps for pair in step.in_place]
 
 
 @dataclass
@@ -117,15 +141,29 @@ def flatten(steps: Iterable[Any]) -> Iterable[Step]:
         if isinstance(step, ControlStep):
             for body in step.bodies:
                 yield from flatten(body)
+        elif isinstance(step, Together):
+            yield from step.steps
         else:
             yield step
+
+
+def texts_of(steps: Iterable[Any]) -> dict[str, str]:
+    """The texts of all kernels, and of the functions that they are given, by name."""
+    texts: dict[str, str] = {}
+    for step in flatten(steps):
+        texts[step.name] = step.text
+        texts.update((slot.name, slot.text) for slot in step.slots if isinstance(slot, Function))
+    return texts
 
 
 def touched(step: Any) -> tuple[list[Storage], list[Storage]]:
     """What a step reads and writes, nested steps included."""
     if isinstance(step, Step):
         return step.reads, step.writes
-    reads, writes = list(step.reads), list(step.writes)
+    reads: list[Storage] = []
+    writes: list[Storage] = []
+    if isinstance(step, ControlStep):
+        reads, writes = list(step.reads), list(step.writes)
     for inner in flatten([step]):
         reads += inner.reads
         writes += inner.writes
@@ -151,19 +189,41 @@ def overwritable(
     found = []
     for o, output in enumerate(outputs):
         writers = written.get(output, [])
-        if len(writers) != 1 or not isinstance(steps[writers[0]], Step):
+        if len(writers) != 1 or isinstance(steps[writers[0]], ControlStep):
             continue
         step = steps[writers[0]]
+        reads, _ = touched(step)
         for source, target in step.in_place:
             if (
                 target is output
                 and source.kind == "input"
                 and last_read[source] == writers[0]
-                and step.reads.count(source) == 1
+                and reads.count(source) == 1
                 and source not in written
             ):
                 found.append((inputs.index(source), o))
     return found
+
+
+def keep_what_is_read(preparation: Iterable[Any], steps: Iterable[Any]) -> None:
+    """What only the preparation itself reads is part of its arena."""
+    read = {storage for step in steps for storage in touched(step)[0]}
+    for step in preparation:
+        for storage in (*touched(step)[0], *touched(step)[1]):
+            if storage.kind == "kept" and storage not in read:
+                storage.kind = "arena"
+
+
+def place_kept(preparation: Iterable[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:
+    """Offsets of what is kept between calls, one behind the other."""
+    offsets: dict[Storage, int] = {}
+    total = 0
+    for step in preparation:
+        for storage in touched(step)[1]:
+            if storage.kind == "kept" and storage not in offsets:
+                offsets[storage] = total
+                total += -(-max(1, storage.size(sizes)) // ALIGNMENT) * ALIGNMENT
+    return offsets, total
 
 
 def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:

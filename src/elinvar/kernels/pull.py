@@ -112,6 +112,16 @@ def squeeze(shape: Shape) -> Shape:
     return tuple(n for n in shape if n != 1)
 
 
+def squeezed_axes(node: Node) -> tuple[int, ...]:
+    """The reduced axes of a reduction, counted in the squeezed operand shape."""
+    shape = node.operands[0].shape
+    position: dict[int, int] = {}
+    for axis, extent in enumerate(shape):
+        if extent != 1:
+            position[axis] = len(position)
+    return tuple(position[axis] for axis in node.params["axes"] if axis in position)
+
+
 def spread(shape: Shape, indices: tuple[Lin, ...]) -> tuple[Lin, ...]:
     """Indices of the squeezed dims laid out over the full shape, 0 for extents of 1."""
     left = iter(indices)

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.dtypes import accumulator
+from elinvar.core.dtypes import DType, accumulator, float32, float64, int8, int32, int64, uint32
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops import convolution
 from elinvar.ops.emit import HIGHEST, listed, statement
 from elinvar.ops.record import Emit, Op, Sample, absent
 from elinvar.ops.rules import (
+    carried,
     check_axes,
     moved_axis,
     narrowed,
@@ -20,6 +21,7 @@ from elinvar.ops.rules import (
     need_numeric,
     next_axes,
     permuted,
+    product_dtype,
     widened,
 )
 from elinvar.ops.sampling import bad, brain_floats, floats, integers
@@ -46,7 +48,9 @@ def _check_pairs(x: TensorType, y: TensorType, name: str, what: str, pairs: Any)
             fail(ShapeError, "contract", text)
 
 
-def _type(x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs) -> TensorType:
+def _type(
+    x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs, dtype: DType | None = None
+) -> TensorType:
     need_equal_dtypes("contract", x, y)
     need_numeric("contract", x)
     _check_pairs(x, y, "batch", "batch", batch)
@@ -56,14 +60,15 @@ def _type(x: TensorType, y: TensorType, *, batch: Pairs, axes: Pairs) -> TensorT
             text = f"a dimension of {operand} is both batch and contracted: {shared} and {summed}"
             fail(ValueRangeError, "contract", text)
     return TensorType(
-        x.dtype,
+        product_dtype("contract", x, dtype),
         tuple(x.shape[dim] for dim in batch[0])
         + tuple(x.shape[dim] for dim in free_dims(x.rank, batch[0], axes[0]))
         + tuple(y.shape[dim] for dim in free_dims(y.rank, batch[1], axes[1])),
     )
 
 
-def _reference(x: Any, y: Any, *, batch: Pairs, axes: Pairs) -> Any:
+def _reference(x: Any, y: Any, *, batch: Pairs, axes: Pairs, dtype: DType | None = None) -> Any:
+    x, y = carried(x, dtype), carried(y, dtype)
     x_free = free_dims(x.ndim, batch[0], axes[0])
     y_free = free_dims(y.ndim, batch[1], axes[1])
     shared = tuple(x.shape[dim] for dim in batch[0])
@@ -77,10 +82,17 @@ def _reference(x: Any, y: Any, *, batch: Pairs, axes: Pairs) -> Any:
 
 
 def _derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, *, batch: Pairs, axes: Pairs
-) -> Any:
+    f: Any, operands: Any, results: Any, cotangents: Any, *, batch: Pairs, axes: Pairs,
+    dtype: DType | None = None,
+) -> Any:  # fmt: skip
     """dx = g · y over y's free dims and dy = x · g over x's, with the dims put back in order."""
     (x, y), (g,) = operands, cotangents
+    if dtype is not None:
+        found = _derivative(
+            f, [f.cast(v, dtype=dtype) for v in operands], results, cotangents,
+            batch=batch, axes=axes,
+        )  # fmt: skip
+        return tuple(f.cast(d, dtype=x.dtype) for d in found)
     x_free = free_dims(len(x.shape), batch[0], axes[0])
     y_free = free_dims(len(y.shape), batch[1], axes[1])
     shared = tuple(range(len(batch[0])))
@@ -100,13 +112,16 @@ def _derivative(
     )
 
 
-def _batching(f: Any, size: Any, operands: Any, mapped: Any, *, batch: Pairs, axes: Pairs) -> Any:
+def _batching(
+    f: Any, size: Any, operands: Any, mapped: Any, *, batch: Pairs, axes: Pairs, **params: Any
+) -> Any:
     x, y = operands
     x_batch, y_batch = (next_axes(d) if m else d for d, m in zip(batch, mapped, strict=True))
     x_axes, y_axes = (next_axes(d) if m else d for d, m in zip(axes, mapped, strict=True))
     if all(mapped):
-        return f.contract(x, y, batch=((0, *x_batch), (0, *y_batch)), axes=(x_axes, y_axes))
-    found = f.contract(x, y, batch=(x_batch, y_batch), axes=(x_axes, y_axes))
+        wide = ((0, *x_batch), (0, *y_batch))
+        return f.contract(x, y, batch=wide, axes=(x_axes, y_axes), **params)
+    found = f.contract(x, y, batch=(x_batch, y_batch), axes=(x_axes, y_axes), **params)
     if mapped[0]:
         return moved_axis(f, found, len(x_batch), 0)
     x_free = free_dims(len(x.shape), x_batch, x_axes)
@@ -161,7 +176,17 @@ def _samples() -> list[Sample]:
         pair = (integers(3, 4, dtype=kind), integers(4, 2, seed=1, dtype=kind))
         found.append(Sample(pair, plain, differentiable=False))
     brains = (brain_floats(7, 33), brain_floats(33, 5, seed=1))
-    return [*found, Sample(brains, plain, False, bfloat16=True)]
+    found.append(Sample(brains, plain, False, bfloat16=True))
+    found.append(Sample(brains, plain | {"dtype": float32}, False, bfloat16=True))
+    halves = (floats(7, 33, dtype=np.float16), floats(33, 5, seed=1, dtype=np.float16))
+    singles = (floats(2, 3, dtype=np.float32), floats(3, 4, seed=1, dtype=np.float32))
+    found.append(Sample(halves, plain | {"dtype": float32}, False))
+    found.append(Sample(singles, plain | {"dtype": float64}, False))
+    wholes = [integers(13, 70, low=-128, high=255, seed=k) for k in (0, 1)]
+    for narrow, wide in (("i1", int32), ("u1", int32), ("u1", uint32), ("i2", int64)):
+        params = {"batch": ((), ()), "axes": ((1,), (1,)), "dtype": wide}
+        found.append(Sample(tuple(x.astype(narrow) for x in wholes), params, False))
+    return found
 
 
 def _bad_samples() -> list[Any]:
@@ -186,6 +211,19 @@ def _bad_samples() -> list[Any]:
         bad("f32[2] f32[2]", "axes must pair dimensions", batch=none, axes=((0,), ())),
         bad("f32[2] f32[2]", "axes must be a pair of tuples", batch=none, axes=(0, 1, 2)),
         bad("f32[2] f32[2]", "both batch and contracted", batch=((0,), (0,)), axes=((0,), (0,))),
+        bad(
+            "i8[2] i8[2]",
+            "[contract] dtype must hold every number of the operands: float32 for i8[2]",
+            batch=none, axes=((0,), (0,)), dtype=float32,
+        ),
+        bad(
+            "u8[2] u8[2]", "hold every number of the operands: int8 for u8[2]", batch=none,
+            axes=((0,), (0,)), dtype=int8,
+        ),
+        bad(
+            "f32[2] f32[2]", "dtype must be a dtype, received 'f64'", batch=none,
+            axes=((0,), (0,)), dtype="f64",
+        ),
     ]  # fmt: skip
 
 
@@ -199,12 +237,14 @@ CONTRACT = Op(
     Args:
         batch: two tuples, the dims of x and of y that go together and stay.
         axes: two tuples, the dims of x and of y that are summed over, in pairs.
+        dtype: of the result and of the sums, a wider one than that of x and y (optional).
 
     Shape:
-        The batch dims, then x's other dims, then y's other dims; the dtype of x and y.
+        The batch dims, then x's other dims, then y's other dims; the dtype of x and y, or `dtype`.
 
     Raises:
         ShapeError: paired dimensions differ in size.
+        DTypeError: `dtype` cannot hold what the operands hold.
 
     Example:
         >>> contract(array([[1, 2], [3, 4]]), array([5, 6]), batch=((), ()), axes=((1,), (0,)))
@@ -218,7 +258,8 @@ CONTRACT = Op(
     stablehlo=Emit(_stablehlo),
     samples=_samples,
     bad_samples=_bad_samples,
-    params=("batch", "axes"),
+    params=("batch", "axes", "dtype"),
+    optional=("dtype",),
 )
 
 

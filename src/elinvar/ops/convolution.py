@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from elinvar.core.dtypes import float32, int32
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops.emit import HIGHEST, array, statement
 from elinvar.ops.record import Emit, Op, Sample, absent
 from elinvar.ops.rules import (
+    carried,
     check_ints,
     known_negative,
     moved_axis,
@@ -24,6 +26,7 @@ from elinvar.ops.rules import (
     need_equal_dtypes,
     need_numeric,
     permuted,
+    product_dtype,
     quotient,
     reshaped,
     widened,
@@ -32,7 +35,7 @@ from elinvar.ops.sampling import bad, brain_floats, floats, integers
 
 PARAMS = (
     "stride", "low", "high", "dilation", "input_dilation", "groups", "batch_groups",
-    "channels_inner", "channels_last",
+    "channels_inner", "channels_last", "dtype",
 )  # fmt: skip
 
 
@@ -69,10 +72,11 @@ def _type(x: TensorType, w: TensorType, **params: Any) -> TensorType:
     for name in ("channels_inner", "channels_last"):
         if not isinstance(params[name], bool):
             fail(ValueRangeError, op, f"{name} must be True or False, received {params[name]!r}")
+    dtype = product_dtype(op, x, params.get("dtype"))
     batch, places = quotient(op, x.shape[0], batch_groups), _output_spatial(x, w, params)
     if params["channels_last"]:
-        return TensorType(x.dtype, (batch, *places, w.shape[0]))
-    return TensorType(x.dtype, (batch, w.shape[0], *places))
+        return TensorType(dtype, (batch, *places, w.shape[0]))
+    return TensorType(dtype, (batch, w.shape[0], *places))
 
 
 def _output_spatial(x: TensorType, w: TensorType, params: dict[str, Any]) -> tuple[Any, ...]:
@@ -108,6 +112,7 @@ def _dilated_and_padded(x: Any, low: Any, high: Any, input_dilation: Any) -> Any
 
 def _reference(x: Any, w: Any, **params: Any) -> Any:
     groups, batch_groups = params["groups"], params["batch_groups"]
+    x, w = (carried(v, params.get("dtype")) for v in (x, w))
     wide = _dilated_and_padded(widened(x), params["low"], params["high"], params["input_dilation"])
     xs = np.split(wide, batch_groups, 0) if batch_groups > 1 else np.split(wide, groups, 1)
     ws = np.split(widened(w), max(groups, batch_groups), 0)
@@ -176,6 +181,11 @@ def _lines(seen: Any) -> list[Any]:
 
 def _derivative(f: Any, operands: Any, results: Any, cotangents: Any, **params: Any) -> Any:
     x, w = operands
+    if params.get("dtype") is not None:
+        plain = {name: value for name, value in params.items() if name != "dtype"}
+        wide = [f.cast(v, dtype=params["dtype"]) for v in operands]
+        found = _derivative(f, wide, results, cotangents, **plain)
+        return tuple(f.cast(d, dtype=x.dtype) for d in found)
     if any(isinstance(dim, int) and dim == 0 for dim in (*x.shape, *w.shape, *results[0].shape)):
         return f.zeros_like(x), f.zeros_like(w)
     g = cotangents[0]
@@ -356,9 +366,14 @@ def _samples() -> list[Sample]:
         found.append(Sample(pair, params, differentiable=False))
     brains = (brain_floats(*image), brain_floats(*kernel, seed=1))
     whole = (integers(1, 2, 5), integers(3, 2, 2, seed=1))
+    small = tuple(integers(*shape, low=-128, high=127, dtype=np.int8) for shape in (image, kernel))
+    in_holes = _params(2, low=(2, 1), high=(1, 2), input_dilation=(2, 2), dtype=float32)
     return [
         *found,
         Sample(brains, strided, differentiable=False, bfloat16=True),
+        Sample(brains, strided | {"dtype": float32}, differentiable=False, bfloat16=True),
+        Sample(brains, in_holes, differentiable=False, bfloat16=True),
+        Sample(small, plain | {"dtype": int32}, differentiable=False),
         Sample(whole, _params(1), differentiable=False),
     ]
 
@@ -389,6 +404,11 @@ def _bad_samples() -> list[Any]:
         bad(
             "f32[2,4,8] f32[2,2,1]", "one of them 1, received 2 and 2",
             **_params(1, groups=2, batch_groups=2),
+        ),
+        bad(
+            "i8[1,1,8] i8[1,1,1]",
+            "[convolution] dtype must hold every number of the operands: float32 for i8[1,1,8]",
+            **_params(1, dtype=float32),
         ),
         bad("f32[1,1,8] f64[1,1,1]", "[convolution] dtypes differ", **_params(1)),
         bad("f32[1,1,8] f32[1,1,1]", "stride must be at least 1", **_params(1, stride=(0,))),
@@ -424,6 +444,7 @@ CONVOLUTION = Op(
             each c, over k. The first is straight through memory where channels stand last, the
             second where c counts the samples (in the gradient with respect to w).
         channels_last: the result's channels are its last dimension.
+        dtype: of the result and of the sums, a wider one than that of x and w (optional).
 
     Shape:
         [N / batch_groups, O, …] with (padded - span) // stride + 1 along each spatial dimension, or
@@ -447,6 +468,7 @@ CONVOLUTION = Op(
     samples=_samples,
     bad_samples=_bad_samples,
     params=PARAMS,
+    optional=("dtype",),
 )
 
 

@@ -266,7 +266,16 @@ class Primitives(Generic[V]):
     ) -> V:
         """The sum of overlapping windows, the adjoint of `windows`."""
 
-    def contract(self, x: V, y: V, /, *, batch: Pairs, axes: Pairs) -> V:
+    def contract(
+        self,
+        x: V,
+        y: V,
+        /,
+        *,
+        batch: Pairs,
+        axes: Pairs,
+        dtype: DType | None = None,
+    ) -> V:
         """Sums of products over pairs of dimensions; matrix products and their kin."""
 
     def convolution(
@@ -284,6 +293,7 @@ class Primitives(Generic[V]):
         batch_groups: int,
         channels_inner: bool,
         channels_last: bool,
+        dtype: DType | None = None,
     ) -> V:
         """Cross-correlation of inputs [N, C, …] with kernels [O, C/groups, …]."""
 

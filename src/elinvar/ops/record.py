@@ -152,6 +152,7 @@ class Op:
     samples: Callable[[], list[Sample]]
     bad_samples: Callable[[], list[BadSample]]
     params: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()  # those of the params that may be left out
     results: int | Callable[..., int] = 1
 
     def __post_init__(self) -> None:

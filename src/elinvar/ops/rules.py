@@ -110,6 +110,19 @@ def need_equal_dtypes(op: str, *types: TensorType) -> None:
             fail(DTypeError, op, f"dtypes differ: {types[0]} and {other}")
 
 
+def product_dtype(op: str, x: TensorType, dtype: Any) -> DType:
+    """The dtype of a product of operands like x: theirs, or `dtype` if that holds their numbers."""
+    if dtype is None or dtype is x.dtype:
+        return x.dtype
+    if not isinstance(dtype, DType):
+        fail(DTypeError, op, f"dtype must be a dtype, received {dtype!r}")
+    kinds = x.dtype.kind + dtype.kind
+    if kinds not in ("ff", "ii", "uu", "ui") or dtype.bits <= x.dtype.bits:
+        text = f"dtype must hold every number of the operands: {dtype.name} for {x}"
+        fail(DTypeError, op, text, "cast the operands, or the result, with `.astype(...)`")
+    return dtype
+
+
 def need_scalar(op: str, name: str, x: TensorType, dtype: DType = bool_) -> None:
     """Refuse anything but a 0-d value of the dtype."""
     if x != TensorType(dtype, ()):
@@ -123,6 +136,11 @@ def widened(x: Array) -> Array:
     """x in the type in which references sum: f16 → f32, f32 → f64, others unchanged."""
     wider = {"float16": np.float32, "float32": np.float64}.get(x.dtype.name)
     return x if wider is None else x.astype(wider)
+
+
+def carried(x: Array, dtype: DType | None) -> Array:
+    """An operand of a product whose result has the dtype, in that dtype (bfloat16 as float32)."""
+    return x if dtype is None or dtype.name == "bfloat16" else x.astype(dtype.numpy, copy=False)
 
 
 def narrowed(x: Array, dtype: Any) -> Array:

@@ -1,8 +1,8 @@
 """Rewrite operations that the kernel generator does not know into those that it does.
 
 argmax/argmin become a reduction and a search for its first place; fold a sum of padded windows;
-padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions,
-convolutions and scatter-adds run in f32 and round once; small integers multiply as int32.
+padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions and
+convolutions sum in f32 and round once, as scatter-adds do; small integers are summed as int32.
 """
 
 from __future__ import annotations
@@ -52,18 +52,17 @@ def _computes_wide(dtype: DType) -> DType | None:
     """The type in which products of `dtype` are carried, None when it is the type itself."""
     if dtype.kind == "f":
         return dtypes.float32 if dtype.bits == 16 else None
-    if dtype.kind in "iu":
-        return dtypes.int32 if dtype.bits < 32 else None
-    return dtypes.int32
+    return dtypes.int32 if dtype.bits < 32 else None
 
 
 def _contract(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    dtype = operands[0].dtype
+    """Products of narrow operands are left wide by the kernel, which reads the operands as they
+    are, and rounded (integers: cut off) by whoever reads them."""
+    dtype = node.results[0].dtype
     wide = _computes_wide(dtype)
     if wide is None:
         return None
-    cast = [b.f.cast(v, dtype=wide) for v in operands]
-    result = b.apply(node.op, tuple(cast), node.params)  # type: ignore[arg-type]
+    result = b.apply(node.op, operands, {**node.params, "dtype": wide})  # type: ignore[arg-type]
     return (b.f.cast(result, dtype=dtype),)
 
 

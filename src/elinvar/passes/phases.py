@@ -56,7 +56,7 @@ def in_phases(b: Builder, node_op: Any, operands: tuple[Value, ...], result: Val
         high = [_largest([phase.high for phase in row]) for row in known]
         x = _padded(b, x, low, high)
     shape = (*result.shape[:2], *counts)
-    zero = b.f.constant(value=0.0 if x.dtype.kind == "f" else 0, dtype=x.dtype)
+    zero = b.f.constant(value=0.0 if x.dtype.kind == "f" else 0, dtype=result.dtype)
     parts: dict[tuple[int, ...], Value] = {}
     for phases in itertools.product(*(range(d) for d in holes)):
         chosen = [table[axis][r] for axis, r in enumerate(phases)]

@@ -12,9 +12,9 @@ from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.graph.verify import verify as verify_graph
 from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
+from elinvar.passes.orient import orient
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
-from elinvar.passes.turn import turn
 
 
 class Pass(NamedTuple):
@@ -33,7 +33,9 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),
-    Pass("turn", turn, "compute products in the order in which they are read"),
+)
+AFTER_LAYOUT: tuple[Pass, ...] = (
+    Pass("orient", orient, "compute products turned that are only read turned"),
 )
 _ROUNDS = 4
 

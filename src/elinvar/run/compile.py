@@ -14,33 +14,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from elinvar.codegen.lower import Lowering
 from elinvar.core.collecting import paused_collection
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
+from elinvar.kernels.explain import explain
 from elinvar.kernels.plan import (
-    Choice,
     ControlStep,
-    Number,
     Place,
     Step,
     Storage,
+    Together,
     flatten,
-    overwritable,
-    place_arena,
+    keep_what_is_read,
+    texts_of,
 )
+from elinvar.kernels.schedule import schedule
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
-from elinvar.passes.pipeline import optimize
+from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
 from elinvar.run import native, program, recording
-from elinvar.run.plans import TABLE, Kernel, Plan, decode, encode, plan_key
+from elinvar.run.planning import Lowered, make_plan
+from elinvar.run.plans import Plan, decode, encode, plan_key
 
-SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
-PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
 Layouts = tuple[Shape | None, ...] | None
 
 
@@ -67,6 +65,9 @@ class Bound:
 
     `aliases`: (input, output) pairs that may have the same address; a call that makes use of it
     goes to the callable that `overwriting()` makes, which nothing stops half-way.
+    `kept_nbytes`: of memory that is kept between calls and whose address is one more argument of
+    each, the last; `prepare`, called with the same arguments and an arena of its own, fills it, and
+    must be called again when one of the inputs `prepares_from` has changed.
     """
 
     call: Any
@@ -75,15 +76,10 @@ class Bound:
     launches: list[Any]
     aliases: list[tuple[int, int]]
     overwriting: Callable[[], Any]
-
-
-class Lowered(NamedTuple):
-    """What passes and lowering made of a graph."""
-
-    optimized: Graph
-    steps: list[Any]
-    inputs: list[Storage]
-    outputs: list[Storage]
+    kept_nbytes: int = 0
+    prepare: Any = None
+    prepare_arena: int = 0
+    prepares_from: tuple[int, ...] = ()
 
 
 class Compiled:
@@ -96,13 +92,15 @@ class Compiled:
         seconds: how long compiling took.
     """
 
-    def __init__(self, graph: Graph, layouts: Layouts, lines: bool) -> None:
+    def __init__(
+        self, graph: Graph, layouts: Layouts, lines: bool, settled: tuple[int, ...] = ()
+    ) -> None:
         start = time.perf_counter()
         self.graph, self.lines = graph, lines
-        self._layouts = layouts
+        self._layouts, self._settled = layouts, settled
         self._lowered: Lowered | None = None
         self._addresses: dict[str, int] = {}
-        self._key = plan_key(graph, layouts, vector_bits())
+        self._key = plan_key(graph, layouts, settled, vector_bits())
         self._plan = None if self._key is None else self._stored_plan(self._key)
         if self._plan is None:
             self._load()
@@ -112,7 +110,7 @@ class Compiled:
     def lowered(self) -> Lowered:
         """What passes and lowering made of the graph."""
         if self._lowered is None:
-            self._lowered = _lower(self.graph, self._layouts)
+            self._lowered = _lower(self.graph, self._layouts, self._settled)
         return self._lowered
 
     @property
@@ -127,10 +125,14 @@ class Compiled:
 
     def _load(self) -> None:
         """Make the machine code of all kernels."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
+        texts = self._texts()
         native.prepare(texts.values())
         for name, text in texts.items():
             self._addresses[name] = native.load(text, [name])[name]
+
+    def _texts(self) -> dict[str, str]:
+        """The texts of all kernels by name."""
+        return texts_of([*self.lowered.preparation, *self.steps])
 
     def _stored_plan(self, key: str) -> Plan | None:
         """The plan from the disk, if all of its kernels are there as well."""
@@ -150,11 +152,14 @@ class Compiled:
         sizes = sizes or {}
         plan = None if sizes else self._plan
         if plan is None:
-            plan = self._make_plan(sizes)
+            plan = make_plan(self.lowered, self._scheduled(sizes), sizes)
             if self._key is not None and not sizes:
                 self._plan = plan
                 native.store(self._key, encode(plan))
         call, launches = self._callable(plan, sizes, False)
+        prepare = None
+        if plan.kept:
+            prepare, _ = self._callable(plan, sizes, False, prepares=True)
         outputs = [
             Output(
                 v.dtype,
@@ -164,98 +169,47 @@ class Compiled:
             for v in self.graph.outputs
         ]
         overwriting = functools.cache(lambda: self._callable(plan, sizes, True)[0])
-        return Bound(call, plan.arena, outputs, launches, plan.aliases, overwriting)
+        return Bound(
+            call,
+            plan.arena,
+            outputs,
+            launches,
+            plan.aliases,
+            overwriting,
+            plan.kept,
+            prepare,
+            plan.preparation_arena,
+            tuple(plan.prepares_from),
+        )
 
     def _callable(
-        self, plan: Plan, sizes: Mapping[str, int], overwrites: bool
+        self, plan: Plan, sizes: Mapping[str, int], overwrites: bool, prepares: bool = False
     ) -> tuple[Any, list[program.Item]]:
-        """A native program, and its items."""
+        """A native program, and its items: the whole, or the preparation alone."""
         addresses = [self._addresses[kernel.name] for kernel in plan.kernels]
-        launches = plan.linked(addresses, overwrites)
-        count = 1 + len(self.graph.inputs) + len(self.graph.outputs)
-        encoded = program.encode_program(launches, count, release=plan.release)
+        items = plan.preparation if prepares else plan.items
+        launches = plan.linked(items, addresses, overwrites)
+        count = 1 + len(self.graph.inputs) + len(self.graph.outputs) + (plan.kept > 0)
+        encoded = program.encode_program(launches, count, release=plan.release or prepares)
         call = program.program_of(encoded)
-        describe = functools.partial(self._launches, dict(sizes))
+        describe = functools.partial(self._launches, dict(sizes), prepares)
         recording.register(
-            encoded.number, recording.Program(self.graph.name, encoded.positions, describe)
+            encoded.number,
+            recording.Program(self.graph.name, encoded.positions, describe, encoded.together),
         )
         # whoever keeps the callable keeps the tables whose addresses it holds
         weakref.finalize(call, _release, encoded.number, plan.tables).atexit = False
         return call, launches
 
-    def _make_plan(self, sizes: Mapping[str, int]) -> Plan:
-        """Work out everything that depends on the sizes."""
+    def _scheduled(self, sizes: Mapping[str, int]) -> list[Any]:
+        """The steps as they run for given sizes: some of them together."""
         lowered = self.lowered
-        offsets, arena = place_arena(lowered.steps, sizes)
-        tables: list[Any] = []
-        kernels: dict[str, tuple[int, Kernel]] = {}
-        externals = {storage: 1 + i for i, storage in enumerate(lowered.inputs)}
-        externals |= {s: 1 + len(lowered.inputs) + i for i, s in enumerate(lowered.outputs)}
+        return schedule(lowered.steps, sizes, lowered.inputs, lowered.outputs)
 
-        def address(place: Place) -> tuple[int, int]:
-            storage, extra = place.storage, evaluate(place.offset, sizes)
-            if storage.kind == "arena":
-                return 0, offsets[storage] + extra
-            return externals[storage], extra
-
-        loops: dict[Any, int] = {}
-
-        def slot(item: Any) -> Any:
-            if isinstance(item, Choice):
-                item = item.first if item.takes_first(sizes) else item.second
-            if isinstance(item, Place):
-                number, offset = address(item)
-                moves = [
-                    program.Move(loops[shift.loop], evaluate(shift.nbytes, sizes), shift.parity)
-                    for shift in item.moves
-                ]
-                return (number, offset, moves) if moves else (number, offset)
-            if isinstance(item, Number):
-                return (-1, item.at(sizes))
-            tables.append(np.ascontiguousarray(item.make(sizes), dtype=np.int64).reshape(-1))
-            return (TABLE, len(tables) - 1)
-
-        def launch(step: Any) -> Any:
-            if isinstance(step, ControlStep):
-                return control(step)
-            tasks = step.tasks(sizes)
-            work = step.work(sizes) if step.work else PARALLEL_WORK
-            parallel = tasks > 1 and work >= PARALLEL_WORK
-            slots = [slot(item) for item in step.slots]
-            if step.name not in kernels:
-                kernel = Kernel(step.name, native.text_digest(step.text).hex())
-                kernels[step.name] = len(kernels), kernel
-            final = not overwriting.isdisjoint(step.writes)  # state must not be left half written
-            return program.Launch(kernels[step.name][0], tasks, slots, parallel, final)
-
-        def control(step: ControlStep) -> Any:
-            if step.loop is not None:
-                loops[step.loop] = len(loops)
-            bodies = [[launch(inner) for inner in body] for body in step.bodies]
-            if step.kind == "for":
-                count = evaluate(step.count, sizes)
-                return program.For(loops[step.loop], count, bodies[0], step.reverse)
-            assert step.predicate is not None
-            predicate = slot(step.predicate)
-            if step.kind == "cond":
-                return program.Cond(predicate, bodies[0], bodies[1])
-            return program.While(loops[step.loop], bodies[0], predicate, bodies[1])
-
-        aliases = overwritable(lowered.steps, lowered.inputs, lowered.outputs)
-        overwriting = {lowered.outputs[output] for _, output in aliases}
-        items = [launch(step) for step in lowered.steps]
-        total = 0
-        for step in flatten(lowered.steps):
-            total += step.work(sizes) if step.work else SMALL_WORK
-        if any(isinstance(step, ControlStep) for step in lowered.steps):
-            total += SMALL_WORK
-        used = [kernel for _, kernel in kernels.values()]
-        return Plan(items, used, tables, arena, total >= SMALL_WORK, aliases)
-
-    def _launches(self, sizes: Mapping[str, int]) -> list[recording.Launch]:
+    def _launches(self, sizes: Mapping[str, int], prepares: bool) -> list[recording.Launch]:
         """What each launch does, for profiles."""
         found = []
-        for step in flatten(self.steps):
+        for step in flatten(self.lowered.preparation if prepares else self._scheduled(sizes)):
             cost = step.cost or Cost((), ())
             found.append(
                 recording.Launch(
@@ -272,9 +226,14 @@ class Compiled:
     # what `lower()` shows
 
     def loops(self) -> str:
-        """The kernels in the order in which they run."""
+        """The kernels in the order in which they run; without symbolic sizes also which of them
+        share a launch."""
+        is_sized = all(isinstance(n, int) for value in self.graph.inputs for n in value.shape)
         lines: list[str] = []
-        self._describe(self.steps, "", lines)
+        if self.lowered.preparation:
+            lines.append("prepared, until a tensor from outside is another")
+            self._describe(self.lowered.preparation, "  ", lines)
+        self._describe(self._scheduled({}) if is_sized else self.steps, "", lines)
         return "\n".join(lines)
 
     def _describe(self, steps: list[Any], indent: str, lines: list[str]) -> None:
@@ -283,18 +242,23 @@ class Compiled:
                 lines.append(f"{indent}{step.kind}")
                 for body in step.bodies:
                     self._describe(body, indent + "  ", lines)
+            elif isinstance(step, Together):
+                lines.append(f"{indent}together")
+                self._describe(list(step.steps), indent + "  ", lines)
             else:
                 lines.append(f"{indent}{step.name}  {step.label}")
 
+    def explain(self) -> str:
+        """What is fused in each kernel, and why what it stores is stored."""
+        return explain(self.optimized)
+
     def llvm(self) -> str:
         """The LLVM text of all kernels."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
-        return "\n".join(texts.values())
+        return "\n".join(self._texts().values())
 
     def assembly(self) -> str:
         """The assembly of all kernels for this machine."""
-        texts = {step.name: step.text for step in flatten(self.steps)}
-        return "\n".join(native.assembly(text) for text in texts.values())
+        return "\n".join(native.assembly(text) for text in self._texts().values())
 
 
 def _release(number: int, tables: list[Any]) -> None:
@@ -302,7 +266,9 @@ def _release(number: int, tables: list[Any]) -> None:
     recording.forget(number)
 
 
-def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) -> Compiled:
+def compile_graph(
+    graph: Graph, layouts: Layouts = None, lines: bool = False, settled: tuple[int, ...] = ()
+) -> Compiled:
     """Compile a graph for this machine.
 
     Args:
@@ -310,14 +276,17 @@ def compile_graph(graph: Graph, layouts: Layouts = None, lines: bool = False) ->
         layouts: per input its strides in elements (ints or dims), None for dense row-major.
         lines: whether the nodes' lines are those of every call; if not, a profile shows where the
             program was called.
+        settled: numbers of the inputs that are expected to be the same in most calls; what depends
+            on them alone is prepared once (see `Bound`).
     """
     with paused_collection():
-        return Compiled(graph, layouts, lines)
+        return Compiled(graph, layouts, lines, settled)
 
 
-def _lower(graph: Graph, layouts: Layouts) -> Lowered:
+def _lower(graph: Graph, layouts: Layouts, settled: tuple[int, ...]) -> Lowered:
     """Passes, clusters, kernels as text."""
     optimized = optimize(layout(optimize(legalize(optimize(graph)))))
+    optimized = optimize(optimized, AFTER_LAYOUT)
     lowering = Lowering(vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
@@ -326,8 +295,11 @@ def _lower(graph: Graph, layouts: Layouts) -> Lowered:
         given = layouts[number] if layouts else None
         if given is not None and tuple(given) != row_major_strides(value.shape):
             lowering.strides[value] = tuple(given)
+    lowering.preparation.settled.update(inputs[number] for number in settled)
     lowering.graph(optimized, [Place(storage) for storage in outputs])
-    return Lowered(optimized, lowering.steps, inputs, outputs)
+    preparation = lowering.preparation.steps
+    keep_what_is_read(preparation, lowering.steps)
+    return Lowered(optimized, lowering.steps, inputs, outputs, preparation)
 
 
 __all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]

@@ -28,9 +28,10 @@ from elinvar.run.cache import cache_key
 
 LEAST_NODES = 48  # smaller graphs are lowered in a few milliseconds
 TABLE = -2  # the `external` of a slot that holds a table's address; its offset is the number
+FUNCTION = -3  # the same for a function's address, by its number among the kernels
 _FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "run")
 _ROOT = Path(__file__).resolve().parent.parent
-_LAUNCH, _COND, _WHILE, _FOR = range(4)
+_LAUNCH, _COND, _WHILE, _FOR, _TOGETHER = range(5)
 
 
 class Kernel(NamedTuple):
@@ -46,10 +47,14 @@ class Plan:
 
     Attributes:
         items: as `make_program` takes them, but the kernel of a launch is a number of `kernels`,
-            and a slot `(TABLE, number)` holds the address of one of the `tables`.
+            a slot `(TABLE, number)` holds the address of one of the `tables`, and
+            `(FUNCTION, number)` that of one of the `kernels`.
         arena: bytes of scratch memory.
         release: whether other Python threads may run meanwhile.
         aliases: (input, output) pairs where the output may overwrite the input.
+        preparation: what runs first when one of the inputs `prepares_from` has changed, in
+            `preparation_arena` bytes of scratch memory; it fills `kept` bytes, which every call is
+            given as its last argument.
     """
 
     items: list[program.Item]
@@ -58,14 +63,20 @@ class Plan:
     arena: int
     release: bool
     aliases: list[tuple[int, int]] = field(default_factory=list)
+    preparation: list[program.Item] = field(default_factory=list)
+    preparation_arena: int = 0
+    prepares_from: list[int] = field(default_factory=list)
+    kept: int = 0
 
-    def linked(self, addresses: list[int], overwrites: bool = False) -> list[program.Item]:
-        """The items with the addresses of kernels and tables; the tables must stay alive.
+    def linked(
+        self, items: list[program.Item], addresses: list[int], overwrites: bool = False
+    ) -> list[program.Item]:
+        """Items with the addresses of kernels and tables; the tables must stay alive.
 
         Launches are `final` only in a program that `overwrites` the memory of its inputs.
         """
         tables = [table.__array_interface__["data"][0] for table in self.tables]
-        return [_linked(item, addresses, tables, overwrites) for item in self.items]
+        return [_linked(item, addresses, tables, overwrites) for item in items]
 
 
 def _linked(
@@ -75,9 +86,15 @@ def _linked(
         return [_linked(inner, kernels, tables, overwrites) for inner in items]
 
     if isinstance(item, program.Launch):
-        slots = [(-1, tables[slot[1]]) if slot[0] == TABLE else slot for slot in item.slots]
+        found = {TABLE: tables, FUNCTION: kernels}
+        slots = [
+            (-1, found[slot[0]][slot[1]]) if slot[0] in found else slot for slot in item.slots
+        ]
         final = item.final and overwrites
         return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
+    if isinstance(item, program.Together):
+        members: Any = every(item.members)
+        return program.Together(members, item.tasks, item.final and overwrites)
     if isinstance(item, program.Cond):
         return program.Cond(item.predicate, every(item.true), every(item.false))
     if isinstance(item, program.While):
@@ -88,7 +105,7 @@ def _linked(
 # keys
 
 
-def plan_key(graph: Graph, layouts: Any, vector_bits: int) -> str | None:
+def plan_key(graph: Graph, layouts: Any, settled: Any, vector_bits: int) -> str | None:
     """The key of a graph's plan; None where none is kept: small graphs, symbolic sizes, operations
     that are not in the table, and when every pass is to be verified."""
     if settings.verify or settings.cache_dir is None or len(graph.nodes) < LEAST_NODES:
@@ -96,7 +113,7 @@ def plan_key(graph: Graph, layouts: Any, vector_bits: int) -> str | None:
     compiler = _compiler()
     if compiler is None or not _is_known(graph):
         return None
-    parts = (fingerprint(graph), repr(layouts), str(vector_bits), compiler)
+    parts = (fingerprint(graph), repr(layouts), repr(settled), str(vector_bits), compiler)
     return f"{native.machine_label()}-{cache_key('plan', *parts)}"
 
 
@@ -138,6 +155,8 @@ def encode(plan: Plan) -> bytes:
         "arena": plan.arena,
         "release": plan.release,
         "aliases": plan.aliases,
+        "preparation": [_encoded(item) for item in plan.preparation],
+        "kept": [plan.preparation_arena, plan.kept, *plan.prepares_from],
     }
     text = json.dumps(content, separators=(",", ":")).encode()
     return b"\n".join([text, b"".join(table.astype("<i8").tobytes() for table in plan.tables)])
@@ -158,7 +177,11 @@ def decode(data: bytes) -> Plan | None:
         tables = [np.ascontiguousarray(table) for table in tables]
         aliases = [(int(source), int(target)) for source, target in content["aliases"]]
         arena, release = int(content["arena"]), bool(content["release"])
-        return Plan(items, kernels, tables, arena, release, aliases)
+        preparation = [_decoded(item) for item in content["preparation"]]
+        scratch, kept, *sources = map(int, content["kept"])
+        return Plan(
+            items, kernels, tables, arena, release, aliases, preparation, scratch, sources, kept
+        )
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None
 
@@ -169,6 +192,8 @@ def _encoded(item: program.Item) -> list[Any]:
 
     if isinstance(item, program.Launch):
         return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.final, item.slots]
+    if isinstance(item, program.Together):
+        return [_TOGETHER, every(item.members), item.tasks, item.final]
     if isinstance(item, program.Cond):
         return [_COND, item.predicate, every(item.true), every(item.false)]
     if isinstance(item, program.While):
@@ -182,6 +207,11 @@ def _decoded(row: Any) -> program.Item:
         kernel, tasks, parallel, final, slots = rest
         places = list(map(_slot, slots))
         return program.Launch(int(kernel), int(tasks), places, bool(parallel), bool(final))
+    if kind == _TOGETHER:
+        members, parts, final = rest
+        cut = [[(int(a), int(b), int(c)) for a, b, c in task] for task in parts]
+        found: Any = _every(members)
+        return program.Together(found, cut, bool(final))
     if kind == _COND:
         predicate, true, false = rest
         return program.Cond(_slot(predicate), _every(true), _every(false))

@@ -12,6 +12,9 @@ The builtin's `self` is the `bytes` object, so the words live exactly as long as
     item      operation · position of the next item · a · b · c · slots · moves
               · (external + 1, offset) for each slot · (slot, counter, stride) for each move
     launch    a = kernel, b = tasks, c = parallel + 2 · final
+              several kernels together: a = `elinvar_program_together`; before the members' slots
+              stand others: where the parts of each task begin (and where the last one's end), then
+              the parts: kernel, where its slots begin, first task, end, member
     cond      a, b = lists for true and false; slot 0 = address of the predicate
     while     a = condition list, b = body list, c = counter; slot 0 = address of the predicate
     for       a = body list, b = trips, c = counter
@@ -75,6 +78,18 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Launches that do not touch what another of them writes, as one that the pool shares out.
+
+    `tasks` says how: each is a list of parts `(member, first, end)`, tasks of one of the members.
+    """
+
+    members: Sequence[Launch]
+    tasks: Sequence[Sequence[tuple[int, int, int]]]
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cond:
     """Run `true` when the byte that `predicate` points to is not zero, else `false`."""
 
@@ -103,16 +118,18 @@ class For:
     reverse: bool = False
 
 
-Item = Launch | Cond | While | For
+Item = Launch | Together | Cond | While | For
 
 
 class Encoded(NamedTuple):
     """The words of a program: `number` tells it from all others, `positions` are those of its
-    launches, in the order in which they were given."""
+    launches, in the order in which they were given. `together`: the position of several kernels'
+    common launch → those of its members."""
 
     words: array[int]
     number: int
     positions: list[int]
+    together: dict[int, list[int]]
 
 
 def make_program(
@@ -142,7 +159,7 @@ def encode_program(items: Sequence[Item], arguments: int, release: bool | None =
     releases = encoder.releases if release is None else release
     words[3] = (_RELEASE if releases else 0) | (_PARALLEL if encoder.parallel else 0)
     words[4] = next(_numbers)
-    return Encoded(array("q", words), words[4], encoder.positions)
+    return Encoded(array("q", words), words[4], encoder.positions, encoder.together)
 
 
 def program_of(encoded: Encoded) -> Callable[..., None]:
@@ -161,6 +178,7 @@ class _Encoder:
     parallel: bool = False
     releases: bool = False
     positions: list[int] = field(default_factory=list)
+    together: dict[int, list[int]] = field(default_factory=dict)
     open_loops: set[int] = field(default_factory=set)
     reversed: dict[int, int] = field(default_factory=dict)  # open reversed loop → its trips
 
@@ -187,6 +205,14 @@ class _Encoder:
             self.releases |= item.parallel
             words += (_LAUNCH, 0, item.kernel, item.tasks, item.parallel + 2 * item.final)
             self._slots(item.slots)
+        elif isinstance(item, Together):
+            own = [at + 1 + member for member in range(len(item.members))]
+            self.positions += own
+            self.together[at] = own
+            self.parallel = self.releases = True
+            kernel = _addresses()["elinvar_program_together"]
+            words += (_LAUNCH, 0, kernel, len(item.tasks), 1 + 2 * item.final)
+            self._slots(_slots_together(item))
         elif isinstance(item, Cond):
             words += (_COND, 0, 0, 0, 0)
             self._slots([item.predicate])
@@ -238,6 +264,21 @@ class _Encoder:
             words.append(_signed(offset))
         words[count_at] = len(moves) // 3
         words += moves
+
+
+def _slots_together(item: Together) -> list[Slot]:
+    """What stands in the slots of a common launch; see the top of this file."""
+    parts = [part for task in item.tasks for part in task]
+    starts = itertools.accumulate((len(task) for task in item.tasks), initial=0)
+    first = len(item.tasks) + 1
+    slots: list[Slot] = [(-1, first + program_text.PART_WORDS * start) for start in starts]
+    after = first + program_text.PART_WORDS * len(parts)
+    counts = [len(member.slots) for member in item.members]
+    own = list(itertools.accumulate(counts, initial=after))
+    for member, begin, end in parts:
+        numbers = (item.members[member].kernel, own[member], begin, end, member)
+        slots += [(-1, number) for number in numbers]
+    return [*slots, *(slot for member in item.members for slot in member.slots)]
 
 
 def _signed(number: int) -> int:

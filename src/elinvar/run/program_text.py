@@ -8,7 +8,7 @@ The list of items is run by `run_list`, or by its twin `run_list_timed` while a 
 from __future__ import annotations
 
 from elinvar.run.platform_text import clock_text, text_constant
-from elinvar.run.timing_text import TIMED_SERIAL, TIMED_SHARED, timing_text
+from elinvar.run.timing_text import PART_WORDS, TIMED_SERIAL, TIMED_SHARED, timing_text
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096
@@ -199,7 +199,8 @@ launch:
   %tasks = load i64, ptr %b_at
   %manner = load i64, ptr %c_at
   %parallel = and i64 %manner, 1
-  %final = icmp uge i64 %manner, 2
+  %two = and i64 %manner, 2
+  %final = icmp ne i64 %two, 0
   %was_due = load i64, ptr %due_at
   %due = select i1 %final, i64 0, i64 %was_due
   store i64 %due, ptr %due_at
@@ -263,6 +264,36 @@ body:
 
 done:
   ret i64 0
+}}
+"""
+_TOGETHER = f"""
+; A kernel that runs parts of others: see `program.py` for what stands in its slots.
+define void @elinvar_program_together(ptr %slots, i64 %begin, i64 %end) nounwind {{
+entry:
+  %first_at = getelementptr i64, ptr %slots, i64 %begin
+  %first = load i64, ptr %first_at
+  %last_at = getelementptr i64, ptr %slots, i64 %end
+  %last = load i64, ptr %last_at
+  br label %look
+look:
+  %at = phi i64 [ %first, %entry ], [ %next, %run ]
+  %left = icmp slt i64 %at, %last
+  br i1 %left, label %run, label %done
+run:
+  %part = getelementptr i64, ptr %slots, i64 %at
+  %kernel = load ptr, ptr %part
+  %own_at = getelementptr i64, ptr %part, i64 1
+  %own_number = load i64, ptr %own_at
+  %own = getelementptr i64, ptr %slots, i64 %own_number
+  %from_at = getelementptr i64, ptr %part, i64 2
+  %from = load i64, ptr %from_at
+  %to_at = getelementptr i64, ptr %part, i64 3
+  %to = load i64, ptr %to_at
+  call void %kernel(ptr %own, i64 %from, i64 %to)
+  %next = add i64 %at, {PART_WORDS}
+  br label %look
+done:
+  ret void
 }}
 """
 _SERIAL = "call void %kernel(ptr %slots, i64 0, i64 %tasks)"
@@ -452,6 +483,7 @@ define void @elinvar_program_set_pool_started(i32 %started) nounwind {{
 
 FUNCTIONS = (
     "elinvar_program_call",
+    "elinvar_program_together",
     "elinvar_program_setup",
     "elinvar_program_set_main_thread",
     "elinvar_program_set_pool_started",
@@ -464,5 +496,5 @@ def program_text() -> str:
     plain = _LIST.format(name="run_list", serial=_SERIAL, shared=_SHARED)
     timed = _LIST.format(name="run_list_timed", serial=TIMED_SERIAL, shared=TIMED_SHARED)
     clock = clock_text("now", coarse=True)
-    parts = (_STATE, _WRONG_COUNT, clock, timing_text(), _SLOTS, _POLL, plain, timed, _CALL)
-    return "".join(parts)
+    start = (_STATE, _WRONG_COUNT, clock, timing_text(), _SLOTS, _POLL)
+    return "".join((*start, _TOGETHER, plain, timed, _CALL))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -40,11 +40,15 @@ class Launch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A registered program: its graph's name, and its launches by their position in the words."""
+    """A registered program: its graph's name, and its launches by their position in the words.
+
+    `together`: the position of a common launch of several kernels → those of its members.
+    """
 
     name: str
     positions: Sequence[int]
     describe: Callable[[], Sequence[Launch]]
+    together: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     def launches(self) -> dict[int, Launch]:
         """Position → launch."""
@@ -85,7 +89,8 @@ def named_program(
     """
     encoded = program.encode_program(items, arguments, release)
     launches = [Launch(label, label, 0, 0, False, None)] * len(encoded.positions)
-    register(encoded.number, Program(label, encoded.positions, lambda: launches))
+    entry = Program(label, encoded.positions, lambda: launches, encoded.together)
+    register(encoded.number, entry)
     call = program.program_of(encoded)
     weakref.finalize(call, forget, encoded.number).atexit = False
     return call

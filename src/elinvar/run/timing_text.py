@@ -8,6 +8,9 @@ then runs by `run_list_timed`. Events go to a block of memory that belongs to Py
     kinds    0 a whole program · 1 a launch on the calling thread · 2 a launch that is shared
              · 3 a part of a shared launch on one thread
 
+A launch of several kernels together is one event of kind 2; its parts are events of kind 3 whose
+position is that of the launch, plus one, plus the number of the member that they belong to.
+
 Times are nanoseconds. An event that finds no room is dropped; `used` counts it all the same.
 """
 
@@ -17,6 +20,7 @@ from elinvar.run.platform_text import clock_text
 
 EVENT_WORDS = 6
 HEADER_WORDS = 4
+PART_WORDS = 5  # of a part of a launch of several kernels: see `program.py`
 PROGRAM, SERIAL, SHARED, PART = range(4)
 
 TIMED_SERIAL = "call void @timed_serial(ptr %run, i64 %at, ptr %kernel, i64 %tasks)"
@@ -99,6 +103,7 @@ define internal i64 @timed_shared(ptr %run, i64 %at, ptr %kernel, i64 %tasks, pt
 
 ; A kernel that runs another one: some tasks of a shared launch on one thread.
 define internal void @timed_part(ptr %shared, i64 %begin, i64 %end) nounwind {{
+entry:
   %kernel = load ptr, ptr %shared
   %slots_at = getelementptr %Shared, ptr %shared, i32 0, i32 1
   %slots = load ptr, ptr %slots_at
@@ -106,11 +111,55 @@ define internal void @timed_part(ptr %shared, i64 %begin, i64 %end) nounwind {{
   %run = load ptr, ptr %run_at
   %at_at = getelementptr %Shared, ptr %shared, i32 0, i32 3
   %at = load i64, ptr %at_at
+  %several = icmp eq ptr %kernel, @elinvar_program_together
+  br i1 %several, label %parts, label %single
+single:
   %start = call i64 @precise()
   call void %kernel(ptr %slots, i64 %begin, i64 %end)
   %place = shl i64 %at, 2
   %what = or i64 %place, {PART}
   call void @note(ptr %run, i64 %what, i64 %start)
+  ret void
+parts:
+  call void @timed_together(ptr %run, i64 %at, ptr %slots, i64 %begin, i64 %end)
+  ret void
+}}
+
+; What `elinvar_program_together` does, with an event for each part.
+define internal void @timed_together(ptr %run, i64 %at, ptr %slots, i64 %begin, i64 %end)
+    nounwind {{
+entry:
+  %first_at = getelementptr i64, ptr %slots, i64 %begin
+  %first = load i64, ptr %first_at
+  %last_at = getelementptr i64, ptr %slots, i64 %end
+  %last = load i64, ptr %last_at
+  br label %look
+look:
+  %number = phi i64 [ %first, %entry ], [ %next, %part ]
+  %left = icmp slt i64 %number, %last
+  br i1 %left, label %part, label %done
+part:
+  %part_at = getelementptr i64, ptr %slots, i64 %number
+  %kernel = load ptr, ptr %part_at
+  %own_at = getelementptr i64, ptr %part_at, i64 1
+  %own_number = load i64, ptr %own_at
+  %own = getelementptr i64, ptr %slots, i64 %own_number
+  %from_at = getelementptr i64, ptr %part_at, i64 2
+  %from = load i64, ptr %from_at
+  %to_at = getelementptr i64, ptr %part_at, i64 3
+  %to = load i64, ptr %to_at
+  %member_at = getelementptr i64, ptr %part_at, i64 4
+  %member = load i64, ptr %member_at
+  %start = call i64 @precise()
+  call void %kernel(ptr %own, i64 %from, i64 %to)
+  %after = add i64 %at, 1
+  %position = add i64 %after, %member
+  %place = shl i64 %position, 2
+  %what = or i64 %place, {PART}
+  call void @note(ptr %run, i64 %what, i64 %start)
+  %next = add i64 %number, {PART_WORDS}
+  br label %look
+done:
   ret void
 }}
 

@@ -25,6 +25,38 @@ ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the 
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
 
 
+class Kept:
+    """What a function prepared from tensors that its program reads and does not write: packed
+    weights. It holds their memory, so that nobody overwrites it in place, and prepares anew when a
+    tensor has other memory, or memory that others may change.
+    """
+
+    __slots__ = ("_memory", "_sources")
+
+    def __init__(self) -> None:
+        self._memory: Any = None
+        self._sources: list[tuple[Any, int]] | None = None
+
+    def memory(self, program: Program, operands: list[Any]) -> Any:
+        """The memory that a call of a program needs, filled."""
+        sources = self._sources
+        if sources is not None:
+            for number, (buffer, address) in zip(program.prepares_from, sources, strict=True):
+                x = operands[number]
+                if x._buffer is not buffer or x._address != address:
+                    break
+            else:
+                return self._memory
+        self._sources = None
+        memory = program.allocate(program.kept_nbytes)
+        program.fill(memory, operands)
+        found = [(operands[n]._buffer, operands[n]._address) for n in program.prepares_from]
+        own = type(memory)
+        if all(type(buffer) is own and buffer.owner is None for buffer, _ in found):
+            self._memory, self._sources = memory, found
+        return memory
+
+
 class Program:
     """A compiled graph for given layouts.
 
@@ -34,6 +66,7 @@ class Program:
         unpacked: numbers of operands that have to be packed first.
         aliases: (input, output) pairs whose kernels allow the output to overwrite the input;
         overwriting: makes the program for calls in which some do.
+        kept: what is prepared and kept between calls, if anything is; see `run.compile.Bound`.
     """
 
     __slots__ = (
@@ -41,13 +74,18 @@ class Program:
         "allocate",
         "arena_nbytes",
         "call",
+        "kept",
+        "kept_nbytes",
         "overwriting",
+        "prepare",
+        "prepare_arena",
+        "prepares_from",
         "results",
         "sizes",
         "unpacked",
     )
 
-    def __init__(self, bound: Any, results: list[Any], unpacked: list[int]) -> None:
+    def __init__(self, bound: Any, results: list[Any], unpacked: list[int], kept: Kept) -> None:
         self.call = bound.call
         self.arena_nbytes = bound.arena_nbytes
         self.sizes = [output.nbytes for output in bound.outputs]
@@ -56,13 +94,23 @@ class Program:
         self.allocate = allocator()
         self.aliases: set[tuple[int, int]] = set(bound.aliases)
         self.overwriting = bound.overwriting
+        self.kept = kept if bound.kept_nbytes else None
+        self.kept_nbytes, self.prepare = bound.kept_nbytes, bound.prepare
+        self.prepare_arena, self.prepares_from = bound.prepare_arena, bound.prepares_from
+
+    def fill(self, memory: Any, operands: list[Any]) -> None:
+        """Prepare what depends on some operands alone."""
+        arena = self.allocate(self.prepare_arena)
+        addresses = [x._address for x in operands]
+        self.prepare(arena.address, *addresses, *[0] * len(self.sizes), memory.address)
 
     def run(self, operands: list[Any]) -> list[Any]:
         """New tensors with the results. Operands that need it are packed in place in the list."""
         for number in self.unpacked:
             operands[number] = packed(operands[number])
         allocate = self.allocate
-        if len(self.sizes) == 1 and len(self.results) == 1 and not self.arena_nbytes:
+        plain = not self.arena_nbytes and self.kept is None
+        if plain and len(self.sizes) == 1 and len(self.results) == 1:
             buffer = allocate(self.sizes[0])
             address = buffer.address
             self.call(0, *[x._address for x in operands], address)
@@ -89,11 +137,12 @@ class Program:
         ]
         arena = allocate(self.arena_nbytes) if self.arena_nbytes else None
         call = self.overwriting() if again else self.call
-        call(
-            0 if arena is None else arena.address,
-            *[x._address for x in operands],
-            *[buffer.address for buffer in buffers],
-        )
+        addresses = [x._address for x in operands]
+        addresses += [buffer.address for buffer in buffers]
+        if self.kept is not None:
+            memory = self.kept.memory(self, operands)
+            addresses.append(memory.address)
+        call(0 if arena is None else arena.address, *addresses)
         return buffers
 
     def tensors(self, operands: list[Any], buffers: list[Any]) -> list[Any]:
@@ -122,9 +171,11 @@ class TracedFunction:
 
     Attributes:
         keeps_lines: whether the user's lines in the graph are those of every call.
+        settled: numbers of the inputs that are expected to be the same in most calls.
     """
 
     keeps_lines = False
+    settled: tuple[int, ...] = ()
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -138,6 +189,7 @@ class TracedFunction:
         self._trace = trace if any(self.differentiable) else None
         self._compiled: Compiled | None = None
         self._programs: dict[tuple[Layout, ...], Program] = {}
+        self._kept = Kept()
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
 
     def __repr__(self) -> str:
@@ -188,7 +240,9 @@ class TracedFunction:
             inputs = set(self.graph.inputs)
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             graph = Graph(self.graph.inputs, outputs, self.name)
-            self._compiled = compile_graph(graph, lines=self.keeps_lines)
+            self._compiled = compile_graph(
+                graph, lines=self.keeps_lines, settled=self.settled
+            )
         return self._compiled
 
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:
@@ -205,7 +259,7 @@ class TracedFunction:
                 number = places.setdefault(value, len(places))
                 results.append((-1, number, kinds[number]))
         unpacked = [n for n, x in enumerate(layouts) if not x.is_dense]
-        return Program(bound, results, unpacked)
+        return Program(bound, results, unpacked, self._kept)
 
     # derivatives
 

@@ -399,7 +399,8 @@ def _parameter_names(function: Any) -> list[str]:
 
 
 class Lowered:
-    """What the compiler made of a function, for reading. Every attribute is a text or a graph."""
+    """What the compiler made of a function, for reading. Every attribute is a text or a graph;
+    `explain()` tells why the kernels are what they are."""
 
     def __init__(self, program: JitProgram) -> None:
         self._program = program
@@ -418,6 +419,19 @@ class Lowered:
     def loops(self) -> str:
         """The kernels in the order in which they run."""
         return _text(self._program.compiled().loops)
+
+    def explain(self) -> str:
+        """A text that tells, kernel by kernel, what was fused and why each stored value is stored.
+
+        Values have the numbers of `print(optimized)`; lines are the user's.
+
+        Example:
+            >>> import elinvar as el
+            >>> shown = el.jit(lambda x: el.sum(x * 2.0, axis=0)).lower(el.ones((300, 40)))
+            >>> print(shown.explain().splitlines()[0].split("     #")[0])
+            kernel 0: down columns over [300, 40]: multiply, sum
+        """
+        return self._program.compiled().explain()
 
     @property
     def llvm(self) -> str:

@@ -10,7 +10,13 @@ def cross(x1: _ArrayLike, x2: _ArrayLike, /, *, axis: int = -1) -> Tensor:
 def diagonal(x: _ArrayLike, /, *, offset: int = 0) -> Tensor:
     """The diagonals of matrices: the elements (i, i + offset) of the last two axes."""
 
-def matmul(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+def matmul(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
     """The matrix product x1 @ x2."""
 
 def matrix_norm(
@@ -37,6 +43,7 @@ def tensordot(
     /,
     *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
 
@@ -49,7 +56,14 @@ def trace(
 ) -> Tensor:
     """The sums of the diagonals of matrices."""
 
-def vecdot(x1: _ArrayLike, x2: _ArrayLike, /, *, axis: int = -1) -> Tensor:
+def vecdot(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
 
 def vector_norm(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.core.dtypes import int64, promote
+from elinvar.core.dtypes import as_dtype, int64, promote
 from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Shape, broadcast_shapes, normalize_axis
+from elinvar.ops.rules import product_dtype
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions
 from elinvar.tensor.cell import Cell
@@ -33,8 +34,22 @@ def _promoted(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Any:
+def _product(op: str, a: Any, b: Any, dtype: Any, batch: Any, axes: Any) -> Any:
+    """The contraction, with its sums and result in `dtype` where one is asked for."""
+    wide = {}
+    if dtype is not None:
+        wanted = product_dtype(op, a._type, as_dtype(dtype))
+        wide = {} if wanted is a.dtype else {"dtype": wanted}
+    return F.contract(a, b, batch=batch, axes=axes, **wide)
+
+
+def matmul(x1: ArrayLike, x2: ArrayLike, /, *, dtype: Any = None) -> Any:
     """The matrix product x1 @ x2.
+
+    Args:
+        dtype: of the sums and the result: a wider one than that of x1 and x2, such as int32 for
+            int8 or float32 for bfloat16; else integers wrap around, and 16-bit floats are summed in
+            float32 and rounded once.
 
     Shape:
         (…, M, K) @ (…, K, N) → (…, M, N); leading axes broadcast. A 1-D x1 is a row and a 1-D x2 a
@@ -42,11 +57,15 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Any:
 
     Raises:
         ShapeError: the inner dimensions differ, or an operand has no dimensions.
+        DTypeError: `dtype` cannot hold what the operands hold.
 
     Example:
         >>> import elinvar as el
         >>> (el.asarray([[1.0, 2.0], [3.0, 4.0]]) @ el.asarray([1.0, 1.0])).tolist()
         [3.0, 7.0]
+        >>> x = el.full((2, 2), 100, dtype=el.int8)
+        >>> el.matmul(x, x, dtype=el.int32).tolist()
+        [[20000, 20000], [20000, 20000]]
     """
     a, b = _promoted("matmul", x1, x2)
     rank_a, rank_b = a.ndim, b.ndim
@@ -58,14 +77,13 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /) -> Any:
         text = f"inner dimensions differ: {a._type} @ {b._type}, "
         fail(ShapeError, "matmul", f"{text}{a.shape[inner_a]} ≠ {b.shape[inner_b]}")
     if rank_b <= 2:  # nothing to batch: all but the inner axis of x1 stay in front
-        return F.contract(a, b, batch=((), ()), axes=((inner_a,), (inner_b,)))
+        return _product("matmul", a, b, dtype, ((), ()), ((inner_a,), (inner_b,)))
     if rank_a == 1:
-        found = F.contract(b, a, batch=((), ()), axes=((inner_b,), (0,)))
-        return found  # (…, N)
-    return _batched(a, b)
+        return _product("matmul", b, a, dtype, ((), ()), ((inner_b,), (0,)))  # (…, N)
+    return _batched(a, b, dtype)
 
 
-def _batched(a: Any, b: Any) -> Any:
+def _batched(a: Any, b: Any, dtype: Any) -> Any:
     """Products with leading axes on x2: equal ones are batch dims, the others stay free dims.
 
     An axis that only one operand has (or where the other has size 1) is a free dim of that operand,
@@ -86,12 +104,9 @@ def _batched(a: Any, b: Any) -> Any:
     right = F.reshape(b, shape=_without(b.shape, only_a)) if only_a else b
     at_a = [i for i in range(rank) if i not in only_b]
     at_b = [i for i in range(rank) if i not in only_a]
-    product = F.contract(
-        left,
-        right,
-        batch=(tuple(at_a.index(i) for i in shared), tuple(at_b.index(i) for i in shared)),
-        axes=((len(at_a) - 1,), (len(at_b) - 2,)),
-    )
+    batch = (tuple(at_a.index(i) for i in shared), tuple(at_b.index(i) for i in shared))
+    axes = ((len(at_a) - 1,), (len(at_b) - 2,))
+    product = _product("matmul", left, right, dtype, batch, axes)
     # result dims: shared, only_a, rows, only_b, columns
     order = (*shared, *only_a, lead, *only_b, lead + 1)
     found = permuted(product, tuple(order.index(i) for i in range(rank)))
@@ -104,12 +119,18 @@ def _without(shape: Shape, axes: tuple[int, ...]) -> Shape:
 
 
 def tensordot(
-    x1: ArrayLike, x2: ArrayLike, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    dtype: Any = None,
 ) -> Any:
     """The sum of products over pairs of axes.
 
     Args:
         axes: how many of the last axes of x1 meet the first of x2, or the two lists of axes.
+        dtype: of the sums and the result, as for `matmul`.
 
     Example:
         >>> import elinvar as el
@@ -132,11 +153,15 @@ def tensordot(
         if a.shape[i] != b.shape[j]:
             text = f"axis {i} of {a._type} and axis {j} of {b._type} differ: "
             fail(ShapeError, "tensordot", f"{text}{a.shape[i]} ≠ {b.shape[j]}")
-    return F.contract(a, b, batch=((), ()), axes=(left, right))
+    return _product("tensordot", a, b, dtype, ((), ()), (left, right))
 
 
-def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
+def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, dtype: Any = None) -> Any:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast.
+
+    Args:
+        axis: along which the vectors lie.
+        dtype: of the sums and the result, as for `matmul`.
 
     Example:
         >>> import elinvar as el
@@ -155,7 +180,7 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
     a, b = broadcast_all("vecdot", a, b)
     axis = normalize_axis("vecdot", axis, a.ndim)
     lead = tuple(i for i in range(a.ndim) if i != axis)
-    return F.contract(a, b, batch=(lead, lead), axes=((axis,), (axis,)))
+    return _product("vecdot", a, b, dtype, (lead, lead), ((axis,), (axis,)))
 
 
 def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:

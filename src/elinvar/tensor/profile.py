@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,17 +118,23 @@ class Profile:
             fail(ElinvarError, "profile", "the profile is still open", "leave its `with` block")
         record = self._recording
         known = {number: entry.launches() for number, entry in record.programs.items()}
+        busy: dict[tuple[int, int], int] = {}  # (run, position): time of the parts of a launch
         for run, number, what, start, end, thread in self._events.tolist():
             program = record.programs.get(number)
             if program is None or run < 0:
                 continue  # not a program of a graph
             kind, position = what & 3, what >> 2
-            launch = None if kind == PROGRAM else known[number].get(position)
-            source = None if launch is None else launch.source
-            if source is None:
-                source = source_of(record.runs[run].place)
-            name = program.name if launch is None else launch.label
-            yield _Event(kind, run, name, launch, source, start, end, thread)
+            members = [position] if kind != SHARED else program.together.get(position, [position])
+            if kind == PART:
+                busy[run, position] = busy.get((run, position), 0) + end - start
+            times = [busy.pop((run, member), 0) for member in members] if kind != PART else [1]
+            for member, begin, stop in _slices(members, times, start, end):
+                launch = None if kind == PROGRAM else known[number].get(member)
+                source = None if launch is None else launch.source
+                if source is None:
+                    source = source_of(record.runs[run].place)
+                name = program.name if launch is None else launch.label
+                yield _Event(kind, run, name, launch, source, begin, stop, thread)
 
     @property
     def rows(self) -> list[Row]:
@@ -265,6 +271,24 @@ def profile() -> Profile:
         True
     """
     return Profile()
+
+
+def _slices(
+    members: Sequence[int], times: Sequence[int], start: int, end: int
+) -> Iterator[tuple[int, int, int]]:
+    """(member, start, end): the time of a common launch, cut in the ratio of the members' times.
+
+    Example:
+        >>> list(_slices([7, 8], [30, 10], 100, 120))
+        [(7, 100, 115), (8, 115, 120)]
+    """
+    total = sum(times)
+    weights = times if total else [1] * len(members)
+    before, total = 0, total or len(members)
+    for member, weight in zip(members, weights, strict=True):
+        begin = start + (end - start) * before // total
+        before += weight
+        yield member, begin, start + (end - start) * before // total
 
 
 def _arguments(event: _Event) -> dict[str, Any]:

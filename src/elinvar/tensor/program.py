@@ -86,6 +86,7 @@ class JitProgram:
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
         self._donated: list[tuple[int, int]] = []
+        self._replaced: list[Any] = []  # cells whose old `.grad` the program does not read
 
     def accepts_shapes(self, shapes: list[tuple[int, ...]]) -> bool:
         """Whether arguments of these shapes fit the symbols."""
@@ -126,6 +127,8 @@ class JitProgram:
             self._prepare(program)
         for number in program.unpacked:
             operands[number] = packed(operands[number])
+        for cell in self._replaced:
+            cell._grad = None  # its memory serves the new one
         buffers = program.compute(operands, self._donated)
         if self.function.can_record and state.grad_enabled:
             outputs: Any = program.tensors(operands, buffers)
@@ -167,6 +170,9 @@ class JitProgram:
         }
         pairs = [(numbers.get(id(cell), -1), output) for cell, output, _ in self._plain_writes]
         self._donated = [pair for pair in pairs if pair in program.aliases]
+        read = {id(x.place.what) for x in self.captured if x.place.kind == GRADIENT_OF_CELL}
+        changed = [place.what for place, _ in self.gradients if place.kind == CELL]
+        self._replaced = [cell for cell in changed if id(cell) not in read]
 
     def _result(self, kind: int, what: Any, outputs: Any, given: Any) -> Any:
         if kind == OUTPUT:
@@ -237,8 +243,20 @@ def trace_program(
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients
     program.gradient_guards = gradient_guards
+    program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program
+
+
+def _settled(program: JitProgram, arguments: int) -> tuple[int, ...]:
+    """The inputs that are tensors from outside which the function does not write: most likely the
+    weights of a model that is not trained."""
+    written = {id(place.what) for place, _, _ in program.writes if place.kind == CELL}
+    return tuple(
+        arguments + number
+        for number, held in enumerate(program.captured)
+        if held.place.kind == CELL and id(held.place.what) not in written
+    )
 
 
 def _argument(trace: Trace, kind: TensorType, x: Any, given: Any) -> Any:

@@ -361,7 +361,7 @@ class Tensor(Cell):
     def bitwise_xor(x1, x2: _ArrayLike, /) -> Tensor:
         """The bits set in one operand only; for bool: either but not both."""
 
-    def bmm(x1, x2: _ArrayLike, /) -> Tensor:
+    def bmm(x1, x2: _ArrayLike, /, *, dtype: _DTypeLike | None = None) -> Tensor:
         """The matrix product x1 @ x2."""
 
     def bool(self) -> Tensor:
@@ -774,7 +774,7 @@ class Tensor(Cell):
     def masked_select(self, mask: _ArrayLike) -> Tensor:
         """The elements where the mask is True, along one axis. Not under `jit`."""
 
-    def matmul(x1, x2: _ArrayLike, /) -> Tensor:
+    def matmul(x1, x2: _ArrayLike, /, *, dtype: _DTypeLike | None = None) -> Tensor:
         """The matrix product x1 @ x2."""
 
     @overload
@@ -828,7 +828,7 @@ class Tensor(Cell):
     def minimum(x1, x2: _ArrayLike, /) -> Tensor:
         """The smaller number. NaN wins, and -0 < +0."""
 
-    def mm(x1, x2: _ArrayLike, /) -> Tensor:
+    def mm(x1, x2: _ArrayLike, /, *, dtype: _DTypeLike | None = None) -> Tensor:
         """The matrix product x1 @ x2."""
 
     def moveaxis(

@@ -189,7 +189,8 @@ class _Term:
         else:
             left, right = (_later(side) for side in self.params["batch"])
             x, y = (_later(side) for side in self.params["axes"])
-            total = f.contract(*values, batch=(left, right), axes=((0, *x), (0, *y)))
+            params = self.params | {"batch": (left, right), "axes": ((0, *x), (0, *y))}
+            total = f.contract(*values, **params)
         for name, params in self.movement:
             total = getattr(f, name)(total, **params)
         return total

@@ -1,0 +1,278 @@
+"""Batches of narrow products as steps on the kernel of lanes.py.
+
+Lanes over the batch need the left operand with the batch innermost in memory; where it is not,
+positions may be, and give lanes over the rows; else the operand is copied. The right one is read
+where it stands if its batch is innermost, else from panels.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elinvar.codegen.lanes import MOST_PANELS, Lanes, lanes_text
+from elinvar.codegen.lower_products import ProductLowering
+from elinvar.codegen.lowering import PLACEHOLDER, cached_text
+from elinvar.codegen.product_parts import BLOCK, GROUP, Tile, tile_for
+from elinvar.codegen.products import Axes, Cut, Result, Side, padded, row_flags
+from elinvar.core.shapes import DimLike, evaluate
+from elinvar.graph.ir import Builder, Node, Value
+from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
+
+MOST_COLUMNS = 16  # wider products fill a panel of columns
+TASK_WORK = 400_000  # fmas that a task takes
+TASKS = 6  # so many at least, where there is enough to do
+TableOf = Callable[[Sizes], Any]
+Dims = Sequence[tuple[DimLike, DimLike]]  # (extent, stride)
+
+
+def most_sums(tile: Tile) -> int:
+    """How many vectors of sums fit into the registers, beside what they are the sums of."""
+    return 16 if tile.rows == 12 else 8
+
+
+def cut_lanes(tiles: int, panels: int, depth: int, shape: Lanes, filters: int) -> Cut:
+    """Tasks in all, panels and tiles of rows of each; by shape alone.
+
+    Lanes over rows: a batch is a task. Lanes over the batch: neighbouring panels are neighbours in
+    memory, so a task takes many of them; of long sums, which it walks through once, as many as
+    leave some tasks for threads.
+    """
+    if not tiles * panels:
+        return Cut(0, 1, 1)
+    work = depth * shape.lanes * shape.columns * shape.rows
+    if shape.step:
+        panel_block, chunk = 1, tiles
+    elif shape.is_short:
+        panel_block = panels
+        chunk = max(1, min(TASK_WORK // max(1, work * panels), -(-tiles // TASKS)))
+    else:
+        panel_block, chunk = max(1, min(MOST_PANELS, panels // TASKS)), 1
+    blocks = -(-tiles // chunk) * -(-panels // panel_block)
+    return Cut(blocks * (filters // shape.columns), panel_block, chunk)
+
+
+class LaneAxes(Axes):
+    """A batch cut into panels of `width` lanes; the last panel reaches back into the one before."""
+
+    def __init__(self, count: int, stride: DimLike, width: int) -> None:
+        self.count, self.stride, self.width = count, stride, width
+        self.panels = -(-count // width)
+        super().__init__([(self.panels * width, stride)])
+
+    @property
+    def starts(self) -> list[int]:
+        """The first lane of each panel."""
+        return [min(p * self.width, self.count - self.width) for p in range(self.panels)]
+
+    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
+        lanes = np.array(self.starts)[:, None] + np.arange(self.width)
+        return lanes.reshape(-1).astype(np.int64) * evaluate(self.stride, sizes)
+
+
+class LineAxes(Axes):
+    """Lines cut into vectors of `width` positions; the last one reaches back into the one before.
+
+    `outer`: the dims of lines; positions are `step` apart.
+    """
+
+    def __init__(self, outer: Dims, length: int, step: DimLike, width: int) -> None:
+        super().__init__([*outer, (-(-length // width), width * step)])
+        self._lines, self._step = Axes(outer), step
+        self._starts = [min(t, length - width) for t in range(0, length, width)]
+
+    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
+        starts = np.array(self._starts, np.int64) * evaluate(self._step, sizes)
+        return (self._lines.table(sizes)[:, None] + starts).reshape(-1)
+
+
+def lanes_of(count: int, tile: Tile) -> int:
+    """How many lanes suit a batch: a power of two, 0 for none."""
+    return next((n for n in (tile.vector, 8, 4) if n <= min(count, tile.vector)), 0)
+
+
+class _Offsets(NamedTuple):
+    """Tables that differ between the kinds of lanes: where panels of both operands and of the
+    result begin, the right operand's columns and k, the result's lanes, and what is new in each
+    panel."""
+
+    left: TableOf
+    right: TableOf
+    columns: TableOf
+    depth: TableOf
+    result: TableOf
+    lanes: TableOf
+    fresh: TableOf
+
+
+class LanesLowering(ProductLowering):
+    """Products of a batch side by side."""
+
+    def _lanes_over_batch(
+        self, node: Node, count: int, left: Side, right: Side, result: Result
+    ) -> None:
+        """One launch, or two. The `batch` of both sides and of the result is one axis of `count`;
+        that of the left side has the stride 1."""
+        tile = tile_for(node.results[0].dtype, self.vector_bits)
+        width = lanes_of(count, tile)
+        steps = [axes.dims[0][1] for axes in (left.batch, right.batch, result.batch)]
+        own, across, target = (LaneAxes(count, step, width) for step in steps)
+        filters, rows, depth = right.free.size, left.free.size, left.depth.size
+        assert isinstance(filters, int)
+        together = steps[2] == filters and (filters == 1 or result.columns.dims[0][1] == 1)
+        is_dense = together and filters in (1, 2, 4)
+        most = most_sums(tile)
+        columns = filters if is_dense else 2 - filters % 2
+        height = min(GROUP, most // columns)
+        is_short = isinstance(depth, int) and depth <= BLOCK
+        if isinstance(rows, int) and rows < height:
+            height = max(1, rows)
+        elif isinstance(rows, int) and not is_short:  # few results of long sums: even tiles
+            height = -(-rows // -(-rows * columns // most))
+        shape = Lanes(width, height, columns, steps[1] != 1, is_dense, is_short)
+        place, bases, right_columns, right_depth = self._right_lanes(node, right, across, shape,
+                                                                     tile)  # fmt: skip
+        fresh = np.array([p * width - start for p, start in enumerate(own.starts)], np.int64)
+        offsets = _Offsets(
+            lambda sizes: own.table(sizes)[::width],
+            bases,
+            right_columns,
+            right_depth,
+            lambda sizes: target.table(sizes)[::width],
+            target.table,
+            lambda sizes: fresh,
+        )
+        step = self._lanes_step(node, shape, left, place, result, offsets, own.panels, filters)
+        work = count * rows * filters * depth
+        step.work = lambda sizes: evaluate(work, sizes) // 4 + 1
+
+    def _lanes_over_rows(
+        self, node: Node, width: int, step: int, left: Side, right: Side, result: Result
+    ) -> None:
+        """Rows of `left` and of `result` are vectors of `width` positions, which stand `step` apart
+        in the left operand. The batch of `left` and `result` is [samples, groups]."""
+        tile = tile_for(node.results[0].dtype, self.vector_bits)
+        filters, rows, depth = right.free.size, left.free.size, left.depth.size
+        assert isinstance(filters, int)
+        columns = 2 - filters % 2
+        height = min(GROUP, most_sums(tile) // columns)
+        if isinstance(rows, int):
+            height = next((n for n in range(height, 4, -1) if rows % n == 0), height)
+        is_short = isinstance(depth, int) and depth <= BLOCK
+        shape = Lanes(width, height, columns, False, True, is_short, step)
+        nothing = np.zeros(1, np.int64)
+        offsets = _Offsets(
+            left.batch.table,
+            right.batch.table,
+            right.free.table,
+            right.depth.table,
+            result.batch.table,
+            lambda sizes: nothing,
+            lambda sizes: nothing,
+        )
+        panels = left.batch.size
+        made = self._lanes_step(node, shape, left, right.place, result, offsets, panels, filters)
+        work = panels * rows * filters * depth * width
+        made.work = lambda sizes: evaluate(work, sizes) // 4 + 1
+
+    def _lanes_step(
+        self, node: Node, shape: Lanes, left: Side, right: Place, result: Result,
+        offsets: _Offsets, panels: DimLike, filters: int,
+    ) -> Step:  # fmt: skip
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
+        target = self.place(node.results[0])
+        rows, height = left.free.size, shape.rows
+
+        @functools.lru_cache(maxsize=64)
+        def cut(tiles: int, count: int, depth: int) -> Cut:
+            return cut_lanes(tiles, count, depth, shape, filters)
+
+        def geometry(sizes: Sizes) -> Cut:
+            tiles = -(-evaluate(rows, sizes) // height)
+            return cut(tiles, evaluate(panels, sizes), evaluate(left.depth.size, sizes))
+
+        tables: list[TableOf] = [
+            lambda sizes: padded(left.free.table(sizes), height),
+            left.depth.table,
+            offsets.left,
+            offsets.depth,
+            offsets.columns,
+            offsets.right,
+            result.rows.table,
+            lambda sizes: row_flags(result.rows.table(sizes), height),
+            result.columns.table,
+            offsets.result,
+            offsets.lanes,
+            offsets.fresh,
+        ]
+        name, text = cached_text(
+            ("lanes", stored, dtype, shape),
+            "lanes",
+            lambda: lanes_text(PLACEHOLDER, stored, dtype, shape),
+        )
+        slots: list[Any] = [left.place, right, target, *(Table(t) for t in tables)]
+        slots += [Number(rows), Number(filters), Number(left.depth.size), Number(panels)]
+        slots += [
+            Number(lambda sizes: geometry(sizes).column_block),
+            Number(lambda sizes: geometry(sizes).row_block),
+        ]
+        step = Step(
+            name,
+            text,
+            slots,
+            lambda sizes: geometry(sizes).tasks,
+            [left.place.storage, right.storage],
+            [target.storage],
+            node.op_name,
+        )
+        self.steps.append(step)
+        return step
+
+    def _right_lanes(
+        self, node: Node, right: Side, lanes: LaneAxes, shape: Lanes, tile: Tile
+    ) -> tuple[Place, TableOf, TableOf, TableOf]:
+        """The right operand's place, and its offsets by panel, column and k."""
+        width = lanes.width
+        if not shape.is_packed:
+            return (
+                right.place,
+                lambda sizes: lanes.table(sizes)[::width],
+                right.free.table,
+                right.depth.table,
+            )
+        across = Side(right.place, right.free, lanes, right.depth)
+        place = self._pack_right(node, across, tile, lambda sizes: True)
+        full = tile.columns
+        blocks = -(-lanes.panels * width // full)
+
+        def bases(sizes: Sizes) -> Any:
+            first = np.arange(lanes.panels, dtype=np.int64) * width
+            return first // full * full * evaluate(right.depth.size, sizes) + first % full
+
+        def columns(sizes: Sizes) -> Any:
+            step = blocks * full * evaluate(right.depth.size, sizes)
+            return np.arange(evaluate(right.free.size, sizes), dtype=np.int64) * step
+
+        def depth(sizes: Sizes) -> Any:
+            return np.arange(evaluate(right.depth.size, sizes), dtype=np.int64) * full
+
+        return place, bases, columns, depth
+
+    def _turned_copy(
+        self, value: Value, place: Place, dims: Dims
+    ) -> tuple[Place, tuple[DimLike, ...]]:
+        """A copy of an operand that is dense in the order of `dims`, and its strides."""
+        shape = tuple(extent for extent, _ in dims)
+        leaf = Builder(capture_source=False).input(value.type.with_shape(shape))
+        nbytes: DimLike = value.dtype.itemsize
+        strides: list[DimLike] = []
+        step: DimLike = 1
+        for extent in reversed(shape):
+            strides.insert(0, step)
+            step, nbytes = step * extent, nbytes * extent
+        target = Place(self.arena(nbytes))
+        self.copy(leaf, place, target, tuple(stride for _, stride in dims))
+        return target, tuple(strides)

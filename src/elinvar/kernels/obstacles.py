@@ -1,0 +1,11 @@
+"""Why a node does not join the kernel of a value that it reads; `explain.py` shows it."""
+
+FULL = "that kernel has as many operations as one may have"
+CYCLE = "the two kernels would have to wait for a third one between them"
+OTHER_SHAPE = "it walks another shape"
+OTHER_INDEX = "it reads elements at other places than its own"
+OTHER_AXES = "it reduces other axes"
+KEEPS_LAST = "a reduction that keeps the last axis is a kernel apart"
+FEW_RESULTS = "a long reduction to few results is a kernel apart"
+MOVED = "it moved into the reduction kernel that alone reads it"
+CLOSED = "a reduction apart takes nothing that comes after it"
