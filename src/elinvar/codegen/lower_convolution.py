@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
+from elinvar.codegen.lower_winograd import WinogradLowering
 from elinvar.codegen.product_parts import tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node
 from elinvar.kernels.plan import Place
+from elinvar.passes.winograd import winograd
 
 SMALL_PLANE = 256  # below this many output positions, samples of a convolution share panels
 Dims = list[tuple[DimLike, DimLike]]  # (extent, stride)
@@ -67,10 +69,25 @@ def _side(place: Place, batch: Dims, free: Dims, depth: Dims) -> Side:
     return Side(place, Axes(batch), Axes(free), Axes(depth))
 
 
-class ConvolutionLowering(LanesLowering):
+class ConvolutionLowering(WinogradLowering, LanesLowering):
     """Convolutions without padding and input dilation (see `passes/legalize.py`)."""
 
     def _lower_convolution(self, node: Node) -> None:
+        """By Winograd's algorithm or directly; both stand there where sizes decide."""
+        tiled = winograd(node)
+        if tiled is None:
+            self._direct(node)
+            return
+        found, is_used = tiled
+        self._winograd(node, found, is_used)
+        try:
+            is_used({})
+        except KeyError:
+            before = len(self.steps)
+            self._direct(node)
+            self._only(self.steps[before:], node, lambda sizes: not is_used(sizes))
+
+    def _direct(self, node: Node) -> None:
         x, w = node.operands
         image, xs = self.operand(x)
         weights, ws = self.operand(w)

@@ -28,6 +28,7 @@ from elinvar.core.shapes import Dim, DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
+from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
 FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
@@ -163,6 +164,8 @@ class ProductLowering(FusedLowering):
     def tile_of(self, node: Node) -> Tile | None:
         if node.op_name not in ("contract", "convolution") or _has_few_columns(node):
             return None
+        if node.op_name == "convolution" and winograd(node) is not None:
+            return None  # its kernels write tiles
         return tile_for(node.results[0].dtype, self.vector_bits)
 
     def _epilogue(self, node: Node) -> End:

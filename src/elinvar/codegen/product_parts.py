@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from elinvar.codegen.body import Body
+from elinvar.codegen.body import ATTRIBUTES, Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
 from elinvar.core.dtypes import DType
 
@@ -44,6 +44,17 @@ def function(name: str, parameters: Sequence[str], body: Body) -> tuple[str, lis
     body.emit("ret void")
     head = f"define internal void @{name}({', '.join(parameters)}) #1 {{"
     return "\n".join([head, "entry:", body.text(), "}"]), list(body.declarations)
+
+
+def module(outer: str, inner: list[tuple[str, list[str]]]) -> str:
+    """A kernel's module with more functions."""
+    lines = outer.rstrip().split("\n")
+    known = set(lines)
+    extra: list[str] = []
+    for text, declarations in inner:
+        extra.append(text)
+        extra += [d for d in declarations if not (d in known or known.add(d))]  # type: ignore[func-returns-value]
+    return "\n".join([*lines, *extra, f"attributes #1 = {{ noinline {ATTRIBUTES} }}", ""])
 
 
 def turned(body: Body, element: str, lines: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from elinvar.graph.ir import Node, Value
 from elinvar.kernels.pull import GENERATED, is_elementwise, is_reduction
 from elinvar.ops.record import Absent, Op
 from elinvar.ops.scalars import Scalar
+from elinvar.passes.winograd import winograd
 
 Sizes = Mapping[str, int]
 _ONE = frozenset("add sub mul div rem sqrt floor ceil trunc rint min max".split())
@@ -88,6 +89,9 @@ def _flops(node: Node, sizes: Sizes) -> int:
     weight = _weight(node)
     if not weight:
         return 0
+    tiled = winograd(node) if node.op_name == "convolution" else None
+    if tiled is not None and tiled[1](sizes):
+        return 2 * tiled[0].products(sizes)
     if node.op_name in ("contract", "convolution"):
         return 2 * evaluate(size(node.results[0].shape) * _depth(node), sizes)
     if node.op_name in ("attention", "attention_backward"):

@@ -14,7 +14,8 @@ the permutation moves, and reductions whose order of terms stays as it is. Users
 the shapes that they asked for, and the same bits.
 
 A convolution changes its layout where an operand has changed, or where its result goes on to
-another convolution. A graph without such is left alone.
+another convolution. A padded image that is read tile by tile (`winograd.py`) is made channels last
+whatever it is padded from. A graph without such is left alone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from elinvar.ops.movement import aligned_groups, inverse
 from elinvar.ops.record import Namespace
 from elinvar.ops.table import BY_NAME
 from elinvar.passes.rewriting import scalar_of
+from elinvar.passes.winograd import read_by_tiles
 
 Axes = tuple[int, ...]
 _REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
@@ -40,9 +42,10 @@ def layout(graph: Graph) -> Graph:
     """Let activations stand channels-last between convolutions, in sub-graphs, too."""
     inner = {node: _changed(node) for node in graph.nodes}
     feeding = _feeding(graph)
-    if not feeding and not any(inner.values()):
+    tiled = {v: axes for v, axes in read_by_tiles(graph).items() if v.node.op_name == "pad"}
+    if not feeding and not tiled and not any(inner.values()):
         return graph
-    return _Layout(feeding, inner).run(graph)
+    return _Layout(feeding, tiled, inner).run(graph)
 
 
 def _changed(node: Node) -> dict[str, Graph]:
@@ -84,12 +87,15 @@ def _feeding(graph: Graph) -> set[Value]:
 class _Layout:
     """One walk over a graph. `turned[v] = (t, axes)`: v is permute(t, axes) and t is stored."""
 
-    def __init__(self, feeding: set[Value], inner: dict[Node, dict[str, Graph]]) -> None:
-        self.feeding, self.inner = feeding, inner
+    def __init__(
+        self, feeding: set[Value], tiled: dict[Value, Axes], inner: dict[Node, dict[str, Graph]]
+    ) -> None:
+        self.feeding, self.tiled, self.inner = feeding, tiled, inner
         self.builder = Builder(capture_source=False)
         self.source: Any = None
         self.f = Namespace(BY_NAME, self._add)
         self.turned: dict[Value, tuple[Value, Axes]] = {}
+        self.new: dict[Value, Value] = {}
 
     def _add(self, op: Any, operands: Any, params: Any) -> Any:
         found = self.builder.add(op, tuple(operands), params, self.source)
@@ -97,7 +103,7 @@ class _Layout:
 
     def run(self, graph: Graph) -> Graph:
         """The graph with its new layout."""
-        new: dict[Value, Value] = {}
+        new = self.new
         for value in graph.inputs:
             new[value] = self.builder.input(value.type, value.node.name)
         for node in graph.nodes:
@@ -112,6 +118,9 @@ class _Layout:
             assert node.op is not None
             return self.builder.add(node.op, operands, node.params | self.inner[node], node.source)
         known = [operand for operand in operands if operand in self.turned]
+        if node.results[:1] and node.results[0] in self.tiled and not known:
+            axes = self.tiled[node.results[0]]
+            return (self._padded(node, self.f.permute(operands[0], axes=inverse(axes)), axes),)
         if _is_convolution(node) and (known or node.results[0] in self.feeding):
             return (self._convolution(node, operands),)
         if known:
@@ -203,9 +212,11 @@ class _Layout:
     def _pad(
         self, node: Node, operands: tuple[Value, ...], twin: Value, axes: Axes
     ) -> Value | None:
-        if operands[0] not in self.turned:
-            return None
-        return self._mark(self.f.pad(twin, operands[1], **self._along(node, axes)), axes)
+        return None if operands[0] not in self.turned else self._padded(node, twin, axes)
+
+    def _padded(self, node: Node, twin: Value, axes: Axes) -> Value:
+        value = self.new[node.operands[1]]
+        return self._mark(self.f.pad(twin, value, **self._along(node, axes)), axes)
 
     def _slice(
         self, node: Node, operands: tuple[Value, ...], twin: Value, axes: Axes
