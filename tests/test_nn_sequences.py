@@ -104,6 +104,26 @@ def test_recurrence_in_a_jit_and_its_gradient() -> None:
         assert layer.weight_ih_l0.grad.numpy()[place] == pytest.approx(slope, rel=2e-2, abs=1e-3)
 
 
+def test_the_loop_back_reads_one_sum_and_stacks_one_gradient() -> None:
+    """Gates are kept as the sum of both products; the gradient of that sum serves all weights."""
+    layer, x = nn.LSTM(3, 4), el.asarray(normal(5, 2, 3))
+
+    @el.jit
+    def step(x: el.Tensor) -> el.Tensor:
+        loss = layer(x)[0].sum()
+        loss.backward()
+        return loss
+
+    step(x)
+    scans = [n for n in step.lower(x).optimized.nodes if n.op_name == "scan"]
+    back = next(node for node in scans if node.params["reverse"])
+    stacked = [value for value in back.results if value.shape == (5, 2, 16)]
+    read = [value for value in back.operands if value.shape == (5, 2, 16)]
+    assert len(stacked) == 1 and len(read) == 1
+    bias = layer.bias_ih_l0.grad, layer.bias_hh_l0.grad
+    np.testing.assert_array_equal(bias[0].numpy(), bias[1].numpy())
+
+
 def test_recurrent_dropout_and_errors() -> None:
     layer = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
     x = el.asarray(normal(5, 2, 3))

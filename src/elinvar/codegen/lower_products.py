@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
-from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
 from elinvar.codegen.pairs import in_pairs
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
@@ -22,8 +21,8 @@ from elinvar.codegen.products import (
     mode_of,
     padded,
     panel_flags,
-    repeats,
     row_flags,
+    wants_packing,
 )
 from elinvar.core.shapes import Dim, DimLike, evaluate, size
 from elinvar.graph.ir import Node, Value
@@ -31,7 +30,8 @@ from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
 from elinvar.passes.winograd import winograd
 
-MANY_REPEATS = 3  # packing the right operand so often is worth a launch of its own
+Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
+FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
 
 
 class Packing(NamedTuple):
@@ -70,21 +70,27 @@ class ProductLowering(FusedLowering):
         def axes(value: Value, strides: Sequence[DimLike], which: Sequence[int]) -> Axes:
             return Axes([(value.shape[i], strides[i]) for i in which])
 
-        self._multiply(
-            node,
-            Side(
-                left,
-                axes(x, left_strides, xb),
-                axes(x, left_strides, xm),
-                axes(x, left_strides, xk),
-            ),
-            Side(
-                right,
-                axes(y, right_strides, yb),
-                axes(y, right_strides, yn),
-                axes(y, right_strides, yk),
-            ),
-        )
+        def side(value: Value, place: Place, strides: Sequence[DimLike], which: Any) -> Side:
+            batch, free, depth = which
+            return Side(
+                place,
+                axes(value, strides, batch),
+                axes(value, strides, free),
+                axes(value, strides, depth),
+            )
+
+        first = side(x, left, left_strides, (xb, xm, xk))
+        second = side(y, right, right_strides, (yb, yn, yk))
+        if _has_few_columns(node):
+            rows, columns = first.free.size, second.free.size
+            turned = Result(
+                Axes([(second.batch.size, rows * columns)]),
+                Axes([(columns, 1)]),
+                Axes([(rows, columns)]),
+            )
+            self._multiply(node, second, first, turned)
+        else:
+            self._multiply(node, first, second)
 
     def _multiply(self, node: Node, left: Side, right: Side, result: Result | None = None) -> None:
         """One launch, or two. `left.batch` and `right.batch` have the same extents; a stride may be
@@ -97,8 +103,9 @@ class ProductLowering(FusedLowering):
         tile = tile_for(dtype, self.vector_bits)
         dims = (right.batch.size, left.free.size, right.free.size, left.depth.size)
 
-        def shape(sizes: Sizes) -> tuple[int, ...]:
-            return tuple(evaluate(n, sizes) for n in dims)
+        def shape(sizes: Sizes) -> Extents:
+            batch, rows, columns, depth = (evaluate(n, sizes) for n in dims)
+            return batch, rows, columns, depth
 
         packing = self._packing(node, right, tile, shape)
 
@@ -155,7 +162,7 @@ class ProductLowering(FusedLowering):
         )
 
     def tile_of(self, node: Node) -> Tile | None:
-        if node.op_name not in ("contract", "convolution"):
+        if node.op_name not in ("contract", "convolution") or _has_few_columns(node):
             return None
         if node.op_name == "convolution" and winograd(node) is not None:
             return None  # its kernels write tiles
@@ -201,7 +208,7 @@ class ProductLowering(FusedLowering):
         ]
 
     def _packing(
-        self, node: Node, right: Side, tile: Tile, shape: Callable[[Sizes], tuple[int, ...]]
+        self, node: Node, right: Side, tile: Tile, shape: Callable[[Sizes], Extents]
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
@@ -215,9 +222,7 @@ class ProductLowering(FusedLowering):
         def is_used(sizes: Sizes) -> bool:
             if is_fixed or is_settled:
                 return True
-            batch, rows, columns, depth = shape(sizes)
-            cut = cut_product(batch, rows, columns, depth, tile)
-            return rows > MOST_ROWS and repeats(cut, rows, tile) >= MANY_REPEATS
+            return wants_packing(*shape(sizes), tile)
 
         storages = [right.place.storage]
         try:
@@ -279,3 +284,16 @@ class ProductLowering(FusedLowering):
             )
         )
         return packed
+
+
+def _has_few_columns(node: Node) -> bool:
+    """Whether a contraction is computed with its sides changed about."""
+    if node.op_name != "contract":
+        return False
+    rows, columns = (
+        size(dim for axis, dim in enumerate(operand.shape) if axis not in (*batch, *axes))
+        for operand, batch, axes in zip(
+            node.operands, node.params["batch"], node.params["axes"], strict=True
+        )
+    )
+    return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW_COLUMNS < rows

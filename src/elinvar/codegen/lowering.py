@@ -207,7 +207,11 @@ class FusedLowering:
             name, text = named(found.text, group.kind)
             kernel = dataclasses.replace(found, name=name, text=text)
             _fused_cache[key] = kernel
-        geometry = kernel.geometry
+        geometry, weight = kernel.geometry, group.weight
+
+        def tasks(sizes: Sizes) -> tuple[int, int, int]:
+            return geometry.cut(sizes, weight)
+
         complete = targets
         if kernel.parts:
             assert isinstance(geometry, PartGeometry)
@@ -218,8 +222,8 @@ class FusedLowering:
         slots: list[Any] = [*sources, *targets]
         slots += [Number(Dim(name)) for name in kernel.symbols]
         slots += [
-            Number(lambda sizes: geometry.cut(sizes)[1]),
-            Number(lambda sizes: geometry.cut(sizes)[2]),
+            Number(lambda sizes: tasks(sizes)[1]),
+            Number(lambda sizes: tasks(sizes)[2]),
         ]
         names = ", ".join(dict.fromkeys(node.op_name for node in group.region.nodes)) or "copy"
         self.steps.append(
@@ -227,7 +231,7 @@ class FusedLowering:
                 kernel.name,
                 kernel.text,
                 slots,
-                lambda sizes: geometry.cut(sizes)[0],
+                lambda sizes: tasks(sizes)[0],
                 [p.storage for p in sources],
                 [p.storage for p in targets],
                 f"{group.kind}: {names}",

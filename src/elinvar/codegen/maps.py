@@ -26,7 +26,7 @@ class TurnedGeometry(Geometry):
 
     across: DimLike = 1
 
-    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+    def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         inner = evaluate(self.inner, sizes)
         rows = evaluate(self.rows, sizes) * -(-evaluate(self.across, sizes) // LANES)
         rows_per_task = max(1, TASK_ELEMENTS // max(1, inner * LANES))

@@ -88,7 +88,7 @@ def partial_results(group: Group) -> tuple[Part | None, ...]:
 class BlockGeometry(Geometry):
     """Tasks of rows that are cut into blocks of at most `split_inner`."""
 
-    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+    def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
         work = max(1, evaluate(self.work_per_row, sizes))
         block = max(1, min(inner, self.split_inner))
@@ -124,7 +124,7 @@ class PartGeometry(Geometry):
         """How many partial results each sum has."""
         return evaluate(self.work_per_row, sizes) * -(-evaluate(self.along, sizes) // self.chunk)
 
-    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
+    def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         rows = evaluate(self.rows, sizes) * self.chunks(sizes)
         inner = evaluate(self.inner, sizes)
         block = max(1, min(inner, self.split_inner))

@@ -18,8 +18,11 @@ WORKERS = 16  # up to so many threads share a large product evenly
 RESULTS = 8192  # results that are worth another thread beyond four: each reads all of the operands
 SHARE = 2_000_000  # fmas that are worth another thread
 MOST_BLOCKS = 16
-PACKING = 16  # what it costs to pack an element, in fmas
+FEWER = 0.7  # how much less twice as many threads count
+ROW_PACKING, COLUMN_PACKING = 20, 8  # what it costs to pack an element, in fmas
+READING = 1  # what it costs to read one that was packed before
 TASK_COST = 50_000  # what it costs to start a task, in fmas
+LAUNCH_COST = 100_000  # what it costs to pack the right operand by a launch of its own, in fmas
 DIRECT_PANELS = 1
 PAGE = 4096
 
@@ -79,43 +82,75 @@ class Cut(NamedTuple):
     row_block: int
 
 
-@functools.lru_cache(maxsize=4096)
 def cut_product(
     batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool = False
 ) -> Cut:
-    """Cut by shape alone, such that little is packed twice and threads share evenly.
+    """Cut by shape alone, such that little is packed twice and any number of threads shares evenly.
 
     Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
-    columns again and every block of columns all rows. Costs are counted in fmas.
+    columns again and every block of columns all rows.
     """
+    return _best_cut(batch, rows, columns, depth, tile, is_packed)[1]
+
+
+def wants_packing(batch: int, rows: int, columns: int, depth: int, tile: Tile) -> bool:
+    """Whether the right operand is better packed once, by a launch of its own."""
+    if rows <= MOST_ROWS:
+        return False
+    apart, _ = _best_cut(batch, rows, columns, depth, tile, True)
+    inside, _ = _best_cut(batch, rows, columns, depth, tile, False)
+    return apart + COLUMN_PACKING * batch * columns * depth + LAUNCH_COST < inside
+
+
+@functools.lru_cache(maxsize=4096)
+def _best_cut(
+    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool
+) -> tuple[float, Cut]:
+    """The cheapest cut and what it costs all threads together, in fmas."""
     row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
     if not batch * row_panels * column_panels:
-        return Cut(0, 1, 1)
+        return 0.0, Cut(0, 1, 1)
     results = batch * rows * columns
     workers = max(1, min(WORKERS, results * depth // SHARE, max(4, results // RESULTS)))
+    per_column = READING if is_packed else COLUMN_PACKING
     best: tuple[float, Cut] | None = None
     fewest = -(-column_panels // PANELS)
     for column_wish in range(fewest, min(column_panels, fewest + MOST_BLOCKS) + 1):
         column_block = -(-column_panels // column_wish)
-        column_blocks = -(-column_panels // column_block)
+        across = _Blocks(columns, column_block * tile.columns)
         for row_wish in range(1, min(row_panels, MOST_BLOCKS) + 1):
             row_block = -(-row_panels // row_wish)
-            row_blocks = -(-row_panels // row_block)
-            tasks = batch * column_blocks * row_blocks
-            packed = column_blocks * rows + (0 if is_packed else row_blocks * columns)
-            total = batch * (rows * columns + PACKING * packed) * depth + tasks * TASK_COST
-            rounds = -(-tasks // workers)
-            cost = total * rounds / tasks
+            down = _Blocks(rows, row_block * tile.rows)
+            tasks = batch * across.count * down.count
+            packed = ROW_PACKING * across.count * rows + per_column * down.count * columns
+            total = batch * (rows * columns + packed) * depth + tasks * TASK_COST
+            largest = down.size * across.size + ROW_PACKING * down.size + per_column * across.size
+            full = batch * across.full * down.full
+            cost = _average(total, full, largest * depth + TASK_COST, workers)
             if best is None or cost < best[0]:
                 best = cost, Cut(tasks, column_block, row_block)
     assert best is not None
-    return best[1]
+    return best
 
 
-def repeats(cut: Cut, rows: int, tile: Tile) -> int:
-    """How often each column is packed when every task packs its own."""
-    panels = -(-rows // tile.rows)
-    return -(-panels // cut.row_block)
+class _Blocks:
+    """An extent in blocks: how many, how many of them are full, and the size of those."""
+
+    def __init__(self, extent: int, block: int) -> None:
+        self.size = min(extent, block)
+        self.count, self.full = -(-extent // self.size), extent // self.size
+
+
+def _average(total: int, full: int, largest: int, workers: int) -> float:
+    """What 1, 2, 4 … threads pay, few of them counting most: they wait for the last of `full` equal
+    tasks; smaller ones fill gaps."""
+    paid = counted = 0.0
+    threads, weight = 1, 1.0
+    while threads <= workers:
+        paid += weight * max(total, threads * -(-full // threads) * largest)
+        counted += weight
+        threads, weight = 2 * threads, FEWER * weight
+    return paid / counted
 
 
 def mode_of(

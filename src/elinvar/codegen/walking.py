@@ -28,10 +28,11 @@ class Geometry:
     work_per_row: DimLike  # elements touched for one row
     split_inner: int  # 0: never; else the inner block must be a multiple of this
 
-    def cut(self, sizes: Mapping[str, int]) -> tuple[int, int, int]:
-        """(number of tasks, rows per task, inner block) for given sizes."""
+    def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
+        """(number of tasks, rows per task, inner block) for given sizes, where an element takes
+        `weight` times as long as a copy of it."""
         rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
-        work = max(1, evaluate(self.work_per_row, sizes))
+        work = max(1, evaluate(self.work_per_row, sizes)) * weight
         rows_per_task = max(1, TASK_ELEMENTS // work)
         block = max(1, inner)
         if self.split_inner and rows_per_task == 1 and work > 2 * TASK_ELEMENTS:

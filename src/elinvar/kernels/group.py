@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from elinvar.core.shapes import Shape
 from elinvar.graph.ir import Builder, Graph, Value
 from elinvar.kernels.partition import Cluster, Partition
-from elinvar.kernels.pull import is_reduction
+from elinvar.kernels.pull import EXPENSIVE, is_reduction, squeeze
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Group:
     axes: tuple[int, ...]
     operands: tuple[Value, ...]  # in the outer graph, one per region input
     results: tuple[Value, ...]  # in the outer graph, one per region output
+
+    @property
+    def weight(self) -> int:
+        """About how many times as long as a copy an element takes."""
+        costly = [node for node in self.region.nodes if node.op_name in EXPENSIVE]
+        return 1 + 2 * sum(squeeze(node.results[0].shape) == self.space for node in costly)
 
     def key(self) -> object:
         """Equal for groups that need the same machine code."""

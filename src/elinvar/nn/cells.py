@@ -11,6 +11,7 @@ from elinvar.nn import functional, init
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
 from elinvar.tensor.creation import zeros
+from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 
 States = tuple[Tensor, ...]
@@ -36,13 +37,30 @@ def lstm_step(from_input: Tensor, from_state: Tensor, states: States) -> States:
     return o.sigmoid() * c.tanh(), c
 
 
-def gru_step(from_input: Tensor, from_state: Tensor, states: States) -> States:
-    """h' = n + z·(h - n); gates (B, 3·hidden) in the order r, z, n."""
+def gru_step(
+    from_input: Tensor, from_state: Tensor, states: States, bias: Tensor | None = None
+) -> States:
+    """h' = n + z·(h - n); gates (B, 3·hidden) in the order r, z, n; `bias` of the state's part of
+    n, which r multiplies."""
     input_r, input_z, input_n = from_input.chunk(3, -1)
     state_r, state_z, state_n = from_state.chunk(3, -1)
     r, z = (input_r + state_r).sigmoid(), (input_z + state_z).sigmoid()
-    n = (input_n + r * state_n).tanh()
+    n = (input_n + r * (state_n if bias is None else state_n + bias)).tanh()
     return (n + z * (states[0] - n),)
+
+
+def input_bias(
+    bias_ih: Tensor | None, bias_hh: Tensor | None, gates: int
+) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+    """The bias that is added to the input's part of all gates at once, and what is left for each
+    step: the last gate's of a GRU, where there are three."""
+    if bias_ih is None or bias_hh is None:
+        return None, ()
+    if gates != 3:
+        return bias_ih + bias_hh, ()
+    hidden = bias_hh.shape[0] // gates
+    early, late = bias_hh[: 2 * hidden], bias_hh[2 * hidden :]
+    return bias_ih + concat([early, zeros(late.shape, dtype=late.dtype)]), (late,)
 
 
 class _Cell(Module):
@@ -80,9 +98,9 @@ class _Cell(Module):
             if tuple(state.shape) != tuple(shape):
                 text = f"the state must have shape {shape}, received {state._type}"
                 fail(ShapeError, type(self).__name__, text)
-        from_input = functional.linear(input, self.weight_ih, self.bias_ih)
-        from_state = functional.linear(states[0], self.weight_hh, self.bias_hh)
-        return step(from_input, from_state, states)
+        bias, rest = input_bias(self.bias_ih, self.bias_hh, self.gates)
+        from_input = functional.linear(input, self.weight_ih, bias)
+        return step(from_input, functional.linear(states[0], self.weight_hh), states, *rest)
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults."""

@@ -1,8 +1,9 @@
 """Recurrent layers over sequences: RNN, LSTM, GRU.
 
-The input's part of the gates is one matrix product over all time steps; the rest is one `scan`, so
-that a compiled program holds one loop, whatever the length. Parameters and the order of gates are
-PyTorch's: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, then `_reverse` and `_l1` ….
+The input's part of the gates, with all biases that can be added there, is one matrix product over
+all time steps; the rest is one `scan`, so that a compiled program holds one loop, whatever the
+length. Parameters and the order of gates are PyTorch's: `weight_ih_l0`, `weight_hh_l0`,
+`bias_ih_l0`, `bias_hh_l0`, then `_reverse` and `_l1` ….
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn import functional, init
-from elinvar.nn.cells import gru_step, lstm_step, rnn_step
+from elinvar.nn.cells import gru_step, input_bias, lstm_step, rnn_step
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
 from elinvar.tensor.control import scan
@@ -124,10 +125,11 @@ class _Recurrent(Module):
         weight_hh = getattr(self, f"weight_hh_{suffix}")
         bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
         bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
-        projected = functional.linear(input, getattr(self, f"weight_ih_{suffix}"), bias_ih)
+        bias, rest = input_bias(bias_ih, bias_hh, self.gates)
+        projected = functional.linear(input, getattr(self, f"weight_ih_{suffix}"), bias)
 
         def body(states: States, gates: Tensor) -> tuple[States, Tensor]:
-            fresh = step(gates, functional.linear(states[0], weight_hh, bias_hh), states)
+            fresh = step(gates, functional.linear(states[0], weight_hh), states, *rest)
             return fresh, fresh[0]
 
         final, outputs = scan(body, start, projected, reverse=reverse)

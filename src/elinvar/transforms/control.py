@@ -233,10 +233,22 @@ class _Reverse:
 
 
 def _without_products(body: Graph, step: Graph) -> tuple[Graph, list[Any]]:
-    """`step` with the results of the body's products as further inputs, and these results."""
-    products = [
-        node.results[0] for node in body.nodes if node.op_name in ("contract", "convolution")
-    ]
+    """`step` with the results of the body's products as further inputs, and these results.
+
+    A product that is only read by an addition is kept as its sum: the other term is then not read
+    again either.
+    """
+    readers: dict[Any, list[Any]] = {value: [] for value in body.outputs}
+    for node in body.nodes:
+        for operand in node.operands:
+            readers.setdefault(operand, []).append(node)
+    products = []
+    for node in body.nodes:
+        if node.op_name in ("contract", "convolution"):
+            (value,) = node.results
+            found = readers.get(value, [])
+            is_sum = len(found) == 1 and found[0].op_name == "add" and value not in body.outputs
+            products.append(found[0].results[0] if is_sum else value)
     builder = Builder(capture_source=False)
     inputs = [builder.input(TensorType(v.dtype, v.shape)) for v in step.inputs]
     forward = Graph(body.inputs, tuple(products), body.name)
@@ -289,9 +301,9 @@ def _reverse_body(
     def place(value: Any) -> int:
         if value in sequences:
             return -1 - sequences.index(value)
-        if value not in stacked[len(flow.sequences) :]:
+        if value not in stacked:
             stacked.append(value)
-        return stacked.index(value, len(flow.sequences))
+        return stacked.index(value)
 
     for position, value in zip(flow.constants, found[middle:last], strict=True):
         terms, rest = _split_terms(value, set(constants))
