@@ -107,9 +107,7 @@ class FusedLowering:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
-        self.strides.update(parts.strides)
-        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
-        self.epilogues = find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
+        self.epilogues = self._epilogues(graph, parts)
         wanted: dict[Value, Place] = {}
         for value, place in zip(graph.outputs, results, strict=True):
             if place is not None and value not in wanted and not value.node.is_input:
@@ -152,6 +150,17 @@ class FusedLowering:
                 self.copy(value, self.place(value), place, self.strides.get(value))
             found.append(place or self.place(value))
         return found
+
+    def _epilogues(self, graph: Graph, parts: Partition) -> dict[Node, Epilogue]:
+        self.strides.update(parts.strides)
+        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
+        return find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
+
+    def ends_of(self, graph: Graph, parts: Partition) -> dict[Cluster, Cluster]:
+        """Which clusters of a partition run at the end of a product's tasks, and of which."""
+        makers = {cluster.members[0]: cluster for cluster in parts.clusters}
+        found = self._epilogues(graph, parts)
+        return {epilogue.cluster: makers[node] for node, epilogue in found.items()}
 
     def _settled(
         self, parts: Partition, wanted: Container[Value], appended: Container[Cluster]
