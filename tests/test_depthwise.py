@@ -55,7 +55,7 @@ def check(shapes, values, order=None, dtype=np.float32):
     (got,) = run_compiled(graph, arrays, layouts=layouts)
     with pytest.MonkeyPatch.context() as patch:
         kind = lower_convolution.ConvolutionLowering
-        patch.setattr(kind, "_suits_lanes", lambda self, node, parts: False)
+        patch.setattr(kind, "_in_lanes", lambda self, node, parts, xs, ws: False)
         (want,) = run_compiled(graph, arrays, layouts=layouts)
     assert same_bits(got, want), (shapes, values, order)
     (near,) = interpret(graph, arrays)

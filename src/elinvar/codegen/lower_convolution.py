@@ -78,33 +78,32 @@ class ConvolutionLowering(LanesLowering):
         parts = _Parts(node, tuple(xs), tuple(ws))
         samples = (parts.samples, xs[0])
         filters = (parts.filters, ws[0])
-        if self._suits_lanes(node, parts):
-            self._in_lanes(node, parts, tuple(xs), tuple(ws))
-        elif node.params["channels_last"]:
+        if self._in_lanes(node, parts, tuple(xs), tuple(ws)):
+            return
+        if node.params["channels_last"]:
             self._channels_last(node, parts, image, weights, samples, filters)
         else:
             self._channels_first(node, parts, image, weights, samples, filters)
 
-    def _suits_lanes(self, node: Node, parts: _Parts) -> bool:
-        """Whether there are many groups, each with few channels of the result."""
-        tile = tile_for(node.results[0].dtype, self.vector_bits)
-        filters = parts.filters
-        narrow = isinstance(filters, int) and 0 < filters <= MOST_COLUMNS
-        return narrow and lanes_of(parts.count, tile) > 0
-
     def _in_lanes(
         self, node: Node, parts: _Parts, xs: tuple[DimLike, ...], ws: tuple[DimLike, ...]
-    ) -> None:
-        """[samples × positions, k] times [k, filters] for all groups side by side."""
+    ) -> bool:
+        """[samples × positions, k] times [k, filters] for all groups side by side, where these are
+        many and narrow."""
         x, w = node.operands
         image, weights = self.operand(x)[0], self.operand(w)[0]
+        plane, filters, count = size(parts.places), parts.filters, parts.count
+        width = lanes_of(count, tile_for(node.results[0].dtype, self.vector_bits))
+        if not width or not isinstance(filters, int) or not 0 < filters <= MOST_COLUMNS:
+            return False
+        if parts.lane != 1 and self._in_lines(node, parts, image, weights, ws[0]):
+            return True
+        if width < filters:  # panels of columns are fuller than these vectors
+            return False
         apart = parts.lane
         if apart != 1 and not self._turns_lanes(node, parts):
-            if self._in_lines(node, parts, image, weights, ws[0]):
-                return
             image, xs = self._groups_innermost(node, parts, image, xs)
             parts, apart = _Parts(node, xs, ws), 1
-        plane, filters, count = size(parts.places), parts.filters, parts.count
         out = count * filters
         strides: tuple[DimLike, DimLike, DimLike] = (out, filters, 1)
         if not node.params["channels_last"]:
@@ -120,6 +119,7 @@ class ConvolutionLowering(LanesLowering):
             _side(weights, [(count, ws[0] * filters)], [(filters, ws[0])], parts.w_depth),
             Result(Axes([(count, lane)]), Axes(rows), Axes([(filters, column)])),
         )
+        return True
 
     def _turns_lanes(self, node: Node, parts: _Parts) -> bool:
         """Whether the groups of a sum over positions are turned as they are read: positions must be
