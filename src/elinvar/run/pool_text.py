@@ -1,7 +1,9 @@
 """The native side of the thread pool, as LLVM text.
 
-A launch is cut into chunks. `@word` holds the number of the launch and the next chunk that nobody
-took; a thread takes a chunk by a compare-and-swap of the whole word, so a thread that comes late
+A launch is cut into chunks. The caller takes them from the beginning, workers from the end: so one
+launch after the other the same thread meets the same part of the data, in its own cache. `@word`
+holds the number of the launch and how many chunks are taken at both ends; a thread takes
+a chunk by a compare-and-swap of the whole word, so a thread that comes late
 can never touch a later launch: its swap fails. For that the word changes twice: it is closed (a
 number of its own, no chunk left) before what describes the next launch is written, and opened
 after. Without the first a late thread could compare a chunk of the old word with the new number of
@@ -17,12 +19,16 @@ from elinvar.run.platform_text import relax_text, sleep_text
 
 CHUNKS_PER_THREAD = 4
 CHUNKS_ALONE = 16
+_END_BITS = 10  # of the word, for the chunks taken at one end
+_MOST_CHUNKS = 1000
+_LAUNCH_SHIFT = 2 * _END_BITS
+_CLOSED = (1 << _LAUNCH_SHIFT) - 1  # nothing is left
 _PAUSE_ROUNDS = 16
 _WORKER_ROUNDS = 256  # about 50 µs on a quiet machine
 _CALLER_ROUNDS = 256
 
 _STATE = """
-@word = internal global i64 0, align 128      ; number of the launch << 16 | next chunk
+@word = internal global i64 0, align 128      ; number of the launch, chunks taken at end, at start
 @finished = internal global i32 0, align 128  ; chunks of the launch that are done
 @waiting = internal global i32 0, align 4     ; the caller sleeps until all are
 @bell = internal global i32 0, align 128      ; rung for each launch and each change of @threads
@@ -38,10 +44,10 @@ declare i64 @llvm.umin.i64(i64, i64)
 declare i64 @pthread_self() nounwind
 """
 
-_CHUNK = """
+_CHUNK = f"""
 ; Run chunk `chunk` of `chunks`: sizes differ by one at most and depend on nothing else.
 define internal void @run_chunk(ptr %kernel, ptr %slots, i64 %tasks, i64 %chunks, i64 %chunk)
-    nounwind {
+    nounwind {{
   %size = udiv i64 %tasks, %chunks
   %longer = urem i64 %tasks, %chunks
   %before = mul i64 %size, %chunk
@@ -53,15 +59,25 @@ define internal void @run_chunk(ptr %kernel, ptr %slots, i64 %tasks, i64 %chunks
   %end = add i64 %shorter_end, %one
   call void %kernel(ptr %slots, i64 %begin, i64 %end)
   ret void
-}
+}}
 
-; Take and run one chunk of launch `launch`; false when there is none left.
-define internal i1 @take(i64 %launch) nounwind {
+; How many chunks are taken at both ends together.
+define internal i64 @taken(i64 %word) nounwind alwaysinline {{
+  %start = and i64 %word, {(1 << _END_BITS) - 1}
+  %above = lshr i64 %word, {_END_BITS}
+  %end = and i64 %above, {(1 << _END_BITS) - 1}
+  %both = add i64 %start, %end
+  ret i64 %both
+}}
+
+; Take and run one chunk of launch `launch`, from the start or the end; false when none is left.
+define internal i1 @take(i64 %launch, i1 %from_end) nounwind {{
 entry:
+  %one = select i1 %from_end, i64 {1 << _END_BITS}, i64 1
   br label %again
 again:
   %word = load atomic i64, ptr @word acquire, align 8
-  %number = lshr i64 %word, 16
+  %number = lshr i64 %word, {_LAUNCH_SHIFT}
   %current = icmp eq i64 %number, %launch
   br i1 %current, label %look, label %none
 look:
@@ -69,25 +85,30 @@ look:
   %slots = load atomic ptr, ptr @slots monotonic, align 8
   %tasks = load atomic i64, ptr @tasks monotonic, align 8
   %chunks = load atomic i64, ptr @chunks monotonic, align 8
-  %chunk = and i64 %word, 65535
-  %left = icmp ult i64 %chunk, %chunks
+  %taken = call i64 @taken(i64 %word)
+  %left = icmp ult i64 %taken, %chunks
   br i1 %left, label %claim, label %none
 claim:
   fence acquire  ; with that of the publisher: who read something of a later launch fails to swap
-  %next = add i64 %word, 1
+  %next = add i64 %word, %one
   %swap = cmpxchg ptr @word, i64 %word, i64 %next acq_rel acquire
-  %won = extractvalue { i64, i1 } %swap, 1
+  %won = extractvalue {{ i64, i1 }} %swap, 1
   br i1 %won, label %run, label %again
 run:
+  %start = and i64 %word, {(1 << _END_BITS) - 1}
+  %above = lshr i64 %next, {_END_BITS}
+  %end = and i64 %above, {(1 << _END_BITS) - 1}
+  %from_back = sub i64 %chunks, %end
+  %chunk = select i1 %from_end, i64 %from_back, i64 %start
   call void @run_chunk(ptr %kernel, ptr %slots, i64 %tasks, i64 %chunks, i64 %chunk)
   call void @finish(i64 %chunks, i32 1)
   ret i1 true
 none:
   ret i1 false
-}
+}}
 
 ; Count chunks as done, and wake the caller after the last of them.
-define internal void @finish(i64 %chunks, i32 %more) nounwind {
+define internal void @finish(i64 %chunks, i32 %more) nounwind {{
   %before = atomicrmw add ptr @finished, i32 %more seq_cst
   %after = add i32 %before, %more
   %all = trunc i64 %chunks to i32
@@ -102,7 +123,7 @@ call:
   br label %done
 done:
   ret void
-}
+}}
 """
 
 _WORKER = f"""
@@ -117,15 +138,15 @@ top:
   br i1 %wanted, label %join, label %leave
 join:
   %word = load atomic i64, ptr @word acquire, align 8
-  %launch = lshr i64 %word, 16
+  %launch = lshr i64 %word, {_LAUNCH_SHIFT}
   br label %more
 more:
-  %did = call i1 @take(i64 %launch)
+  %did = call i1 @take(i64 %launch, i1 true)
   br i1 %did, label %more, label %look
 look:
   %round = phi i64 [ 0, %more ], [ %next_round, %relax ]
   %word_now = load atomic i64, ptr @word acquire, align 8
-  %launch_now = lshr i64 %word_now, 16
+  %launch_now = lshr i64 %word_now, {_LAUNCH_SHIFT}
   %new = icmp ne i64 %launch_now, %launch
   br i1 %new, label %top, label %same
 same:
@@ -138,7 +159,7 @@ relax:
 sleep:
   %bell = load atomic i32, ptr @bell seq_cst, align 4
   %word_last = load atomic i64, ptr @word seq_cst, align 8
-  %launch_last = lshr i64 %word_last, 16
+  %launch_last = lshr i64 %word_last, {_LAUNCH_SHIFT}
   %missed = icmp ne i64 %launch_last, %launch
   br i1 %missed, label %top, label %check
 check:
@@ -180,12 +201,13 @@ publish:
   %self = call i64 @pthread_self()
   store atomic i64 %self, ptr @owner monotonic, align 8
   %many = mul i64 %threads, {CHUNKS_PER_THREAD}
-  %chunks = call i64 @llvm.umin.i64(i64 %many, i64 %tasks)
+  %bounded = call i64 @llvm.umin.i64(i64 %many, i64 {_MOST_CHUNKS})
+  %chunks = call i64 @llvm.umin.i64(i64 %bounded, i64 %tasks)
   %word = load atomic i64, ptr @word monotonic, align 8
-  %previous = lshr i64 %word, 16
+  %previous = lshr i64 %word, {_LAUNCH_SHIFT}
   %between_launches = add i64 %previous, 1
-  %between_first = shl i64 %between_launches, 16
-  %closed = or i64 %between_first, 65535
+  %between_first = shl i64 %between_launches, {_LAUNCH_SHIFT}
+  %closed = or i64 %between_first, {_CLOSED}
   store atomic i64 %closed, ptr @word monotonic, align 8
   fence release
   store atomic ptr %kernel, ptr @kernel monotonic, align 8
@@ -195,7 +217,7 @@ publish:
   store atomic i32 0, ptr @finished monotonic, align 4
   store atomic i32 0, ptr @waiting monotonic, align 4
   %launch = add i64 %previous, 2
-  %first = shl i64 %launch, 16
+  %first = shl i64 %launch, {_LAUNCH_SHIFT}
   store atomic i64 %first, ptr @word seq_cst, align 8
   %rung = atomicrmw add ptr @bell, i32 1 seq_cst
   %sleepers = load atomic i32, ptr @sleepers seq_cst, align 4
@@ -210,7 +232,7 @@ ring:
   br label %more
 
 more:
-  %did = call i1 @take(i64 %launch)
+  %did = call i1 @take(i64 %launch, i1 false)
   br i1 %did, label %between, label %wait
 between:
   br i1 %polls, label %poll_now, label %more
@@ -225,7 +247,8 @@ drop:
   %ours = extractvalue {{ i64, i1 }} %dropped, 1
   br i1 %ours, label %count, label %drop
 count:
-  %unrun = sub i64 %last, %seen
+  %taken = call i64 @taken(i64 %seen)
+  %unrun = sub i64 %chunks, %taken
   %unrun_32 = trunc i64 %unrun to i32
   call void @finish(i64 %chunks, i32 %unrun_32)
   br label %wait
