@@ -22,6 +22,7 @@ from elinvar.core.errors import (
     TraceError,
     ValueRangeError,
 )
+from elinvar.core.other_names import OTHER_NAMES
 from elinvar.nn import functional as F
 from elinvar.optim import lr_scheduler
 
@@ -575,3 +576,15 @@ def test_ctrl_c(what):
             assert out == "usable\n" and process.returncode == 0, errors
         finally:
             process.kill()
+
+
+def test_other_names_are_known() -> None:
+    """A user of PyTorch or numpy is told what a function is called here; every hint is true."""
+    for other, name in OTHER_NAMES.items():
+        with pytest.raises(AttributeError, match=rf"no attribute '{other}'; it is called {name} here"):
+            getattr(el, other)
+        found = el
+        for part in name.split("."):
+            found = getattr(found, part)
+    with pytest.raises(AttributeError, match=r"module 'elinvar' has no attribute 'nonsense'$"):
+        getattr(el, "nonsense")  # noqa: B009

@@ -34,6 +34,7 @@ from elinvar.core.dtypes import (
     uint64,
 )
 from elinvar.core.errors import ElinvarError
+from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.run.pool import get_num_threads, set_num_threads
 from elinvar.tensor import linalg, methods, random
@@ -267,7 +268,7 @@ def __array_namespace_info__() -> NamespaceInfo:
 def __getattr__(name: str) -> Any:
     place = _LATER.get(name)
     if place is None:
-        raise AttributeError(f"module 'elinvar' has no attribute {name!r}")
+        raise AttributeError(f"module 'elinvar' has no attribute {name!r}{hint_for(name)}")
     module = importlib.import_module(place)
     found = module if place.endswith(f".{name}") else getattr(module, name)
     globals()[name] = found

@@ -21,6 +21,11 @@ class IncompatibleKeys(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched>"
+        return f"IncompatibleKeys(missing={self.missing_keys}, unexpected={self.unexpected_keys})"
+
 
 def collect(module: Module, prefix: str = "") -> dict[str, Tensor]:
     """Path → detached value of all parameters and persistent buffers."""

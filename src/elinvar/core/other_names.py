@@ -1,0 +1,57 @@
+"""What things are called here that PyTorch and numpy call otherwise: for the error's hint.
+
+Top-level functions have the names of the Python Array API standard.
+"""
+
+from __future__ import annotations
+
+_SAME = {
+    "concat": "cat concatenate hstack vstack",
+    "permute_dims": "permute transpose swapaxes movedim",
+    "matmul": "mm bmm",
+    "reshape": "flatten ravel",
+    "clip": "clamp",
+    "expand_dims": "unsqueeze",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div true_divide",
+    "negative": "neg",
+    "abs": "absolute",
+    "max": "amax",
+    "min": "amin",
+    "take": "index_select",
+    "take_along_axis": "gather",
+    "equal": "eq",
+    "not_equal": "ne",
+    "less": "lt",
+    "less_equal": "le",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "asarray": "as_tensor",
+    "eye": "identity",
+    "pow": "power",
+    "repeat": "repeat_interleave",
+    "cumulative_sum": "cumsum",
+    "cumulative_prod": "cumprod",
+    "float32": "float",
+    "float64": "double",
+    "float16": "half",
+    "int64": "long",
+    "jit": "compile",
+    "linalg.vector_norm": "norm",
+    "nn.functional.relu": "relu",
+    "nn.functional.sigmoid": "sigmoid",
+    "nn.functional.softmax": "softmax",
+    "nn.functional.log_softmax": "log_softmax",
+}
+
+OTHER_NAMES = {other: name for name, others in _SAME.items() for other in others.split()}
+
+
+def hint_for(name: str) -> str:
+    """What to say of a name that the package does not have: nothing, or what it is called here."""
+    found = OTHER_NAMES.get(name)
+    return "" if found is None else f"; it is called {found} here"
