@@ -119,6 +119,7 @@ def _turn(name: str, stored: DType, dtype: DType, lanes: int) -> tuple[str, list
     """target[k][lane] = source[lanes[lane] + k]"""
     body, element = Body(), llvm_type(dtype)
     vector = f"<{GROUP} x {element}>"
+    body.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
     whole = body.mul(body.div("%count", str(GROUP)), str(GROUP))
 
     def put(k: str, first: int, value: str) -> None:
@@ -129,6 +130,11 @@ def _turn(name: str, stored: DType, dtype: DType, lanes: int) -> tuple[str, list
         offsets = [table(body, "%lanes", str(first + n)) for n in range(GROUP)]
         with body.loop("0", whole, GROUP, "k") as k:
             places = [body.add(offset, k) for offset in offsets]
+            for place in places:  # so many lanes are more streams than the hardware follows
+                next_piece = body.add(place, str(STEPS))
+                kind = llvm_type(stored)
+                far = body.instruction(f"getelementptr {kind}, ptr %source, i64 {next_piece}", "p")
+                body.emit(f"call void @llvm.prefetch.p0(ptr {far}, i32 0, i32 3, i32 1)")
             lines = [load_as(body, "%source", GROUP, stored, dtype, place) for place in places]
             for n, value in enumerate(square_turned(body, element, lines)):
                 put(body.add(k, str(n)), first, value)
