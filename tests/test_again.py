@@ -56,9 +56,22 @@ def test_bits_and_memory(activation: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert results(step, x, parameters) == found
     less = arena(step, x)
     monkeypatch.setattr(again, "LATE", 10**9)
+    monkeypatch.setattr(again, "MOST_SHORT", 0)
     step, x, parameters = training(activation)
     assert results(step, x, parameters) == found
     assert nbytes < 0.9 * less < 0.9 * 0.95 * arena(step, x)
+
+
+def test_short_values_are_not_stored_at_all() -> None:
+    """y · w is read by a kernel that stands behind another; that kernel can read y as well."""
+
+    def scaled(x, w):
+        y = x.tanh()
+        return y.sum(0), y, (y * w) + y.sum(0)
+
+    x, w = el.ones((128, 64)), el.ones(64)
+    text = el.jit(scaled).lower(x, w).explain()
+    assert "computes again" in text and "= multiply" not in text
 
 
 def test_gelu_and_layer_norm_keep_what_products_read() -> None:
@@ -102,7 +115,7 @@ def test_what_is_not_in_memory_any_more_is_kept() -> None:
 
     def chain(x, w, is_from_input):
         y = x if is_from_input else x @ w
-        late = y * 3.0 + y * y
+        late = ((y * 3.0 + y) * y + 1.0) * y + y * y
         y = y * late.sum(0)
         for _ in range(again.LATE + 2):
             y = (y @ w) * 2.0

@@ -3,7 +3,8 @@
 Backward kernels read much of what forward kernels made: 1 + erf(x), the normalized rows of a layer
 norm. Where such a value is a cheap function of values that are in memory at that time anyway, the
 late kernel computes it from those. It then reads no more than before, and what it computes is what
-was computed the first time, bit for bit.
+was computed the first time, bit for bit. A value that takes a few instructions, and that all of its
+readers can compute so, is not stored at all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from elinvar.kernels.refresh import Refresher
 
 LATE = 8  # kernels between the writer of a value and a late reader
 LEAST_BYTES = 1 << 14
+MOST_SHORT = 4  # operations that take less time than to store a value
 
 
 def partition(graph: Graph) -> Partition:
@@ -78,18 +80,24 @@ class _Recomputer:
         return {place.value for place in self.clusterer.uses(node)[1]}
 
     def _consider(self, value: Value) -> None:
-        """Let the late readers of a value compute it again, where that pays."""
+        """Let the readers of a value compute it again, or the late ones, where that pays."""
         home = self.clusterer.of[value.node]
         outside = [c for c in self.readers.get(value, {}) if c is not home]
-        late = [c for c in outside if self.number[c] - self.number[home] >= LATE]
-        recipe = recipe_for(self.clusterer, self.stored, value) if late else None
-        if recipe is None or not all(self._can(value, recipe, cluster) for cluster in late):
+        recipe = recipe_for(self.clusterer, self.stored, value) if outside else None
+        if recipe is None:
             return
-        is_gone = len(late) == len(outside) and value not in self.clusterer.required
-        is_gone = is_gone and home.kind != "heavy"
+        may_go = value not in self.clusterer.required and home.kind != "heavy"
+        is_short = not recipe.expensive and recipe.operations <= MOST_SHORT
+        if may_go and is_short and all(self._can(value, recipe, c, True) for c in outside):
+            readers = outside
+        else:
+            readers = [c for c in outside if self.number[c] - self.number[home] >= LATE]
+            if not all(self._can(value, recipe, c) for c in readers):
+                return
+        is_gone = may_go and len(readers) == len(outside)
         if recipe.expensive and not is_gone:
             return
-        for cluster in late:
+        for cluster in readers:
             self.parts.again.setdefault(cluster, set()).update(recipe.steps)
             nodes = self.readers[value].pop(cluster)
             for read in recipe.reads:
@@ -97,9 +105,14 @@ class _Recomputer:
         if is_gone:
             del self.stored[value]
 
-    def _can(self, value: Value, recipe: Recipe, cluster: Cluster) -> bool:
+    def _can(
+        self, value: Value, recipe: Recipe, cluster: Cluster, is_traded: bool = False
+    ) -> bool:
         """Whether a kernel can compute a value at the index at which it reads it, from values
-        that are in memory at that time, and reads no more large ones than before."""
+        that are in memory at that time, and reads no more large ones than before.
+
+        `is_traded`: one that is no larger than the value may be kept in its stead.
+        """
         if cluster.kind == "heavy":
             return False
         for node in self.readers[value][cluster]:
@@ -116,6 +129,7 @@ class _Recomputer:
             more += cluster not in self.readers.get(read, {})
             last = max((self.number[c] for c in self.readers.get(read, ())), default=0)
             is_kept = read.node.is_input or read in self.clusterer.outputs
+            is_kept |= is_traded and about_bytes(read) <= about_bytes(value)
             if not is_kept and last < self.number[cluster]:
                 return False
         return more <= 1

@@ -17,17 +17,18 @@ SMALL_PART = 8  # a value is small beside another that has so many times its byt
 
 
 class Recipe(NamedTuple):
-    """The values on the way to a value, itself among them, those in memory that they read, and
-    which of them are expensive."""
+    """The values on the way to a value, itself among them, those in memory that they read, which
+    of them are expensive, and how many operations all that takes."""
 
     steps: set[Value]
     reads: set[Value]
     expensive: set[Value]
+    operations: int
 
 
 def recipe_for(clusterer: Clusterer, stored: Collection[Value], value: Value) -> Recipe | None:
     """None where a value cannot be computed from `stored` ones, or that takes too long."""
-    found = Recipe(set(), set(), set())
+    found = Recipe(set(), set(), set(), 0)
     count, stack = 0, [value]
     while stack:
         step = stack.pop()
@@ -51,7 +52,7 @@ def recipe_for(clusterer: Clusterer, stored: Collection[Value], value: Value) ->
                 stack.append(inner)
             else:
                 return None
-    return found
+    return found._replace(operations=count)
 
 
 def _inline_steps(clusterer: Clusterer, value: Value) -> int:
