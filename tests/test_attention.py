@@ -515,3 +515,29 @@ def test_texts_do_not_know_the_sizes():
     for shape in ((1, 1, 1, 3, 4, 5, 6), (2, 4, 2, 30, 41, 52, 63)):
         compile_graph(graph_of("attention", operands(*shape), params(shape[5])))
     assert len(lowering._text_cache) <= before + 1
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("others", [False, True])
+def test_the_result_lies_as_the_next_product_reads_it(heads, others):
+    """[batch, queries, heads, width] in memory, so that nothing is turned; the bits stay."""
+    q, k, v = map(el.asarray, operands(2, heads, heads, 9, 7, 8, 24))
+    w = el.asarray(random(heads * 24, 5, seed=3))
+
+    def layer(q, k, v, w):
+        found = F.scaled_dot_product_attention(q, k, v)
+        flat = found.transpose(1, 2).reshape(2, 9, heads * 24) @ w
+        return (flat, found.exp().sum(0), found[:, :, 2:4] + 1.0) if others else (flat,)
+
+    for x in (q, k, v, w):
+        x.requires_grad_()
+    eager = layer(q, k, v, w)
+    gradients = el.grad(lambda *x: sum((y * y).sum() for y in layer(*x)), argnums=(0, 1, 2, 3))
+    compiled = el.jit(layer)
+    assert all(map(same_bits, map(np.asarray, compiled(q, k, v, w)), map(np.asarray, eager)))
+    expected = gradients(q, k, v, w)
+    assert all(
+        map(same_bits, map(np.asarray, el.jit(gradients)(q, k, v, w)), map(np.asarray, expected))
+    )
+    steps = compiled.lower(q, k, v, w)._program.compiled().steps
+    assert not any("permute" in step.label or "copy" in step.label for step in steps)

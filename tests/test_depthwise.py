@@ -55,7 +55,7 @@ def check(shapes, values, order=None, dtype=np.float32):
     (got,) = run_compiled(graph, arrays, layouts=layouts)
     with pytest.MonkeyPatch.context() as patch:
         kind = lower_convolution.ConvolutionLowering
-        patch.setattr(kind, "_suits_lanes", lambda self, node, parts: False)
+        patch.setattr(kind, "_in_lanes", lambda self, node, parts, xs, ws: False)
         (want,) = run_compiled(graph, arrays, layouts=layouts)
     assert same_bits(got, want), (shapes, values, order)
     (near,) = interpret(graph, arrays)
@@ -85,7 +85,17 @@ def test_depthwise_has_the_bits_of_products(channels, channels_last, order):
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(
     ("groups", "filters", "inner"),
-    [(16, 2, 1), (20, 4, 1), (8, 3, 1), (8, 8, 1), (8, 4, 4), (16, 1, 2), (32, 4, 4), (9, 2, 3), (8, 16, 16)],
+    [
+        (16, 2, 1),
+        (20, 4, 1),
+        (8, 3, 1),
+        (8, 8, 1),
+        (8, 4, 4),
+        (16, 1, 2),
+        (32, 4, 4),
+        (9, 2, 3),
+        (8, 16, 16),
+    ],
 )
 def test_groups_have_the_bits_of_products(groups, filters, inner, channels_last, order):
     shapes = ((2, groups * inner, 9, 18), (groups * filters, inner, 3, 3))
@@ -104,6 +114,41 @@ def test_sums_over_positions_have_the_bits_of_products(channels, filters, channe
     check(((channels, 2, 19, 13), shapes[1][:1] + (2, 9, 12)), params(dilation=(2, 1), **values))
 
 
+@pytest.mark.parametrize(
+    ("x", "w", "changes"),
+    [
+        ((16, 0, 20, 75), (16, 0, 16, 71), {}),
+        ((24, 2, 20, 75), (24, 2, 16, 71), {}),  # 25 results, lines of several pieces
+        ((16, 3, 300), (16, 3, 297), {}),
+        ((16, 2, 6, 9, 12), (32, 2, 4, 8, 11), {}),
+        ((16, 2, 30, 40), (16, 2, 14, 18), {"dilation": (2, 2)}),  # of a strided convolution
+        ((16, 2, 30, 40), (16, 2, 14, 18), {"dilation": (1, 2), "stride": (2, 1)}),
+        ((16, 2, 30, 40), (16, 2, 28, 20), {"stride": (1, 2)}),
+    ],
+)
+def test_sums_over_positions_of_any_shape(x, w, changes):
+    values = params(len(x) - 2, batch_groups=x[0], channels_inner=False, **changes)
+    last = (*range(1, len(x)), 0)
+    plain = tuple(range(len(x)))
+    for order in (None, (last, plain), (plain, last), (last, last)):
+        check((x, w), values, order)
+
+
+def test_sums_over_positions_of_symbolic_sizes():
+    values = params(batch_groups=24, channels_inner=False)
+    shapes = ((24, 3, 14, 43), (24, 3, 12, 41))
+    arrays, _ = operands(shapes)
+    (want,) = run_compiled(program(shapes, values), arrays)
+    n, h, w = (Dim(name) for name in "nhw")
+    sizes = {"n": 3, "h": 12, "w": 41}
+    for one, other in (
+        ((24, n, 14, 43), (24, n, 12, 41)),
+        ((24, n, h + 2, w + 2), (24, n, h, w)),
+    ):
+        (got,) = run_compiled(program((one, other), values), arrays, sizes)
+        assert same_bits(got, want)
+
+
 @pytest.mark.parametrize("bits", [128, 256, 512])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_vectors_of_any_width_give_the_same_bits(bits, dtype, monkeypatch):
@@ -113,7 +158,8 @@ def test_vectors_of_any_width_give_the_same_bits(bits, dtype, monkeypatch):
             values = params(groups=24, channels_last=channels_last)
             check(((2, 24, 9, 17), (48, 1, 3, 3)), values, order, dtype)
     values = params(batch_groups=24, channels_inner=False)
-    check(((24, 3, 14, 13), (24, 3, 12, 11)), values, BATCH_LAST, dtype)
+    for order in (None, BATCH_LAST):
+        check(((24, 3, 14, 13), (24, 3, 12, 11)), values, order, dtype)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,15 @@ def test_a_product_reads_and_writes_memory() -> None:
         "read by kernel 1 (contract): contract reads its operands from memory"
     ]
     assert stored(text, "contract") == [
-        "read by kernel 2 (tanh): contract writes its results to memory"
+        "read by kernel 2 (tanh): it goes on with each block of the result while that is in the cache"
+    ]
+    assert "kernel 2, at the end of kernel 1: elementwise over [40, 40]: tanh" in text
+
+
+def test_who_cannot_end_a_product() -> None:
+    text = explained(lambda x, w: (x @ w).T + x @ w, X, X)
+    assert stored(text, "contract") == [
+        "read by kernel 1 (add): contract writes its results to memory"
     ]
 
 

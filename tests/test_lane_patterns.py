@@ -119,3 +119,17 @@ def test_lanes_that_all_read_one_element():
     numbers = [np.float32(number) for number in range(40)]
     (found,) = run_compiled(graph, numbers)
     assert same_bits(found, np.array(numbers, np.float32) ** 2)
+
+
+@pytest.mark.parametrize("width", [2, 3, 6, 9])
+@pytest.mark.parametrize("interior", [1, 2])
+def test_rows_of_dilated_padding_that_are_summed_as_one(width, interior):
+    """A vector that starts within a row: its first lane is ahead of the pattern's base."""
+
+    def make(f, x):
+        value = f.constant(value=7, dtype=x.dtype)
+        none = (0, 0, 0)
+        wide = f.pad(x, value, low=none, high=none, interior=(0, 0, interior))
+        return f.sum(wide, axes=(1, 2))
+
+    check(make, (2, 7, width))

@@ -17,7 +17,7 @@ PROGRAM = """
 import signal, sys, time
 import numpy as np
 from elinvar.run import pool
-from elinvar.run.program import For, Launch, While, make_program
+from elinvar.run.program import For, Launch, Together, While, make_program
 from run_kernels import ADD, LESS, SLOW
 
 pool.set_num_threads({threads})
@@ -43,6 +43,10 @@ print("fine", flush=True)
 
 ITEMS = {
     "parallel launch": "[wait(200_000, 4096, True)]",
+    "common launch": (
+        "[Together([wait(20_000, 4096, True), Launch(ADD, 1, [(0, 0), (-1, 0)])],"
+        " [[(0, 64 * n, 64 * n + 64)] for n in range(64)] + [[(1, 0, 1)]])] * 10_000"
+    ),
     "serial launches": "[wait(400_000, 1, False)] * 100_000",
     "short launches": "[For(0, 1 << 40, [wait(10, 64, True)])]",
     "loop without end": "[While(0, [], (1, 0), [For(1, 3, [wait(1000, 1, False)])])]",
@@ -63,7 +67,10 @@ def errors_of(process: subprocess.Popen[str]) -> str:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 @pytest.mark.parametrize(
     ("name", "threads"),
-    [*((name, 1) for name in ITEMS), ("parallel launch", 3), ("short launches", 3)],
+    [
+        *((name, 1) for name in ITEMS),
+        *((name, 3) for name in ("parallel launch", "common launch", "short launches")),
+    ],
 )
 def test_ctrl_c(name: str, threads: int) -> None:
     environment = dict(os.environ)

@@ -244,8 +244,9 @@ class _Forward(Kernel):
             q = self.at("%q", (batch, "%q.b"), (head, "%q.h"), (first, "%q.t"))
             k = self.at("%k", (batch, "%k.b"), (shared, "%k.h"))
             v = self.at("%v", (batch, "%v.b"), (shared, "%v.h"))
-            result = self.at("%result", (row, "%width"))
-            self.tiles.fill(result, body.mul(count, "%width"), 0.0)
+            result = self.at("%result", (batch, "%o.b"), (head, "%o.h"), (first, "%o.t"))
+            with body.loop("0", count, hint="row") as number:
+                self.tiles.fill(self.at(result, (number, "%o.t")), "%width", 0.0)
             self.tiles.fill(self.top, str(ROWS), -INFINITY)
             self.tiles.fill(self.total, str(ROWS), 0.0)
             place = body.add(first, "%offset")
@@ -264,10 +265,11 @@ class _Forward(Kernel):
                 self.tiles.product(
                     seeing, "%width", Left(self.pairs, str(KEYS), "1"),
                     Right(self.at(v, (key, "%v.t")), "%v.t"),
-                    Result(result, "%width", factors=self.factor), self.key_spans(width),
+                    Result(result, "%o.t", factors=self.factor), self.key_spans(width),
                 )  # fmt: skip
             self._finish(result, row, count)
-        return self.module(["%q", "%k", "%v", "%result", "%log.sum"], SIZES)
+        sizes = [*SIZES, "%o.b", "%o.h", "%o.t"]
+        return self.module(["%q", "%k", "%v", "%result", "%log.sum"], sizes)
 
     def _weigh(
         self, batch: str, head: str, first: str, key: str, seeing: tuple[str, str], width: str
@@ -332,7 +334,7 @@ class _Forward(Kernel):
             tiles.store("%log.sum", body.add(row, at), tiles.load(self.next, at))
             divisor = tiles.load(self.total, at)
             every = tiles.splat(divisor, LANES)
-            line = self.at(result, (at, "%width"))
+            line = self.at(result, (at, "%o.t"))
             with body.loop("0", whole, LANES, "j") as column:
                 tiles.store(line, column, tiles.load(line, column, LANES) / every, LANES)
             with body.loop(whole, "%width", 1, "j") as column:

@@ -135,6 +135,8 @@ def find_epilogues(
         first = readers[product][0] if product in readers else None
         if first is None or row_axes is None or first in taken or first.kind == "heavy":
             continue
+        if first in parts.fresh:  # what it stores anew is still read where it stood before
+            continue
         before = _missing(parts, product, first)
         if before is None or not _reads_alike(parts, first, value):
             continue

@@ -52,6 +52,8 @@ class Lanes:
         is_short: k fits into one block.
         step: 0 for lanes over the batch; for lanes over the rows, how far these are apart in the
             left operand (1 or 2).
+        turns: 0, or how many rows are neighbours, for operands whose lanes stand apart and are
+            turned (see turned_lanes.py).
     """
 
     lanes: int
@@ -61,6 +63,7 @@ class Lanes:
     is_dense: bool
     is_short: bool
     step: int = 0
+    turns: int = 0
 
 
 def lanes_text(name: str, stored: DType, dtype: DType, shape: Lanes) -> str:
@@ -75,11 +78,13 @@ def lanes_text(name: str, stored: DType, dtype: DType, shape: Lanes) -> str:
     tiles of rows that a task takes. Tasks: blocks of tiles × blocks of panels × columns /
     `shape.columns`.
     """
-    body = _LanesKernel(stored, dtype, shape).body_text()
+    body = LanesKernel(stored, dtype, shape).body_text()
     return kernel_module(name, body, LANES_POINTERS, LANES_SIZES)
 
 
-class _LanesKernel:
+class LanesKernel:
+    """The loops over tasks, tiles, panels and k."""
+
     def __init__(self, stored: DType, dtype: DType, shape: Lanes) -> None:
         self.stored, self.dtype, self.shape = stored, dtype, shape
         self.right = dtype if shape.is_packed else stored
@@ -151,16 +156,12 @@ class _LanesKernel:
         """The sums of a tile and a panel over a block of k."""
         body, shape = self.body, self.shape
         left = pointer(body, "%left", llvm_type(self.stored), table(body, "%left.panels", panel))
-        base = table(body, "%right.panels", panel)
         first = body.mul(tile, str(shape.rows))
         lines = []
         for i in range(shape.rows):
             row = table(body, "%left.rows", body.add(first, str(i)))
             lines.append(pointer(body, left, llvm_type(self.stored), row))
-        rights = []
-        for j in range(shape.columns):
-            place = table(body, "%right.columns", body.add(self.column, str(j)))
-            rights.append(pointer(body, "%right", llvm_type(self.right), body.add(base, place)))
+        rights = self._rights(panel)
         for slot in self.sums.values():
             body.emit(f"store {self.vector} zeroinitializer, ptr {slot}, align 64")
         with body.loop(low, high, hint="k") as k:
@@ -171,6 +172,16 @@ class _LanesKernel:
                 for j, value in enumerate(values):
                     slot = self.sums[i, j]
                     self._set(slot, fma(body, self.dtype, shape.lanes, one, value, self._get(slot)))
+
+    def _rights(self, panel: str) -> list[str]:
+        """Where the columns of the right operand begin."""
+        body = self.body
+        base = table(body, "%right.panels", panel)
+        found = []
+        for j in range(self.shape.columns):
+            place = table(body, "%right.columns", body.add(self.column, str(j)))
+            found.append(pointer(body, "%right", llvm_type(self.right), body.add(base, place)))
+        return found
 
     def _load_right(self, base: str, place: str) -> str:
         body, lanes = self.body, self.shape.lanes

@@ -43,7 +43,9 @@ class AttentionLowering(FusedLowering):
             return evaluate(batch, sizes) * -(-evaluate(rows, sizes) // block(sizes))
 
         targets = [self.place(result), self.place(log_sum)]
-        slots = [*places, *targets, *mask_places, *numbers, Number(block), *mask_numbers]
+        strides = self.strides.get(result) or row_major_strides(result.shape)
+        numbers += [Number(block), *(Number(stride) for stride in strides[:-1])]
+        slots = [*places, *targets, *mask_places, *numbers, *mask_numbers]
         self.steps.append(
             Step(
                 name,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
 from elinvar.codegen.lower_winograd import WinogradLowering
-from elinvar.codegen.product_parts import tile_for
+from elinvar.codegen.product_parts import BLOCK, GROUP, tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Node
@@ -41,6 +41,7 @@ class _Parts:
         self.channels = channels = x.shape[1] // groups
         # how far groups are apart
         self.lane = xs[1] * channels if groups > 1 else xs[0] * self.samples
+        self.w_lane = ws[0] * self.filters
         self.sample_step = xs[0]
         self.x_batch: Dims = [(batch_groups, xs[0] * self.samples), (groups, xs[1] * channels)]
         self.w_batch: Dims = [(batch_groups, ws[0] * self.filters), (groups, ws[0] * self.filters)]
@@ -94,32 +95,32 @@ class ConvolutionLowering(WinogradLowering, LanesLowering):
         parts = _Parts(node, tuple(xs), tuple(ws))
         samples = (parts.samples, xs[0])
         filters = (parts.filters, ws[0])
-        if self._suits_lanes(node, parts):
-            self._in_lanes(node, parts, tuple(xs), tuple(ws))
-        elif node.params["channels_last"]:
+        if self._in_lanes(node, parts, tuple(xs), tuple(ws)):
+            return
+        if node.params["channels_last"]:
             self._channels_last(node, parts, image, weights, samples, filters)
         else:
             self._channels_first(node, parts, image, weights, samples, filters)
 
-    def _suits_lanes(self, node: Node, parts: _Parts) -> bool:
-        """Whether there are many groups, each with few channels of the result."""
-        tile = tile_for(node.results[0].dtype, self.vector_bits)
-        filters = parts.filters
-        narrow = isinstance(filters, int) and 0 < filters <= MOST_COLUMNS
-        return narrow and lanes_of(parts.count, tile) > 0
-
     def _in_lanes(
         self, node: Node, parts: _Parts, xs: tuple[DimLike, ...], ws: tuple[DimLike, ...]
-    ) -> None:
-        """[samples × positions, k] times [k, filters] for all groups side by side."""
+    ) -> bool:
+        """[samples × positions, k] times [k, filters] for all groups side by side, where these are
+        many and narrow."""
         x, w = node.operands
         image, weights = self.operand(x)[0], self.operand(w)[0]
-        if parts.lane != 1:
-            if self._in_lines(node, parts, image, weights, ws[0]):
-                return
-            image, xs = self._groups_innermost(node, parts, image, xs)
-            parts = _Parts(node, xs, ws)
         plane, filters, count = size(parts.places), parts.filters, parts.count
+        width = lanes_of(count, tile_for(node.results[0].dtype, self.vector_bits))
+        if not width or not isinstance(filters, int) or not 0 < filters <= MOST_COLUMNS:
+            return False
+        if parts.lane != 1 and self._in_lines(node, parts, image, weights, ws[0]):
+            return True
+        if width < filters:  # panels of columns are fuller than these vectors
+            return False
+        apart = parts.lane
+        if apart != 1 and not self._turns_lanes(node, parts):
+            image, xs = self._groups_innermost(node, parts, image, xs)
+            parts, apart = _Parts(node, xs, ws), 1
         out = count * filters
         strides: tuple[DimLike, DimLike, DimLike] = (out, filters, 1)
         if not node.params["channels_last"]:
@@ -129,10 +130,26 @@ class ConvolutionLowering(WinogradLowering, LanesLowering):
         self._lanes_over_batch(
             node,
             count,
-            _side(image, [(count, 1)], [(parts.samples, xs[0]), *parts.positions], parts.x_depth),
+            _side(
+                image, [(count, apart)], [(parts.samples, xs[0]), *parts.positions], parts.x_depth
+            ),
             _side(weights, [(count, ws[0] * filters)], [(filters, ws[0])], parts.w_depth),
             Result(Axes([(count, lane)]), Axes(rows), Axes([(filters, column)])),
         )
+        return True
+
+    def _turns_lanes(self, node: Node, parts: _Parts) -> bool:
+        """Whether the groups of a sum over positions are turned as they are read: positions must be
+        innermost in memory, and results few."""
+        if node.params["batch_groups"] == 1 or not parts.places:
+            return False
+        depth = size(extent for extent, _ in parts.x_depth)
+        is_long = not isinstance(depth, int) or depth > BLOCK
+        width = lanes_of(parts.count, tile_for(node.results[0].dtype, self.vector_bits))
+        ends = [parts.x_depth[-1][1]]
+        if parts.w_lane != 1:
+            ends.append(parts.w_depth[-1][1])
+        return is_long and width % GROUP == 0 and ends == [1] * len(ends)
 
     def _in_lines(
         self, node: Node, parts: _Parts, image: Place, weights: Place, apart: DimLike

@@ -1,8 +1,9 @@
 """Batches of narrow products as steps on the kernel of lanes.py.
 
 Lanes over the batch need the left operand with the batch innermost in memory; where it is not,
-positions may be, and give lanes over the rows; else the operand is copied. The right one is read
-where it stands if its batch is innermost, else from panels.
+positions may be, and give lanes over the rows, or are turned while they are summed; else the
+operand is copied. The right one is read where it stands if its batch is innermost, else from
+panels.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from elinvar.codegen.lower_products import ProductLowering
 from elinvar.codegen.lowering import PLACEHOLDER, cached_text
 from elinvar.codegen.product_parts import BLOCK, GROUP, Tile, tile_for
 from elinvar.codegen.products import Axes, Cut, Result, Side, padded, row_flags
+from elinvar.codegen.turned_lanes import turned_lanes_text
 from elinvar.core.shapes import DimLike, evaluate
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
@@ -32,6 +34,12 @@ Dims = Sequence[tuple[DimLike, DimLike]]  # (extent, stride)
 def most_sums(tile: Tile) -> int:
     """How many vectors of sums fit into the registers, beside what they are the sums of."""
     return 16 if tile.rows == 12 else 8
+
+
+def neighbours(axes: Axes) -> int:
+    """How many positions of the innermost axis are neighbours in memory: 1 for none."""
+    extent, stride = axes.dims[-1]
+    return max(1, extent) if stride == 1 and isinstance(extent, int) else 1
 
 
 def cut_lanes(tiles: int, panels: int, depth: int, shape: Lanes, filters: int) -> Cut:
@@ -50,7 +58,8 @@ def cut_lanes(tiles: int, panels: int, depth: int, shape: Lanes, filters: int) -
         panel_block = panels
         chunk = max(1, min(TASK_WORK // max(1, work * panels), -(-tiles // TASKS)))
     else:
-        panel_block, chunk = max(1, min(MOST_PANELS, panels // TASKS)), 1
+        together = 1 if shape.turns else panels // TASKS
+        panel_block, chunk = max(1, min(MOST_PANELS, together)), 1
     blocks = -(-tiles // chunk) * -(-panels // panel_block)
     return Cut(blocks * (filters // shape.columns), panel_block, chunk)
 
@@ -115,7 +124,7 @@ class LanesLowering(ProductLowering):
         self, node: Node, count: int, left: Side, right: Side, result: Result
     ) -> None:
         """One launch, or two. The `batch` of both sides and of the result is one axis of `count`;
-        that of the left side has the stride 1."""
+        that of the left side has the stride 1, or else both are turned as they are read."""
         tile = tile_for(node.results[0].dtype, self.vector_bits)
         width = lanes_of(count, tile)
         steps = [axes.dims[0][1] for axes in (left.batch, right.batch, result.batch)]
@@ -132,12 +141,18 @@ class LanesLowering(ProductLowering):
             height = max(1, rows)
         elif isinstance(rows, int) and not is_short:  # few results of long sums: even tiles
             height = -(-rows // -(-rows * columns // most))
-        shape = Lanes(width, height, columns, steps[1] != 1, is_dense, is_short)
+        turns = neighbours(left.free) if steps[0] != 1 else 0
+        if turns:  # whole runs of neighbours
+            room = most // columns
+            turns = turns if turns <= room else 1
+            height = min(room, rows if isinstance(rows, int) else room) // turns * turns
+            height = max(turns, height)
+        shape = Lanes(width, height, columns, steps[1] != 1, is_dense, is_short, turns=turns)
         place, bases, right_columns, right_depth = self._right_lanes(node, right, across, shape,
                                                                      tile)  # fmt: skip
         fresh = np.array([p * width - start for p, start in enumerate(own.starts)], np.int64)
         offsets = _Offsets(
-            lambda sizes: own.table(sizes)[::width],
+            own.table if turns else lambda sizes: own.table(sizes)[::width],
             bases,
             right_columns,
             right_depth,
@@ -146,6 +161,8 @@ class LanesLowering(ProductLowering):
             lambda sizes: fresh,
         )
         step = self._lanes_step(node, shape, left, place, result, offsets, own.panels, filters)
+        if turns:
+            step.slots.append(Number(left.depth.dims[-1][0]))
         work = count * rows * filters * depth
         step.work = lambda sizes: evaluate(work, sizes) // 4 + 1
 
@@ -208,10 +225,11 @@ class LanesLowering(ProductLowering):
             offsets.lanes,
             offsets.fresh,
         ]
+        write = turned_lanes_text if shape.turns else lanes_text
         name, text = cached_text(
             ("lanes", stored, dtype, shape),
             "lanes",
-            lambda: lanes_text(PLACEHOLDER, stored, dtype, shape),
+            lambda: write(PLACEHOLDER, stored, dtype, shape),
         )
         slots: list[Any] = [left.place, right, target, *(Table(t) for t in tables)]
         slots += [Number(rows), Number(filters), Number(left.depth.size), Number(panels)]
@@ -236,10 +254,11 @@ class LanesLowering(ProductLowering):
     ) -> tuple[Place, TableOf, TableOf, TableOf]:
         """The right operand's place, and its offsets by panel, column and k."""
         width = lanes.width
-        if not shape.is_packed:
+        if not shape.is_packed or shape.turns:
+            step = 1 if shape.is_packed else width
             return (
                 right.place,
-                lambda sizes: lanes.table(sizes)[::width],
+                lambda sizes: lanes.table(sizes)[::step],
                 right.free.table,
                 right.depth.table,
             )

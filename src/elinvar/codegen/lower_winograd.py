@@ -6,6 +6,7 @@ result) is copied.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -158,13 +159,16 @@ class WinogradLowering(ProductLowering):
         ]
 
     def _by_tiles(self, node: Node, found: Winograd) -> None:
-        """Kernels transformed before, or, for few tiles, where they are used."""
+        """Kernels transformed before, or, for few tiles, where they are used; once for all calls
+        where they stay the same."""
         image = self._turned(node.operands[0], (0, 2, 3, 1))
         places = node.params["channels_last"]
         target, finish = self._written(node, (0, 1, 2, 3) if places else (0, 2, 3, 1))
 
+        settled = self._has_settled_kernels(node, found)
+
         def is_few(sizes: Sizes) -> bool:
-            return found.tiles(sizes) <= FEW_TILES
+            return not settled and found.tiles(sizes) <= FEW_TILES
 
         def few() -> None:
             self._few_tiles(node, found, image, target)
@@ -193,6 +197,10 @@ class WinogradLowering(ProductLowering):
             before = len(self.steps)
             make()
             self._only(self.steps[before:], node, is_used, target)
+
+    def _has_settled_kernels(self, node: Node, found: Winograd) -> bool:
+        sized = isinstance(found.inputs, int) and isinstance(found.outputs, int)
+        return sized and self.is_settled(self.operand(node.operands[1])[0])
 
     def _few_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
         x, w = node.operands
@@ -237,14 +245,16 @@ class WinogradLowering(ProductLowering):
         def elements(sizes: Sizes) -> int:
             return (panels(sizes) * evaluate(inputs, sizes) * tile.columns + APART) * POINTS
 
-        kernels = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
-        self._step(
-            node, "winograd_kernel", winograd_kernel_text,
-            [place, kernels, *(Number(strides[i]) for i in (2, 3, 1, 0)), Number(inputs),
-             Number(outputs)],
-            lambda sizes: panels(sizes) * evaluate(inputs, sizes) // CHANNELS,
-            "transform kernels", lambda sizes: 2 * elements(sizes),
-        )  # fmt: skip
+        settled = self._has_settled_kernels(node, found)
+        with self.preparing() if settled else contextlib.nullcontext():
+            kernels = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+            self._step(
+                node, "winograd_kernel", winograd_kernel_text,
+                [place, kernels, *(Number(strides[i]) for i in (2, 3, 1, 0)), Number(inputs),
+                 Number(outputs)],
+                lambda sizes: panels(sizes) * evaluate(inputs, sizes) // CHANNELS,
+                "transform kernels", lambda sizes: 2 * elements(sizes),
+            )  # fmt: skip
 
         def cut(sizes: Sizes) -> Cut:
             channels, columns = evaluate(inputs, sizes), evaluate(outputs, sizes)

@@ -107,8 +107,7 @@ class FusedLowering:
         """Lower a graph whose inputs have places already. `results`: where each output must go, or
         None for wherever it is; returns where the outputs are."""
         parts = partition(graph)
-        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
-        self.epilogues = find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
+        self.epilogues = self._epilogues(graph, parts)
         wanted: dict[Value, Place] = {}
         for value, place in zip(graph.outputs, results, strict=True):
             if place is not None and value not in wanted and not value.node.is_input:
@@ -124,14 +123,16 @@ class FusedLowering:
             elif home in self.storages:
                 self.storages[value] = self.storages[home]
             else:
-                storage = self.arena(size(home.shape) * home.dtype.itemsize)
-                self.storages[value] = self.storages[home] = storage
+                self._give_memory(home)
+                self.storages[value] = self.storages[home]
                 if value in settled:
-                    storage.kind = "kept"
-                    self.preparation.settled.add(storage)
+                    self.storages[value].kind = "kept"
+                    self.preparation.settled.add(self.storages[value])
         for cluster in parts.clusters:
             if cluster in appended:
                 continue
+            for value in parts.fresh.get(cluster, ()):  # from here on it is read there
+                self._give_memory(value)
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)
@@ -150,6 +151,17 @@ class FusedLowering:
             found.append(place or self.place(value))
         return found
 
+    def _epilogues(self, graph: Graph, parts: Partition) -> dict[Node, Epilogue]:
+        self.strides.update(parts.strides)
+        tiles = {node: tile for node in graph.nodes if (tile := self.tile_of(node)) is not None}
+        return find_epilogues(graph, parts, self.strides, tiles, PLACEHOLDER)
+
+    def ends_of(self, graph: Graph, parts: Partition) -> dict[Cluster, Cluster]:
+        """Which clusters of a partition run at the end of a product's tasks, and of which."""
+        makers = {cluster.members[0]: cluster for cluster in parts.clusters}
+        found = self._epilogues(graph, parts)
+        return {epilogue.cluster: makers[node] for node, epilogue in found.items()}
+
     def _settled(
         self, parts: Partition, wanted: Container[Value], appended: Container[Cluster]
     ) -> set[Value]:
@@ -164,7 +176,7 @@ class FusedLowering:
             return known or value in found
 
         for cluster in parts.clusters:
-            if cluster.kind == "heavy" or cluster in appended:
+            if cluster.kind == "heavy" or cluster in appended or cluster in parts.fresh:
                 continue
             results = [value for node in cluster.members for value in node.results]
             sources = parts.reads[cluster].difference(results)
@@ -173,6 +185,9 @@ class FusedLowering:
                 if not any(value in wanted for value in results):
                     found.update(results)
         return found
+
+    def _give_memory(self, value: Value) -> None:
+        self.storages[value] = self.arena(size(value.shape) * value.dtype.itemsize)
 
     # fused groups
 

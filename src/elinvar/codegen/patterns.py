@@ -80,6 +80,7 @@ class Patterns:
         found = None if rest is None else self.of(inner)
         if found is None or rest is None:
             return None
+        rest = (rest - found.lanes[0]) % divisor  # of the base; the first lane may be ahead of it
         ahead = [rest + lane for lane in found.lanes]
         if atom.kind == "mod":
             return Pattern("0", tuple(number % divisor for number in ahead))

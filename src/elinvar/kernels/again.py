@@ -10,29 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from elinvar.core.shapes import DimLike, size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels.cluster import Clusterer
 from elinvar.kernels.index import TRUE
 from elinvar.kernels.partition import Cluster, Partition
-from elinvar.kernels.pull import EXPENSIVE, gathered, is_elementwise, is_movement, view_of
+from elinvar.kernels.pull import gathered, is_elementwise, view_of
+from elinvar.kernels.recipe import Recipe, about_bytes, is_small, recipe_for
+from elinvar.kernels.refresh import Refresher
 
-MOST_STEPS = 12  # operations that are worth doing again for a value
-MOST_EXPENSIVE = 2
 LATE = 8  # kernels between the writer of a value and a late reader
 LEAST_BYTES = 1 << 14
-SMALL_PART = 8  # a value whose life may be prolonged has at most this part of the bytes saved
-
-
-class Recipe(NamedTuple):
-    """How to compute a value again: the values on the way, those in memory that they read, and
-    how many of the operations are expensive."""
-
-    steps: set[Value]
-    reads: set[Value]
-    expensive: int
 
 
 def partition(graph: Graph) -> Partition:
@@ -66,23 +54,27 @@ class _Recomputer:
 
     def run(self) -> Partition:
         for value in self.parts.stored:
-            if is_elementwise(value.node) and _nbytes(value) >= LEAST_BYTES:
+            if is_elementwise(value.node) and about_bytes(value) >= LEAST_BYTES:
                 self._consider(value)
+        parts = self.parts
         clusters = [
             cluster
-            for cluster in self.parts.clusters
+            for cluster in parts.clusters
             if any(v in self.stored for node in cluster.members for v in node.results)
         ]
-        found = dataclasses.replace(self.parts, clusters=clusters, stored=list(self.stored))
+        for kernels in self.readers.values():
+            for gone in kernels.keys() - set(clusters):
+                del kernels[gone]
+        found = dataclasses.replace(parts, clusters=clusters, stored=list(self.stored))
         for cluster in found.again:
             reads = {value for value, kernels in self.readers.items() if cluster in kernels}
             found.reads[cluster] = reads
             found.needs[cluster] = self.clusterer.makers(reads) - {cluster}
-        return found
+        return Refresher(self.clusterer, found, self.readers).run()
 
     def _values_read(self, node: Node, cluster: Cluster) -> set[Value]:
-        if cluster.kind == "heavy":
-            return {view_of(operand).base for operand in node.operands}
+        if cluster.kind == "heavy" and not is_elementwise(node):
+            return {view_of(operand, self.parts.strides).base for operand in node.operands}
         return {place.value for place in self.clusterer.uses(node)[1]}
 
     def _consider(self, value: Value) -> None:
@@ -90,11 +82,12 @@ class _Recomputer:
         home = self.clusterer.of[value.node]
         outside = [c for c in self.readers.get(value, {}) if c is not home]
         late = [c for c in outside if self.number[c] - self.number[home] >= LATE]
-        recipe = self._recipe(value) if late else None
+        recipe = recipe_for(self.clusterer, self.stored, value) if late else None
         if recipe is None or not all(self._can(value, recipe, cluster) for cluster in late):
             return
         is_gone = len(late) == len(outside) and value not in self.clusterer.required
-        if recipe.expensive > (MOST_EXPENSIVE if is_gone else 0):
+        is_gone = is_gone and home.kind != "heavy"
+        if recipe.expensive and not is_gone:
             return
         for cluster in late:
             self.parts.again.setdefault(cluster, set()).update(recipe.steps)
@@ -103,47 +96,6 @@ class _Recomputer:
                 self.readers.setdefault(read, {}).setdefault(cluster, []).extend(nodes)
         if is_gone:
             del self.stored[value]
-
-    def _recipe(self, value: Value) -> Recipe | None:
-        """None where a value cannot be computed from what is in memory, or takes too long."""
-        steps: set[Value] = set()
-        reads: set[Value] = set()
-        expensive, count = 0, 0
-        stack = [value]
-        while stack:
-            step = stack.pop()
-            if step in steps:
-                continue
-            node = step.node
-            if not is_elementwise(node) or node.op_name == "random_bits":
-                return None
-            steps.add(step)
-            own, places = self.clusterer.uses(node)
-            count += 1 + self._inline_steps(node)
-            expensive += node.op_name in EXPENSIVE
-            if count > MOST_STEPS or expensive > MOST_EXPENSIVE:
-                return None
-            for place in places:
-                inner = place.value
-                if inner in self.stored or inner.node.is_input:
-                    reads.add(inner)
-                elif gathered(inner.shape, place.index) == own and place.guard == TRUE:
-                    stack.append(inner)
-                else:
-                    return None
-        return Recipe(steps, reads, expensive)
-
-    def _inline_steps(self, node: Node) -> int:
-        """Arithmetic on the way to what a node reads."""
-        count, stack, seen = 0, list(node.operands), set()
-        while stack:
-            value = stack.pop()
-            if value in seen or value not in self.parts.inline:
-                continue
-            seen.add(value)
-            count += not is_movement(value.node) and value.node.op_name != "constant"
-            stack.extend(value.node.operands)
-        return count
 
     def _can(self, value: Value, recipe: Recipe, cluster: Cluster) -> bool:
         """Whether a kernel can compute a value at the index at which it reads it, from values
@@ -159,7 +111,7 @@ class _Recomputer:
                     return False
         more = 0
         for read in recipe.reads:
-            if _nbytes(read) * SMALL_PART <= _nbytes(value):
+            if is_small(read, value):
                 continue
             more += cluster not in self.readers.get(read, {})
             last = max((self.number[c] for c in self.readers.get(read, ())), default=0)
@@ -168,10 +120,3 @@ class _Recomputer:
                 return False
         return more <= 1
 
-
-def _nbytes(value: Value) -> int:
-    """Bytes of a value; symbolic dims count as 1024."""
-    nbytes: DimLike = size(value.shape) * value.dtype.itemsize
-    if isinstance(nbytes, int):
-        return nbytes
-    return nbytes.evaluate(dict.fromkeys(nbytes.names(), 1024))

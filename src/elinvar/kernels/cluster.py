@@ -23,6 +23,7 @@ from elinvar.core.shapes import Shape, size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels import obstacles
 from elinvar.kernels.index import TRUE, Cond, Lin, variable
+from elinvar.kernels.layouts import stored_strides
 from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import (
     EXPENSIVE,
@@ -57,6 +58,7 @@ class Clusterer:
         self.clusters: list[Cluster] = []
         self.of: dict[Node, Cluster] = {}
         self.inline: set[Value] = set()
+        self.strides = stored_strides(graph)
         self._uses: dict[Node, tuple[tuple[Lin, ...], list[Place]]] = {}
         self.required = self._required()
 
@@ -76,7 +78,8 @@ class Clusterer:
         stored = self._stored()
         reads = {c: self._reads(c) for c in self.clusters if c.members}
         needs = {c: self.makers(values) - {c} for c, values in reads.items()}
-        return Partition(self._ordered(needs), stored, self.inline, self.uses, reads, needs)
+        order = self._ordered(needs)
+        return Partition(order, stored, self.inline, self.strides, self.uses, reads, needs)
 
     # 1. what must be stored, and what is never stored
 
@@ -85,7 +88,7 @@ class Clusterer:
         for node in self.graph.nodes:
             if self._is_heavy(node):
                 for operand in node.operands:
-                    found.add(view_of(operand).base)
+                    found.add(view_of(operand, self.strides).base)
         return found
 
     @staticmethod
@@ -193,7 +196,7 @@ class Clusterer:
         cluster = Cluster(len(self.clusters), kind, space, axes)
         self.clusters.append(cluster)
         if kind == "heavy":
-            sources = [Place(view_of(o).base, (), TRUE) for o in node.operands]
+            sources = [Place(view_of(o, self.strides).base, (), TRUE) for o in node.operands]
         else:
             _, sources = self.uses(node)
         self._add(cluster, node, sources)

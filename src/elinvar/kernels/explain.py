@@ -6,7 +6,7 @@ The partition is made anew with a note at each decision (`obstacles.py`); compil
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from elinvar.core.shapes import size
 from elinvar.graph.ir import Graph, Node, Value
@@ -40,22 +40,33 @@ class Noted(Clusterer):
                 self.notes[node, place.value] = why
 
 
-def explain(graph: Graph) -> str:
+Ends = Mapping[Cluster, Cluster]
+
+
+def explain(graph: Graph, ends_of: Callable[[Graph, Partition], Ends] | None = None) -> str:
     """A text with a paragraph for each kernel of a graph, in an order in which they can run.
 
     Values have the numbers that the printed graph gives them.
+
+    Args:
+        graph: as it is lowered.
+        ends_of: which kernels run at the end of another's tasks; it may reorder the clusters.
     """
-    return "\n".join(_Text(graph, "").lines())
+    return "\n".join(_Text(graph, "", ends_of or (lambda graph, parts: {})).lines())
 
 
 class _Text:
-    def __init__(self, graph: Graph, indent: str) -> None:
-        self.graph, self.indent = graph, indent
+    def __init__(
+        self, graph: Graph, indent: str, ends_of: Callable[[Graph, Partition], Ends]
+    ) -> None:
+        self.graph, self.indent, self.ends_of = graph, indent, ends_of
         self.clusterer = Noted(graph)
         self.parts: Partition = recomputed(self.clusterer, self.clusterer.partition())
+        self.ends = ends_of(graph, self.parts)
         self.numbers = {cluster: n for n, cluster in enumerate(self.parts.clusters)}
         every = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
         self.names = {value: f"%{n}" for n, value in enumerate(every)}
+        self.anew = {v: self.numbers[c] for c, values in self.parts.fresh.items() for v in values}
         self.readers = self._readers()
 
     def lines(self) -> list[str]:
@@ -72,10 +83,13 @@ class _Text:
             for value in values:
                 found.append(f"{self.indent}    stores {self._describe(value)}")
                 found += [f"{self.indent}        {why}" for why in self._reasons(value, cluster)]
+            for value in self.parts.fresh.get(cluster, ()):
+                found.append(f"{self.indent}    stores anew {self._describe(value)}")
+                found += [f"{self.indent}        {why}" for why in self._reasons(value, cluster)]
             for node in cluster.members:
                 for name, inner in subgraphs(node).items():
                     found.append(f"{self.indent}    {name}:")
-                    found += _Text(inner, self.indent + " " * 8).lines()
+                    found += _Text(inner, self.indent + " " * 8, self.ends_of).lines()
         inside = sum(len(cluster.members) for cluster in self.parts.clusters) - len(stored)
         found.append(
             f"{self.indent}{len(self.parts.clusters)} kernels, {len(stored)} values stored, "
@@ -95,7 +109,10 @@ class _Text:
         if kind is not None:
             space = ", ".join(map(str, cluster.space))
             fused = f"{kind} over [{space}]: {fused}"
-        return f"kernel {self.numbers[cluster]}: {fused}{_lines(cluster.members)}"
+        place = f"kernel {self.numbers[cluster]}"
+        if cluster in self.ends:
+            place += f", at the end of kernel {self.numbers[self.ends[cluster]]}"
+        return f"{place}: {fused}{_lines(cluster.members)}"
 
     def _describe(self, value: Value) -> str:
         nbytes = size(value.shape) * value.dtype.itemsize
@@ -109,8 +126,10 @@ class _Text:
         if value in self.clusterer.outputs:
             found.append("an output")
         others: dict[str, dict[int, list[str]]] = {}  # why → kernel → operations in it
+        anew = self.anew.get(value, len(self.numbers))
+        is_anew = self.numbers[cluster] == anew
         for reader, target in self.readers.get(value, ()):
-            if target is not cluster:
+            if target is not cluster and (self.numbers[target] > anew) == is_anew:
                 kernels = others.setdefault(self._why_apart(reader, value, cluster, target), {})
                 kernels.setdefault(self.numbers[target], []).append(reader.op_name)
         for why, kernels in others.items():
@@ -126,6 +145,8 @@ class _Text:
     def _why_apart(self, reader: Node, value: Value, cluster: Cluster, target: Cluster) -> str:
         if target.kind == "heavy":
             return f"{_heavy_name(target)} reads its operands from memory"
+        if self.ends.get(target) is cluster:
+            return "it goes on with each block of the result while that is in the cache"
         if cluster.kind == "heavy":
             return f"{_heavy_name(cluster)} writes its results to memory"
         if self.clusterer.of[reader] is not target:
@@ -149,8 +170,8 @@ class _Text:
         for cluster in self.parts.clusters:
             again = self.parts.again.get(cluster, set())
             for node in (*cluster.members, *(value.node for value in again)):
-                if cluster.kind == "heavy":
-                    values = [view_of(operand).base for operand in node.operands]
+                if cluster.kind == "heavy" and not is_elementwise(node):
+                    values = [view_of(x, self.parts.strides).base for x in node.operands]
                 else:
                     values = [place.value for place in self.clusterer.uses(node)[1]]
                 for value in dict.fromkeys(values):

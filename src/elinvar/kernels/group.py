@@ -67,6 +67,7 @@ def cut(cluster: Cluster, partition: Partition) -> Group:
     order: list[Value] = []
     seen: set[Value] = set()
     roots = [v for member in cluster.members for v in member.results if v in stored]
+    roots += partition.fresh.get(cluster, ())
     stack = [(value, False) for value in reversed(roots)]
     while stack:
         value, ready = stack.pop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from elinvar.core.shapes import Shape
@@ -36,19 +36,23 @@ class Partition:
         clusters: in that order.
         stored: every value that has memory, apart from the inputs.
         inline: values that each reader computes.
+        strides: of stored values that do not lie row-major.
         uses: what a node reads, see `Clusterer.uses`.
         reads: per cluster the values that it reads from memory, and its own that it needs again.
         needs: per cluster those that must run before it because it reads what they store.
         again: per cluster the values of others that it computes, too (see `again.py`).
+        fresh: per cluster those of these values that it stores anew (see `refresh.py`).
     """
 
     clusters: list[Cluster]
     stored: list[Value]
     inline: set[Value]
+    strides: Mapping[Value, Shape]
     uses: Callable[[Node], tuple[tuple[Lin, ...], list[Place]]]
     reads: dict[Cluster, set[Value]]
     needs: dict[Cluster, set[Cluster]]
     again: dict[Cluster, set[Value]] = field(default_factory=dict)
+    fresh: dict[Cluster, list[Value]] = field(default_factory=dict)
 
     def computed(self, cluster: Cluster) -> list[Node]:
         """The nodes that a cluster's kernel computes, apart from inline ones."""

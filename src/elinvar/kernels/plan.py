@@ -229,8 +229,8 @@ def place_kept(preparation: Iterable[Any], sizes: Sizes) -> tuple[dict[Storage, 
 def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int]:
     """Offsets of the arena's parts, such that parts alive at the same time do not overlap.
 
-    The largest parts are placed first, each at the lowest offset that is free during its life.
-    A part that a control step touches lives for the whole of that step.
+    A part that a control step touches lives for the whole of that step. A result may take the
+    memory of an operand that its kernel is the last to read, if it may be written over it.
     """
     first: dict[Storage, int] = {}
     last: dict[Storage, int] = {}
@@ -241,20 +241,68 @@ def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int
                 first.setdefault(storage, number)
                 last[storage] = number
     wanted = {s: -(-max(1, s.size(sizes)) // ALIGNMENT) * ALIGNMENT for s in first}
+    alone = [_Block(wanted[s], first[s], last[s], [s]) for s in first]
+    found = _placed(alone)
+    joined = _joined(steps, first, last, wanted)
+    if len(joined) < len(alone):
+        found = min(found, _placed(joined), key=lambda placed: placed[1])
+    return found
+
+
+@dataclass
+class _Block:
+    """A block of the arena: how many bytes, from which step to which, for which parts."""
+
+    nbytes: int
+    first: int
+    last: int
+    parts: list[Storage]
+
+
+def _joined(
+    steps: list[Any],
+    first: dict[Storage, int],
+    last: dict[Storage, int],
+    wanted: dict[Storage, int],
+) -> list[_Block]:
+    """Blocks in which results stand where operands stood."""
+    blocks = {s: _Block(wanted[s], first[s], last[s], [s]) for s in first}
+    for number, step in enumerate(steps):
+        if isinstance(step, ControlStep):
+            continue
+        reads, writes = touched(step)
+        taken: set[Storage] = set()
+        for source, target in step.in_place:
+            if (
+                source in blocks
+                and target in blocks
+                and last[source] == first[target] == number
+                and wanted[source] == wanted[target]
+                and reads.count(source) == writes.count(target) == 1
+                and taken.isdisjoint((source, target))
+            ):
+                taken |= {source, target}
+                block, other = blocks[source], blocks[target]
+                block.last, block.parts = other.last, block.parts + other.parts
+                blocks[target] = block
+    return list({id(block): block for block in blocks.values()}.values())
+
+
+def _placed(blocks: list[_Block]) -> tuple[dict[Storage, int], int]:
+    """The largest blocks are placed first, each at the lowest offset that is free in its life."""
     offsets: dict[Storage, int] = {}
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
     total = 0
-    for storage in sorted(first, key=lambda s: (-wanted[s], first[s])):
-        start, stop, nbytes = first[storage], last[storage], wanted[storage]
+    for block in sorted(blocks, key=lambda b: (-b.nbytes, b.first)):
         offset = 0
         for low, high, begin, end in placed:
-            if end < start or begin > stop:
+            if end < block.first or begin > block.last:
                 continue
-            if low - offset >= nbytes:
+            if low - offset >= block.nbytes:
                 break
             offset = max(offset, high)
-        offsets[storage] = offset
-        placed.append((offset, offset + nbytes, start, stop))
+        offsets |= dict.fromkeys(block.parts, offset)
+        placed.append((offset, offset + block.nbytes, block.first, block.last))
         placed.sort()
-        total = max(total, offset + nbytes)
+        total = max(total, offset + block.nbytes)
     return offsets, total

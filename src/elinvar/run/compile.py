@@ -250,7 +250,11 @@ class Compiled:
 
     def explain(self) -> str:
         """What is fused in each kernel, and why what it stores is stored."""
-        return explain(self.optimized)
+        lowering = Lowering(vector_bits())
+        for number, value in enumerate(self.optimized.inputs):
+            if self._layouts is not None:
+                lowering.strides[value] = self._layouts[number]
+        return explain(self.optimized, lowering.ends_of)
 
     def llvm(self) -> str:
         """The LLVM text of all kernels."""
