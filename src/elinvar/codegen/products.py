@@ -117,7 +117,8 @@ def _best_cut(
     fewest = -(-column_panels // PANELS)
     most = min(column_panels, fewest + MOST_BLOCKS)
     column_blocks = {-(-column_panels // wish): None for wish in range(fewest, most + 1)}
-    row_blocks = {-(-row_panels // wish): None for wish in range(1, min(row_panels, MOST_BLOCKS) + 1)}
+    wishes = range(1, min(row_panels, MOST_BLOCKS) + 1)
+    row_blocks = {-(-row_panels // wish): None for wish in wishes}
     down = {block: _Blocks(rows, block * tile.rows) for block in row_blocks}
     for column_block in column_blocks:
         across = _Blocks(columns, column_block * tile.columns)
