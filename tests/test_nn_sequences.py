@@ -124,6 +124,27 @@ def test_the_loop_back_reads_one_sum_and_stacks_one_gradient() -> None:
     np.testing.assert_array_equal(bias[0].numpy(), bias[1].numpy())
 
 
+def test_two_products_in_one_sum_within_a_loop() -> None:
+    """Their sum is kept once; the gradients are those of the loop unrolled."""
+    w, u = (el.tensor(normal(3, 4), requires_grad=True), el.tensor(normal(4, 4), requires_grad=True))
+    xs = el.asarray(normal(5, 2, 3))
+
+    def body(h: el.Tensor, x: el.Tensor) -> tuple[el.Tensor, el.Tensor]:
+        h = (x @ w + h @ u).tanh()
+        return h, h
+
+    el.scan(body, el.zeros((2, 4)), xs)[1].sum().backward()
+    found = w.grad.numpy(), u.grad.numpy()
+    w.grad = u.grad = None
+    h, total = el.zeros((2, 4)), el.zeros(())
+    for t in range(5):
+        h, _ = body(h, xs[t])
+        total = total + h.sum()
+    total.backward()
+    np.testing.assert_allclose(found[0], w.grad.numpy(), **CLOSE)
+    np.testing.assert_allclose(found[1], u.grad.numpy(), **CLOSE)
+
+
 def test_recurrent_dropout_and_errors() -> None:
     layer = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
     x = el.asarray(normal(5, 2, 3))

@@ -115,17 +115,21 @@ def _best_cut(
     per_column = READING if is_packed else COLUMN_PACKING
     best: tuple[float, Cut] | None = None
     fewest = -(-column_panels // PANELS)
-    for column_wish in range(fewest, min(column_panels, fewest + MOST_BLOCKS) + 1):
-        column_block = -(-column_panels // column_wish)
+    most = min(column_panels, fewest + MOST_BLOCKS)
+    column_blocks = {-(-column_panels // wish): None for wish in range(fewest, most + 1)}
+    wishes = range(1, min(row_panels, MOST_BLOCKS) + 1)
+    row_blocks = {-(-row_panels // wish): None for wish in wishes}
+    down = {block: _Blocks(rows, block * tile.rows) for block in row_blocks}
+    for column_block in column_blocks:
         across = _Blocks(columns, column_block * tile.columns)
-        for row_wish in range(1, min(row_panels, MOST_BLOCKS) + 1):
-            row_block = -(-row_panels // row_wish)
-            down = _Blocks(rows, row_block * tile.rows)
-            tasks = batch * across.count * down.count
-            packed = ROW_PACKING * across.count * rows + per_column * down.count * columns
+        for row_block, lines in down.items():
+            tasks = batch * across.count * lines.count
+            packed = ROW_PACKING * across.count * rows + per_column * lines.count * columns
             total = batch * (rows * columns + packed) * depth + tasks * TASK_COST
-            largest = down.size * across.size + ROW_PACKING * down.size + per_column * across.size
-            full = batch * across.full * down.full
+            if best is not None and total >= best[0]:
+                continue  # threads can only add to it
+            largest = lines.size * (across.size + ROW_PACKING) + per_column * across.size
+            full = batch * across.full * lines.full
             cost = _average(total, full, largest * depth + TASK_COST, workers)
             if best is None or cost < best[0]:
                 best = cost, Cut(tasks, column_block, row_block)

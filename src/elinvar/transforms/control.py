@@ -232,23 +232,26 @@ class _Reverse:
     saved: list[Any]
 
 
-def _without_products(body: Graph, step: Graph) -> tuple[Graph, list[Any]]:
-    """`step` with the results of the body's products as further inputs, and these results.
-
-    A product that is only read by an addition is kept as its sum: the other term is then not read
-    again either.
-    """
-    readers: dict[Any, list[Any]] = {value: [] for value in body.outputs}
+def _products(body: Graph) -> list[Any]:
+    """The results of products; of one that only an addition reads, the sum: the addition's other
+    term is then not read again either."""
+    readers: dict[Any, list[Any]] = {}
     for node in body.nodes:
         for operand in node.operands:
             readers.setdefault(operand, []).append(node)
-    products = []
+    found: dict[Any, None] = {}  # without repetition: two products may have one sum
     for node in body.nodes:
         if node.op_name in ("contract", "convolution"):
             (value,) = node.results
-            found = readers.get(value, [])
-            is_sum = len(found) == 1 and found[0].op_name == "add" and value not in body.outputs
-            products.append(found[0].results[0] if is_sum else value)
+            names = [reader.op_name for reader in readers.get(value, [])]
+            is_summed = names == ["add"] and value not in body.outputs
+            found[readers[value][0].results[0] if is_summed else value] = None
+    return list(found)
+
+
+def _without_products(body: Graph, step: Graph) -> tuple[Graph, list[Any]]:
+    """`step` with the results of the body's products as further inputs, and these results."""
+    products = _products(body)
     builder = Builder(capture_source=False)
     inputs = [builder.input(TensorType(v.dtype, v.shape)) for v in step.inputs]
     forward = Graph(body.inputs, tuple(products), body.name)
