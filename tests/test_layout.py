@@ -237,6 +237,22 @@ def arrays_of(graph, seed=0):
     return [rng.normal(size=t.shape).astype(np.float32) for t in graph.input_types]
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_an_image_that_is_read_by_tiles_is_padded_as_it_stands(last):
+    """Channels last in memory: so is the padded image. Channels first: it stays so."""
+    made, f = builder()
+    x = made.input(TensorType(float32, (2, 8, 8, 16) if last else (2, 16, 8, 8)))
+    w = made.input(TensorType(float32, (32, 16, 3, 3)))
+    image = f.permute(x, axes=(0, 3, 1, 2)) if last else x
+    y = f.convolution(image, w, **params(low=(1, 1), high=(1, 1)))
+    graph = verify(optimize(layout(optimize(legalize(made.graph([y]))))))
+    (pad,) = [node for node in graph.nodes if node.op_name == "pad"]
+    assert pad.results[0].shape == ((2, 10, 10, 16) if last else (2, 16, 10, 10))
+    arrays = arrays_of(graph)
+    (found,), (expected,) = run_compiled(graph, arrays), interpret(graph, arrays, {})
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
+
+
 @given(networks())
 @settings(max_examples=40, deadline=None)
 def test_random_networks_keep_every_bit(graph):

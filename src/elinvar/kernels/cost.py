@@ -4,6 +4,7 @@ These are properties of the operations, not of the machine code: a kernel that r
 twice, or computes something again, has the same cost and takes longer. Profiles divide by the time.
 
     flops    instructions on floating-point numbers; fma counts as two, moves and compares as none
+             (of a convolution by tiles only the products, without its transforms)
     nbytes   each value read from outside once, each value stored once
 """
 

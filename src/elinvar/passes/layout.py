@@ -14,8 +14,8 @@ the permutation moves, and reductions whose order of terms stays as it is. Users
 the shapes that they asked for, and the same bits.
 
 A convolution changes its layout where an operand has changed, or where its result goes on to
-another convolution. A padded image that is read tile by tile (`winograd.py`) is made channels last
-whatever it is padded from. A graph without such is left alone.
+another convolution. An image that is read tile by tile (`winograd.py`) is padded channels last
+where it stands so in memory. A graph without such is left alone.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class _Layout:
         known = [operand for operand in operands if operand in self.turned]
         if node.results[:1] and node.results[0] in self.tiled and not known:
             axes = self.tiled[node.results[0]]
-            return (self._padded(node, self.f.permute(operands[0], axes=inverse(axes)), axes),)
+            source = operands[0].node
+            if source.op_name == "permute" and source.params["axes"] == axes:
+                return (self._padded(node, source.operands[0], axes),)
         if _is_convolution(node) and (known or node.results[0] in self.feeding):
             return (self._convolution(node, operands),)
         if known:
