@@ -148,7 +148,7 @@ def find_epilogues(
         if key not in _texts:
             _texts[key] = EpilogueKernel(group, given, row_axes, tile.columns).function(name)
         kernel = _texts[key]
-        later = parts.clusters[parts.clusters.index(product) + 1 :]
+        later = parts.clusters[parts.clusters.index(product) :]
         if kernel is not None and not _delays_overwriting(graph, parts, later, group, kernel):
             alone = len(readers[product]) == 1 and value not in graph.outputs
             home = _home(graph, group, value, kernel) if alone else None
@@ -226,7 +226,7 @@ def _delays_overwriting(
     group: Group,
     kernel: EpilogueText,
 ) -> bool:
-    """Whether others still have to read an input that the group could overwrite in its own place:
+    """Whether others, or the product itself, still have to read an input that the group could overwrite in its own place:
     new state is written over the old by the last kernel that reads it."""
     inputs = {
         group.operands[i]

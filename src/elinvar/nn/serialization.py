@@ -60,7 +60,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         >>> model = el.nn.Linear(3, 2)
         >>> el.save(model, path)
         >>> el.nn.Linear(3, 2).load_state_dict(el.load(path))
-        IncompatibleKeys(missing_keys=[], unexpected_keys=[])
+        <All keys matched>
     """
     tensors, metadata = safetensors.read(path)
     if _KEY not in metadata:
