@@ -226,8 +226,9 @@ def _delays_overwriting(
     group: Group,
     kernel: EpilogueText,
 ) -> bool:
-    """Whether others, or the product itself, still have to read an input that the group could overwrite in its own place:
-    new state is written over the old by the last kernel that reads it."""
+    """Whether others, or the product itself, still have to read an input that the group could
+    overwrite in its own place: new state is written over the old by the last kernel that reads
+    it."""
     inputs = {
         group.operands[i]
         for i, o in kernel.in_place
