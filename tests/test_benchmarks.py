@@ -396,6 +396,7 @@ def test_missing_and_slow_workers_are_told() -> None:
         Worker("elinvar", OPTIONS, module="benchmarks.nothing")
 
 
+@pytest.mark.slow
 def test_cold_and_warm_first_calls_are_measured_apart() -> None:
     bench = Bench(OPTIONS)
     found = bench.run(CASES["train/mlp"])["results"]["elinvar"]
@@ -404,6 +405,7 @@ def test_cold_and_warm_first_calls_are_measured_apart() -> None:
     assert len(found["rounds"]) == 2
 
 
+@pytest.mark.slow
 def test_broken_peers_do_not_stop_a_run() -> None:
     options = Options(
         engines=("elinvar", "tensorflow"),
@@ -422,6 +424,7 @@ def test_broken_peers_do_not_stop_a_run() -> None:
         bench.close()
 
 
+@pytest.mark.slow
 def test_threads_and_busy_machines_are_compared() -> None:
     options = Options(engines=("elinvar",), rounds=2, seconds=0.01, threads=2, tiny=True)
     bench = Bench(options)
@@ -497,6 +500,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_the_whole_command(tmp_path: Path) -> None:
     result = command(
         "matmul/64", "eager", "footprint/install", "--tiny", "--peers", "numpy,tensorflow",

@@ -108,6 +108,7 @@ def test_repeated_elements(width, times):
     check(make, (3, width))
 
 
+@pytest.mark.slow
 def test_lanes_that_all_read_one_element():
     """The sizes of the parts are 1, as when norms are stacked."""
     builder = Builder(capture_source=False)

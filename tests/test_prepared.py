@@ -212,6 +212,7 @@ def test_plans_keep_their_preparation():
     assert decode(encode(plan)) == plan
 
 
+@pytest.mark.slow
 def test_from_the_disk(tmp_path):
     """A second process finds the plan and prepares as the first did."""
 

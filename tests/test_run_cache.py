@@ -224,6 +224,7 @@ print(ctypes.CFUNCTYPE(ctypes.c_int64)(address)(), len(compiled))
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_does_not_compile(tmp_path: Path) -> None:
     folder = str(tmp_path / "cache")
     outputs = [run_python(LOAD, ELINVAR_CACHE=folder).stdout.split() for _ in range(2)]

@@ -55,6 +55,7 @@ def plan_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.object") if b'{"items":' in path.read_bytes()[:200]]
 
 
+@pytest.mark.slow
 def test_the_second_process_does_not_lower(tmp_path: Path) -> None:
     first, second = run_step(tmp_path), run_step(tmp_path)
     assert first[1:] == ["True", "1"] and second[1:] == ["False", "1"]

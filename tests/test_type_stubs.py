@@ -260,6 +260,7 @@ def methods() -> dict[str, ast.FunctionDef]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(methods()) - REFUSED))
 def test_results_of_methods(name):
     """Every method runs on a small tensor, and its result is what the stub says."""
