@@ -312,24 +312,24 @@ done:
 }}
 """
 
-_CONTROL = """
+_CONTROL = f"""
 ; Change how many threads share a launch, and let the workers see it.
-define void @elinvar_pool_set_threads(i64 %threads) nounwind {
+define void @elinvar_pool_set_threads(i64 %threads) nounwind {{
   store atomic i64 %threads, ptr @threads seq_cst, align 8
   %rung = atomicrmw add ptr @bell, i32 1 seq_cst
   call void @wake(ptr @bell, i32 2147483647)
   ret void
-}
+}}
 
-define i64 @elinvar_pool_threads() nounwind {
+define i64 @elinvar_pool_threads() nounwind {{
   %threads = load atomic i64, ptr @threads seq_cst, align 8
   ret i64 %threads
-}
+}}
 
 ; In a child of fork: there are no workers. The launch of a thread that the child does not have is
 ; over, and nobody may take a chunk of it; a launch of this thread, in which a signal handler
 ; forked, goes on.
-define void @elinvar_pool_forget() nounwind {
+define void @elinvar_pool_forget() nounwind {{
 entry:
   store atomic i64 1, ptr @threads seq_cst, align 8
   store atomic i32 0, ptr @sleepers seq_cst, align 4
@@ -342,20 +342,20 @@ entry:
   br i1 %ours, label %done, label %drop
 drop:
   %word = load atomic i64, ptr @word monotonic, align 8
-  %over = or i64 %word, 65535
+  %over = or i64 %word, {_CLOSED}
   store atomic i64 %over, ptr @word monotonic, align 8
   store atomic i32 0, ptr @busy monotonic, align 4
   br label %done
 done:
   ret void
-}
+}}
 
-define internal void @nothing(ptr %slots, i64 %begin, i64 %end) nounwind {
+define internal void @nothing(ptr %slots, i64 %begin, i64 %end) nounwind {{
   ret void
-}
+}}
 
 ; Run `launches` launches that do nothing, to measure what a launch costs.
-define void @elinvar_pool_measure(i64 %launches) nounwind {
+define void @elinvar_pool_measure(i64 %launches) nounwind {{
 entry:
   br label %look
 look:
@@ -368,7 +368,7 @@ run:
   br label %look
 done:
   ret void
-}
+}}
 """
 
 FUNCTIONS = (

@@ -8,7 +8,7 @@ The list of items is run by `run_list`, or by its twin `run_list_timed` while a 
 from __future__ import annotations
 
 from elinvar.run.platform_text import clock_text, text_constant
-from elinvar.run.timing_text import PART_WORDS, TIMED_SERIAL, TIMED_SHARED, timing_text
+from elinvar.run.timing_text import PART_WORDS, READ_PART, TIMED_SERIAL, TIMED_SHARED, timing_text
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096
@@ -276,21 +276,12 @@ entry:
   %last = load i64, ptr %last_at
   br label %look
 look:
-  %at = phi i64 [ %first, %entry ], [ %next, %run ]
-  %left = icmp slt i64 %at, %last
+  %number = phi i64 [ %first, %entry ], [ %next, %run ]
+  %left = icmp slt i64 %number, %last
   br i1 %left, label %run, label %done
 run:
-  %part = getelementptr i64, ptr %slots, i64 %at
-  %kernel = load ptr, ptr %part
-  %own_at = getelementptr i64, ptr %part, i64 1
-  %own_number = load i64, ptr %own_at
-  %own = getelementptr i64, ptr %slots, i64 %own_number
-  %from_at = getelementptr i64, ptr %part, i64 2
-  %from = load i64, ptr %from_at
-  %to_at = getelementptr i64, ptr %part, i64 3
-  %to = load i64, ptr %to_at
-  call void %kernel(ptr %own, i64 %from, i64 %to)
-  %next = add i64 %at, {PART_WORDS}
+{READ_PART}  call void %kernel(ptr %own, i64 %from, i64 %to)
+  %next = add i64 %number, {PART_WORDS}
   br label %look
 done:
   ret void

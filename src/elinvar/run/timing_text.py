@@ -21,6 +21,16 @@ from elinvar.run.platform_text import clock_text
 EVENT_WORDS = 6
 HEADER_WORDS = 4
 PART_WORDS = 5  # of a part of a launch of several kernels: see `program.py`
+READ_PART = """  %part_at = getelementptr i64, ptr %slots, i64 %number
+  %kernel = load ptr, ptr %part_at
+  %own_at = getelementptr i64, ptr %part_at, i64 1
+  %own_number = load i64, ptr %own_at
+  %own = getelementptr i64, ptr %slots, i64 %own_number
+  %from_at = getelementptr i64, ptr %part_at, i64 2
+  %from = load i64, ptr %from_at
+  %to_at = getelementptr i64, ptr %part_at, i64 3
+  %to = load i64, ptr %to_at
+"""  # its kernel, its own slots, and its tasks
 PROGRAM, SERIAL, SHARED, PART = range(4)
 
 TIMED_SERIAL = "call void @timed_serial(ptr %run, i64 %at, ptr %kernel, i64 %tasks)"
@@ -139,16 +149,7 @@ look:
   %left = icmp slt i64 %number, %last
   br i1 %left, label %part, label %done
 part:
-  %part_at = getelementptr i64, ptr %slots, i64 %number
-  %kernel = load ptr, ptr %part_at
-  %own_at = getelementptr i64, ptr %part_at, i64 1
-  %own_number = load i64, ptr %own_at
-  %own = getelementptr i64, ptr %slots, i64 %own_number
-  %from_at = getelementptr i64, ptr %part_at, i64 2
-  %from = load i64, ptr %from_at
-  %to_at = getelementptr i64, ptr %part_at, i64 3
-  %to = load i64, ptr %to_at
-  %member_at = getelementptr i64, ptr %part_at, i64 4
+{READ_PART}  %member_at = getelementptr i64, ptr %part_at, i64 4
   %member = load i64, ptr %member_at
   %start = call i64 @precise()
   call void %kernel(ptr %own, i64 %from, i64 %to)

@@ -31,30 +31,35 @@ class Kept:
     tensor has other memory, or memory that others may change.
     """
 
-    __slots__ = ("_memory", "_sources")
+    __slots__ = ("_held",)
 
     def __init__(self) -> None:
-        self._memory: Any = None
-        self._sources: list[tuple[Any, int]] | None = None
+        # (memory of the sources, what was made of it): one value, so that a thread that finds the
+        # sources of another finds what that one made of them
+        self._held: tuple[list[tuple[Any, int]], Any] | None = None
 
     def memory(self, program: Program, operands: list[Any]) -> Any:
         """The memory that a call of a program needs, filled."""
-        sources = self._sources
-        if sources is not None:
-            for number, (buffer, address) in zip(program.prepares_from, sources, strict=True):
-                x = operands[number]
-                if x._buffer is not buffer or x._address != address:
-                    break
-            else:
-                return self._memory
-        self._sources = None
+        held = self._held
+        if held is not None and _stand_there(held[0], program, operands):
+            return held[1]
+        self._held = held = None  # the old copy may go before the new one is made
         memory = program.allocate(program.kept_nbytes)
         program.fill(memory, operands)
         found = [(operands[n]._buffer, operands[n]._address) for n in program.prepares_from]
         own = type(memory)
         if all(type(buffer) is own and buffer.owner is None for buffer, _ in found):
-            self._memory, self._sources = memory, found
+            self._held = found, memory
         return memory
+
+
+def _stand_there(sources: list[tuple[Any, int]], program: Program, operands: list[Any]) -> bool:
+    """Whether the operands that something was prepared from have the memory that they had."""
+    for number, (buffer, address) in zip(program.prepares_from, sources, strict=True):
+        x = operands[number]
+        if x._buffer is not buffer or x._address != address:
+            return False
+    return True
 
 
 class Program:
