@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import elinvar as el
 from elinvar.codegen import lowering
-from elinvar.core.dtypes import bfloat16, bool_, float32, int32
+from elinvar.core.dtypes import bfloat16, bool_, float32, float64, int32
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
@@ -173,6 +173,21 @@ def test_every_width(rows, columns):
     y = f.add(case.product, case.row(columns))
     graph, arrays = case.graph(f.multiply(y, f.exp(f.negative(f.abs(y)))))
     bits_kept(graph, arrays)
+
+
+@pytest.mark.parametrize("dtype", [float32, float64])
+@pytest.mark.parametrize("columns", [13, 16, 20, 24, 33, 100])
+def test_every_vector_width(columns, dtype, monkeypatch):
+    """Narrow panels begin at places that are no multiple of 16."""
+    found = []
+    for bits in (128, 256, 512):
+        monkeypatch.setattr(compiling, "vector_bits", lambda bits=bits: bits)
+        case = Case(70, columns, dtype)
+        y = case.f.tanh(case.f.add(case.product, case.input(70, columns, dtype=dtype)))
+        graph = case.builder.graph([y])
+        assert labels(graph) == ["contract + add, tanh"]
+        found.append(bits_kept(graph, arrays_for(graph, 1, 4))[0])
+    assert same_bits(found[0], found[1]) and same_bits(found[0], found[2])
 
 
 def test_batches_of_products():
