@@ -16,6 +16,7 @@ from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.sizing import ceil_div, choose, least, most
 from elinvar.graph.ir import Node
 from elinvar.kernels.group import Group
 from elinvar.kernels.pull import is_reduction
@@ -90,10 +91,10 @@ class BlockGeometry(Geometry):
 
     def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
-        work = max(1, evaluate(self.work_per_row, sizes))
-        block = max(1, min(inner, self.split_inner))
-        rows_per_task = max(1, TASK_ELEMENTS // work) if block >= inner else 1
-        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+        work = most(1, evaluate(self.work_per_row, sizes))
+        block = most(1, least(inner, self.split_inner))
+        rows_per_task = choose(block >= inner, lambda: most(1, TASK_ELEMENTS // work), 1)
+        return ceil_div(rows, rows_per_task) * ceil_div(inner, block), rows_per_task, block
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,17 @@ class PartGeometry(Geometry):
 
     def chunks(self, sizes: Mapping[str, int]) -> int:
         """How many partial results each sum has."""
-        return evaluate(self.work_per_row, sizes) * -(-evaluate(self.along, sizes) // self.chunk)
+        return evaluate(self.work_per_row, sizes) * ceil_div(
+            evaluate(self.along, sizes), self.chunk
+        )
 
     def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         rows = evaluate(self.rows, sizes) * self.chunks(sizes)
         inner = evaluate(self.inner, sizes)
-        block = max(1, min(inner, self.split_inner))
-        work = max(1, min(self.chunk, evaluate(self.along, sizes)) * block)
-        rows_per_task = max(1, TASK_ELEMENTS // work)
-        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+        block = most(1, least(inner, self.split_inner))
+        work = most(1, least(self.chunk, evaluate(self.along, sizes)) * block)
+        rows_per_task = most(1, TASK_ELEMENTS // work)
+        return ceil_div(rows, rows_per_task) * ceil_div(inner, block), rows_per_task, block
 
     def elements(self, sizes: Mapping[str, int]) -> int:
         return evaluate(self.rows * self.inner * self.work_per_row * self.along, sizes)
