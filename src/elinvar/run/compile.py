@@ -36,6 +36,7 @@ from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
 from elinvar.run import native, program, recording
+from elinvar.run.llvm import vector_bits_of
 from elinvar.run.planning import Lowered, make_plan
 from elinvar.run.plans import Plan, decode, encode, plan_key
 
@@ -45,10 +46,7 @@ Layouts = tuple[Shape | None, ...] | None
 @functools.cache
 def vector_bits() -> int:
     """The widest vectors that the host's instruction set computes with."""
-    features = native.host().features.split(",")
-    if "+avx512f" in features and "+avx512vl" in features:
-        return 512
-    return 256 if "+avx2" in features else 128
+    return vector_bits_of(native.host())
 
 
 class Output(NamedTuple):

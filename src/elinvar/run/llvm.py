@@ -35,6 +35,34 @@ class Target:
     features: str
 
 
+# The levels of x86-64: bits of their vectors, and whether they have fma.
+X86_LEVELS = {"x86-64-v2": (128, False), "x86-64-v3": (256, True), "x86-64-v4": (512, True)}
+
+
+def vector_bits_of(target: Target) -> int:
+    """The widest vectors that the instruction set computes with."""
+    level = X86_LEVELS.get(target.cpu) if target.triple.startswith("x86_64") else None
+    if level is not None:
+        return level[0]
+    features = target.features.split(",")
+    if "+avx512f" in features and "+avx512vl" in features:
+        return 512
+    return 256 if "+avx2" in features else 128
+
+
+def has_fma(target: Target) -> bool:
+    """Whether the instruction set has fma.
+
+    Example:
+        >>> has_fma(Target("x86_64-unknown-linux-gnu", "x86-64-v2", ""))
+        False
+    """
+    if target.triple.startswith("x86_64"):
+        level = X86_LEVELS.get(target.cpu)
+        return level[1] if level is not None else "+fma" in target.features.split(",")
+    return not target.triple.startswith("wasm")
+
+
 class _Machines(threading.local):
     """The target machines of a thread: LLVM does not let threads share them."""
 
