@@ -20,10 +20,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from elinvar.core.errors import CompileError, fail
+from elinvar.codegen.stand_ins import with_stand_ins
+from elinvar.core.errors import CompileError, ValueRangeError, fail
+from elinvar.core.settings import settings
 
 PIPELINE = "no unrolling"
-"""What `_optimise` does beyond LLVM's level; part of the keys of the disk cache."""
+"""What `_optimise` does beyond LLVM's level."""
+# What some machines lack: in the keys stands what takes its place there.
+_LACKING = """
+  %a = call float @llvm.fma.f32(float %x, float %x, float %x)
+  %b = call double @llvm.fma.f64(double %y, double %y, double %y)
+  %c = fpext half %z to float
+  %d = fptrunc float %x to half
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,12 @@ class Target:
 
 # The levels of x86-64: bits of their vectors, and whether they have fma.
 X86_LEVELS = {"x86-64-v2": (128, False), "x86-64-v3": (256, True), "x86-64-v4": (512, True)}
+# What each of them adds to the level before, in LLVM's words.
+_ADDED = {
+    "x86-64-v2": "cx16 sahf popcnt sse3 ssse3 sse4.1 sse4.2",
+    "x86-64-v3": "avx avx2 bmi bmi2 f16c fma lzcnt movbe",
+    "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
+}
 
 
 def vector_bits_of(target: Target) -> int:
@@ -63,6 +78,22 @@ def has_fma(target: Target) -> bool:
     return not target.triple.startswith("wasm")
 
 
+def has_half(target: Target) -> bool:
+    """Whether the instruction set converts between f16 and f32.
+
+    Example:
+        >>> has_half(Target("riscv64-unknown-linux-gnu", "generic-rv64", "+d"))
+        False
+    """
+    features = target.features.split(",")
+    if target.triple.startswith("x86_64"):
+        level = X86_LEVELS.get(target.cpu)
+        return level[1] if level is not None else "+f16c" in features
+    if target.triple.startswith("riscv"):
+        return "+zfhmin" in features or "+zfh" in features
+    return not target.triple.startswith("wasm")
+
+
 class _Machines(threading.local):
     """The target machines of a thread: LLVM does not let threads share them."""
 
@@ -83,8 +114,8 @@ def binding() -> Any:
 
 
 @functools.cache
-def host() -> Target:
-    """The machine we run on."""
+def this_machine() -> Target:
+    """The machine we run on, with all that it can do."""
     llvm = binding()
     return Target(
         llvm.get_process_triple(),
@@ -94,15 +125,54 @@ def host() -> Target:
 
 
 @functools.cache
+def host() -> Target:
+    """What is compiled for by default: the machine we run on, or the instruction set that
+    `ELINVAR_CPU` names.
+
+    Raises:
+        ValueRangeError: there is no such instruction set, or the machine does not have it.
+    """
+    name, own = settings.cpu, this_machine()
+    if name == "host":
+        return own
+    if name not in X86_LEVELS:
+        known = ", ".join(("host", *X86_LEVELS))
+        fail(ValueRangeError, "ELINVAR_CPU", f"unknown instruction set {name!r}; known: {known}")
+    missing = _missing(name, own)
+    if missing:
+        hint = "`host` compiles for the machine as it is"
+        what = f"this machine ({own.cpu}) cannot run {name}: it has no {', '.join(missing)}"
+        fail(ValueRangeError, "ELINVAR_CPU", what, hint)
+    return Target(own.triple, name, "")
+
+
+def _missing(level: str, own: Target) -> list[str]:
+    """What a machine lacks of a level of x86-64."""
+    if not own.triple.startswith("x86_64"):
+        return ["instruction of x86-64"]
+    levels = list(X86_LEVELS)
+    wanted = " ".join(_ADDED[name] for name in levels[: levels.index(level) + 1]).split()
+    has = set(own.features.split(","))
+    return [feature for feature in wanted if f"+{feature}" not in has]
+
+
+@functools.cache
 def llvm_version() -> str:
     """The version of LLVM that compiles, such as `22.1.0`."""
     return ".".join(str(number) for number in binding().llvm_version_info)
 
 
+@functools.cache
+def pipeline_of(target: Target) -> str:
+    """What becomes of a text besides LLVM's level; part of the keys of the disk cache."""
+    given = has_fma(target), has_half(target)
+    return PIPELINE if all(given) else PIPELINE + with_stand_ins(_LACKING, *given)
+
+
 def target_machine(target: Target, jit: bool = False) -> Any:
     """A fresh target machine: position-independent code for the small code model."""
     llvm = binding()
-    if target.triple != host().triple:
+    if target.triple != this_machine().triple:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
     abi = "lp64d" if target.triple.startswith("riscv64") else ""
@@ -175,6 +245,7 @@ def _optimised_module(text: str, target: Target, level: int) -> Iterator[Any]:
     """
     llvm = binding()
     refusal = ""
+    text = with_stand_ins(text, has_fma(target), has_half(target))
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(contextlib.closing(llvm.create_context()))
         try:
