@@ -1,0 +1,265 @@
+"""load_native: run an exported function from Python, as a check and on machines without a compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elinvar.core.dtypes import DType
+from elinvar.core.errors import DataError, DTypeError, ShapeError, StateError, fail
+from elinvar.core.types import TensorType, parse_type
+from elinvar.export.layout import HEADER_BYTES, MAGIC
+from elinvar.export.status import MEANING, Status
+from elinvar.graph.sizes import evaluate, resolve_sizes
+from elinvar.kernels.plan import ALIGNMENT
+from elinvar.run.llvm import binding, host, target_machine
+from elinvar.tensor.cell import Cell
+from elinvar.tensor.storage import from_numpy
+
+_engines: list[Any] = []  # loaded code lives as long as the process
+_lock = threading.Lock()
+_ALLOWED = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
+
+
+class NativeFunction:
+    """An exported function in this process: call it with tensors or numpy arrays.
+
+    What the function changes (parameters, moments, random state) is kept in `weights` and changes
+    with each call. Calls of one `NativeFunction` take turns.
+
+    Attributes:
+        name, target: as exported.
+        dims: the symbolic sizes with their ranges.
+        inputs, results: (name, type) of each.
+        weights: name → array that shares the function's memory.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any], functions: tuple[int, int]) -> None:
+        self.name, self.target = about["name"], about["target"]
+        self.dims: dict[str, tuple[int, int | None]] = {
+            name: (low, high) for name, (low, high) in about["dims"].items()
+        }
+        self.inputs = [(name, parse_type(kind)) for name, kind in about["inputs"]]
+        self.results = [(name, parse_type(kind)) for name, kind in about["results"]]
+        self._structure = about["structure"]
+        pointer, integer = ctypes.c_void_p, ctypes.c_int64
+        arena, run = functions
+        self._arena_bytes = ctypes.CFUNCTYPE(integer, pointer)(arena)
+        given = (pointer, pointer, pointer, pointer, integer, pointer, integer, pointer)
+        self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *given)(run)
+        self._memory = aligned(about["weights_bytes"])
+        self._lock = threading.Lock()
+        self._path = path
+        self.weights: dict[str, np.ndarray[Any, Any]] = {}
+        for weight in about["weights"]:
+            kind = parse_type(weight["type"])
+            self.weights[weight["name"]] = view(self._memory, weight["offset"], kind)
+        self._header = bytes.fromhex(about["header"])
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Read the weights from a file that `export_native` wrote.
+
+        Raises:
+            StateError: the file is cut off, or belongs to another function.
+        """
+        data = Path(path).read_bytes()
+        op = "load_native"
+        if data[:8] != MAGIC:
+            fail(StateError, op, f"{path} is no file of weights")
+        if len(data) != len(self._memory):
+            text = f"{path} has {len(data)} bytes, {self.name} needs {len(self._memory)}"
+            fail(StateError, op, text, "export the function again")
+        if data[:HEADER_BYTES] != self._header:
+            text = f"the weights in {path} belong to another function than {self._path}"
+            fail(StateError, op, text, "the object file and the weights of one export go together")
+        with self._lock:
+            self._memory[:] = np.frombuffer(data, np.uint8)
+
+    def arena_bytes(self, **sizes: int) -> int:
+        """How much scratch memory a call needs for these sizes of the symbolic dims."""
+        values = (ctypes.c_int64 * max(1, len(self.dims)))(*[sizes[name] for name in self.dims])
+        found = self._arena_bytes(ctypes.addressof(values))
+        if found < 0:
+            self._refuse(-found, sizes)
+        return found
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it; the leaves of the arguments are taken in the order of `inputs`."""
+        leaves = list(_leaves(arguments))
+        if len(leaves) != len(self.inputs):
+            text = f"{self.name} takes {len(self.inputs)} tensors, received {len(leaves)}"
+            fail(ShapeError, "load_native", text, f"they are {', '.join(n for n, _ in self.inputs)}")
+        arrays = [
+            self._array(name, kind, leaf)
+            for (name, kind), leaf in zip(self.inputs, leaves, strict=True)
+        ]
+        shapes = [array.shape for array in arrays]
+        sizes = resolve_sizes([kind for _, kind in self.inputs], shapes)
+        needed = self.arena_bytes(**sizes)
+        results = []
+        for _, kind in self.results:
+            shape = tuple(evaluate(dim, sizes) for dim in kind.shape)
+            results.append(np.zeros(shape, kind.dtype.numpy))
+        with self._lock:
+            self._call(sizes, arrays, results, needed)
+        found = iter([from_numpy(array) for array in results])
+        return _rebuilt(self._structure, found)
+
+    def _call(self, sizes: dict[str, int], arrays: Any, results: Any, needed: int) -> None:
+        arena = aligned(needed)
+        numbers = (ctypes.c_int64 * max(1, len(self.dims)))(*[sizes[n] for n in self.dims])
+        inputs, outputs = _addresses(arrays), _addresses(results)
+        status = self._run(
+            ctypes.addressof(numbers),
+            ctypes.addressof(inputs),
+            ctypes.addressof(outputs),
+            self._memory.ctypes.data,
+            len(self._memory),
+            arena.ctypes.data,
+            len(arena),
+            None,
+        )
+        if status:
+            self._refuse(status, sizes)
+
+    def _refuse(self, status: int, sizes: Mapping[str, int]) -> None:
+        meaning = MEANING[Status(status)].replace("NAME", self.name)
+        given = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+        ranges = ", ".join(
+            f"{low} ≤ {name}" + ("" if high is None else f" ≤ {high}")
+            for name, (low, high) in self.dims.items()
+        )
+        kind = StateError if status == Status.WRONG_WEIGHTS else ShapeError
+        fail(kind, self.name, f"{meaning}: {given or 'no sizes'}", ranges and f"declared: {ranges}")
+
+    def _array(self, name: str, kind: TensorType, leaf: Any) -> np.ndarray[Any, Any]:
+        array = leaf.detach().numpy() if isinstance(leaf, Cell) else np.asarray(leaf)
+        if type(leaf) in (int, float):
+            array = array.astype(kind.dtype.numpy)
+        if array.dtype != kind.dtype.numpy:
+            text = f"{name} must be {kind}, received {array.dtype} {list(array.shape)}"
+            fail(DTypeError, self.name, text)
+        return np.ascontiguousarray(array).reshape(array.shape)
+
+    def __repr__(self) -> str:
+        return f"<native {self.name} for {self.target}>"
+
+
+def load_native(path: str | os.PathLike[str]) -> NativeFunction:
+    """Load a function that `export_native` compiled for this machine.
+
+    Args:
+        path: of the object file, with or without `.o`; `NAME.weights` is read from beside it.
+
+    Raises:
+        DataError: the file is no such object file, or was compiled for another kind of machine.
+        StateError: the weights are missing or belong to another function.
+
+    Example:
+        See `export_native`.
+    """
+    place = Path(path)
+    place = place if place.suffix == ".o" else place.with_name(place.name + ".o")
+    code = place.read_bytes()
+    about = _about(code, place)
+    name = about["name"]
+    with _lock:
+        functions, data = _loaded(code, place, name)
+    found = NativeFunction(place, about, functions)
+    beside = place.with_name(f"{name}.weights")
+    if about["weights_bytes"]:
+        if data is not None:
+            found._memory[:] = np.frombuffer(data(about["weights_bytes"]), np.uint8)
+        elif beside.exists():
+            found.load_weights(beside)
+        else:
+            fail(StateError, "load_native", f"{beside} is missing", "it stands beside the object")
+    return found
+
+
+_ABOUT = re.compile(rb'\{"elinvar": "[^\0]*?\}\0')
+
+
+def _about(code: bytes, place: Path) -> dict[str, Any]:
+    """The description that stands in an object file."""
+    found = _ABOUT.search(code)
+    if code[:4] != b"\x7fELF" or found is None:
+        fail(DataError, "load_native", f"{place} is no object file of export_native for this machine")
+    try:
+        about: dict[str, Any] = json.loads(found[0][:-1])
+    except ValueError:
+        fail(DataError, "load_native", f"{place} is damaged")
+    own = host().triple.split("-")[0]
+    machine = {"x86_64": 62, "aarch64": 183, "riscv64": 243}.get(own)
+    if int.from_bytes(code[18:20], "little") != machine:
+        text = f"{place} was compiled for {about['target']}, this machine is {own}"
+        fail(DataError, "load_native", text, "export it with target='host'")
+    return about
+
+
+def _loaded(code: bytes, place: Path, name: str) -> Any:
+    """Addresses of the two functions, and what reads the weights inside of the object."""
+    llvm = binding()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine(host(), jit=True))
+    try:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    except RuntimeError as error:
+        fail(DataError, "load_native", f"{place} cannot be loaded: {error}")
+    _engines.append(engine)
+    functions = tuple(
+        engine.get_function_address(f"{name}_{word}") for word in ("arena_bytes", "run")
+    )
+    if not all(functions):
+        fail(DataError, "load_native", f"{place} has no function {name}_run")
+    address = engine.get_global_value_address(f"{name}_weights_data")
+    data = (lambda count: ctypes.string_at(address, count)) if address else None
+    return functions, data
+
+
+def aligned(nbytes: int) -> np.ndarray[Any, Any]:
+    """Bytes that begin at a multiple of the alignment."""
+    whole = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + nbytes]
+
+
+def view(memory: np.ndarray[Any, Any], offset: int, kind: TensorType) -> np.ndarray[Any, Any]:
+    """A tensor inside of memory."""
+    shape = tuple(int(n) for n in kind.shape)  # type: ignore[call-overload]
+    dtype: DType = kind.dtype
+    count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    return memory[offset : offset + count].view(dtype.numpy).reshape(shape)
+
+
+def _addresses(arrays: list[np.ndarray[Any, Any]]) -> Any:
+    return (ctypes.c_void_p * max(1, len(arrays)))(*[array.ctypes.data for array in arrays])
+
+
+def _leaves(arguments: Any) -> Any:
+    for argument in arguments:
+        if isinstance(argument, list | tuple):
+            yield from _leaves(argument)
+        elif isinstance(argument, Mapping):
+            yield from _leaves(argument.values())
+        else:
+            yield argument
+
+
+def _rebuilt(structure: Any, leaves: Any) -> Any:
+    if structure is None:
+        return next(leaves)
+    if structure.get("none"):
+        return None
+    children = [_rebuilt(child, leaves) for child in structure["children"]]
+    if "keys" in structure:
+        return dict(zip(structure["keys"], children, strict=True))
+    return children if structure["list"] else tuple(children)
