@@ -218,6 +218,7 @@ from elinvar.tensor.searching import (
     unique_values,
 )
 from elinvar.tensor.special import erfinv
+from elinvar.tensor.specs import TensorSpec
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -293,6 +294,7 @@ __all__ = [
     "ElinvarError",
     "Generator",
     "Tensor",
+    "TensorSpec",
     "abs",
     "acos",
     "acosh",

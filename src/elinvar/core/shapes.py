@@ -5,26 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from elinvar.core.errors import AxisError, ShapeError, fail
+from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
 
 # A monomial is a sorted tuple of symbol names, with repeats: ("B", "T") is B·T.
 Monomial = tuple[str, ...]
+# The smallest and the largest size that a name may have; None: as large as you like.
+Range = tuple[int, int | None]
+LARGEST = (1 << 63) - 1  # sizes, offsets and numbers of bytes are 64-bit integers
+_NO_RANGES: Mapping[str, Range] = {}
 
 
 class Dim:
     """A symbolic dimension: a polynomial with integer coefficients over named sizes.
 
     `Dim("B")` is a size called B. Sums, differences and products are exact and print as written:
-    `Dim("T") - 1` prints `T - 1`. Two dims are equal when their polynomials are.
+    `Dim("T") - 1` prints `T-1`. Two dims are equal when their polynomials are.
+
+    Args:
+        name: an identifier.
+        min, max: the sizes that a specification of arguments (`TensorSpec`) admits. They say
+            nothing about the dim as a number: equal names are equal dims.
+        terms: the polynomial, instead of a name.
+        ranges: of its names, where some were given.
+
+    Example:
+        >>> import elinvar as el
+        >>> length = el.Dim("length", min=1, max=512)
+        >>> 2 * length - 1, length == el.Dim("length")
+        (2*length-1, True)
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "ranges", "terms")
 
-    def __init__(self, name: str | None = None, *, terms: Mapping[Monomial, int] | None = None):
+    def __init__(
+        self,
+        name: str | None = None,
+        min: int = 0,
+        max: int | None = None,
+        *,
+        terms: Mapping[Monomial, int] | None = None,
+        ranges: Mapping[str, Range] = _NO_RANGES,
+    ):
         if terms is None:
             if not isinstance(name, str) or not name.isidentifier():
                 fail(ShapeError, "Dim", f"a dim's name must be an identifier, received {name!r}")
             terms = {(name,): 1}
+            if (min, max) != (0, None):
+                ranges = {name: _checked_range(name, min, max)}
+        self.ranges = ranges
         self.terms = dict(sorted(terms.items()))
         self._hash = hash(tuple(self.terms.items()))
 
@@ -40,12 +68,13 @@ class Dim:
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
-        return _simplest(total)
+        return _simplest(total, _ranges_of(self, other))
 
     __radd__ = __add__
 
     def __neg__(self) -> DimLike:
-        return _simplest({monomial: -factor for monomial, factor in self.terms.items()})
+        negative = {monomial: -factor for monomial, factor in self.terms.items()}
+        return _simplest(negative, self.ranges)
 
     def __sub__(self, other: DimLike) -> DimLike:
         return self + -other
@@ -61,7 +90,7 @@ class Dim:
             for right, b in _terms(other).items():
                 monomial = tuple(sorted(left + right))
                 total[monomial] = total.get(monomial, 0) + a * b
-        return _simplest(total)
+        return _simplest(total, _ranges_of(self, other))
 
     __rmul__ = __mul__
 
@@ -72,7 +101,8 @@ class Dim:
             (monomial, factor), *_ = divisor.items()
             quotient = {_without(m, monomial): c for m, c in self.terms.items()}
             if None not in quotient and all(c % factor == 0 for c in quotient.values()):
-                return _simplest({m: c // factor for m, c in quotient.items() if m is not None})
+                exact = {m: c // factor for m, c in quotient.items() if m is not None}
+                return _simplest(exact, self.ranges)
         if self == other:
             return 1
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
@@ -114,13 +144,48 @@ def _terms(value: DimLike) -> Mapping[Monomial, int]:
     return {(): int(value)}
 
 
-def _simplest(terms: Mapping[Monomial, int]) -> DimLike:
+def _checked_range(name: str, least: Any, most: Any) -> Range:
+    """The range of a name, refused unless it is one of sizes."""
+    for bound in (least, *(() if most is None else (most,))):
+        if isinstance(bound, bool) or not isinstance(bound, int):
+            text = f"min and max of {name!r} must be ints, received {bound!r}"
+            fail(ValueRangeError, "Dim", text)
+    if least < 0 or (most is not None and not least <= most <= LARGEST):
+        text = f"{name!r} needs 0 ≤ min ≤ max < 2**63, received min={least}, max={most}"
+        fail(ValueRangeError, "Dim", text)
+    return least, most
+
+
+def merged_ranges(op: str, one: Mapping[str, Range], two: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges of two dims together; two ranges for one name are refused."""
+    for name in one.keys() & two.keys():
+        if one[name] != two[name]:
+            a, b = (format_range(name, found[name]) for found in (one, two))
+            fail(ValueRangeError, op, f"the dim {name!r} has two ranges: {a} and {b}")
+    return {**one, **two}
+
+
+def format_range(name: str, bounds: Range) -> str:
+    """A range as a user reads it: `1 ≤ length ≤ 512`."""
+    least, most = bounds
+    return f"{least} ≤ {name}" + ("" if most is None else f" ≤ {most}")
+
+
+def _ranges_of(one: Dim, two: DimLike) -> Mapping[str, Range]:
+    if not isinstance(two, Dim) or not two.ranges or one.ranges is two.ranges:
+        return one.ranges
+    return two.ranges if not one.ranges else merged_ranges("Dim", one.ranges, two.ranges)
+
+
+def _simplest(
+    terms: Mapping[Monomial, int], ranges: Mapping[str, Range] = _NO_RANGES
+) -> DimLike:
     kept = {monomial: factor for monomial, factor in terms.items() if factor}
     if not kept:
         return 0
     if set(kept) == {()}:
         return kept[()]
-    return Dim(terms=kept)
+    return Dim(terms=kept, ranges=ranges)
 
 
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
