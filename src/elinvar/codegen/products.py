@@ -99,7 +99,7 @@ def cut_product(
     Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
     columns again and every block of columns all rows.
     """
-    if any(isinstance(n, Size) for n in (batch, rows, columns)):
+    if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
         return _plain_cut(batch, rows, columns, depth, tile)
     return _best_cut(batch, rows, columns, depth, tile, is_packed)[1]
 

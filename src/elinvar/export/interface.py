@@ -2,8 +2,8 @@
 
     inputs    the leaves of the arguments
     results   the leaves of what the function returns
-    weights   every tensor from outside that it reads or changes: parameters, buffers, the moments of
-              an optimizer, the state of a random generator; those that it changes are written back
+    weights   every tensor from outside that it reads or changes: parameters, buffers, moments of an
+              optimizer, the state of a random generator; those that it changes are written back
     dims      the names of the symbolic sizes, with their ranges
 """
 
@@ -258,14 +258,14 @@ def name_cells(function: Any) -> dict[int, str]:
         roots |= dict(closure.nonlocals) | dict(closure.globals)
     else:
         roots[""] = function
-    for word, thing in roots.items():
+    modules = [item for item in roots.items() if hasattr(item[1], "named_parameters")]
+    others = [item for item in roots.items() if not hasattr(item[1], "named_parameters")]
+    for word, thing in (*modules, *others):  # a parameter is known by its module, if it has one
         _name_inside(thing, word, found, seen, 0)
     return found
 
 
-def _name_inside(
-    thing: Any, path: str, found: dict[int, str], seen: set[int], depth: int
-) -> None:
+def _name_inside(thing: Any, path: str, found: dict[int, str], seen: set[int], depth: int) -> None:
     if isinstance(thing, Cell):
         found.setdefault(id(thing), path)
         return
@@ -276,19 +276,23 @@ def _name_inside(
         for kind in (thing.named_parameters, thing.named_buffers):
             for name, cell in kind():
                 found.setdefault(id(cell), f"{path}.{name}" if path else name)
-    if isinstance(thing, dict):
-        items = [(str(key), value) for key, value in thing.items()]
-    elif isinstance(thing, list | tuple):
-        items = [(str(number), value) for number, value in enumerate(thing)]
-    elif inspect.isfunction(thing):
-        items = [("", value) for value in inspect.getclosurevars(thing).nonlocals.values()]
-    elif hasattr(thing, "__dict__") and not callable(getattr(thing, "__array__", None)):
-        items = list(vars(thing).items())
-    else:
-        return
-    for name, value in items:
+    for name, value in _parts_of(thing, found):
         word = "" if name.startswith("_") else name
         _name_inside(value, ".".join(filter(None, (path, word))), found, seen, depth + 1)
+
+
+def _parts_of(thing: Any, found: dict[int, str]) -> list[tuple[str, Any]]:
+    """What a thing holds, with names; what is kept for a tensor has the name of that tensor."""
+    if isinstance(thing, dict):
+        return [
+            (found.get(id(key), "state") if isinstance(key, Cell) else str(key), value)
+            for key, value in thing.items()
+        ]
+    if isinstance(thing, list | tuple):
+        return [(str(number), value) for number, value in enumerate(thing)]
+    if inspect.isfunction(thing):
+        return [("", value) for value in inspect.getclosurevars(thing).nonlocals.values()]
+    return list(vars(thing).items()) if hasattr(thing, "__dict__") else []
 
 
 def symbols_in(types: list[TensorType]) -> list[str]:

@@ -1,4 +1,4 @@
-"""load_native: run an exported function from Python, as a check and on machines without a compiler."""
+"""load_native: run an exported function from Python, without a C compiler."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ class NativeFunction:
         leaves = list(_leaves(arguments))
         if len(leaves) != len(self.inputs):
             text = f"{self.name} takes {len(self.inputs)} tensors, received {len(leaves)}"
-            fail(ShapeError, "load_native", text, f"they are {', '.join(n for n, _ in self.inputs)}")
+            hint = f"they are {', '.join(name for name, _ in self.inputs)}"
+            fail(ShapeError, "load_native", text, hint)
         arrays = [
             self._array(name, kind, leaf)
             for (name, kind), leaf in zip(self.inputs, leaves, strict=True)
@@ -141,7 +142,7 @@ class NativeFunction:
         fail(kind, self.name, f"{meaning}: {given or 'no sizes'}", ranges and f"declared: {ranges}")
 
     def _array(self, name: str, kind: TensorType, leaf: Any) -> np.ndarray[Any, Any]:
-        array = leaf.detach().numpy() if isinstance(leaf, Cell) else np.asarray(leaf)
+        array = as_array(leaf) if isinstance(leaf, Cell) else np.asarray(leaf)
         if type(leaf) in (int, float):
             array = array.astype(kind.dtype.numpy)
         if array.dtype != kind.dtype.numpy:
@@ -192,7 +193,8 @@ def _about(code: bytes, place: Path) -> dict[str, Any]:
     """The description that stands in an object file."""
     found = _ABOUT.search(code)
     if code[:4] != b"\x7fELF" or found is None:
-        fail(DataError, "load_native", f"{place} is no object file of export_native for this machine")
+        text = f"{place} is no object file that export_native made for this machine"
+        fail(DataError, "load_native", text)
     try:
         about: dict[str, Any] = json.loads(found[0][:-1])
     except ValueError:
@@ -225,6 +227,12 @@ def _loaded(code: bytes, place: Path, name: str) -> Any:
     return functions, data
 
 
+def as_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """The elements of a tensor."""
+    found: np.ndarray[Any, Any] = tensor.detach().numpy()
+    return found
+
+
 def aligned(nbytes: int) -> np.ndarray[Any, Any]:
     """Bytes that begin at a multiple of the alignment."""
     whole = np.zeros(nbytes + ALIGNMENT, np.uint8)
@@ -234,7 +242,7 @@ def aligned(nbytes: int) -> np.ndarray[Any, Any]:
 
 def view(memory: np.ndarray[Any, Any], offset: int, kind: TensorType) -> np.ndarray[Any, Any]:
     """A tensor inside of memory."""
-    shape = tuple(int(n) for n in kind.shape)  # type: ignore[call-overload]
+    shape = tuple(evaluate(dim, {}) for dim in kind.shape)
     dtype: DType = kind.dtype
     count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     return memory[offset : offset + count].view(dtype.numpy).reshape(shape)

@@ -67,8 +67,8 @@ def export_native(
     """Compile a function for another machine: an object file that needs libc alone, a C header, and
     its weights.
 
-    The function is traced as by `el.jit`, so a whole training step can be exported: the tensors that
-    it changes live in the weights. The results have the bits that they have here (docs/export.md).
+    The function is traced as by `el.jit`, so a whole training step can be exported: the tensors
+    that it changes live in the weights. Results have the bits that they have here (docs/export.md).
 
     Args:
         function: a function over tensors, a module, or what `el.jit` returned.
