@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import DataError, DTypeError, ShapeError, StateError, fail
+from elinvar.core.errors import (
+    DataError,
+    DTypeError,
+    ElinvarError,
+    ShapeError,
+    StateError,
+    fail,
+)
 from elinvar.core.types import TensorType, parse_type
 from elinvar.export.layout import HEADER_BYTES, MAGIC
 from elinvar.export.status import MEANING, Status
@@ -29,6 +36,31 @@ _lock = threading.Lock()
 _ALLOWED = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
 
+class NativeInterface:
+    """What an object file of `export_native` says of itself.
+
+    Attributes:
+        name, target: as exported.
+        dims: the symbolic sizes with their ranges.
+        inputs, results: (name, type) of each.
+        weights: (name, type, offset) of each.
+        weights_bytes: of all, with the header in front.
+    """
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        self.name: str = about["name"]
+        self.target: str = about["target"]
+        self.dims: dict[str, tuple[int, int | None]] = {
+            name: (low, high) for name, (low, high) in about["dims"].items()
+        }
+        self.inputs = [(name, parse_type(kind)) for name, kind in about["inputs"]]
+        self.results = [(name, parse_type(kind)) for name, kind in about["results"]]
+        self.weights = [(w["name"], parse_type(w["type"]), w["offset"]) for w in about["weights"]]
+        self.weights_bytes: int = about["weights_bytes"]
+        self.structure = about["structure"]
+        self.header = bytes.fromhex(about["header"])
+
+
 class NativeFunction:
     """An exported function in this process: call it with tensors or numpy arrays.
 
@@ -36,33 +68,24 @@ class NativeFunction:
     with each call. Calls of one `NativeFunction` take turns.
 
     Attributes:
-        name, target: as exported.
-        dims: the symbolic sizes with their ranges.
-        inputs, results: (name, type) of each.
+        interface: what it takes and gives.
         weights: name → array that shares the function's memory.
     """
 
-    def __init__(self, path: Path, about: Mapping[str, Any], functions: tuple[int, int]) -> None:
-        self.name, self.target = about["name"], about["target"]
-        self.dims: dict[str, tuple[int, int | None]] = {
-            name: (low, high) for name, (low, high) in about["dims"].items()
-        }
-        self.inputs = [(name, parse_type(kind)) for name, kind in about["inputs"]]
-        self.results = [(name, parse_type(kind)) for name, kind in about["results"]]
-        self._structure = about["structure"]
+    def __init__(self, path: Path, interface: NativeInterface, functions: tuple[int, int]) -> None:
+        self.interface, self.name = interface, interface.name
+        self.dims, self.inputs, self.results = interface.dims, interface.inputs, interface.results
         pointer, integer = ctypes.c_void_p, ctypes.c_int64
         arena, run = functions
         self._arena_bytes = ctypes.CFUNCTYPE(integer, pointer)(arena)
         given = (pointer, pointer, pointer, pointer, integer, pointer, integer, pointer)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *given)(run)
-        self._memory = aligned(about["weights_bytes"])
+        self._memory = aligned(interface.weights_bytes)
         self._lock = threading.Lock()
         self._path = path
-        self.weights: dict[str, np.ndarray[Any, Any]] = {}
-        for weight in about["weights"]:
-            kind = parse_type(weight["type"])
-            self.weights[weight["name"]] = view(self._memory, weight["offset"], kind)
-        self._header = bytes.fromhex(about["header"])
+        self.weights: dict[str, np.ndarray[Any, Any]] = {
+            name: view(self._memory, offset, kind) for name, kind, offset in interface.weights
+        }
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Read the weights from a file that `export_native` wrote.
@@ -77,7 +100,7 @@ class NativeFunction:
         if len(data) != len(self._memory):
             text = f"{path} has {len(data)} bytes, {self.name} needs {len(self._memory)}"
             fail(StateError, op, text, "export the function again")
-        if data[:HEADER_BYTES] != self._header:
+        if data[:HEADER_BYTES] != self.interface.header:
             text = f"the weights in {path} belong to another function than {self._path}"
             fail(StateError, op, text, "the object file and the weights of one export go together")
         with self._lock:
@@ -112,7 +135,7 @@ class NativeFunction:
         with self._lock:
             self._call(sizes, arrays, results, needed)
         found = iter([from_numpy(array) for array in results])
-        return _rebuilt(self._structure, found)
+        return _rebuilt(self.interface.structure, found)
 
     def _call(self, sizes: dict[str, int], arrays: Any, results: Any, needed: int) -> None:
         arena = aligned(needed)
@@ -151,7 +174,7 @@ class NativeFunction:
         return np.ascontiguousarray(array).reshape(array.shape)
 
     def __repr__(self) -> str:
-        return f"<native {self.name} for {self.target}>"
+        return f"<native {self.name} for {self.interface.target}>"
 
 
 def load_native(path: str | os.PathLike[str]) -> NativeFunction:
@@ -167,18 +190,22 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     Example:
         See `export_native`.
     """
-    place = Path(path)
-    place = place if place.suffix == ".o" else place.with_name(place.name + ".o")
+    place = _object_path(path)
+    interface = describe_object(place)
     code = place.read_bytes()
-    about = _about(code, place)
-    name = about["name"]
+    own = host().triple.split("-")[0]
+    machine = {"x86_64": 62, "aarch64": 183, "riscv64": 243}.get(own)
+    if code[:4] != b"\x7fELF" or int.from_bytes(code[18:20], "little") != machine:
+        text = f"{place} was compiled for {interface.target}, this machine is {own}"
+        fail(DataError, "load_native", text, "export it with target='host'")
     with _lock:
-        functions, data = _loaded(code, place, name)
-    found = NativeFunction(place, about, functions)
-    beside = place.with_name(f"{name}.weights")
-    if about["weights_bytes"]:
-        if data is not None:
-            found._memory[:] = np.frombuffer(data(about["weights_bytes"]), np.uint8)
+        functions, inside = _loaded(code, place, interface.name)
+    found = NativeFunction(place, interface, functions)
+    beside = place.with_name(f"{interface.name}.weights")
+    if interface.weights_bytes:
+        if inside:
+            content = ctypes.string_at(inside, interface.weights_bytes)
+            found._memory[:] = np.frombuffer(content, np.uint8)
         elif beside.exists():
             found.load_weights(beside)
         else:
@@ -186,29 +213,32 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     return found
 
 
+def describe_object(path: str | os.PathLike[str]) -> NativeInterface:
+    """What an object file of `export_native` takes and gives; for whatever machine it was made.
+
+    Raises:
+        DataError: the file is no such object file.
+    """
+    place = _object_path(path)
+    found = _ABOUT.search(place.read_bytes())
+    if found is None:
+        fail(DataError, "load_native", f"{place} is no object file that export_native made")
+    try:
+        return NativeInterface(json.loads(found[0][:-1]))
+    except (ValueError, KeyError, TypeError, AttributeError, ElinvarError) as error:
+        fail(DataError, "load_native", f"{place} is damaged: {type(error).__name__}")
+
+
 _ABOUT = re.compile(rb'\{"elinvar": "[^\0]*?\}\0')
 
 
-def _about(code: bytes, place: Path) -> dict[str, Any]:
-    """The description that stands in an object file."""
-    found = _ABOUT.search(code)
-    if code[:4] != b"\x7fELF" or found is None:
-        text = f"{place} is no object file that export_native made for this machine"
-        fail(DataError, "load_native", text)
-    try:
-        about: dict[str, Any] = json.loads(found[0][:-1])
-    except ValueError:
-        fail(DataError, "load_native", f"{place} is damaged")
-    own = host().triple.split("-")[0]
-    machine = {"x86_64": 62, "aarch64": 183, "riscv64": 243}.get(own)
-    if int.from_bytes(code[18:20], "little") != machine:
-        text = f"{place} was compiled for {about['target']}, this machine is {own}"
-        fail(DataError, "load_native", text, "export it with target='host'")
-    return about
+def _object_path(path: str | os.PathLike[str]) -> Path:
+    place = Path(path)
+    return place if place.suffix == ".o" else place.with_name(place.name + ".o")
 
 
 def _loaded(code: bytes, place: Path, name: str) -> Any:
-    """Addresses of the two functions, and what reads the weights inside of the object."""
+    """Addresses of the two functions, and of the weights, where they are inside."""
     llvm = binding()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine(host(), jit=True))
     try:
@@ -222,9 +252,7 @@ def _loaded(code: bytes, place: Path, name: str) -> Any:
     )
     if not all(functions):
         fail(DataError, "load_native", f"{place} has no function {name}_run")
-    address = engine.get_global_value_address(f"{name}_weights_data")
-    data = (lambda count: ctypes.string_at(address, count)) if address else None
-    return functions, data
+    return functions, engine.get_global_value_address(f"{name}_weights_data")
 
 
 def as_array(tensor: Any) -> np.ndarray[Any, Any]:
