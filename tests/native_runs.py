@@ -77,7 +77,7 @@ def run_elsewhere(made, calls, folder, threads=True):
         for array in arrays:
             words += [struct.pack("<q", array.nbytes), array.tobytes()]
         expected = [
-            (kind.dtype.numpy, tuple(evaluate(dim, sizes) for dim in kind.shape))
+            (np.dtype(kind.dtype.storage), tuple(evaluate(dim, sizes) for dim in kind.shape))
             for _, kind in known.results
         ]
         words.append(struct.pack("<q", len(expected)))

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core import tree
+from elinvar.core import dtypes, tree
 from elinvar.core.errors import TraceError, fail
-from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
+from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.jit import Jit, Static
 from elinvar.tensor.program import (
@@ -164,12 +164,12 @@ class _Interfaces:
             word = names.get(id(place.what), f"tensor{len(found)}")
             word += ".grad" if place.kind == GRADIENT_OF_CELL else ""
             becomes = written.pop((place.kind, id(place.what)), None)
-            data = place.find([]).detach().numpy()
+            data = as_array(place.find([]))
             found.append(Weight(unique(word, taken), value.type, data, value, becomes))
         for place, number, _ in program.writes:  # what is written and never read
             if (place.kind, id(place.what)) in written:
                 word = names.get(id(place.what), f"tensor{len(found)}")
-                data, becomes = place.what.detach().numpy(), outputs[number]
+                data, becomes = as_array(place.what), outputs[number]
                 kind = TensorType(place.what.dtype, tuple(data.shape))
                 found.append(Weight(unique(word, taken), kind, data, None, becomes))
         for weight in found:
@@ -198,6 +198,15 @@ class _Interfaces:
                 fail(TraceError, self.op, text, "return tensors that depend on the arguments")
             found.append(Port(unique(word, taken), value))
         return found
+
+
+def as_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """The elements of a tensor; those of a bfloat16 as their bits."""
+    plain = tensor.detach()
+    if plain.dtype == dtypes.bfloat16:
+        plain = bitcast(plain, dtypes.uint16)
+    found: np.ndarray[Any, Any] = plain.numpy()
+    return found
 
 
 # names
@@ -293,13 +302,3 @@ def _parts_of(thing: Any, found: dict[int, str]) -> list[tuple[str, Any]]:
     if inspect.isfunction(thing):
         return [("", value) for value in inspect.getclosurevars(thing).nonlocals.values()]
     return list(vars(thing).items()) if hasattr(thing, "__dict__") else []
-
-
-def symbols_in(types: list[TensorType]) -> list[str]:
-    """The names of all symbolic sizes, in the order in which they stand."""
-    found: dict[str, None] = {}
-    for kind in types:
-        for dim in kind.shape:
-            if isinstance(dim, Dim):
-                found |= dict.fromkeys(sorted(dim.names()))
-    return list(found)

@@ -248,7 +248,7 @@ def _link(target: NamedTarget, linker: str, made: Path, name: str) -> Path:
         target.name, ".so"))  # fmt: skip
     command = [linker, *target.linker[1:], str(made), "-o", str(library)]
     if target.name == "wasm32":
-        command += [f"--export={name}_run", f"--export={name}_arena_bytes", "--export-memory",
+        command += [f"--export={name}_run", f"--export={name}_arena_bytes",
                     "--export=__heap_base", "-z", f"stack-size={8 << 20}"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
