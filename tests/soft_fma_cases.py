@@ -59,11 +59,74 @@ def run(dtype, has_fma, a, b, c):
 
 
 def different(dtype, a, b, c):
-    """Where the two differ; every NaN is equal to every NaN."""
+    """The first few (a, b, c, hardware's, ours) that differ; every NaN is equal to every NaN."""
     hard, soft = run(dtype, True, a, b, c), run(dtype, False, a, b, c)
     word = np.dtype(f"u{dtype.itemsize}")
     both = np.isnan(hard) & np.isnan(soft)
     wrong = np.flatnonzero((hard.view(word) != soft.view(word)) & ~both)
-    return [(x[k], y[k]) for k in wrong[:5] for x, y in [((a, b, c)[0], hard)]] and [
-        (a[k], b[k], c[k], hard[k], soft[k]) for k in wrong[:5]
+    return [tuple(float(x[k]) for x in (a, b, c, hard, soft)) for k in wrong[:5]]
+
+
+def _word(dtype):
+    return np.uint32 if dtype is float32 else np.uint64
+
+
+def any_bits(dtype, count, seed):
+    """Operands of all bit patterns."""
+    rng, word = np.random.default_rng(seed), _word(dtype)
+    top = np.iinfo(word).max
+    return [rng.integers(0, top, count, word, True).view(dtype.numpy) for _ in range(3)]
+
+
+def specials(dtype):
+    """All triples of values next to which something changes."""
+    info = np.finfo(dtype.numpy)
+    digits, low = info.nmant, info.minexp
+    powers = [low - digits, low, low // 2, low // 2 - digits, -digits - 1, -digits, -1, 0, 1,
+              digits, digits + 1, info.maxexp // 2, info.maxexp - 1]  # fmt: skip
+    with np.errstate(over="ignore"):
+        sizes = np.ldexp(np.ones(len(powers), dtype.numpy), powers)
+        sizes = [0, *sizes, *np.nextafter(sizes, np.inf), *np.nextafter(sizes, 0), 1.5, np.inf]
+    values = np.array([*sizes, *(-x for x in sizes), np.nan], dtype.numpy)
+    count = len(values)
+    triples = np.indices((count,) * 3).reshape(3, -1)
+    return [np.resize(values[t], -(-(count**3) // LANES) * LANES) for t in triples]
+
+
+def halfway(dtype, count, seed):
+    """c a number of any size, a·b half of its last digit or of the next, or a little beside that."""
+    rng, info = np.random.default_rng(seed), np.finfo(dtype.numpy)
+    c = any_bits(dtype, count, seed)[2]
+    c = np.where(np.isfinite(c), c, dtype.numpy.type(1))
+    tiny = rng.random(count) < 0.3  # subnormal ones, and those next to them
+    c[tiny] = rng.integers(0, 1 << (info.nmant + 2), count).astype(_word(dtype)).view(dtype.numpy)[tiny]
+    _, exponent = np.frexp(np.spacing(np.abs(c)))
+    half = exponent - 2 + rng.integers(-1, 2, count)
+    upper = half // 2 + rng.integers(-9, 9, count)
+    with np.errstate(all="ignore"):
+        a = np.ldexp(rng.choice([1.0, -1.0], count), upper).astype(dtype.numpy)
+        b = np.ldexp(1.0, half - upper).astype(dtype.numpy)
+        beside = rng.integers(-1, 2, count)
+        b = np.where(beside < 0, np.nextafter(b, dtype.numpy.type(0)), b)
+        b = np.where(beside > 0, np.nextafter(b, dtype.numpy.type(np.inf)), b)
+    return [a, b.astype(dtype.numpy), c]
+
+
+def cancelling(dtype, count, seed):
+    """c next to -a·b, for products of all sizes."""
+    a, b, _ = any_bits(dtype, count, seed)
+    rng, word = np.random.default_rng(seed), _word(dtype)
+    with np.errstate(all="ignore"):
+        c = (-(a * b) * rng.choice([1, 1 + 2.0**-20, 2.0**-24, 2.0**-50], count)).astype(dtype.numpy)
+    return [a, b, (c.view(word) + rng.integers(0, 3, count).astype(word)).view(dtype.numpy)]
+
+
+def small(dtype, count, seed):
+    """Products and sums at the end of the range where numbers lose digits."""
+    rng, low = np.random.default_rng(seed), np.finfo(dtype.numpy).minexp
+    half = low // 2
+    ranges = (half - 40, half + 30), (half - 40, half + 30), (low - 50, low + 20)
+    return [
+        (rng.normal(size=count) * 2.0 ** rng.integers(*r, count)).astype(dtype.numpy)
+        for r in ranges
     ]
