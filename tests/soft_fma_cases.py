@@ -72,10 +72,17 @@ def _word(dtype):
 
 
 def any_bits(dtype, count, seed):
-    """Operands of all bit patterns."""
+    """Operands of all bit patterns; in the first half all are of moderate size, so that vectors
+    take the fast way in f64."""
     rng, word = np.random.default_rng(seed), _word(dtype)
-    top = np.iinfo(word).max
-    return [rng.integers(0, top, count, word, True).view(dtype.numpy) for _ in range(3)]
+    top, digits = np.iinfo(word).max, np.finfo(dtype.numpy).nmant
+    found = [rng.integers(0, top, count, word, True) for _ in range(3)]
+    for bits in found:
+        exponents = rng.integers(0, 1 << 6, count // 2).astype(word) + word((top >> (digits + 2)) - 32)
+        half = bits[: count // 2]
+        half &= word(1 << (8 * half.itemsize - 1) | (1 << digits) - 1)
+        half |= exponents << word(digits)
+    return [bits.view(dtype.numpy) for bits in found]
 
 
 def specials(dtype):
@@ -94,11 +101,12 @@ def specials(dtype):
 
 
 def halfway(dtype, count, seed):
-    """c a number of any size, a·b half of its last digit or of the next, or a little beside that."""
+    """c a number of any size, a·b half of its last digit, or twice or half that, or a little beside."""
     rng, info = np.random.default_rng(seed), np.finfo(dtype.numpy)
     c = any_bits(dtype, count, seed)[2]
     c = np.where(np.isfinite(c), c, dtype.numpy.type(1))
     tiny = rng.random(count) < 0.3  # subnormal ones, and those next to them
+    tiny[: count // 2] = False
     c[tiny] = rng.integers(0, 1 << (info.nmant + 2), count).astype(_word(dtype)).view(dtype.numpy)[tiny]
     _, exponent = np.frexp(np.spacing(np.abs(c)))
     half = exponent - 2 + rng.integers(-1, 2, count)
@@ -106,9 +114,11 @@ def halfway(dtype, count, seed):
     with np.errstate(all="ignore"):
         a = np.ldexp(rng.choice([1.0, -1.0], count), upper).astype(dtype.numpy)
         b = np.ldexp(1.0, half - upper).astype(dtype.numpy)
-        beside = rng.integers(-1, 2, count)
-        b = np.where(beside < 0, np.nextafter(b, dtype.numpy.type(0)), b)
-        b = np.where(beside > 0, np.nextafter(b, dtype.numpy.type(np.inf)), b)
+        # a·b · (1 - e) and · (1 + e), with the last digit e, or · (1 - e²): beyond twice the digits
+        beside = rng.integers(0, 4, count)
+        e = float(info.eps)
+        b = b * np.choose(beside, [1, 1 - e, 1 + e, 1 - e])
+        a = np.where(beside == 3, a * (1 + e), a).astype(dtype.numpy)
     return [a, b.astype(dtype.numpy), c]
 
 
