@@ -20,7 +20,7 @@ import numpy as np
 from elinvar.core import dtypes, tree
 from elinvar.core.errors import TraceError, fail
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Graph, Value
+from elinvar.graph.ir import Builder, Graph, Value
 from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.jit import Jit, Static
@@ -119,8 +119,19 @@ class _Interfaces:
 
     def __init__(self, op: str, program: JitProgram, types: list[TensorType]) -> None:
         self.op, self.program = op, program
-        self.graph = program.function.graph
         self.arguments = len(types)
+        known = {id(held.place.what) for held in program.captured}
+        known |= {id(place.what) for place, _, _ in program.writes if place.kind == CELL}
+        builder = Builder(capture_source=False)
+        # tensors from outside that are given back as they are
+        self.returned: dict[int, tuple[Any, Value]] = {
+            id(what): (what, builder.input(TensorType(what.dtype, tuple(what.shape))))
+            for kind, what in program.results
+            if kind == VALUE and isinstance(what, Cell) and id(what) not in known
+        }
+        graph = program.function.graph
+        inputs = [*graph.inputs, *(value for _, value in self.returned.values())]
+        self.graph = Graph(inputs, graph.outputs, graph.name)
 
     def interface(
         self, function: Any, trees: list[Any], names: list[str], dims: dict[str, Any]
@@ -156,7 +167,7 @@ class _Interfaces:
                 written[GRADIENT_OF_CELL, id(place.what)] = outputs[result]
         found: list[Weight] = []
         taken: set[str] = set()
-        known = zip(program.captured, self.graph.inputs[self.arguments :], strict=True)
+        known = zip(program.captured, self.graph.inputs[self.arguments :], strict=False)
         for held, value in known:
             place = held.place
             if place.kind not in (CELL, GRADIENT_OF_CELL):
@@ -172,6 +183,9 @@ class _Interfaces:
                 data, becomes = as_array(place.what), outputs[number]
                 kind = TensorType(place.what.dtype, tuple(data.shape))
                 found.append(Weight(unique(word, taken), kind, data, None, becomes))
+        for cell, value in self.returned.values():
+            word = names.get(id(cell), f"tensor{len(found)}")
+            found.append(Weight(unique(word, taken), value.type, as_array(cell), value, None))
         for weight in found:
             if weight.becomes is not None and weight.becomes.type != weight.type:
                 text = f"{weight.name} is {weight.type} and becomes {weight.becomes.type}"
@@ -193,6 +207,8 @@ class _Interfaces:
                 value = outputs[changed[id(what)]]
             elif kind == VALUE and isinstance(what, Cell) and id(what) in held:
                 value = inputs[self.arguments + held[id(what)]]
+            elif kind == VALUE and id(what) in self.returned:
+                value = self.returned[id(what)][1]
             else:
                 text = f"{word} is {type(what).__name__} {what!r}, which the trace did not compute"
                 fail(TraceError, self.op, text, "return tensors that depend on the arguments")
@@ -214,7 +230,8 @@ def as_array(tensor: Any) -> np.ndarray[Any, Any]:
 
 def _parameter_names(function: Any) -> list[str]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        called = getattr(function, "forward", function)  # of a module
+        parameters = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):
         return []
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
