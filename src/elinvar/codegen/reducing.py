@@ -106,6 +106,7 @@ class RowKernel(Reducer):
                 left = variable(joined)
                 for axis in reversed(run[1:]):
                     extent = self.dims[axis][0].extent
+                    extent = 1 if extent == 0 else extent  # nothing is walked then
                     self.forms[axis] = left % extent
                     left = left // extent
                 self.forms[run[0]] = left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 from elinvar.core.errors import AxisError, ShapeError, TraceError, ValueRangeError, fail
@@ -67,8 +68,8 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
-            return NotImplemented  # an index expression knows how to add a dim
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented  # tensors and index expressions know how to add a dim
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
@@ -81,13 +82,15 @@ class Dim:
         return _simplest(negative, self.ranges)
 
     def __sub__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         return self + -other
 
     def __rsub__(self, other: DimLike) -> DimLike:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+        if not isinstance(other, Dim | Integral):
             return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms.items():
@@ -98,8 +101,18 @@ class Dim:
 
     __rmul__ = __mul__
 
+    def __pow__(self, other: int) -> DimLike:
+        if not isinstance(other, Integral) or other < 0:
+            return NotImplemented
+        total: DimLike = 1
+        for _ in range(int(other)):
+            total = total * self
+        return total
+
     def __floordiv__(self, other: DimLike) -> DimLike:
         """Exact division; refused where the quotient is no polynomial."""
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         divisor = _terms(other)
         if len(divisor) == 1:
             (monomial, factor), *_ = divisor.items()
@@ -191,7 +204,7 @@ def _terms(value: DimLike) -> Mapping[Monomial, int]:
 def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
     """Whether one < two, where that is so for all sizes or for none."""
     for value in (one, two):
-        if not isinstance(value, Dim) and not hasattr(value, "__index__"):
+        if not isinstance(value, Dim | Integral):
             text = f"a size is compared with {type(value).__name__}"
             fail(TraceError, "Dim", text)
     room, other = two - one, one - two

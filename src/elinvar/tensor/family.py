@@ -105,5 +105,5 @@ class Teller:
         """Every size is compiled anew."""
         if self._once("numbers"):
             reason = str(error).split("\n", 1)[0] or type(error).__name__
-            text = "%s: sizes are compiled one by one, for the function needs them as numbers: %s"
+            text = "%s: sizes that no program serves are compiled one by one, as numbers: %s"
             log.info(text, self.name, reason)
