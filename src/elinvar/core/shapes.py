@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
-from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, ShapeError, TraceError, ValueRangeError, fail
 
 # A monomial is a sorted tuple of symbol names, with repeats: ("B", "T") is B·T.
 Monomial = tuple[str, ...]
@@ -13,6 +14,10 @@ Monomial = tuple[str, ...]
 Range = tuple[int, int | None]
 LARGEST = (1 << 63) - 1  # sizes, offsets and numbers of bytes are 64-bit integers
 _NO_RANGES: Mapping[str, Range] = {}
+SIZE_HINT = (
+    "loop with `scan` or `while_loop`, choose with `where` or `cond`; or compile each size by "
+    "itself: a static argument, or `el.jit(…, infer_dims=False)` without specs"
+)
 
 
 class Dim:
@@ -63,8 +68,8 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
-            return NotImplemented  # an index expression knows how to add a dim
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented  # tensors and index expressions know how to add a dim
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
@@ -77,13 +82,15 @@ class Dim:
         return _simplest(negative, self.ranges)
 
     def __sub__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         return self + -other
 
     def __rsub__(self, other: DimLike) -> DimLike:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+        if not isinstance(other, Dim | Integral):
             return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms.items():
@@ -94,8 +101,18 @@ class Dim:
 
     __rmul__ = __mul__
 
+    def __pow__(self, other: int) -> DimLike:
+        if not isinstance(other, Integral) or other < 0:
+            return NotImplemented
+        total: DimLike = 1
+        for _ in range(int(other)):
+            total = total * self
+        return total
+
     def __floordiv__(self, other: DimLike) -> DimLike:
         """Exact division; refused where the quotient is no polynomial."""
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         divisor = _terms(other)
         if len(divisor) == 1:
             (monomial, factor), *_ = divisor.items()
@@ -106,6 +123,46 @@ class Dim:
         if self == other:
             return 1
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
+
+    def __mod__(self, other: DimLike) -> DimLike:
+        """0 where the division is exact; refused elsewhere."""
+        return self - (self // other) * other
+
+    def __divmod__(self, other: DimLike) -> tuple[DimLike, DimLike]:
+        return self // other, self % other
+
+    def __lt__(self, other: DimLike) -> bool:
+        return _is_below(self, other, "<")
+
+    def __ge__(self, other: DimLike) -> bool:
+        return not _is_below(self, other, "≥")
+
+    def __gt__(self, other: DimLike) -> bool:
+        return _is_below(other, self, ">")
+
+    def __le__(self, other: DimLike) -> bool:
+        return not _is_below(other, self, "≤")
+
+    def least(self) -> int | None:
+        """The smallest value for sizes within their ranges, as far as it is easily seen."""
+        shifted: DimLike = 0
+        for monomial, factor in self.terms.items():
+            term: DimLike = factor
+            for name in monomial:  # each size as its least plus what it has above that
+                term = term * (Dim(name) + self.ranges.get(name, (0, None))[0])
+            shifted = shifted + term
+        total = 0
+        for monomial, factor in _terms(shifted).items():
+            if factor < 0:
+                for name in monomial:
+                    low, high = self.ranges.get(name, (0, None))
+                    if high is None:
+                        return None
+                    factor *= high - low
+                total += factor
+            elif not monomial:
+                total += factor
+        return total
 
     def __repr__(self) -> str:
         parts = []
@@ -142,6 +199,24 @@ def _terms(value: DimLike) -> Mapping[Monomial, int]:
     if isinstance(value, Dim):
         return value.terms
     return {(): int(value)}
+
+
+def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
+    """Whether one < two, where that is so for all sizes or for none."""
+    for value in (one, two):
+        if not isinstance(value, Dim | Integral):
+            text = f"a size is compared with {type(value).__name__}"
+            fail(TraceError, "Dim", text)
+    room, other = two - one, one - two
+    least = room.least() if isinstance(room, Dim) else room
+    if least is not None and least > 0:
+        return True
+    least = other.least() if isinstance(other, Dim) else other
+    if least is not None and least >= 0:
+        return False
+    shown = (one, two) if sign in "<≥" else (two, one)
+    text = f"whether {shown[0]} {sign} {shown[1]} depends on the sizes of the call"
+    fail(TraceError, "Dim", text, "give a range: `el.Dim(name, min=…, max=…)`; or " + SIZE_HINT)
 
 
 def _checked_range(name: str, least: Any, most: Any) -> Range:
