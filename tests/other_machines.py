@@ -9,6 +9,7 @@ test-cross` calls it with ten million operands for each f32 operation.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,13 @@ for (const line of fs.readFileSync(process.argv[3], "utf8").split("\\n")) {
   console.log(symbol + " " + value.toString());
 }
 """
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """For another Python that imports the package and these modules."""
+    tests = Path(__file__).resolve().parent
+    paths = os.pathsep.join([str(tests.parent / "src"), str(tests)])
+    return {**os.environ, "PYTHONPATH": paths, **settings}
 
 
 def reason_to_skip(target: str) -> str:

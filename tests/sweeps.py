@@ -37,9 +37,13 @@ def signatures():
             continue
         for sample in op.samples():
             kinds = tuple(kind.dtype for kind in sample.types)
-            words = [op.name, *(d.short for d in kinds)]
-            words += [getattr(v, "short", str(v)) for v in sample.params.values()]
-            found.setdefault("_".join(words), (op, kinds, dict(sample.params)))
+            brothers = [kinds]
+            if float16 in kinds and op.name != "bitcast":  # whoever takes one takes the other
+                brothers.append(tuple(bfloat16 if d is float16 else d for d in kinds))
+            for given in brothers:
+                words = [op.name, *(d.short for d in given)]
+                words += [getattr(v, "short", str(v)) for v in sample.params.values()]
+                found.setdefault("_".join(words), (op, given, dict(sample.params)))
     return found
 
 
