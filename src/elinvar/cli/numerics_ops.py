@@ -27,7 +27,7 @@ from elinvar.ops.table import TABLE
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import random, reductions, searching, special
 from elinvar.tensor.convert import cast
-from elinvar.tensor.dispatch import apply
+from elinvar.tensor.dispatch import F, apply
 from elinvar.tensor.tensor import Tensor
 
 CHUNK = 1 << 20  # inputs that a function of scalars gets at once
@@ -226,9 +226,8 @@ def orders() -> Iterator[Item]:
     for dtype in (float32, dtypes.bfloat16):
         table = partial(_table_and_places, dtype=dtype)
         yield item(f"embedding {dtype.short}", _embedding, table, 1)
-    yield item("bincount i64", _counted, lambda source: integers(source, 50, 3000))
-    searched = partial(_sorted_and_values)
-    yield item("searchsorted f32", searching.searchsorted, searched)
+        yield item(f"adding at places {dtype.short}", _added, table, 1)
+    yield item("searchsorted f32", searching.searchsorted, _sorted_and_values)
 
 
 def _matrix(source: random.Generator, dtype: DType) -> Tensor:
@@ -250,8 +249,10 @@ def _embedding(table: Tensor, places: Tensor) -> Any:
     return functional.embedding(places, table)
 
 
-def _counted(x: Tensor) -> Any:
-    return searching.bincount(x, minlength=50)
+def _added(table: Tensor, places: Tensor) -> Any:
+    """1/8 of each row to the rows that stand at the places, some of which come twice."""
+    rows = functional.embedding(places, table) * 0.125
+    return F.scatter(table, places, rows, axis=0, mode="add")
 
 
 def _sorted_and_values(source: random.Generator) -> Operands:
