@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from elinvar.core.dtypes import float64
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn.parameter import set_value
 from elinvar.tensor import random
 from elinvar.tensor.creation import asarray, eye, full
+from elinvar.tensor.elementwise import erf, log
 from elinvar.tensor.tensor import Tensor
 
 _GAINS = {"tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 3.0 / 4.0}
@@ -33,7 +35,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else float(param)
-        return math.sqrt(2.0 / (1 + slope**2))
+        return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity in ("linear", "sigmoid") or nonlinearity.startswith("conv"):
         return 1.0
     if nonlinearity not in _GAINS:
@@ -164,7 +166,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Set to a random (semi-)orthogonal matrix, uniform over all (Saxe et al., 2014).
 
     A weight of more than two dimensions is seen as the matrix (first, product of the rest). The
-    QR factorisation runs in numpy, in float64.
+    QR factorisation runs in numpy, in float64, so the last bits are those of its linear algebra.
     """
     if tensor.ndim < 2:
         fail(ShapeError, "orthogonal_", f"expected at least 2 dimensions, received {tensor._type}")
@@ -179,7 +181,9 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
 
 def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+    """Φ(x), by our own erf: the C library's bits are its own."""
+    whole: float = erf(asarray(x / math.sqrt(2.0), dtype=float64)).item()
+    return 0.5 * (1.0 + whole)
 
 
 # Coefficients of Wichura, "Algorithm AS 241: the percentage points of the normal distribution"
@@ -220,8 +224,7 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, dtype=np.float64)
     centred = p - 0.5
     middle = centred * _ratio(_MIDDLE, 0.180625 - np.minimum(np.abs(centred), 0.425) ** 2)
-    with np.errstate(divide="ignore"):
-        depth = np.sqrt(-np.log(np.minimum(p, 1.0 - p)))
+    depth = np.sqrt(-log(asarray(np.minimum(p, 1.0 - p))).numpy())
     finite = np.where(np.isinf(depth), 5.0, depth)
     tail = np.where(finite <= 5.0, _ratio(_TAIL, finite - 1.6), _ratio(_FAR_TAIL, finite - 5.0))
     tail = np.where(np.isinf(depth), np.inf, tail)
