@@ -246,6 +246,19 @@ def test_headers_and_objects_of_two_functions_go_together(tmp_path):
         subprocess.run(["g++", *flags, str(source)], check=True)
 
 
+def test_where_files_go(tmp_path):
+    made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path / "new" / "my-model.o")
+    assert sorted(p.name for p in made.header.parent.iterdir()) == [
+        "my-model.h", "my-model.o", "my-model.weights",
+    ]  # fmt: skip
+    assert "int my_model_run(" in made.header.read_text()
+    assert el.load_native(made)(input=el.ones((1, 3))).shape == (1, 2)
+    made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path)
+    assert made.object == tmp_path / "Linear.o"
+    with pytest.raises(ShapeError, match="still needs input; received x"):
+        el.load_native(made)(x=el.ones((1, 3)))
+
+
 def test_objects_for_other_systems(tmp_path):
     made = el.export_native(nn.Linear(3, 2), "f32[n,3]", "arm64-apple-macos", tmp_path / "mac")
     assert made.object.read_bytes()[:4] == b"\xcf\xfa\xed\xfe"  # Mach-O, 64 bit
@@ -259,8 +272,8 @@ def test_bad_arguments_of_export_native(tmp_path):
     model = nn.Linear(3, 2)
     with pytest.raises(CompileError, match=r"unknown target 'arm65'; known: x86-64-v2"):
         el.export_native(model, "f32[n,3]", "arm65", tmp_path / "m")
-    with pytest.raises(ValueRangeError, match=r"a name for C, received 'my-model'"):
-        el.export_native(model, "f32[n,3]", "host", tmp_path / "my-model")
+    with pytest.raises(ValueRangeError, match=r"must have letters, received '.*/---'"):
+        el.export_native(model, "f32[n,3]", "host", tmp_path / "---")
     with pytest.raises(ValueRangeError, match=r"weights must be one of beside, inside"):
         el.export_native(model, "f32[n,3]", "host", tmp_path / "m", weights="below")
     with pytest.raises(TraceError, match=r"expected a function, received int"):

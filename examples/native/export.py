@@ -34,8 +34,9 @@ def spirals(count: int) -> tuple[np.ndarray, np.ndarray]:
 def main(folder: Path, target: str) -> None:
     el.manual_seed(0)
     model = nn.Sequential(
-        nn.Linear(2, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Dropout(0.05), nn.Linear(64, 2)
-    )
+        nn.Linear(2, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Dropout(0.05),
+        nn.Linear(64, 2),
+    )  # fmt: skip
     optimizer = el.optim.AdamW(model.parameters(), lr=0.01)
 
     def step(x, y):

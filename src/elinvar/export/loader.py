@@ -116,9 +116,15 @@ class NativeFunction:
             self._refuse(-found, sizes)
         return found
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Run it; the leaves of the arguments are taken in the order of `inputs`."""
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Run it; the leaves of the arguments are taken in the order of `inputs`, or by name."""
         leaves = list(_leaves(arguments))
+        if named:
+            rest = [name for name, _ in self.inputs[len(leaves) :]]
+            if sorted(named) != sorted(rest):
+                text = f"{self.name} still needs {', '.join(rest)}; received {', '.join(named)}"
+                fail(ShapeError, "load_native", text)
+            leaves += [named[name] for name in rest]
         if len(leaves) != len(self.inputs):
             text = f"{self.name} takes {len(self.inputs)} tensors, received {len(leaves)}"
             hint = f"they are {', '.join(name for name, _ in self.inputs)}"
@@ -187,7 +193,8 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     """Load a function that `export_native` compiled for this machine.
 
     Args:
-        path: of the object file, with or without `.o`; `NAME.weights` is read from beside it.
+        path: of the object file, with or without `.o`, or what `export_native` returned; weights
+            that are not inside are read from the file beside it.
 
     Raises:
         DataError: the file is no such object file, or was compiled for another kind of machine.
@@ -207,7 +214,7 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     with _lock:
         functions, inside = _loaded(code, place, interface.name)
     found = NativeFunction(place, interface, functions)
-    beside = place.with_name(f"{interface.name}.weights")
+    beside = place.with_suffix(".weights")
     if interface.weights_bytes:
         if inside:
             content = ctypes.string_at(inside, interface.weights_bytes)
