@@ -23,6 +23,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, Value
 from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
+from elinvar.tensor.fitting import Specification
 from elinvar.tensor.jit import Jit, Static
 from elinvar.tensor.program import (
     ARGUMENT,
@@ -31,9 +32,10 @@ from elinvar.tensor.program import (
     OUTPUT,
     VALUE,
     JitProgram,
+    sizes_as_numbers,
     trace_program,
 )
-from elinvar.tensor.specs import TensorSpec, normalize_specs
+from elinvar.tensor.specs import TensorSpec
 
 _DEEPEST = 8
 
@@ -78,13 +80,14 @@ class Interface:
 class _SpecCall:
     """Stands for the arguments of a call of which the types alone are known."""
 
-    def __init__(self, leaves: list[Any], structure: Any) -> None:
+    def __init__(self, specification: Specification) -> None:
+        leaves, structure = tree.flatten((specification.trees, {}))
         specs = [leaf for leaf in leaves if isinstance(leaf, TensorSpec)]
         self.tensors = [_NoTape()] * len(specs)
         self.given = [None] * len(specs)
         self.leaves = [None if isinstance(leaf, TensorSpec) else Static(leaf) for leaf in leaves]
         self.structure = structure
-        self.types = [spec.type for spec in specs]
+        self.types = [specification.type_of(spec) for spec in specs]
 
 
 class _NoTape:
@@ -96,7 +99,7 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
 
     Args:
         function: an ordinary function over tensors, a module, or what `el.jit` returned.
-        specs: see `normalize_specs`.
+        specs: see `elinvar.tensor.specs`.
         op: for errors.
 
     Raises:
@@ -107,11 +110,13 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
-    trees, ranges = normalize_specs(op, specs, names)
-    call = _SpecCall(*tree.flatten((trees, {})))
+    specification = Specification(op, specs, names)
+    call = _SpecCall(specification)
     name = getattr(plain, "__name__", type(plain).__name__)
-    program = trace_program(plain, name, call, call.types)
-    return _Interfaces(op, program, call.types).interface(plain, trees, names, dict(ranges))
+    with sizes_as_numbers(op):
+        program = trace_program(plain, name, call, call.types)
+    found = _Interfaces(op, program, call.types)
+    return found.interface(plain, specification.trees, names, dict(specification.ranges))
 
 
 class _Interfaces:
