@@ -261,7 +261,7 @@ def test_other_numbers_of_scalars(capsys, tmp_path: Path, monkeypatch) -> None:
 
 def test_changed_bits_are_told(capsys, monkeypatch, tmp_path: Path) -> None:
     published = numerics_report.published()
-    changed = {name: "0" * 12 for name in published.families["pooling"].items}
+    changed = dict.fromkeys(published.families["pooling"].items, "0" * 12)
     path = tmp_path / "published.json"
     families = {**published.families, "pooling": Family(changed)}
     numerics_report.write(path, Report(families, "0.0.9"))
