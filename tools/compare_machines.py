@@ -8,7 +8,8 @@ is only needed where that Python is for another architecture. On the other machi
     python tests/machines.py > there.json
     python tools/compare_machines.py there.json          (here)
 
-does the same. Everything else that `tests/machines.py` takes is passed on.
+does the same. The name of an instruction set in place of the folder, such as x86-64-v2, compiles
+for that one (`ELINVAR_CPU`). Everything else that `tests/machines.py` takes is passed on.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "tests" / "machines.py"
 
 
-def digests(command: list[str], paths: list[Path], cache: Path, rest: list[str]) -> dict[str, str]:
+def digests(
+    command: list[str], paths: list[Path], cache: Path, rest: list[str], cpu: str = "host"
+) -> dict[str, str]:
     """What the programs give when a Python runs them."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "ELINVAR_CPU": cpu}
     environment["ELINVAR_CACHE"] = str(cache)
     start = time.perf_counter()
     whole = [*command, str(PROGRAM), *rest]
@@ -65,6 +68,9 @@ def main() -> int:
     if given.other.is_file():
         other = json.loads(given.other.read_text())
         own = digests([sys.executable], here, cache, rest)
+    elif str(given.other).startswith("x86-64-"):
+        own = digests([sys.executable], here, cache, rest)
+        other = digests([sys.executable], here, cache, rest, str(given.other))
     else:
         with ThreadPoolExecutor(2) as pool:
             later = pool.submit(there, given.other, given.emulator, rest)
