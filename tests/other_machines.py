@@ -2,8 +2,9 @@
 
     python tests/other_machines.py [--targets NAME …] [--scale N] [--names WORD …]
 
-computes every sweep of `sweeps.py` on each of the targets and says where digests differ. `make
-test-cross` calls it with ten million operands for each f32 operation.
+computes every sweep of `sweeps.py` on each of the targets and says where digests differ, and looks
+whether a kernel of any op's samples calls a library there. `make test-cross` calls it with ten million
+operands for each f32 operation.
 """
 
 from __future__ import annotations
@@ -17,13 +18,20 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
 import sweeps
+from test_compiler import SAMPLES, one_op
 
+from elinvar.kernels.plan import texts_of
+from elinvar.run import compile as compiling
+from elinvar.run import native
 from elinvar.run.llvm import host
 from elinvar.run.targets import target_named
 
 NATIVE = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
+# What compilers may call everywhere: C's copies and fills. Apple's has one more for zeros.
+ALLOWED = frozenset({"memcpy", "memmove", "memset", "bzero"})
 BATCH = 24
 EMULATED = ("aarch64-linux-gnu", "riscv64-linux-gnu", "wasm32")
 
@@ -73,6 +81,23 @@ def reason_to_skip(target: str) -> str:
     tools = (named.linker[0] if target == "wasm32" else named.compiler[0], *named.runs)
     missing = [tool for tool in tools if shutil.which(tool) is None]
     return f"{target} needs {', '.join(missing)}" if missing else ""
+
+
+def kernel_texts(bits: int) -> dict[str, str]:
+    """The kernels of the op table's samples, for vectors of so many bits."""
+    texts: dict[str, str] = {}
+    with mock.patch.object(compiling, "vector_bits", lambda: bits):
+        for op, sample in (parameter.values for parameter in SAMPLES):
+            lowered = compiling._lower(one_op(op, sample), None, ())
+            texts.update(texts_of([*lowered.preparation, *lowered.steps]))
+    return texts
+
+
+def calls_of(target: str, text: str, level: int = 3) -> set[str]:
+    """The functions that the code of a kernel calls and must not call."""
+    return native.undefined_symbols(
+        native.object_code(text, target_named(target).target, level)
+    ) - ALLOWED
 
 
 def run_objects(target: str, folder: Path, counts: dict[str, int]) -> dict[str, int]:
@@ -150,6 +175,11 @@ def main() -> int:
                 print(f"{name} differs: " + ", ".join(f"{t} {v:016x}" for t, v in pairs))
         seconds = time.perf_counter() - start
         print(f"{first + len(batch)} of {len(names)} sweeps, {seconds:.0f} s", flush=True)
+    for target in possible if not given.names else ():
+        texts = kernel_texts(target_named(target).vector_bits)
+        calls = set().union(*(calls_of(target, text) for text in texts.values()))
+        print(f"{target}: {len(texts)} kernels call {', '.join(sorted(calls)) or 'nothing'}", flush=True)
+        differing += sorted(calls)
     operands = sum(sweeps.count_of(name, given.scale) for name in names)
     print(f"{len(names)} sweeps of {operands} operands on {len(possible)} machines: "
           f"{len(differing)} differ")  # fmt: skip

@@ -28,6 +28,7 @@ PIPELINE = "no unrolling"
 # What some machines lack: in the keys stands what takes its place there.
 _LACKING = """
   %a = call float @llvm.fma.f32(float %x, float %x, float %x)
+  %v = call <4 x float> @llvm.fma.v4f32(<4 x float> %w, <4 x float> %w, <4 x float> %w)
   %b = call double @llvm.fma.f64(double %y, double %y, double %y)
   %c = fpext half %z to float
   %d = fptrunc float %x to half
