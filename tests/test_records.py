@@ -214,13 +214,17 @@ def test_prod_of_zeros_has_a_gradient():
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_cumprod_derivative_for_symbolic_lengths(reverse):
-    """The rule for lengths that are not known yet agrees with the one for known lengths."""
+def test_recurrence_of_cumprods_derivative(reverse):
+    """S_i = g_i + x_{i+1} S_{i+1}, without a length that has to be known."""
     tape = Tape()
     x, g = (tape.array(np.random.default_rng(k).normal(size=(2, 5, 3))) for k in (0, 1))
-    back = 1 if reverse else -1
-    found = cumulative._recurrence_by_matrix(tape.f, x, g, 1, back)
-    np.testing.assert_allclose(found.array, cumulative._recurrence(tape.f, x, g, 1, back).array)
+    found = cumulative._recurrence(tape.f, x, g, 1, 1 if reverse else -1)
+    order = range(5) if reverse else range(4, -1, -1)
+    total, after = np.zeros((2, 3)), np.zeros((2, 3))
+    for i in order:
+        total = g.array[:, i] + after * total
+        np.testing.assert_allclose(found.array[:, i], total)
+        after = x.array[:, i]
 
 
 def test_later_updates_win_in_the_derivative_of_scatter():

@@ -85,25 +85,13 @@ def _cumprod_derivative(
     (x,), (g,) = operands, cotangents
     back = 1 if reverse else -1  # a shift that brings the next element here
     before = f.cumprod(shifted(f, x, axis, -back, 1), axis=axis, reverse=reverse)
-    solve = _recurrence if isinstance(x.shape[axis], int) else _recurrence_by_matrix
-    return (f.multiply(before, solve(f, x, g, axis, back)),)
+    return (f.multiply(before, _recurrence(f, x, g, axis, back)),)
 
 
 def _recurrence(f: Any, x: Any, g: Any, axis: int, back: int) -> Any:
-    """S with Sᵢ = gᵢ + xᵢ₊₁ Sᵢ₊₁, in ⌈log₂ n⌉ steps that each double how far S looks ahead."""
-    factor = shifted(f, x, axis, back, 0)
-    total = g
-    step = 1
-    while step < x.shape[axis]:
-        total = f.add(total, f.multiply(factor, shifted(f, total, axis, back * step, 0)))
-        step *= 2
-        if step < x.shape[axis]:
-            factor = f.multiply(factor, shifted(f, factor, axis, back * step // 2, 0))
-    return total
-
-
-def _recurrence_by_matrix(f: Any, x: Any, g: Any, axis: int, back: int) -> Any:
-    """S with Sᵢ = Σₖ gₖ Π x between i and k, for an axis whose length is not known yet."""
+    """S with Sᵢ = Σₖ gₖ Π x between i and k. Doubling how far S looks ahead takes less memory, but
+    as many steps as the length asks for: another program, and other bits, where that is a symbol.
+    """
     last = len(x.shape) - 1
     rows, weights = moved_axis(f, x, axis, last), moved_axis(f, g, axis, last)
     n = rows.shape[last]

@@ -32,11 +32,13 @@ class Family:
         self.attempts = MOST_ATTEMPTS if infers else 0  # that are left
         self._shapes: list[list[tuple[int, ...]]] = []  # of all calls that were traced
 
-    def accepting(self, call: Any) -> JitProgram | None:
-        """A program with symbols that can serve the call."""
+    def accepting(self, call: Any, any_sizes: bool = False) -> JitProgram | None:
+        """A program with symbols that can serve the call; with `any_sizes`, one that is the only
+        one for them, even if it will refuse some."""
         shapes = [x.shape for x in call.tensors]
         for program in self.programs:
-            if program.accepts_shapes(shapes) and program.is_valid(call.given):
+            fits = any_sizes or program.accepts_shapes(shapes)
+            if fits and program.is_valid(call.given):
                 return program
         return None
 
