@@ -94,24 +94,26 @@ class Limits:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._dims: set[Dim] = set()
-        self._chosen: set[tuple[str, TensorType, tuple[int, ...]]] = set()
-        self._types: set[TensorType] = set()
+        # in the order of the graph
+        self._dims: dict[Dim, None] = {}
+        self._chosen: dict[tuple[str, TensorType, tuple[int, ...]], None] = {}
+        self._types: dict[TensorType, None] = {}
         self._collect(graph)
 
     def _collect(self, graph: Graph) -> None:
         values = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
         for value in values:
             if not is_static(value.shape):
-                self._types.add(value.type)
+                self._types[value.type] = None
                 dims = [dim for dim in value.shape if isinstance(dim, Dim)]
-                self._dims.update(d for d in dims if any(c < 0 for c in d.terms.values()))
+                falling = [d for d in dims if any(c < 0 for c in d.terms.values())]
+                self._dims.update(dict.fromkeys(falling))
         for node in graph.nodes:
             axes = node.params.get("axes", (node.params.get("axis"),))
             if node.op_name in _CHOOSING and any(
                 isinstance(node.operands[0].shape[axis], Dim) for axis in axes
             ):
-                self._chosen.add((node.op_name, node.operands[0].type, axes))
+                self._chosen[node.op_name, node.operands[0].type, axes] = None
             for param in node.params.values():
                 for item in param if isinstance(param, tuple) else (param,):
                     if isinstance(item, Graph):
