@@ -16,7 +16,7 @@ from elinvar.core.types import TensorType, parse_type
 from elinvar.graph.ir import Builder
 
 B, T = el.Dim("B"), el.Dim("T")
-SIZES = [*range(0, 150), *range(150, 1000, 17)]  # 200 of them
+SIZES = [*range(150), *range(150, 1000, 17)]  # 200 of them
 
 
 def bits(found):

@@ -10,19 +10,16 @@ each size has its own program.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
+from elinvar.core.log import log
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.tensor.program import JitProgram
 
 MOST_ATTEMPTS = 3  # failed traces with symbols, after which sizes stay numbers
 OFF = "`el.jit(…, infer_dims=False)` turns this off"
-
-log = logging.getLogger("elinvar")
-
 
 class Family:
     """The programs for arguments that differ in sizes only."""
