@@ -452,3 +452,25 @@ def test_faults_of_sizes_zero_and_one():
     assert [y.shape for y in draw(el.ones((2, 1)))] == [(2, 1), (2, 3), (2, 1)]
     x = el.ones((0, 0, 8))
     assert el.jit(lambda x: el.grad(lambda v: ((v @ v.mT) ** 2).sum())(x))(x).shape == x.shape
+
+
+def test_sums_of_negative_zeros():
+    """-0 + x is x: a sum over an axis of size 1 changes nothing, so leaving it out changes nothing."""
+    run = el.jit(lambda x: (x.sum(0), x.sum(1), x.sum(), x.cumsum(1)), specs="f32[B,T]")
+    for shape in ((1, 1), (2, 1), (1, 2), (3, 0), (0, 3), (700, 2), (2, 700), (1, 70000), (70000, 1)):
+        x = el.asarray(np.full(shape, -0.0, np.float32))
+        found = run(x)
+        assert bits(found) == bits(run.function(x))
+        assert np.signbit(found[2].item()) == (0 not in shape)
+        assert np.all(np.signbit(found[0].numpy()) == (shape[0] > 0))
+
+    def gradients(x, w, v):
+        def product(w, v):
+            return (x * w * v * -0.0).sum()
+
+        return el.grad(product, argnums=(0, 1))(w, v)
+
+    repeated = el.jit(gradients, specs=("f32[B,T]", "f32[1,T]", "f32[B,1]"))
+    for b, t in ((1, 1), (1, 3), (3, 1), (2, 2)):
+        args = el.ones((b, t)), el.ones((1, t)), el.ones((b, 1))
+        assert bits(repeated(*args)) == bits(gradients(*args))
