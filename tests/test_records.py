@@ -230,6 +230,20 @@ def test_gradient_of_cumprod_has_the_same_bits_for_known_and_unknown_lengths(n):
     assert (np.signbit(eager) == np.signbit(compiled))[~np.isnan(eager)].all()
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrence_of_cumprods_derivative(reverse):
+    """S_i = g_i + x_{i+1} S_{i+1}, without a length that has to be known."""
+    tape = Tape()
+    x, g = (tape.array(np.random.default_rng(k).normal(size=(2, 5, 3))) for k in (0, 1))
+    found = cumulative._recurrence(tape.f, x, g, 1, 1 if reverse else -1)
+    order = range(5) if reverse else range(4, -1, -1)
+    total, after = np.zeros((2, 3)), np.zeros((2, 3))
+    for i in order:
+        total = g.array[:, i] + after * total
+        np.testing.assert_allclose(found.array[:, i], total)
+        after = x.array[:, i]
+
+
 def test_later_updates_win_in_the_derivative_of_scatter():
     tape = Tape()
     x, u = tape.array(np.zeros(3)), tape.array(np.ones(4))

@@ -132,7 +132,7 @@ class ColumnKernel(Reducer):
         only = body.rem(row, self.all_chunks) if self.parts else None
         with body.loop(low, high, hint="column") as column:
             with self.evaluator.vectorized(last, column, 1):
-                totals = self._slots(1, "total")
+                totals = self._slots(1, "total", whole=True)
                 self._in_order(order, totals, only)
                 for node, slot in totals.items():
                     kind = carried_type(node.operands[0].dtype)
@@ -191,7 +191,7 @@ class ColumnKernel(Reducer):
                 for node, partial in partials.items():
                     self._leave(node, row, last, column, partial)
                 continue
-            totals = self._slots(lanes, "total")
+            totals = self._slots(lanes, "total", whole=True)
             with body.loop("0", self.chunks, hint="chunk") as chunk:
                 for node, partial in self._narrow_chunk(chunk, lanes).items():
                     self._combine_into(totals[node], node, lanes, partial)
@@ -199,12 +199,13 @@ class ColumnKernel(Reducer):
                 kind = carried_type(node.operands[0].dtype)
                 self._leave(node, row, last, column, self._get(slot, kind, lanes))
 
-    def _slots(self, lanes: int, hint: str) -> dict[Node, str]:
+    def _slots(self, lanes: int, hint: str, whole: bool = False) -> dict[Node, str]:
         slots = {}
+        start = self._start if whole else self._identity
         for node in self.reductions:
             kind = carried_type(node.operands[0].dtype)
             slots[node] = self.body.stack_slot(llvm_type(kind, lanes), hint)
-            self._put(slots[node], kind, lanes, self._identity(node, kind, lanes))
+            self._put(slots[node], kind, lanes, start(node, kind, lanes))
         return slots
 
     def _combine_into(self, slot: str, node: Node, lanes: int, scalar: Scalar) -> None:
@@ -233,7 +234,7 @@ class ColumnKernel(Reducer):
             self._wide_chunk(body.rem(row, self.all_chunks), sums, last, low, high)
         else:
             totals = self._arrays("totals")
-            self._fill(totals, last, low, high)
+            self._fill(totals, last, low, high, whole=True)
             with body.loop("0", self.chunks, hint="chunk") as chunk:
                 self._wide_chunk(chunk, sums, last, low, high)
                 for lanes, column, _ in self._lanes(last, low, high, LANES, True):
@@ -259,12 +260,15 @@ class ColumnKernel(Reducer):
     def _at(self, base: str, kind: DType, column: str, low: str) -> str:
         return self.evaluator.element_pointer(base, kind, self.body.sub(column, low))
 
-    def _fill(self, arrays: dict[Node, str], last: Var, low: str, high: str) -> None:
+    def _fill(
+        self, arrays: dict[Node, str], last: Var, low: str, high: str, whole: bool = False
+    ) -> None:
+        start = self._start if whole else self._identity
         for lanes, column, _ in self._lanes(last, low, high, LANES, True):
             for node, base in arrays.items():
                 kind = carried_type(node.operands[0].dtype)
                 place = self._at(base, kind, column, low)
-                self._put(place, kind, lanes, self._identity(node, kind, lanes))
+                self._put(place, kind, lanes, start(node, kind, lanes))
 
     def _wide_chunk(
         self, chunk: str, sums: dict[Node, str], last: Var, low: str, high: str

@@ -154,6 +154,19 @@ class Reducer(Walker):
         value = identity(node.operands[0].dtype)
         return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
 
+    def _start(self, node: Node, kind: DType, lanes: int) -> Scalar:
+        """What a whole reduction starts from: the identity; +0 for a sum of nothing."""
+        identity = self._identity(node, kind, lanes)
+        if node.op_name != "sum" or kind.kind != "f":
+            return identity
+        handler = LLVMHandler(self.body, lanes)
+        zero = Scalar(handler, kind, handler.instruction("const", kind, (0.0,)))
+        count = size(v.extent for v in self.inner)
+        if isinstance(count, int):
+            return identity if count else zero
+        test = self.body.instruction(f"icmp eq i64 {self.body.dim(count)}, 0", "empty")
+        return Scalar(handler, kind, _chosen(self.body, test, kind, lanes, zero, identity))
+
     def _in_order(self, order: Order, totals: dict[Node, str], only: str | None = None) -> None:
         """Add all terms of the row at hand to `totals`, in whatever order the sizes ask for; or the
         block of that number alone, where there is one."""
@@ -224,6 +237,14 @@ class Reducer(Walker):
         return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
 
 
+def _chosen(
+    body: Body, test: str, kind: DType, lanes: int, yes: Scalar, no: Scalar
+) -> str:
+    """One of two values, by an i1 that is the same for all lanes."""
+    vector = llvm_type(kind, lanes)
+    return body.instruction(f"select i1 {test}, {vector} {yes.payload}, {vector} {no.payload}")
+
+
 def combine_text(name: str, part: Part) -> str:
     """Kernel: target[row, column] = the partial results [row, chunk, column] combined in order.
 
@@ -243,6 +264,10 @@ def combine_text(name: str, part: Part) -> str:
         vector = llvm_type(kind, lanes)
         slot = body.stack_slot(vector, "total")
         start = handler.instruction("const", kind, (identity(part.operand),))
+        if part.op.name == "sum" and kind.kind == "f":
+            zero = Scalar(handler, kind, handler.instruction("const", kind, (0.0,)))
+            test = body.instruction("icmp eq i64 %chunks, 0", "empty")
+            start = _chosen(body, test, kind, lanes, zero, Scalar(handler, kind, start))
         body.emit(f"store {vector} {start}, ptr {slot}, align 64")
         first = body.add(body.mul(body.mul(row, "%chunks"), "%columns"), at)
         with body.loop("0", "%chunks", hint="chunk") as chunk:

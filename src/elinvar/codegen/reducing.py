@@ -242,7 +242,7 @@ class RowKernel(Reducer):
         for node in reductions:
             kind = carried_type(node.operands[0].dtype)
             totals[node] = self.body.stack_slot(llvm_type(kind), "total", kind.itemsize)
-            self._put(totals[node], kind, 1, self._identity(node, kind, 1))
+            self._put(totals[node], kind, 1, self._start(node, kind, 1))
         return totals
 
     def _nest(

@@ -82,6 +82,9 @@ def solve(dim: Dim, value: int, sizes: dict[str, int]) -> bool:
     return True
 
 
+_CHOOSING = ("max", "min", "argmax", "argmin")
+
+
 class Limits:
     """The dims of a graph that sizes may make impossible: negative ones, and arrays beyond 64 bits.
 
@@ -91,18 +94,26 @@ class Limits:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self._dims: set[Dim] = set()
-        self._types: set[TensorType] = set()
+        # in the order of the graph
+        self._dims: dict[Dim, None] = {}
+        self._chosen: dict[tuple[str, TensorType, tuple[int, ...]], None] = {}
+        self._types: dict[TensorType, None] = {}
         self._collect(graph)
 
     def _collect(self, graph: Graph) -> None:
         values = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
         for value in values:
             if not is_static(value.shape):
-                self._types.add(value.type)
+                self._types[value.type] = None
                 dims = [dim for dim in value.shape if isinstance(dim, Dim)]
-                self._dims.update(d for d in dims if any(c < 0 for c in d.terms.values()))
+                falling = [d for d in dims if any(c < 0 for c in d.terms.values())]
+                self._dims.update(dict.fromkeys(falling))
         for node in graph.nodes:
+            axes = node.params.get("axes", (node.params.get("axis"),))
+            if node.op_name in _CHOOSING and any(
+                isinstance(node.operands[0].shape[axis], Dim) for axis in axes
+            ):
+                self._chosen[node.op_name, node.operands[0].type, axes] = None
             for param in node.params.values():
                 for item in param if isinstance(param, tuple) else (param,):
                     if isinstance(item, Graph):
@@ -112,7 +123,8 @@ class Limits:
         """Refuse sizes for which some array of the graph cannot exist.
 
         Raises:
-            ShapeError: a size would be negative, or an array would have more than 2**63-1 bytes.
+            ShapeError: a size would be negative, an array would have more than 2**63-1 bytes, or
+                the largest of no elements is asked for.
         """
         for dim in self._dims:
             value = dim.evaluate(sizes)
@@ -120,6 +132,12 @@ class Limits:
                 text = f"a size is negative: {dim} = {value} where {_shown(dim.names(), sizes)}"
                 least = ", ".join(f"el.Dim({name!r}, min=…)" for name in sorted(dim.names()))
                 fail(ShapeError, op, text, f"let the specification say it: {least}")
+        for name, kind, axes in self._chosen:
+            for axis in axes:
+                chosen = kind.shape[axis]
+                if isinstance(chosen, Dim) and chosen.evaluate(sizes) == 0:
+                    text = f"axes {axes} of {kind} hold no element to choose from"
+                    fail(ShapeError, name, f"{text} where {_shown(chosen.names(), sizes)}")
         for kind in self._types:
             nbytes = size(evaluate(dim, sizes) for dim in kind.shape) * kind.dtype.itemsize
             if nbytes > LARGEST:

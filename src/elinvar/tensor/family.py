@@ -10,19 +10,16 @@ each size has its own program.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
+from elinvar.core.log import log
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.tensor.program import JitProgram
 
 MOST_ATTEMPTS = 3  # failed traces with symbols, after which sizes stay numbers
 OFF = "`el.jit(…, infer_dims=False)` turns this off"
-
-log = logging.getLogger("elinvar")
-
 
 class Family:
     """The programs for arguments that differ in sizes only."""
@@ -32,11 +29,13 @@ class Family:
         self.attempts = MOST_ATTEMPTS if infers else 0  # that are left
         self._shapes: list[list[tuple[int, ...]]] = []  # of all calls that were traced
 
-    def accepting(self, call: Any) -> JitProgram | None:
-        """A program with symbols that can serve the call."""
+    def accepting(self, call: Any, any_sizes: bool = False) -> JitProgram | None:
+        """A program with symbols that can serve the call; with `any_sizes`, one that is the only
+        one for them, even if it will refuse some."""
         shapes = [x.shape for x in call.tensors]
         for program in self.programs:
-            if program.accepts_shapes(shapes) and program.is_valid(call.given):
+            fits = any_sizes or program.accepts_shapes(shapes)
+            if fits and program.is_valid(call.given):
                 return program
         return None
 

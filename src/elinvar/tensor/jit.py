@@ -244,7 +244,7 @@ class Jit(Generic[P, R]):
             if self._specification is not None:
                 types = self._specified_types(self._specification, call, args, kwargs)
             family = self._families.setdefault(call.kind, Family(self._infer_dims))
-            found = family.accepting(call)
+            found = family.accepting(call, any_sizes=types is not None)
             if found is None:
                 found = self._trace(call, family, types)
             if len(self._programs) >= MOST_PROGRAMS:

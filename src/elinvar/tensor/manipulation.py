@@ -22,7 +22,7 @@ from elinvar.core.shapes import (
     size,
 )
 from elinvar.tensor.cell import Cell
-from elinvar.tensor.convert import cast, expand, tensor_of
+from elinvar.tensor.convert import cast, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.regions import Region, form_of, read
 
@@ -401,12 +401,24 @@ def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
         total = x.shape[item]
         if isinstance(total, int):
             count = count % total if total else 0
+        elif abs(count) > (total.least() or 0):  # it may go round several times
+            x = _rolled(x, count, item)
+            continue
         elif count < 0:
             count = total + count
         if count != 0:
             head = sliced(x, item, total - count, count)
             x = F.concatenate(head, sliced(x, item, 0, total - count), axis=item)
     return x
+
+
+def _rolled(x: Any, count: int, axis: int) -> Any:
+    """An axis of symbolic size, rolled by reading element (i - count) mod n."""
+    total = x.shape[axis]
+    length = expand(size_tensor(total), (total,))
+    places = F.iota(size=total, dtype=int64)
+    shifts = expand(F.constant(value=count, dtype=int64), (total,))
+    return F.gather(x, F.remainder(F.subtract(places, shifts), length), axis=axis)
 
 
 def tile(x: Any, repetitions: Any, /) -> Any:
