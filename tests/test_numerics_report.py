@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +262,7 @@ def test_other_numbers_of_scalars(capsys, tmp_path: Path, monkeypatch) -> None:
 
 def test_changed_bits_are_told(capsys, monkeypatch, tmp_path: Path) -> None:
     published = numerics_report.published()
-    changed = {name: "0" * 12 for name in published.families["pooling"].items}
+    changed = dict.fromkeys(published.families["pooling"].items, "0" * 12)
     path = tmp_path / "published.json"
     families = {**published.families, "pooling": Family(changed)}
     numerics_report.write(path, Report(families, "0.0.9"))
@@ -274,7 +275,7 @@ def test_changed_bits_are_told(capsys, monkeypatch, tmp_path: Path) -> None:
 def test_the_line_over_everything(capsys, monkeypatch, tmp_path: Path) -> None:
     """With all families there is one, and `--write` publishes it."""
     small = {
-        name: (title, lambda items=items(name): iter(items[:1]))
+        name: (title, partial(iter, items(name)[:1]))
         for name, (title, _) in FAMILIES.items()
         if name not in ("training", "optimizers")
     }
