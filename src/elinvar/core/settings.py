@@ -16,6 +16,7 @@ class Settings:
     cache_limit: int  # bytes that the disk cache may take
     log_level: str
     verify: bool  # run the graph verifier after every pass
+    cpu: str = "host"  # the instruction set that is compiled for: `host`, or a level of x86-64
 
 
 def _positive_int(text: str | None, default: int) -> int:
@@ -56,7 +57,8 @@ def byte_count(text: str) -> int | None:
 
 def read_environment() -> Settings:
     """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_CACHE_LIMIT` (such
-    as `500M`; 2G by default), `ELINVAR_LOG` and `ELINVAR_VERIFY`."""
+    as `500M`; 2G by default), `ELINVAR_LOG`, `ELINVAR_VERIFY` and `ELINVAR_CPU` (`host`, or a level
+    of x86-64 such as `x86-64-v3`)."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
     if cache == "off":
@@ -73,6 +75,7 @@ def read_environment() -> Settings:
         cache_limit=_CACHE_LIMIT if limit is None else limit,
         log_level=os.environ.get("ELINVAR_LOG", "warning"),
         verify=os.environ.get("ELINVAR_VERIFY", "") not in ("", "0"),
+        cpu=os.environ.get("ELINVAR_CPU") or "host",
     )
 
 

@@ -36,6 +36,7 @@ from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
 from elinvar.run import native, program, recording
+from elinvar.run.llvm import vector_bits_of
 from elinvar.run.planning import Lowered, make_plan
 from elinvar.run.plans import Plan, decode, encode, plan_key
 
@@ -45,10 +46,7 @@ Layouts = tuple[Shape | None, ...] | None
 @functools.cache
 def vector_bits() -> int:
     """The widest vectors that the host's instruction set computes with."""
-    features = native.host().features.split(",")
-    if "+avx512f" in features and "+avx512vl" in features:
-        return 512
-    return 256 if "+avx2" in features else 128
+    return vector_bits_of(native.host())
 
 
 class Output(NamedTuple):
@@ -110,7 +108,7 @@ class Compiled:
     def lowered(self) -> Lowered:
         """What passes and lowering made of the graph."""
         if self._lowered is None:
-            self._lowered = _lower(self.graph, self._layouts, self._settled)
+            self._lowered = lower_graph(self.graph, self._layouts, self._settled)
         return self._lowered
 
     @property
@@ -287,11 +285,13 @@ def compile_graph(
         return Compiled(graph, layouts, lines, settled)
 
 
-def _lower(graph: Graph, layouts: Layouts, settled: tuple[int, ...]) -> Lowered:
-    """Passes, clusters, kernels as text."""
+def lower_graph(
+    graph: Graph, layouts: Layouts = None, settled: tuple[int, ...] = (), bits: int | None = None
+) -> Lowered:
+    """Passes, clusters, kernels as text, for vectors of so many bits (by default the host's)."""
     optimized = optimize(layout(optimize(legalize(optimize(graph)))))
     optimized = optimize(optimized, AFTER_LAYOUT)
-    lowering = Lowering(vector_bits())
+    lowering = Lowering(bits or vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
     for number, (value, storage) in enumerate(zip(optimized.inputs, inputs, strict=True)):
@@ -306,4 +306,4 @@ def _lower(graph: Graph, layouts: Layouts, settled: tuple[int, ...]) -> Lowered:
     return Lowered(optimized, lowering.steps, inputs, outputs, preparation)
 
 
-__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]
+__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "lower_graph", "vector_bits"]

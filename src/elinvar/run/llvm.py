@@ -13,17 +13,25 @@ import ctypes
 import functools
 import importlib
 import os
-import struct
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from elinvar.core.errors import CompileError, fail
+from elinvar.codegen.stand_ins import with_stand_ins
+from elinvar.core.errors import CompileError, ValueRangeError, fail
+from elinvar.core.settings import settings
 
 PIPELINE = "no unrolling"
-"""What `_optimise` does beyond LLVM's level; part of the keys of the disk cache."""
+"""What `_optimise` does beyond LLVM's level."""
+# What some machines lack: in the keys stands what takes its place there.
+_LACKING = """
+  %a = call float @llvm.fma.f32(float %x, float %x, float %x)
+  %b = call double @llvm.fma.f64(double %y, double %y, double %y)
+  %c = fpext half %z to float
+  %d = fptrunc float %x to half
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,56 @@ class Target:
     triple: str
     cpu: str
     features: str
+
+
+# The levels of x86-64: bits of their vectors, and whether they have fma.
+X86_LEVELS = {"x86-64-v2": (128, False), "x86-64-v3": (256, True), "x86-64-v4": (512, True)}
+# What each of them adds to the level before, in LLVM's words.
+_ADDED = {
+    "x86-64-v2": "cx16 sahf popcnt sse3 ssse3 sse4.1 sse4.2",
+    "x86-64-v3": "avx avx2 bmi bmi2 f16c fma lzcnt movbe",
+    "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
+}
+
+
+def vector_bits_of(target: Target) -> int:
+    """The widest vectors that the instruction set computes with."""
+    level = X86_LEVELS.get(target.cpu) if target.triple.startswith("x86_64") else None
+    if level is not None:
+        return level[0]
+    features = target.features.split(",")
+    if "+avx512f" in features and "+avx512vl" in features:
+        return 512
+    return 256 if "+avx2" in features else 128
+
+
+def has_fma(target: Target) -> bool:
+    """Whether the instruction set has fma.
+
+    Example:
+        >>> has_fma(Target("x86_64-unknown-linux-gnu", "x86-64-v2", ""))
+        False
+    """
+    if target.triple.startswith("x86_64"):
+        level = X86_LEVELS.get(target.cpu)
+        return level[1] if level is not None else "+fma" in target.features.split(",")
+    return not target.triple.startswith("wasm")
+
+
+def has_half(target: Target) -> bool:
+    """Whether the instruction set converts between f16 and f32.
+
+    Example:
+        >>> has_half(Target("riscv64-unknown-linux-gnu", "generic-rv64", "+d"))
+        False
+    """
+    features = target.features.split(",")
+    if target.triple.startswith("x86_64"):
+        level = X86_LEVELS.get(target.cpu)
+        return level[1] if level is not None else "+f16c" in features
+    if target.triple.startswith("riscv"):
+        return "+zfhmin" in features or "+zfh" in features
+    return not target.triple.startswith("wasm")
 
 
 class _Machines(threading.local):
@@ -55,8 +113,8 @@ def binding() -> Any:
 
 
 @functools.cache
-def host() -> Target:
-    """The machine we run on."""
+def this_machine() -> Target:
+    """The machine we run on, with all that it can do."""
     llvm = binding()
     return Target(
         llvm.get_process_triple(),
@@ -66,15 +124,54 @@ def host() -> Target:
 
 
 @functools.cache
+def host() -> Target:
+    """What is compiled for by default: the machine we run on, or the instruction set that
+    `ELINVAR_CPU` names.
+
+    Raises:
+        ValueRangeError: there is no such instruction set, or the machine does not have it.
+    """
+    name, own = settings.cpu, this_machine()
+    if name == "host":
+        return own
+    if name not in X86_LEVELS:
+        known = ", ".join(("host", *X86_LEVELS))
+        fail(ValueRangeError, "ELINVAR_CPU", f"unknown instruction set {name!r}; known: {known}")
+    missing = _missing(name, own)
+    if missing:
+        hint = "`host` compiles for the machine as it is"
+        what = f"this machine ({own.cpu}) cannot run {name}: it has no {', '.join(missing)}"
+        fail(ValueRangeError, "ELINVAR_CPU", what, hint)
+    return Target(own.triple, name, "")
+
+
+def _missing(level: str, own: Target) -> list[str]:
+    """What a machine lacks of a level of x86-64."""
+    if not own.triple.startswith("x86_64"):
+        return ["instruction of x86-64"]
+    levels = list(X86_LEVELS)
+    wanted = " ".join(_ADDED[name] for name in levels[: levels.index(level) + 1]).split()
+    has = set(own.features.split(","))
+    return [feature for feature in wanted if f"+{feature}" not in has]
+
+
+@functools.cache
 def llvm_version() -> str:
     """The version of LLVM that compiles, such as `22.1.0`."""
     return ".".join(str(number) for number in binding().llvm_version_info)
 
 
+@functools.cache
+def pipeline_of(target: Target) -> str:
+    """What becomes of a text besides LLVM's level; part of the keys of the disk cache."""
+    given = has_fma(target), has_half(target)
+    return PIPELINE if all(given) else PIPELINE + with_stand_ins(_LACKING, *given)
+
+
 def target_machine(target: Target, jit: bool = False) -> Any:
     """A fresh target machine: position-independent code for the small code model."""
     llvm = binding()
-    if target.triple != host().triple:
+    if target.triple != this_machine().triple:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
     abi = "lp64d" if target.triple.startswith("riscv64") else ""
@@ -117,6 +214,36 @@ def object_code(text: str, target: Target | None = None, level: int = 3) -> byte
         return _emit(_machine(target), module, True)
 
 
+def linked_code(texts: Iterable[str], target: Target, public: Container[str]) -> bytes:
+    """One object file of several modules, in which only the `public` names are seen from outside.
+
+    Raises:
+        CompileError: LLVM refuses a text, or two define the same name.
+    """
+    llvm = binding()
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(contextlib.closing(llvm.create_context()))
+        whole = stack.enter_context(
+            contextlib.closing(llvm.parse_assembly("", context=context))
+        )
+        machine = _machine(target)
+        whole.triple, whole.data_layout = target.triple, str(machine.target_data)
+        for text in texts:
+            text = with_stand_ins(text, has_fma(target), has_half(target))
+            try:
+                module = llvm.parse_assembly(text, context=context)
+                module.triple, module.data_layout = whole.triple, whole.data_layout
+                whole.link_in(module)
+            except RuntimeError as error:
+                refuse(text, str(error))
+        for value in (*whole.functions, *whole.global_variables):
+            if not value.is_declaration and value.name not in public:
+                value.linkage = "internal"
+        whole.verify()
+        _optimise(whole, machine, 3)
+        return _emit(machine, whole, True)
+
+
 def assembly(text: str, target: Target | None = None) -> str:
     """The optimised machine code of a module as assembler text."""
     target = target or host()
@@ -147,6 +274,7 @@ def _optimised_module(text: str, target: Target, level: int) -> Iterator[Any]:
     """
     llvm = binding()
     refusal = ""
+    text = with_stand_ins(text, has_fma(target), has_half(target))
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(contextlib.closing(llvm.create_context()))
         try:
@@ -197,26 +325,3 @@ def _unlocked(name: str) -> Callable[..., Any]:
     """A function of LLVM without llvmlite's lock around it."""
     function = getattr(binding().ffi.lib, name)
     return getattr(function, "_cfn", function)
-
-
-def undefined_symbols(code: bytes) -> set[str]:
-    """The names that an ELF object (64 bit, little endian) takes from elsewhere.
-
-    Object files of other formats give the empty set.
-    """
-    if code[:6] != b"\x7fELF\x02\x01":
-        return set()
-    (table,) = struct.unpack_from("<Q", code, 0x28)
-    size, count = struct.unpack_from("<HH", code, 0x3A)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", code, table + size * i) for i in range(count)]
-    names = set()
-    for _, kind, _, _, offset, nbytes, link, _, _, entry in sections:
-        if kind != 2:  # SHT_SYMTAB
-            continue
-        strings = sections[link][4]
-        for at in range(offset, offset + nbytes, entry):
-            name, _, _, section = struct.unpack_from("<IBBH", code, at)
-            if section == 0:
-                start = strings + name
-                names.add(code[start : code.index(b"\0", start)].decode())
-    return names - {""}

@@ -20,7 +20,6 @@ from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
 from elinvar.run.cache import DiskCache, cache_key
 from elinvar.run.llvm import (
-    PIPELINE,
     Target,
     assembly,
     binding,
@@ -28,10 +27,11 @@ from elinvar.run.llvm import (
     llvm_version,
     object_code,
     optimized,
+    pipeline_of,
     refuse,
     target_machine,
-    undefined_symbols,
 )
+from elinvar.run.objects import undefined_symbols
 from elinvar.run.progress import Progress
 
 __all__ = [
@@ -217,7 +217,8 @@ def text_digest(text: str) -> bytes:
 
 
 def _key(digest: bytes, level: int) -> str:
-    return f"{machine_label()}-{cache_key(digest.hex(), str(level), *_machine(), PIPELINE)}"
+    key = cache_key(digest.hex(), str(level), *_machine(), pipeline_of(host()))
+    return f"{machine_label()}-{key}"
 
 
 def _machine() -> tuple[str, ...]:

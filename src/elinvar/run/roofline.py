@@ -25,6 +25,7 @@ import numpy as np
 from elinvar.core.settings import settings
 from elinvar.run import native, pool
 from elinvar.run.cache import cache_key, read_private, write_private
+from elinvar.run.llvm import vector_bits_of
 from elinvar.run.memory import allocate
 from elinvar.run.program import Launch, make_program
 
@@ -186,9 +187,7 @@ def _best(run: Callable[[], None], limit: float) -> float:
 
 
 def _lanes(kind: str) -> int:
-    features = native.host().features.split(",")
-    wide = 512 if "+avx512f" in features else 256 if "+avx" in features else 128
-    return wide // (32 if kind == "float" else 64)
+    return vector_bits_of(native.host()) // (32 if kind == "float" else 64)
 
 
 def _peak_text(name: str, kind: str) -> str:

@@ -436,9 +436,8 @@ def _symbolic_span(op: str, dim: Any, axis: int, start: Any, stop: Any, step: An
 
 
 def _never_negative(value: DimLike) -> bool:
-    if isinstance(value, Dim):
-        return all(factor >= 0 for factor in value.terms.values())
-    return value >= 0
+    least = value.least() if isinstance(value, Dim) else value
+    return least is not None and least >= 0
 
 
 def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:

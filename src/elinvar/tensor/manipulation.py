@@ -325,7 +325,7 @@ def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     steps = (1,) * rank
     last: Any = start + count
     known = type(start) is int and type(last) is int and type(x.shape[axis]) is int
-    if known and 0 <= start <= last <= x.shape[axis]:  # type: ignore[operator]
+    if known and 0 <= start <= last <= x.shape[axis]:
         return read(x, Region(starts, form_of(sizes, steps, tuple(range(rank)))))
     return F.slice(x, start=starts, size=sizes, step=steps)
 
