@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import elinvar as el
 import elinvar.nn.functional as F
 from elinvar import nn
@@ -84,10 +86,10 @@ class GPT(nn.Module):
         return x if self.place is None else x + self.place(places)
 
     def bias(self, keys: Any, places: Any, visible: Any, dtype: Any) -> Any:
-        """What is added to the scores: ALiBi's distances, -inf where a key is hidden."""
+        """What is added to the scores: ALiBi's distances, -inf where a key is not visible."""
         distance = (places[:, :, None] - keys).astype(el.float32)  # (B, T, S)
         added = -slopes(HEADS)[:, None, None] * distance[:, None]
-        return el.where(visible, added, float("-inf"))
+        return added if visible is True else el.where(visible, added, float("-inf"))
 
     def forward(self, tokens: Any) -> Any:
         """The whole sequence at once; a row sees nothing behind its tokens."""
@@ -140,8 +142,6 @@ class GPT(nn.Module):
 
 def prompts(count: int, longest: int = 90, seed: int = 0) -> list[Any]:
     """Token numbers of mixed lengths, numpy int64."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     lengths = [longest, 1, *rng.integers(1, longest, count)][:count]
     return [rng.integers(0, VOCABULARY, length) for length in lengths]

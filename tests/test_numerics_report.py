@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +111,23 @@ def test_steps_eager_and_compiled(threads: None) -> None:
     el.set_num_threads(3)
     for item in items("training")[:4]:
         assert item.digest(1, False).text() == published.items[item.name], item.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3"])
+def test_older_instruction_sets(level: str) -> None:
+    """As on a machine without AVX-512, and on one without AVX and fma."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("these are levels of x86-64")
+    families = [word for name in ("convolutions", "pooling", "norms") for word in ("--family", name)]
+    result = subprocess.run(
+        [sys.executable, "-m", "elinvar.cli", "numerics", *families],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ELINVAR_CPU": level},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"({level})" in result.stdout and result.stdout.count("  agrees") == 3
 
 
 def test_the_order_of_items_does_not_matter() -> None:
@@ -274,7 +296,7 @@ def test_changed_bits_are_told(capsys, monkeypatch, tmp_path: Path) -> None:
 def test_the_line_over_everything(capsys, monkeypatch, tmp_path: Path) -> None:
     """With all families there is one, and `--write` publishes it."""
     small = {
-        name: (title, lambda items=items(name): iter(items[:1]))
+        name: (title, partial(iter, items(name)[:1]))
         for name, (title, _) in FAMILIES.items()
         if name not in ("training", "optimizers")
     }

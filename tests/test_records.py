@@ -14,6 +14,7 @@ from elinvar.core.errors import ElinvarError
 from elinvar.core.shapes import evaluate
 from elinvar.core.types import parse_type
 from elinvar.graph.regions import build_params
+from elinvar.ops import cumulative
 from elinvar.ops.movement import aligned_groups
 from elinvar.ops.record import FAMILIES, Absent
 from elinvar.ops.table import BY_NAME, TABLE

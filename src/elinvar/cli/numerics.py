@@ -93,8 +93,9 @@ def _heading() -> None:
 def _place(found: dict[str, str]) -> str:
     """A machine in a few words."""
     sets = found.get("instruction sets", "").split()
+    best = sets[0] if sets else found.get("llvm cpu") or found.get("machine")
     cpu = found.get("cpu", "an unknown CPU")
-    return f"{cpu} ({sets[0] if sets else found.get('machine')}), LLVM {found.get('llvm')}"
+    return f"{cpu} ({best}), LLVM {found.get('llvm')}"
 
 
 def _show(name: str, family: Family, expected: Report | None, scalars: int, whole: bool) -> None:

@@ -59,6 +59,14 @@ class Item:
         return jit(function) if compiled else function
 
 
+class Uncompiled(Item):
+    """An item that asks for values on the way, which a trace does not have."""
+
+    def runner(self, compiled: bool | None) -> Function:
+        """The function to call with operands."""
+        return super().runner(False)
+
+
 def item(name: str, function: Function, operands: Function, gradients: int = 0) -> Item:
     """An item with one run, whose operands are `operands(source)`."""
 

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from elinvar.cli.numerics_inputs import integers, numbers
-from elinvar.cli.numerics_items import Item, Operands, item
+from elinvar.cli.numerics_items import Item, Operands, Uncompiled, item
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType, bool_, float32, float64
-from elinvar.nn import functional
+from elinvar.nn import functional, init
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import linear, random
 from elinvar.tensor.convert import cast
@@ -239,12 +239,16 @@ def draws() -> Iterator[Item]:
         "multinomial with repeats": lambda: random.multinomial(random.rand(7, 50), 20, True),
         "dropout": lambda: functional.dropout(zeros((5000,)) + 1.0, 0.3),
         "gumbel softmax": lambda: functional.gumbel_softmax(zeros((9, 30))),
+        "weights, orthogonal": lambda: init.orthogonal_(zeros((70, 40))),
+        "weights, Kaiming's": lambda: init.kaiming_normal_(zeros((40, 50))),
     }
     for dtype in (float32, float64, dtypes.bfloat16, dtypes.float16):
         for name in ("rand", "randn"):
             cases[f"{name} {dtype.short}"] = partial(getattr(random, name), 20_001, dtype=dtype)
     for name, draw in cases.items():
         yield item(name, partial(_drawn, draw), lambda source: ())
+    truncated = partial(_drawn, lambda: init.trunc_normal_(zeros((40, 50)), std=0.7))
+    yield Uncompiled("weights, truncated normal", truncated, lambda source, count: [()])
 
 
 def _drawn(draw: Callable[[], Any]) -> Any:

@@ -44,7 +44,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], Iterator[Item]]]] = {
     "norms": ("normalisation, with gradients", numerics_layers.norms),
     "pooling": ("pooling and resizing", numerics_layers.pooling),
     "losses": ("losses, with gradients", numerics_layers.losses),
-    "random": ("random numbers", numerics_layers.draws),
+    "random": ("random numbers and first weights", numerics_layers.draws),
     "optimizers": ("optimizers and schedules", numerics_training.optimizers),
     "training": ("20 training steps: MLP, CNN, LSTM, GPT", numerics_training.training),
 }
