@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
@@ -207,16 +209,66 @@ def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
         if not isinstance(value, Dim | Integral):
             text = f"a size is compared with {type(value).__name__}"
             fail(TraceError, "Dim", text)
-    room, other = two - one, one - two
-    least = room.least() if isinstance(room, Dim) else room
-    if least is not None and least > 0:
-        return True
-    least = other.least() if isinstance(other, Dim) else other
-    if least is not None and least >= 0:
-        return False
+    answer = is_never_negative(two - one - 1)
+    if answer is not None:
+        return answer
     shown = (one, two) if sign in "<≥" else (two, one)
     text = f"whether {shown[0]} {sign} {shown[1]} depends on the sizes of the call"
     fail(TraceError, "Dim", text, "give a range: `el.Dim(name, min=…, max=…)`; or " + SIZE_HINT)
+
+
+class Assumptions:
+    """What a trace takes for granted of sizes, since it is so for those of the call at hand.
+
+    Attributes:
+        sizes: of the call.
+        needed: dims that must not be negative, for another call to be of that kind.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.needed: dict[Dim, None] = {}
+
+    def decide(self, dim: Dim) -> bool | None:
+        """Whether the dim is not negative in this call; None where a size is not known."""
+        if not dim.names() <= set(self.sizes):
+            return None
+        answer = dim.evaluate(self.sizes) >= 0
+        needed = dim if answer else -1 * dim - 1
+        assert isinstance(needed, Dim)
+        self.needed[needed] = None
+        return answer
+
+
+_assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
+
+
+@contextmanager
+def assuming(sizes: Mapping[str, int]) -> Iterator[Assumptions]:
+    """Within: what depends on the sizes of a call is decided by these, and noted."""
+    token = _assumptions.set(Assumptions(sizes))
+    try:
+        found = _assumptions.get()
+        assert found is not None
+        yield found
+    finally:
+        _assumptions.reset(token)
+
+
+def is_never_negative(value: DimLike) -> bool | None:
+    """Whether value ≥ 0 for all sizes (True) or none (False). Where it depends on the sizes: the
+    answer for the call that is traced, if that may decide (see `assuming`), or None."""
+    if not isinstance(value, Dim):
+        return value >= 0
+    least = value.least()
+    if least is not None and least >= 0:
+        return True
+    below = -1 * value - 1
+    least = below.least() if isinstance(below, Dim) else below
+    if least is not None and least >= 0:
+        return False
+    assumed = _assumptions.get()
+    return None if assumed is None else assumed.decide(value)
 
 
 def _checked_range(name: str, least: Any, most: Any) -> Range:
