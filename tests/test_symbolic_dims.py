@@ -396,13 +396,33 @@ def test_errors_that_name_two_dims():
     for function, text in (
         (lambda x, y: x + y, r"\[add\] shapes \[3,B\] and \[3,T\] do not broadcast: B ≠ T"),
         (lambda x, y: x @ y.mT, r"\[matmul\] inner dimensions differ: .*, B ≠ T"),
-        (lambda x, y: el.concat([x, y]), r"\[concat\] .*f32\[3,B\] and f32\[3,T\]"),
-        (lambda x, y: el.stack([x, y]), r"\[stack\] .*f32\[3,B\] and f32\[3,T\]"),
-        (lambda x, y: x.reshape(2, -1), r"3\*B is not known to be divisible by 2"),
+        (lambda x, y: el.concat([x, y]), r"\[concat\] .*f32\[3,B\] and f32\[3,T\], B ≠ T"),
+        (lambda x, y: el.stack([x, y]), r"\[stack\] .*f32\[3,B\] and f32\[3,T\], B ≠ T"),
         (lambda x, y: x.reshape(y.shape), r"\[reshape\] sizes differ: .*, 3\*B ≠ 3\*T"),
     ):
-        with pytest.raises(ShapeError, match=text):
+        with pytest.raises(ShapeError, match=f"(?s){text}.*hint: .*let one `el.Dim` stand for both"):
             el.jit(function, specs=("f32[3,B]", "f32[3,T]")).lower()
+
+
+def test_shares_of_products():
+    C = el.Dim("C")
+    assert (B * T * 6) // (2 * T) == 3 * B and (B * B - 1) // (B - 1) == B + 1
+    whole = (B * T - 2 * T + C) * (3 * T - B + 1) * (C - 4)
+    assert whole // (C - 4) // (B * T - 2 * T + C) == 3 * T - B + 1
+    assert whole // whole == 1 and whole % (3 * T - B + 1) == 0 and divmod(4 * T, 2) == (2 * T, 0)
+    for dim, divisor in ((B, 2), (3 * B, 2 * B), (B * T, C), (B + 1, B), (B, B * T), (T, 0), (B * B + 1, B - 1)):
+        with pytest.raises(ShapeError, match="is not known to be divisible by"):
+            dim // divisor
+    shown = el.jit(lambda x: x[:, 1:].reshape(-1).reshape(x.shape[1] - 1, -1), specs="f32[B,T]").lower()
+    assert "f32[T-1,B]" in shown.graph
+    text = r"\[reshape\] f32\[3,B\] does not fit into \[2,-1\]: 3\*B elements are not known to be divisible by 2"
+    with pytest.raises(ShapeError, match=text):
+        el.jit(lambda x: x.reshape(2, -1), specs="f32[3,B]").lower()
+
+
+def test_names_in_other_letters():
+    run = el.jit(lambda x: (x * 2.0).sum(0), specs=el.TensorSpec((el.Dim("länge"), 3)))
+    assert run(el.ones((4, 3))).tolist() == [8, 8, 8] and "f32[länge,3]" in run.lower().graph
 
 
 def test_sizes_that_are_needed_as_numbers():
