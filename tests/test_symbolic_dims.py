@@ -156,6 +156,7 @@ FUNCTIONS = {
     "shapes": (lambda x: (x.reshape(-1).reshape(-1, x.shape[1]), el.concat([x, x[:, :]], axis=1), el.tile(x, (2, 1))), "f32[B,T]"),
     "order": (lambda x: (el.sort(x, axis=0), el.argsort(x, axis=1), el.cumulative_sum(x, axis=1)), "f32[B,T]"),
     "turns": (lambda x: (el.roll(x, 3, axis=1), el.roll(x, -2, axis=0), el.flip(x), el.tril(x)), "f32[B,T]"),
+    "padded": (lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "circular", "replicate")], "f32[B,T]"),
     "upsampled": (nn.Upsample(scale_factor=2), "f32[B,2,T,3]"),
 }  # fmt: skip
 
@@ -165,6 +166,8 @@ def test_functions_of_many_sizes(name):
     function, kind = FUNCTIONS[name]
     run = el.jit(function, specs=kind)
     least = 1 if name in ("pooling", "means", "shapes", "upsampled") else 0
+    if name == "padded":
+        least = 3
     for n in range(200):
         el.manual_seed(n)
         sizes = {"B": max(least, n % 13), "T": max(least, n // 5)}
@@ -457,13 +460,33 @@ def test_impossible_sizes():
         pairs(el.ones(0))
     largest = el.jit(lambda x: el.max(x, axis=0), specs="f32[B,2]")
     assert largest(el.ones((1, 2))).tolist() == [1, 1]
-    with pytest.raises(ShapeError, match=r"\[max\] axes \(0,\) of f32\[B,2\] hold no element .* where B = 0"):
+    with pytest.raises(ShapeError, match=r"\[max\] axes \(0,\) of f32\[0,2\] hold no element .* where B = 0"):
         largest(el.ones((0, 2)))
     large = el.broadcast_to(el.zeros((), dtype=el.int8), (1 << 33,))
     outer = el.jit(lambda x, y: el.sum(x[:, None] * y), specs=("i8[B]", "i8[T]"))
     with pytest.raises(ShapeError, match=r"i8\[B,T\] would have 73786976294838206464 bytes where B = 8589934592, T"):
         outer(large, large)
     assert pairs.compilations == largest.compilations == outer.compilations == 1
+
+
+def test_what_operations_refuse_is_refused_for_all_sizes():
+    """What a trace with numbers would say when it meets the size, with the line of the operation."""
+    first = el.jit(lambda x: x[:, 0] + x[:, -1], specs="f32[B,T]")
+    assert first(el.ones((2, 1))).tolist() == [2, 2]
+    with pytest.raises(ShapeError, match=r"(?s)\[slice\] .* where B = 2, T = 0\n  at test_symbolic_dims.py:\d+ in <lambda>"):
+        first(el.ones((2, 0)))
+    windows = el.jit(lambda x, w: F.conv1d(x, w), specs=("f32[B,1,T]", "f32[1,1,3]"))
+    with pytest.raises(ShapeError, match=r"a size is negative: T-2 = -1 where T = 1"):
+        windows(el.ones((2, 1, 1)), el.ones((1, 1, 3)))
+    padded = el.jit(lambda x: F.pad(x, (3, 0), mode="reflect"), specs="f32[T]")
+    assert padded(el.arange(4.0)).tolist() == [3, 2, 1, 0, 1, 2, 3]
+    for n in (0, 3):
+        with pytest.raises(ShapeError, match=rf"(?s)\[slice\] .* where T = {n}\n"):
+            padded(el.ones(n))
+    fifth = el.jit(lambda x: (x[4], x[-5], x[:3]), specs=el.TensorSpec(el.Dim("n", min=5)))
+    assert [y.tolist() for y in fifth(el.arange(6.0))] == [4, 1, [0, 1, 2]]
+    with pytest.raises(ShapeError, match=r"(?s)index 4 is not known to lie within axis 0 .*hint: give a range \(`el.Dim"):
+        el.jit(lambda x: x[4], specs="f32[n]").lower()
 
 
 def test_faults_of_sizes_zero_and_one():
