@@ -14,6 +14,7 @@ from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeEr
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType, parse_type
 from elinvar.graph.ir import Builder
+from elinvar.run.compile import compile_graph
 
 B, T = el.Dim("B"), el.Dim("T")
 SIZES = [*range(150), *range(150, 1000, 17)]  # 200 of them
@@ -249,6 +250,19 @@ def test_other_reductions_where_symbolic_dims_are_one(name):
             graph = builder.graph([getattr(builder.f, name)(value, axes=axes)], "main")
             found += run_compiled(graph, [x], sizes)
         assert same_bits(*found)
+
+
+def test_only_kernels_whose_order_may_change_hold_a_second_way():
+    """Which one they need follows from the axes and the ranges of the sizes."""
+    A, C = Dim("A"), Dim("C")
+    large = [Dim(name, min=2) for name in "ABC"]
+    for shape, axes, expected in (
+        ((A, C), (0,), True), ((A, C), (1,), False), ((A, 8), (0,), False), ((A, B, C), (0, 2), True),
+        ((A, 8, C), (0, 2), True), ((A, 8, 16), (0, 2), False), ((A, B, 8), (0, 1), False), (large, (0, 2), False),
+        (large[:2], (0,), False), ((large[0] - 1, 8, large[1] - 1), (0, 2), True),
+    ):  # fmt: skip
+        text = compile_graph(reduction("sum", tuple(shape), axes, "plain")).llvm()
+        assert ("%lane" in text) == expected, (shape, axes)
 
 
 def test_gradient_of_cumprod_is_one_formula():
