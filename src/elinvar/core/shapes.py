@@ -115,15 +115,9 @@ class Dim:
         """Exact division; refused where the quotient is no polynomial."""
         if not isinstance(other, Dim | Integral):
             return NotImplemented
-        divisor = _terms(other)
-        if len(divisor) == 1:
-            (monomial, factor), *_ = divisor.items()
-            quotient = {_without(m, monomial): c for m, c in self.terms.items()}
-            if None not in quotient and all(c % factor == 0 for c in quotient.values()):
-                exact = {m: c // factor for m, c in quotient.items() if m is not None}
-                return _simplest(exact, self.ranges)
-        if self == other:
-            return 1
+        found = _quotient(self.terms, _terms(other))
+        if found is not None:
+            return _simplest(found, _ranges_of(self, other))
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
 
     def __mod__(self, other: DimLike) -> DimLike:
@@ -315,6 +309,33 @@ def _simplest(
     return Dim(terms=kept, ranges=ranges)
 
 
+def _quotient(
+    terms: Mapping[Monomial, int], divisor: Mapping[Monomial, int]
+) -> dict[Monomial, int] | None:
+    """Long division of polynomials: each step removes the leading term. None with a remainder."""
+    left, found = dict(terms), {}
+    lead = max(divisor, key=_degree)
+    if not divisor[lead]:
+        return None
+    while left:
+        first = max(left, key=_degree)
+        part = _without(first, lead)
+        if part is None or left[first] % divisor[lead]:
+            return None
+        factor = found[part] = left[first] // divisor[lead]
+        for monomial, c in divisor.items():
+            product = tuple(sorted(part + monomial))
+            left[product] = left.get(product, 0) - factor * c
+            if not left[product]:
+                del left[product]
+    return found
+
+
+def _degree(monomial: Monomial) -> tuple[int, list[tuple[int, ...]]]:
+    """An order of monomials that products keep: by degree, then by names, earlier ones larger."""
+    return len(monomial), [tuple(-ord(letter) for letter in name) + (1,) for name in monomial]
+
+
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
     left = list(monomial)
     for name in part:
@@ -404,10 +425,18 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
                 continue
             if dim != 1:
                 texts = " and ".join(format_shape(s) for s in shapes)
-                fail(ShapeError, op, f"shapes {texts} do not broadcast: {dim} ≠ {other}")
+                text = f"shapes {texts} do not broadcast: {dim} ≠ {other}"
+                fail(ShapeError, op, text, one_name(dim, other))
             dim = other
         result.append(dim)
     return tuple(result)
+
+
+def one_name(*dims: DimLike) -> str | None:
+    """A hint for sizes that have to be equal and are not known to be."""
+    if not any(isinstance(dim, Dim) for dim in dims):
+        return None
+    return "if they are equal in every call, let one `el.Dim` stand for both"
 
 
 def format_shape(shape: Iterable[DimLike]) -> str:

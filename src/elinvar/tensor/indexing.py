@@ -393,9 +393,10 @@ def _item(op: str, x: Any, axis: int, item: Any) -> Items:
 def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
     """An int index counted from the start, within bounds."""
     if isinstance(dim, Dim):
-        if index not in (0, -1):
+        least = dim.least() or 0
+        if index not in (0, -1) and not -least <= index < least:
             _undecided(op, f"index {index}", dim, axis)
-        return 0 if index == 0 else dim - 1
+        return index if index >= 0 else dim + index
     if not -dim <= index < dim:
         fail_bounds(op, index, dim, axis)
     return index + dim if index < 0 else index
@@ -403,7 +404,7 @@ def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
 
 def _undecided(op: str, what: str, dim: DimLike, axis: int) -> None:
     text = f"{what} is not known to lie within axis {axis} of symbolic size {dim}"
-    hint = "give it a range: `el.Dim(name, max=…)`; or index with a tensor"
+    hint = "give a range (`el.Dim(name, min=…, max=…)`) or a fixed size, or index with a tensor"
     fail(ShapeError, op, text, hint)
 
 
