@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from elinvar.core.shapes import Dim, format_shape
 from elinvar.core.types import TensorType
 from elinvar.export.interface import Interface, Port
 from elinvar.export.layout import HEADER_BYTES, Layout, offsets_of
+from elinvar.export.names import unique
 from elinvar.export.status import MEANING, Status
 
 _C_TYPES = {
@@ -91,10 +90,13 @@ def _sizes(name: str, layout: Layout) -> str:
     if not layout.dims:
         lines = ["  int64_t unused; /* all sizes are fixed: pass NULL */"]
     else:
-        lines = [
-            f"  int64_t {dim}; /* {low} … {'any' if high is None else high} */"
-            for dim, (low, high) in layout.dims.items()
-        ]
+        taken: set[str] = set()
+        lines = []
+        for dim, (low, high) in layout.dims.items():
+            field = unique(dim, taken)
+            note = "" if field == dim else f"{dim}: "
+            most = "any" if high is None else high
+            lines.append(f"  int64_t {field}; /* {note}{low} … {most} */")
     listed = "\n".join(lines)
     return (
         "/* The sizes that change from call to call. */\n"
@@ -139,7 +141,7 @@ def _weights(name: str, interface: Interface, layout: Layout, inside: bool) -> s
         changed |= weight.becomes is not None
         mark = ", changed by each call" if weight.becomes is not None else ""
         about = f"{describe(weight.type)}{mark}"
-        lines.append(f"#define {upper}_{_upper(weight.name)}_OFFSET {offset} /* {about} */")
+        lines.append(f"#define {upper}_{weight.name.upper()}_OFFSET {offset} /* {about} */")
     if not layout.weights_bytes:
         text = "The function has no weights: pass NULL and 0."
         return f"{_comment(text)}\n{lines[0]}\n"
@@ -157,10 +159,6 @@ def _weights(name: str, interface: Interface, layout: Layout, inside: bool) -> s
     )
     data = f"\nextern const unsigned char {name}_weights_data[];" if inside else ""
     return "\n".join([_comment(text), *lines]) + data + "\n"
-
-
-def _upper(name: str) -> str:
-    return re.sub(r"\W", "_", name).upper()
 
 
 def _functions(name: str, layout: Layout) -> str:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from elinvar.core import dtypes, tree
 from elinvar.core.errors import TraceError, fail
 from elinvar.core.types import TensorType
+from elinvar.export.names import unique
 from elinvar.graph.ir import Builder, Graph, Value
 from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
@@ -66,7 +66,8 @@ class Weight:
 
 @dataclass
 class Interface:
-    """A traced function; see the top of this file. `structure` is that of what it returns."""
+    """A traced function; see the top of this file. `structure` is that of what it returns,
+    `arguments` are the names and structures of what it takes."""
 
     name: str
     graph: Graph
@@ -75,6 +76,7 @@ class Interface:
     weights: list[Weight]
     dims: dict[str, tuple[int, int | None]]
     structure: Any = field(default=tree.LEAF)
+    arguments: list[tuple[str, Any]] = field(default_factory=list)
 
 
 class _SpecCall:
@@ -110,6 +112,7 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
+    _refuse_other_count(plain, specs, op)
     specification = Specification(op, specs, names)
     call = _SpecCall(specification)
     name = getattr(plain, "__name__", type(plain).__name__)
@@ -147,7 +150,9 @@ class _Interfaces:
             Port(unique(word, taken), value)
             for word, value in zip(words, self.graph.inputs, strict=False)
         ]
-        weights = self._weights(name_cells(function))
+        cells = name_cells(function)
+        self._refuse_changed_gradients(cells)
+        weights = self._weights(cells)
         results = self._results(taken, weights)
         return Interface(
             self.program.function.name,
@@ -157,7 +162,27 @@ class _Interfaces:
             weights,
             dims,
             self.program.structure,
+            [(word_of(n, names), tree.flatten(one)[1]) for n, one in enumerate(trees)],
         )
+
+    def _refuse_changed_gradients(self, names: dict[int, str]) -> None:
+        """Each call must find `.grad` as the one before left it: there or not."""
+        program = self.program
+        after = {id(place.what): n for place, n in program.gradients if place.kind == CELL}
+        for place, had in program.gradient_guards:
+            number = id(place.what)
+            has = after[number] is not None if number in after else had
+            if place.kind != CELL or had == has or not (had or number in program.seen_gradients):
+                continue
+            word = names.get(number, "a tensor")
+            if had:
+                text = f"{word} has a .grad now, which the function uses and takes away"
+                hint = "set it to None before the export (optimizer.zero_grad())"
+            else:
+                text = f"{word} has no .grad now, and has one that is added to after the first call"
+                hint = "begin the function with optimizer.zero_grad(); or, to add up over calls, "
+                hint += "set .grad to zeros before the export"
+            fail(TraceError, self.op, text, hint)
 
     def _weights(self, names: dict[int, str]) -> list[Weight]:
         program, outputs = self.program, self.graph.outputs
@@ -181,16 +206,17 @@ class _Interfaces:
             word += ".grad" if place.kind == GRADIENT_OF_CELL else ""
             becomes = written.pop((place.kind, id(place.what)), None)
             data = as_array(place.find([]))
-            found.append(Weight(unique(word, taken), value.type, data, value, becomes))
+            found.append(Weight(unique(word, taken, upper=True), value.type, data, value, becomes))
         for place, number, _ in program.writes:  # what is written and never read
             if (place.kind, id(place.what)) in written:
                 word = names.get(id(place.what), f"tensor{len(found)}")
                 data, becomes = as_array(place.what), outputs[number]
                 kind = TensorType(place.what.dtype, tuple(data.shape))
-                found.append(Weight(unique(word, taken), kind, data, None, becomes))
+                found.append(Weight(unique(word, taken, upper=True), kind, data, None, becomes))
         for cell, value in self.returned.values():
             word = names.get(id(cell), f"tensor{len(found)}")
-            found.append(Weight(unique(word, taken), value.type, as_array(cell), value, None))
+            word = unique(word, taken, upper=True)
+            found.append(Weight(word, value.type, as_array(cell), value, None))
         for weight in found:
             if weight.becomes is not None and weight.becomes.type != weight.type:
                 text = f"{weight.name} is {weight.type} and becomes {weight.becomes.type}"
@@ -233,6 +259,21 @@ def as_array(tensor: Any) -> np.ndarray[Any, Any]:
 # names
 
 
+def _refuse_other_count(function: Any, specs: Any, op: str) -> None:
+    """Each argument without a default needs an entry of `specs`."""
+    count = len(specs) if type(specs) in (tuple, list) else 1
+    try:
+        signature = inspect.signature(getattr(function, "forward", function))
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError as error:
+        called = f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+        text = f"specs has {count} entries, which do not fit the arguments of {called}: {error}"
+        fail(TraceError, op, text, "a tuple with an entry for each argument; () for none")
+
+
 def _parameter_names(function: Any) -> list[str]:
     try:
         called = getattr(function, "forward", function)  # of a module
@@ -246,11 +287,16 @@ def _parameter_names(function: Any) -> list[str]:
 def leaves_of(trees: list[Any], names: list[str]) -> Iterator[tuple[str, TensorSpec]]:
     """(name, spec) of all leaves of the arguments."""
     for number, one in enumerate(trees):
-        word = names[number] if number < len(names) else f"argument{number}"
         leaves, structure = tree.flatten(one)
-        for path, leaf in zip(_structure_words(structure, word), leaves, strict=True):
+        words = _structure_words(structure, word_of(number, names))
+        for path, leaf in zip(words, leaves, strict=True):
             if isinstance(leaf, TensorSpec):
                 yield path, leaf
+
+
+def word_of(number: int, names: list[str]) -> str:
+    """The name of an argument."""
+    return names[number] if number < len(names) else f"argument{number}"
 
 
 def _structure_words(structure: Any, word: str) -> list[str]:
@@ -263,17 +309,6 @@ def _structure_words(structure: Any, word: str) -> list[str]:
         for key, child in zip(keys, structure.children, strict=True)
         for path in _structure_words(child, f"{word}_{key}")
     ]
-
-
-def unique(word: str, taken: set[str]) -> str:
-    """An identifier of C that is not in use yet."""
-    plain = re.sub(r"\W+", "_", word).strip("_") or "tensor"
-    plain = f"_{plain}" if plain[0].isdigit() else plain
-    found, number = plain, 2
-    while found in taken:
-        found, number = f"{plain}_{number}", number + 1
-    taken.add(found)
-    return found
 
 
 def name_cells(function: Any) -> dict[int, str]:
@@ -289,9 +324,12 @@ def name_cells(function: Any) -> dict[int, str]:
         roots |= dict(closure.nonlocals) | dict(closure.globals)
     else:
         roots[""] = function
-    modules = [item for item in roots.items() if hasattr(item[1], "named_parameters")]
-    others = [item for item in roots.items() if not hasattr(item[1], "named_parameters")]
-    for word, thing in (*modules, *others):  # a parameter is known by its module, if it has one
+
+    def rank(item: tuple[str, Any]) -> int:
+        """A parameter is known by its module, if it has one; else by its own variable."""
+        return 0 if hasattr(item[1], "named_parameters") else 1 if isinstance(item[1], Cell) else 2
+
+    for word, thing in sorted(roots.items(), key=rank):
         _name_inside(thing, word, found, seen, 0)
     return found
 

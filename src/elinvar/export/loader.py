@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import json
+import dataclasses
+import operator
 import os
-import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from elinvar.core.dtypes import DType
 from elinvar.core.errors import (
     DataError,
     DTypeError,
-    ElinvarError,
     ShapeError,
     StateError,
     fail,
 )
+from elinvar.core.shapes import LARGEST
 from elinvar.core.types import TensorType, parse_type
 from elinvar.export.interface import as_array
 from elinvar.export.layout import HEADER_BYTES, MAGIC
+from elinvar.export.seal import described
 from elinvar.export.status import MEANING, Status
 from elinvar.graph.sizes import evaluate, resolve_sizes
 from elinvar.kernels.plan import ALIGNMENT
@@ -45,6 +46,7 @@ class NativeInterface:
         name, target: as exported.
         dims: the symbolic sizes with their ranges.
         inputs, results: (name, type) of each.
+        arguments, structure: the nesting of the arguments, with names, and of what is returned.
         weights: (name, type, offset) of each.
         weights_bytes: of all, with the header in front.
     """
@@ -59,7 +61,7 @@ class NativeInterface:
         self.results = [(name, parse_type(kind)) for name, kind in about["results"]]
         self.weights = [(w["name"], parse_type(w["type"]), w["offset"]) for w in about["weights"]]
         self.weights_bytes: int = about["weights_bytes"]
-        self.structure = about["structure"]
+        self.structure, self.arguments = about["structure"], about["arguments"]
         self.header = bytes.fromhex(about["header"])
 
 
@@ -111,6 +113,12 @@ class NativeFunction:
 
     def arena_bytes(self, **sizes: int) -> int:
         """How much scratch memory a call needs for these sizes of the symbolic dims."""
+        if sizes.keys() != self.dims.keys():
+            given = ", ".join(sizes) or "none"
+            text = f"{self.name} has the sizes {', '.join(self.dims) or 'none'}, received {given}"
+            fail(ShapeError, "load_native", text)
+        if any(abs(operator.index(size)) > LARGEST for size in sizes.values()):
+            self._refuse(Status.OVERFLOW, sizes)
         values = (ctypes.c_int64 * max(1, len(self.dims)))(*[sizes[name] for name in self.dims])
         found = self._arena_bytes(ctypes.addressof(values))
         if found < 0:
@@ -118,26 +126,42 @@ class NativeFunction:
         return found
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Run it; the leaves of the arguments are taken in the order of `inputs`, or by name."""
-        leaves = list(_leaves(arguments))
-        if named:
-            rest = [name for name, _ in self.inputs[len(leaves) :]]
-            if sorted(named) != sorted(rest):
-                text = f"{self.name} still needs {', '.join(rest)}; received {', '.join(named)}"
-                fail(ShapeError, "load_native", text)
-            leaves += [named[name] for name in rest]
-        if len(leaves) != len(self.inputs):
-            text = f"{self.name} takes {len(self.inputs)} tensors, received {len(leaves)}"
-            hint = f"they are {', '.join(name for name, _ in self.inputs)}"
-            fail(ShapeError, "load_native", text, hint)
+        """Run it with the arguments of the function that was exported, or with what is in them by
+        the names of `inputs`."""
+        leaves = self._leaves(arguments, named)
         arrays = [
             self._array(name, kind, leaf)
             for (name, kind), leaf in zip(self.inputs, leaves, strict=True)
         ]
-        sizes = resolve_sizes([kind for _, kind in self.inputs], [a.shape for a in arrays])
+        names, types = [name for name, _ in self.inputs], [kind for _, kind in self.inputs]
+        sizes = resolve_sizes(types, [array.shape for array in arrays], names=names)
         kinds = [kind.dtype for _, kind in self.results]
         results = zip(self.arrays(arrays, sizes), kinds, strict=True)
         return _rebuilt(self.interface.structure, (as_tensor(a, dtype) for a, dtype in results))
+
+    def _leaves(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+        """What is given for each input."""
+        takes = self.interface.arguments
+        if len(arguments) > len(takes):
+            listed = ", ".join(name for name, _ in takes)
+            text = f"{self.name} takes ({listed}), received {len(arguments)} arguments"
+            fail(ShapeError, "load_native", text)
+        found: list[Any] = []
+        unused, missing = dict(named), []
+        for number, (parameter, structure) in enumerate(takes):
+            names = [name for name, _ in self.inputs[len(found) :][: _count(structure)]]
+            if number < len(arguments):
+                found += _matched(structure, arguments[number], parameter)
+            elif parameter in unused:
+                found += _matched(structure, unused.pop(parameter), parameter)
+            else:
+                missing += [name for name in names if name not in unused]
+                found += [unused.pop(name, None) for name in names]
+        if missing or unused:
+            text = f"{self.name} still needs {', '.join(missing) or 'nothing'}; received "
+            text += ", ".join(unused if len(unused) else named) or "nothing more"
+            fail(ShapeError, "load_native", text)
+        return found
 
     def arrays(
         self, arrays: list[np.ndarray[Any, Any]], sizes: Mapping[str, int]
@@ -237,16 +261,13 @@ def describe_object(path: str | os.PathLike[str]) -> NativeInterface:
         DataError: the file is no such object file.
     """
     place = _object_path(path)
-    found = _ABOUT.search(place.read_bytes())
-    if found is None:
+    about, is_whole = described(place.read_bytes())
+    if about is None:
         fail(DataError, "load_native", f"{place} is no object file that export_native made")
-    try:
-        return NativeInterface(json.loads(found[0][:-1]))
-    except (ValueError, KeyError, TypeError, AttributeError, ElinvarError) as error:
-        fail(DataError, "load_native", f"{place} is damaged: {type(error).__name__}")
-
-
-_ABOUT = re.compile(rb'\{"elinvar": "[^\0]*?\}\0')
+    if not is_whole:
+        text = f"{place} is damaged: it is not as it was exported"
+        fail(DataError, "load_native", text, "export it again")
+    return NativeInterface(about)
 
 
 def _object_path(path: str | os.PathLike[str]) -> Path:
@@ -297,14 +318,40 @@ def _addresses(arrays: list[np.ndarray[Any, Any]]) -> Any:
     return (ctypes.c_void_p * max(1, len(arrays)))(*[array.ctypes.data for array in arrays])
 
 
-def _leaves(arguments: Any) -> Any:
-    for argument in arguments:
-        if isinstance(argument, list | tuple):
-            yield from _leaves(argument)
-        elif isinstance(argument, Mapping):
-            yield from _leaves(argument.values())
-        else:
-            yield argument
+def _count(structure: Any) -> int:
+    """How many leaves a structure has."""
+    if structure is None:
+        return 1
+    return sum(_count(child) for child in structure.get("children", ()))
+
+
+def _matched(structure: Any, given: Any, where: str) -> Iterator[Any]:
+    """The leaves of an argument, in the order in which the structure has them."""
+    parts: Any = None
+    if dataclasses.is_dataclass(given) and not isinstance(given, type):
+        parts = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+    elif isinstance(given, Mapping | list | tuple):
+        parts = given
+    wanted = "a tensor"
+    if structure is None and parts is None and given is not None:
+        yield given
+        return
+    if structure is not None and structure.get("none"):
+        if given is None:
+            return
+        wanted = "None, as when it was exported"
+    elif structure is not None:
+        keys = structure.get("keys", range(len(structure["children"])))
+        wanted = f"{', '.join(map(str, keys)) or 'nothing'} inside"
+        if parts is not None and not isinstance(parts, Mapping):
+            parts = dict(enumerate(parts))
+        if parts is not None and set(parts) == set(keys):
+            for key, child in zip(keys, structure["children"], strict=True):
+                yield from _matched(child, parts[key], f"{where}[{key!r}]")
+            return
+    shown = type(given).__name__
+    shown += f" with {', '.join(map(str, parts))}" if isinstance(parts, Mapping) else ""
+    fail(DTypeError, "load_native", f"{where}: expected {wanted}, received {shown}")
 
 
 def _rebuilt(structure: Any, leaves: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -28,7 +27,9 @@ from elinvar.export.layout import (
     typical_sizes,
     weights_bytes,
 )
+from elinvar.export.names import plain
 from elinvar.export.runner import Program, Runner
+from elinvar.export.seal import description, sealed
 from elinvar.kernels.plan import ControlStep, Together, texts_of
 from elinvar.run.compile import lower_graph
 from elinvar.run.llvm import linked_code
@@ -114,8 +115,7 @@ def export_native(
     if layout.weights_bytes and weights == "beside":
         files[beside] = weights_bytes(interface, layout)
     place.parent.mkdir(parents=True, exist_ok=True)
-    for file, data in files.items():
-        _write(file, data)
+    _write(files)
     library = None if linker is None else _link(named, linker, made, name)
     return NativeExport(made, header, beside if beside in files else None, library, named.name)
 
@@ -135,18 +135,18 @@ def compile_interface(
     runner = Runner(Program(name, layout, steps, blocks, largest))
     about = describe_interface(interface, layout, name, target)
     public = {f"{name}_run", f"{name}_arena_bytes", f"{name}_about"}
-    texts = [runner.text(), _constant(f"{name}_about", about.encode() + b"\0")]
+    texts = [runner.text(), _constant(f"{name}_about", about)]
     texts += [_once(text) for text in texts_of(steps).values()]
     if inside and layout.weights_bytes:
         public.add(f"{name}_weights_data")
         texts.append(_constant(f"{name}_weights_data", weights_bytes(interface, layout)))
-    return layout, linked_code(texts, target.target, public)
+    return layout, sealed(linked_code(texts, target.target, public))
 
 
 def describe_interface(
     interface: Interface, layout: Layout, name: str, target: NamedTarget
-) -> str:
-    """What `load_native` must know, as JSON; it stands in the object file."""
+) -> bytes:
+    """What `load_native` must know; it stands in the object file."""
     offsets = offsets_of(interface.weights)[0]
     weights = [
         {"name": w.name, "type": str(w.type), "offset": offset, "changes": w.becomes is not None}
@@ -161,11 +161,13 @@ def describe_interface(
         "inputs": [[port.name, str(port.type)] for port in interface.inputs],
         "results": [[port.name, str(port.type)] for port in interface.results],
         "structure": _structure(interface.structure),
+        "arguments": [[word, _structure(one)] for word, one in interface.arguments]
+        or [[port.name, None] for port in interface.inputs],
         "weights": weights,
         "weights_bytes": layout.weights_bytes,
         "header": layout.header().hex(),
     }
-    return json.dumps(content)
+    return description(content)
 
 
 def _structure(structure: Any) -> Any:
@@ -175,7 +177,7 @@ def _structure(structure: Any) -> Any:
     children = [_structure(child) for child in structure.children]
     if structure.kind is type(None):
         return {"none": True}
-    if structure.keys is not None and all(isinstance(key, str) for key in structure.keys):
+    if structure.keys is not None and all(type(key) in (str, int) for key in structure.keys):
         return {"keys": list(structure.keys), "children": children}
     return {"list": structure.kind is list, "children": children}
 
@@ -216,26 +218,30 @@ def _place(path: str | os.PathLike[str], function: str) -> tuple[Path, str]:
     files are called after the function."""
     place = Path(path)
     if place.is_dir():
-        place = place / (re.sub(r"\W", "_", function).strip("_") or "model")
+        place = place / (plain(function).strip("_") or "model")
     stem = place.name.removesuffix(".o")
-    name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
+    name = plain(stem)
     if not name.strip("_"):
         text = f"the last part of the path must have letters, received {os.fspath(path)!r}"
         fail(ValueRangeError, "export_native", text, "such as path='build/model'")
     return place.with_name(stem), f"_{name}" if name[0].isdigit() else name
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that it is there as a whole or not at all."""
-    descriptor, other = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _write(files: Mapping[Path, bytes]) -> None:
+    """Write files so that all are there as a whole, or none is."""
+    written: dict[Path, Path] = {}
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(other, 0o644)
-        os.replace(other, path)
-    except BaseException:
-        Path(other).unlink(missing_ok=True)
-        raise
+        for path, data in files.items():
+            descriptor, other = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            written[path] = Path(other)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(other, 0o644)
+        for path, complete in written.items():
+            os.replace(complete, path)
+    finally:
+        for complete in written.values():
+            complete.unlink(missing_ok=True)
 
 
 def _linker(target: NamedTarget) -> str:

@@ -20,6 +20,7 @@ def resolve_sizes(
     types: Sequence[TensorType],
     shapes: Sequence[Sequence[int]],
     sizes: Mapping[str, int] | None = None,
+    names: Sequence[Any] | None = None,
 ) -> dict[str, int]:
     """The sizes under which `types` have these `shapes`.
 
@@ -27,38 +28,41 @@ def resolve_sizes(
         types: the input types of a graph.
         shapes: as many shapes.
         sizes: what is known already.
+        names: of the inputs, for errors.
 
     Raises:
         ShapeError: a rank or a dimension differs, one name would need two values, or a dimension
             such as `B*T` cannot be solved for its names.
     """
     found = dict(sizes or {})
+    names = range(len(types)) if names is None else names
     pending: list[tuple[Dim, int, int]] = []
     for position, (kind, shape) in enumerate(zip(types, shapes, strict=True)):
         if len(kind.shape) != len(shape):
-            _refuse(position, kind, shape)
+            _refuse(names[position], kind, shape)
         for dim, given in zip(kind.shape, shape, strict=True):
             if isinstance(dim, Dim):
                 pending.append((dim, int(given), position))
             elif dim != given:
-                _refuse(position, kind, shape)
+                _refuse(names[position], kind, shape)
     progress = True
     while pending and progress:
         waiting = [item for item in pending if not solve(item[0], item[1], found)]
         progress, pending = len(waiting) < len(pending), waiting
     for dim, given, position in pending:
-        fail(ShapeError, "graph", f"input {position}: {dim} = {given} does not give its sizes")
+        text = f"input {names[position]}: {dim} = {given} does not give its sizes"
+        fail(ShapeError, "graph", text)
     for position, (kind, shape) in enumerate(zip(types, shapes, strict=True)):
         if tuple(evaluate(dim, found) for dim in kind.shape) != tuple(shape):
-            _refuse(position, kind, shape, found)
+            _refuse(names[position], kind, shape, found)
     return found
 
 
 def _refuse(
-    position: int, kind: TensorType, shape: Sequence[int], sizes: Mapping[str, int] | None = None
+    name: Any, kind: TensorType, shape: Sequence[int], sizes: Mapping[str, int] | None = None
 ) -> None:
     given = f" with {', '.join(f'{k} = {v}' for k, v in sizes.items())}" if sizes else ""
-    text = f"input {position}: expected {kind}{given}, received the shape {format_shape(shape)}"
+    text = f"input {name}: expected {kind}{given}, received the shape {format_shape(shape)}"
     fail(ShapeError, "graph", text)
 
 

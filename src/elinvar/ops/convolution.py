@@ -29,6 +29,7 @@ from elinvar.ops.rules import (
     product_dtype,
     quotient,
     reshaped,
+    whole_steps,
     widened,
 )
 from elinvar.ops.sampling import bad, brain_floats, floats, integers
@@ -90,7 +91,7 @@ def _output_spatial(x: TensorType, w: TensorType, params: dict[str, Any]) -> tup
         if known_negative(room) and not (padded == 0 and room == -1):
             text = f"the kernel {w} spans {span} but the padded input {x} has {padded}"
             fail(ShapeError, "convolution", f"{text} along spatial dimension {axis}")
-        result.append(quotient("convolution", room, params["stride"][axis]) + 1)
+        result.append(whole_steps("convolution", room, params["stride"][axis]) + 1)
     return tuple(result)
 
 

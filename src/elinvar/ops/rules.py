@@ -61,6 +61,17 @@ def quotient(op: str, dim: DimLike, divisor: DimLike) -> DimLike:
         fail(ShapeError, op, f"{dim} is not known to be divisible by {divisor}")
 
 
+def whole_steps(op: str, room: DimLike, stride: int) -> DimLike:
+    """How many steps fit into `room`. Of a symbolic one all but a number must be divisible:
+    (2*h-1) / 2 is h-1 whatever h, while h / 2 is no polynomial."""
+    rest = room.terms.get((), 0) if isinstance(room, Dim) else 0
+    try:
+        return quotient(op, room - rest, stride) + rest // stride
+    except ShapeError:
+        hint = f"let the size be a multiple of a name: {stride} * el.Dim('n'), or that and a number"
+        fail(ShapeError, op, f"{room} is not known to be divisible by {stride}", hint)
+
+
 def _failing_division(dim: DimLike, divisor: DimLike) -> DimLike:
     if dim == 0:
         return 0

@@ -22,9 +22,9 @@ from elinvar.ops.rules import (
     narrowed,
     need_numeric,
     next_axes,
-    quotient,
     replaced,
     reshaped,
+    whole_steps,
     widened,
 )
 from elinvar.ops.sampling import bad, brain_floats, floats, integers
@@ -42,7 +42,7 @@ def window_counts(
         if known_negative(room) and not (shape[axis] == 0 and n == 1):
             text = f"a window of {n} with dilation {dilation} does not fit into axis {axis} of"
             fail(ShapeError, op, f"{text} {format_shape(shape)}")
-        result[axis] = quotient(op, room, stride) + 1
+        result[axis] = whole_steps(op, room, stride) + 1
     return tuple(result)
 
 

@@ -13,7 +13,7 @@ from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
 from elinvar.core.shapes import format_shape
 from elinvar.core.source import Source
 from elinvar.ops.record import Absent, Op
-from elinvar.tensor.cell import detached, restore, state, traces
+from elinvar.tensor.cell import current_trace, detached, restore, state, traces
 from elinvar.tensor.derivative import Rule
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
@@ -218,7 +218,10 @@ def accumulate(leaf: Any, gradient: Any, create: bool) -> None:
         fail(GradientError, "backward", text, "call backward outside, or compute it inside too")
     if not create:
         gradient = detached(gradient)
-    held = cell.grad
+    trace = current_trace()
+    if trace is not None:
+        trace.note_gradient(cell, True)
+    held = cell._grad
     if held is None:
         cell.grad = gradient if create else packed(gradient)
     elif create:

@@ -79,6 +79,7 @@ class JitProgram:
         self.captured: list[CapturedInput] = []
         self.guards: list[tuple[Any, str, Any]] = []
         self.gradient_guards: list[tuple[Place, bool]] = []  # (the cell, had a .grad)
+        self.seen_gradients: set[int] = set()  # ids of cells whose .grad the code looked at
         self.results: list[tuple[int, Any]] = []
         self.structure: Any = None
         self.writes: list[tuple[Place, int, bool]] = []  # (cell, result, its tape goes along)
@@ -246,7 +247,7 @@ def trace_program(
     program.captured, program.guards = captured, guards
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients
-    program.gradient_guards = gradient_guards
+    program.gradient_guards, program.seen_gradients = gradient_guards, trace.seen_gradients
     program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program

@@ -167,7 +167,7 @@ class Tensor(TensorMethods, Cell):
         """The gradient that `backward` added up, or None."""
         trace = current_trace()
         if trace is not None:
-            trace.note_gradient(self, True)
+            trace.note_gradient(self, True, is_seen=True)
         return self._grad
 
     @grad.setter

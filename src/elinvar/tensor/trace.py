@@ -72,6 +72,7 @@ class Trace:
         self.builder = Builder()
         self.captured: dict[int, Captured] = {}
         self.gradients: dict[int, tuple[Any, Any, bool]] = {}  # cell, .grad before, read first
+        self.seen_gradients: set[int] = set()  # of cells whose .grad the user's code looked at
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.first_serial = next_serial()
         self.finished = False
@@ -179,12 +180,17 @@ class Trace:
         need_live(tensor, op)
         fail(TraceError, op, f"a traced {tensor._type} has no value yet, but `{op}` runs at once")
 
-    def note_gradient(self, cell: Any, is_read: bool) -> None:
-        """Called before `.grad` of a tensor is read or set."""
-        if id(cell) not in self.gradients:
+    def note_gradient(self, cell: Any, is_read: bool, is_seen: bool = False) -> None:
+        """Called before `.grad` of a tensor is read or set. `is_seen`: not by backward alone."""
+        is_known = id(cell) in self.gradients
+        if is_known and (not is_seen or id(cell) in self.seen_gradients):
+            return
+        if not is_known:
             self.gradients[id(cell)] = (cell, cell._grad, is_read)
-            if self._parents[-1] is not None:
-                self._parents[-1].note_gradient(cell, is_read)
+        if is_seen:
+            self.seen_gradients.add(id(cell))
+        if self._parents[-1] is not None:
+            self._parents[-1].note_gradient(cell, is_read, is_seen)
 
     def note_guard(self, owner: Any, name: str, value: Any) -> None:
         """The trace depends on the attribute `name` of `owner` being `value`."""
