@@ -566,3 +566,19 @@ def test_size_one_has_the_bits_of_eager_code():
         x = el.asarray(random.standard_normal((1000, size)).astype(np.float32))
         assert first_one(x).numpy().tobytes() == (x * 1.5).sum(axis=0).numpy().tobytes()
     assert first_one.compilations == 2
+
+
+def test_gradients_of_tensors_made_inside_compile_nothing_again():
+    weight = el.randn(4, 4)
+
+    @el.jit
+    def gradient(x):
+        inside = x.detach()
+        inside.requires_grad_()
+        (inside @ weight).sum().backward()
+        return inside.grad
+
+    for count in (3, 3, 3):
+        x = el.randn(count, 4)
+        assert gradient(x).tolist() == gradient.function(x).tolist()
+    assert gradient.compilations == 1

@@ -204,7 +204,7 @@ class NativeFunction:
 
     def _array(self, name: str, kind: TensorType, leaf: Any) -> np.ndarray[Any, Any]:
         """The stored bits of an argument, dense."""
-        if type(leaf) in (int, float):
+        if type(leaf) is int or (type(leaf) is float and kind.dtype.kind == "f"):
             leaf = np.array(leaf, kind.dtype.storage)
         if not isinstance(leaf, Cell):
             leaf = from_numpy(np.asarray(leaf))

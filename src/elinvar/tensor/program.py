@@ -357,11 +357,17 @@ class _Recorder:
     def gradients(self) -> Any:
         changed = []
         for cell, gradient in self.trace.changed_gradients:
-            number = None if gradient is None else self.output(gradient)
-            changed.append((self.place(cell), number))
+            if self._outlives(cell):
+                number = None if gradient is None else self.output(gradient)
+                changed.append((self.place(cell), number))
         guards = [
             (self.place(cell), before is not None)
             for cell, before, is_read in self.trace.gradients.values()
-            if is_read
+            if is_read and self._outlives(cell)
         ]
         return changed, guards
+
+    def _outlives(self, cell: Any) -> bool:
+        """Whether there is such a tensor after the trace: not one that was computed inside."""
+        is_outside = cell._layout is not None or id(cell) in self.trace.captured
+        return is_outside or id(cell) in self.arguments
