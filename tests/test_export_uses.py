@@ -96,6 +96,14 @@ def test_sizes_of_arena_bytes_are_checked(tmp_path):
         native(el.ones(2), el.ones((2, 3)))
 
 
+def test_sizes_stand_in_alphabetical_order(tmp_path):
+    spec = el.TensorSpec((el.Dim("y"), el.Dim("x", min=1), el.Dim("a"), el.Dim("b", max=9)))
+    made = el.export_native(lambda x: x.sum(), spec, path=tmp_path / "m")
+    assert list(el.load_native(made).dims) == ["a", "b", "x", "y"]
+    fields = [line.split()[1] for line in made.header.read_text().splitlines() if line.startswith("  int64_t")]
+    assert fields == ["a;", "b;", "x;", "y;"]
+
+
 # names
 
 

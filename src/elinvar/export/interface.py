@@ -119,7 +119,8 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
     with sizes_as_numbers(op):
         program = trace_program(plain, name, call, call.types)
     found = _Interfaces(op, program, call.types)
-    return found.interface(plain, specification.trees, names, dict(specification.ranges))
+    dims = dict(sorted(specification.ranges.items()))
+    return found.interface(plain, specification.trees, names, dims)
 
 
 class _Interfaces:
