@@ -11,7 +11,7 @@ import pytest
 
 import elinvar as el
 from elinvar.core.errors import DataError, DTypeError, ShapeError, TraceError
-from elinvar.export import native as native_file
+from elinvar.export import files
 from tests.test_export_native import bits, exported
 
 nn, F = el.nn, el.nn.functional
@@ -187,6 +187,17 @@ def test_gradients_that_nobody_sees_are_scratch(tmp_path):
         assert bits(native(x)) == bits(jitted(x))
 
 
+def test_weights_are_kept_in_files(tmp_path):
+    weight = el.zeros(3)
+    made = el.export_native(lambda x: weight.assign(weight + x), "f32[3]", path=tmp_path / "m")
+    native, other = el.load_native(made), el.load_native(made)
+    native(el.ones(3)), native(el.ones(3))
+    native.save_weights(tmp_path / "later.weights")
+    other.load_weights(tmp_path / "later.weights")
+    other(el.ones(3))
+    assert other.weights["weight"].tolist() == [3.0] * 3 and weight.tolist() == [0.0] * 3
+
+
 # sizes of convolutions
 
 
@@ -257,7 +268,7 @@ def test_every_kind_of_object_is_sealed(target, tmp_path):
 def test_an_interrupted_export_leaves_the_old_files(failing, tmp_path, monkeypatch):
     made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path / "m")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    calls, chmod = [], native_file.os.chmod
+    calls, chmod = [], files.os.chmod
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -265,7 +276,7 @@ def test_an_interrupted_export_leaves_the_old_files(failing, tmp_path, monkeypat
             raise KeyboardInterrupt
         chmod(*arguments)
 
-    monkeypatch.setattr(native_file.os, "chmod", interrupted)
+    monkeypatch.setattr(files.os, "chmod", interrupted)
     with pytest.raises(KeyboardInterrupt):
         el.export_native(nn.Linear(3, 2), "f32[n,3]", path=made.object)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -147,7 +147,7 @@ def _weights(name: str, interface: Interface, layout: Layout, inside: bool) -> s
         return f"{_comment(text)}\n{lines[0]}\n"
     where = f"the file {name}.weights"
     if inside:
-        where = f"{name}_weights_data below"
+        where = f"(void *){name}_weights_data below"
     text = (
         f"The weights: {layout.weights_bytes} bytes, from {where}, in memory that begins at a\n"
         f"multiple of 64 bytes. The first {HEADER_BYTES} bytes tell for which function they are."
@@ -171,6 +171,8 @@ def _functions(name: str, layout: Layout) -> str:
         + f"\nint64_t {name}_arena_bytes(const {name}_sizes *sizes);\n\n"
         + _comment(
             "Run the function.\n\n"
+            "inputs   may overlap each other\n"
+            "results  must not overlap anything else\n"
             "arena    scratch memory that begins at a multiple of 64 bytes; its content does not\n"
             "         matter before and after\n"
             "weights  see above\n"

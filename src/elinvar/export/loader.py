@@ -23,6 +23,7 @@ from elinvar.core.errors import (
 )
 from elinvar.core.shapes import LARGEST
 from elinvar.core.types import TensorType, parse_type
+from elinvar.export.files import write_files
 from elinvar.export.interface import as_array
 from elinvar.export.layout import HEADER_BYTES, MAGIC
 from elinvar.export.seal import described
@@ -110,6 +111,11 @@ class NativeFunction:
             fail(StateError, op, text, "the object file and the weights of one export go together")
         with self._lock:
             self._memory[:] = np.frombuffer(data, np.uint8)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights as they are now to a file, which `load_weights` and C programs read."""
+        with self._lock:
+            write_files({Path(path): self._memory.tobytes()})
 
     def arena_bytes(self, **sizes: int) -> int:
         """How much scratch memory a call needs for these sizes of the symbolic dims."""

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from elinvar.core.errors import CompileError, ValueRangeError, fail
 from elinvar.core.sizing import Size
 from elinvar.core.version import VERSION
 from elinvar.export.arena import plan_arena
+from elinvar.export.files import write_files
 from elinvar.export.header import header_text
 from elinvar.export.interface import Interface, trace_interface
 from elinvar.export.layout import (
@@ -115,7 +115,7 @@ def export_native(
     if layout.weights_bytes and weights == "beside":
         files[beside] = weights_bytes(interface, layout)
     place.parent.mkdir(parents=True, exist_ok=True)
-    _write(files)
+    write_files(files)
     library = None if linker is None else _link(named, linker, made, name)
     return NativeExport(made, header, beside if beside in files else None, library, named.name)
 
@@ -225,23 +225,6 @@ def _place(path: str | os.PathLike[str], function: str) -> tuple[Path, str]:
         text = f"the last part of the path must have letters, received {os.fspath(path)!r}"
         fail(ValueRangeError, "export_native", text, "such as path='build/model'")
     return place.with_name(stem), f"_{name}" if name[0].isdigit() else name
-
-
-def _write(files: Mapping[Path, bytes]) -> None:
-    """Write files so that all are there as a whole, or none is."""
-    written: dict[Path, Path] = {}
-    try:
-        for path, data in files.items():
-            descriptor, other = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            written[path] = Path(other)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            os.chmod(other, 0o644)
-        for path, complete in written.items():
-            os.replace(complete, path)
-    finally:
-        for complete in written.values():
-            complete.unlink(missing_ok=True)
 
 
 def _linker(target: NamedTarget) -> str:
