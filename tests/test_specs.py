@@ -127,6 +127,14 @@ def test_comparisons_of_inferred_sizes_are_decided_by_the_call():
     assert function(el.randn(13, 8)).shape == (13, 8) and function.compilations <= 4
 
 
+def test_indices_and_slices_of_inferred_sizes():
+    third = el.jit(lambda x: (x[3] + x[-2], x[:3].sum(), x[2:]))
+    for size in (5, 7, 4, 30):
+        x = el.arange(size)
+        assert third(x)[0].item() == 3 + size - 2 and third(x)[2].shape == (size - 2,)
+    assert third.compilations == 2
+
+
 def test_slices_within_a_declared_range():
     positions = el.randn(64, 8)
     within = el.jit(lambda x: x + positions[: x.shape[0]], specs=el.TensorSpec((el.Dim("n", max=64), 8)))
