@@ -24,7 +24,6 @@ from elinvar.core.dtypes import uint32 as uint32
 from elinvar.core.dtypes import uint64 as uint64
 from elinvar.core.errors import ElinvarError as ElinvarError
 from elinvar.core.shapes import Dim as Dim
-from elinvar.export.loader import load_native as load_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.run.pool import get_num_threads as get_num_threads
@@ -338,17 +337,6 @@ def expand_dims(x: _ArrayLike, /, axis: int | tuple[int, ...] = 0) -> Tensor:
 
 def expm1(x: _ArrayLike, /) -> Tensor:
     """The exponential function less 1, accurate near 0."""
-
-def export_native(
-    function: _ArrayLike,
-    specs: _ArrayLike,
-    target: str = "host",
-    path: str | os.PathLike[str] = "model",
-    *,
-    weights: str = "beside",
-    link: _bool = False,
-) -> NativeExport:
-    """Compile a function for another machine: an object file that needs libc alone, a C …"""
 
 def eye(
     n_rows: int,
@@ -943,8 +931,6 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
-    "export",
-    "export_native",
     "eye",
     "finfo",
     "flip",
@@ -985,7 +971,6 @@ __all__ = [
     "linalg",
     "linspace",
     "load",
-    "load_native",
     "log",
     "log10",
     "log1p",
