@@ -14,6 +14,7 @@ from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeEr
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType, parse_type
 from elinvar.graph.ir import Builder
+from elinvar.run.compile import compile_graph
 
 B, T = el.Dim("B"), el.Dim("T")
 SIZES = [*range(150), *range(150, 1000, 17)]  # 200 of them
@@ -156,6 +157,7 @@ FUNCTIONS = {
     "shapes": (lambda x: (x.reshape(-1).reshape(-1, x.shape[1]), el.concat([x, x[:, :]], axis=1), el.tile(x, (2, 1))), "f32[B,T]"),
     "order": (lambda x: (el.sort(x, axis=0), el.argsort(x, axis=1), el.cumulative_sum(x, axis=1)), "f32[B,T]"),
     "turns": (lambda x: (el.roll(x, 3, axis=1), el.roll(x, -2, axis=0), el.flip(x), el.tril(x)), "f32[B,T]"),
+    "padded": (lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "circular", "replicate")], "f32[B,T]"),
     "upsampled": (nn.Upsample(scale_factor=2), "f32[B,2,T,3]"),
 }  # fmt: skip
 
@@ -165,6 +167,8 @@ def test_functions_of_many_sizes(name):
     function, kind = FUNCTIONS[name]
     run = el.jit(function, specs=kind)
     least = 1 if name in ("pooling", "means", "shapes", "upsampled") else 0
+    if name == "padded":
+        least = 3
     for n in range(200):
         el.manual_seed(n)
         sizes = {"B": max(least, n % 13), "T": max(least, n // 5)}
@@ -246,6 +250,19 @@ def test_other_reductions_where_symbolic_dims_are_one(name):
             graph = builder.graph([getattr(builder.f, name)(value, axes=axes)], "main")
             found += run_compiled(graph, [x], sizes)
         assert same_bits(*found)
+
+
+def test_only_kernels_whose_order_may_change_hold_a_second_way():
+    """Which one they need follows from the axes and the ranges of the sizes."""
+    A, C = Dim("A"), Dim("C")
+    large = [Dim(name, min=2) for name in "ABC"]
+    for shape, axes, expected in (
+        ((A, C), (0,), True), ((A, C), (1,), False), ((A, 8), (0,), False), ((A, B, C), (0, 2), True),
+        ((A, 8, C), (0, 2), True), ((A, 8, 16), (0, 2), False), ((A, B, 8), (0, 1), False), (large, (0, 2), False),
+        (large[:2], (0,), False), ((large[0] - 1, 8, large[1] - 1), (0, 2), True),
+    ):  # fmt: skip
+        text = compile_graph(reduction("sum", tuple(shape), axes, "plain")).llvm()
+        assert ("%lane" in text) == expected, (shape, axes)
 
 
 def test_gradient_of_cumprod_is_one_formula():
@@ -396,13 +413,33 @@ def test_errors_that_name_two_dims():
     for function, text in (
         (lambda x, y: x + y, r"\[add\] shapes \[3,B\] and \[3,T\] do not broadcast: B ≠ T"),
         (lambda x, y: x @ y.mT, r"\[matmul\] inner dimensions differ: .*, B ≠ T"),
-        (lambda x, y: el.concat([x, y]), r"\[concat\] .*f32\[3,B\] and f32\[3,T\]"),
-        (lambda x, y: el.stack([x, y]), r"\[stack\] .*f32\[3,B\] and f32\[3,T\]"),
-        (lambda x, y: x.reshape(2, -1), r"3\*B is not known to be divisible by 2"),
+        (lambda x, y: el.concat([x, y]), r"\[concat\] .*f32\[3,B\] and f32\[3,T\], B ≠ T"),
+        (lambda x, y: el.stack([x, y]), r"\[stack\] .*f32\[3,B\] and f32\[3,T\], B ≠ T"),
         (lambda x, y: x.reshape(y.shape), r"\[reshape\] sizes differ: .*, 3\*B ≠ 3\*T"),
     ):
-        with pytest.raises(ShapeError, match=text):
+        with pytest.raises(ShapeError, match=f"(?s){text}.*hint: .*let one `el.Dim` stand for both"):
             el.jit(function, specs=("f32[3,B]", "f32[3,T]")).lower()
+
+
+def test_shares_of_products():
+    C = el.Dim("C")
+    assert (B * T * 6) // (2 * T) == 3 * B and (B * B - 1) // (B - 1) == B + 1
+    whole = (B * T - 2 * T + C) * (3 * T - B + 1) * (C - 4)
+    assert whole // (C - 4) // (B * T - 2 * T + C) == 3 * T - B + 1
+    assert whole // whole == 1 and whole % (3 * T - B + 1) == 0 and divmod(4 * T, 2) == (2 * T, 0)
+    for dim, divisor in ((B, 2), (3 * B, 2 * B), (B * T, C), (B + 1, B), (B, B * T), (T, 0), (B * B + 1, B - 1)):
+        with pytest.raises(ShapeError, match="is not known to be divisible by"):
+            dim // divisor
+    shown = el.jit(lambda x: x[:, 1:].reshape(-1).reshape(x.shape[1] - 1, -1), specs="f32[B,T]").lower()
+    assert "f32[T-1,B]" in shown.graph
+    text = r"\[reshape\] f32\[3,B\] does not fit into \[2,-1\]: 3\*B elements are not known to be divisible by 2"
+    with pytest.raises(ShapeError, match=text):
+        el.jit(lambda x: x.reshape(2, -1), specs="f32[3,B]").lower()
+
+
+def test_names_in_other_letters():
+    run = el.jit(lambda x: (x * 2.0).sum(0), specs=el.TensorSpec((el.Dim("länge"), 3)))
+    assert run(el.ones((4, 3))).tolist() == [8, 8, 8] and "f32[länge,3]" in run.lower().graph
 
 
 def test_sizes_that_are_needed_as_numbers():
@@ -437,13 +474,33 @@ def test_impossible_sizes():
         pairs(el.ones(0))
     largest = el.jit(lambda x: el.max(x, axis=0), specs="f32[B,2]")
     assert largest(el.ones((1, 2))).tolist() == [1, 1]
-    with pytest.raises(ShapeError, match=r"\[max\] axes \(0,\) of f32\[B,2\] hold no element .* where B = 0"):
+    with pytest.raises(ShapeError, match=r"\[max\] axes \(0,\) of f32\[0,2\] hold no element .* where B = 0"):
         largest(el.ones((0, 2)))
     large = el.broadcast_to(el.zeros((), dtype=el.int8), (1 << 33,))
     outer = el.jit(lambda x, y: el.sum(x[:, None] * y), specs=("i8[B]", "i8[T]"))
     with pytest.raises(ShapeError, match=r"i8\[B,T\] would have 73786976294838206464 bytes where B = 8589934592, T"):
         outer(large, large)
     assert pairs.compilations == largest.compilations == outer.compilations == 1
+
+
+def test_what_operations_refuse_is_refused_for_all_sizes():
+    """What a trace with numbers would say when it meets the size, with the line of the operation."""
+    first = el.jit(lambda x: x[:, 0] + x[:, -1], specs="f32[B,T]")
+    assert first(el.ones((2, 1))).tolist() == [2, 2]
+    with pytest.raises(ShapeError, match=r"(?s)\[slice\] .* where B = 2, T = 0\n  at test_symbolic_dims.py:\d+ in <lambda>"):
+        first(el.ones((2, 0)))
+    windows = el.jit(lambda x, w: F.conv1d(x, w), specs=("f32[B,1,T]", "f32[1,1,3]"))
+    with pytest.raises(ShapeError, match=r"a size is negative: T-2 = -1 where T = 1"):
+        windows(el.ones((2, 1, 1)), el.ones((1, 1, 3)))
+    padded = el.jit(lambda x: F.pad(x, (3, 0), mode="reflect"), specs="f32[T]")
+    assert padded(el.arange(4.0)).tolist() == [3, 2, 1, 0, 1, 2, 3]
+    for n in (0, 3):
+        with pytest.raises(ShapeError, match=rf"(?s)\[slice\] .* where T = {n}\n"):
+            padded(el.ones(n))
+    fifth = el.jit(lambda x: (x[4], x[-5], x[:3]), specs=el.TensorSpec(el.Dim("n", min=5)))
+    assert [y.tolist() for y in fifth(el.arange(6.0))] == [4, 1, [0, 1, 2]]
+    with pytest.raises(ShapeError, match=r"(?s)index 4 is not known to lie within axis 0 .*hint: give a range \(`el.Dim"):
+        el.jit(lambda x: x[4], specs="f32[n]").lower()
 
 
 def test_faults_of_sizes_zero_and_one():

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 from elinvar.codegen.evaluate import Tile
 from elinvar.codegen.llvm_scalars import llvm_type, memory_type
-from elinvar.codegen.orders import CHUNK, Order, columns_may_be_rows, run_time_order
+from elinvar.codegen.orders import CHUNK, Order, columns_may_be_rows, may_be_one, run_time_order
 from elinvar.codegen.partials import (
     COLUMN_BLOCK,
     BlockGeometry,
@@ -95,7 +95,7 @@ class ColumnKernel(Reducer):
         that of a row."""
         body, space, axes = self.body, self.group.space, self.group.axes
         as_row = columns_may_be_rows(space, axes)
-        others = len(self.inner) > 1 and not isinstance(self.inner[-1].extent, int)
+        others = len(self.inner) > 1 and may_be_one(self.inner[-1].extent)
         if not as_row and not others:
             return None, [(None, self.inner)]
         order = run_time_order(body, space, axes)
@@ -104,7 +104,7 @@ class ColumnKernel(Reducer):
         for place in reversed(range(len(self.inner))):
             var = self.inner[place]
             reordered = [*self.inner[place + 1 :], *self.inner[: place + 1]]
-            if place == 0 or isinstance(var.extent, int):
+            if place == 0 or not may_be_one(var.extent):
                 found.append((left, reordered if place + 1 < len(self.inner) else self.inner))
                 break
             counts = body.instruction(f"icmp ne i64 {body.dim(var.extent)}, 1", "counts")

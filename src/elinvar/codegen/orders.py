@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elinvar.codegen.body import Body
-from elinvar.core.shapes import Shape
+from elinvar.core.shapes import DimLike, Shape
 
 TILE = 16384  # elements of a row
 CHUNK = 256  # rows of a column
@@ -52,7 +52,7 @@ def run_time_order(body: Body, space: Shape, axes: tuple[int, ...]) -> Order:
                 row = _select(body, closed, row, grown)
             is_first = body.instruction(f"icmp eq i64 {along}, 1", "c")
             along = _select(body, is_first, extent, along)
-        elif isinstance(space[axis], int):
+        elif not may_be_one(space[axis]):
             closed = "true"
         elif closed != "true":
             counts = body.instruction(f"icmp ne i64 {extent}, 1", "c")
@@ -75,12 +75,12 @@ def rows_may_change(space: Shape, axes: tuple[int, ...]) -> bool:
     """Whether the order of a sum over the last axis and others may change: the last run of summed
     axes, or all kept ones before it, may have size 1. One run alone has one order."""
     runs = _runs(space, axes)
-    return len(runs) > 2 and (_may_be_one(runs[-1]) or _may_be_one(runs[-2]))
+    return len(runs) > 2 and any(all(map(may_be_one, run)) for run in runs[-2:])
 
 
 def columns_may_be_rows(space: Shape, axes: tuple[int, ...]) -> bool:
     """Whether all kept axes behind the last summed one may have size 1."""
-    return _may_be_one(space[max(axes) + 1 :])
+    return all(map(may_be_one, space[max(axes) + 1 :]))
 
 
 def _runs(space: Shape, axes: tuple[int, ...]) -> list[Shape]:
@@ -96,5 +96,6 @@ def _runs(space: Shape, axes: tuple[int, ...]) -> list[Shape]:
     return runs
 
 
-def _may_be_one(extents: Shape) -> bool:
-    return not any(isinstance(n, int) and n != 1 for n in extents)
+def may_be_one(extent: DimLike) -> bool:
+    """Whether a size may be 1, as far as the ranges of its names tell."""
+    return extent == 1 if isinstance(extent, int) else (extent.least() or 0) < 2

@@ -169,7 +169,9 @@ class Walker:
             for value, s in zip(region.inputs, given, strict=True)
         }
         self.symbols = self._symbols()
-        self.body = Body({name: f"%size.{name}" for name in self.symbols})
+        self.body = Body(  # LLVM takes ASCII names
+            {s: f"%size.{s if s.isascii() else n}" for n, s in enumerate(self.symbols)}
+        )
         self.leaves = {
             value: Leaf(f"%in{i}", value.dtype, self.strides[value])
             for i, value in enumerate(region.inputs)

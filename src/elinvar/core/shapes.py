@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from numbers import Integral
 from typing import Any
 
@@ -113,15 +115,9 @@ class Dim:
         """Exact division; refused where the quotient is no polynomial."""
         if not isinstance(other, Dim | Integral):
             return NotImplemented
-        divisor = _terms(other)
-        if len(divisor) == 1:
-            (monomial, factor), *_ = divisor.items()
-            quotient = {_without(m, monomial): c for m, c in self.terms.items()}
-            if None not in quotient and all(c % factor == 0 for c in quotient.values()):
-                exact = {m: c // factor for m, c in quotient.items() if m is not None}
-                return _simplest(exact, self.ranges)
-        if self == other:
-            return 1
+        found = _quotient(self.terms, _terms(other))
+        if found is not None:
+            return _simplest(found, _ranges_of(self, other))
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
 
     def __mod__(self, other: DimLike) -> DimLike:
@@ -207,16 +203,66 @@ def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
         if not isinstance(value, Dim | Integral):
             text = f"a size is compared with {type(value).__name__}"
             fail(TraceError, "Dim", text)
-    room, other = two - one, one - two
-    least = room.least() if isinstance(room, Dim) else room
-    if least is not None and least > 0:
-        return True
-    least = other.least() if isinstance(other, Dim) else other
-    if least is not None and least >= 0:
-        return False
+    answer = is_never_negative(two - one - 1)
+    if answer is not None:
+        return answer
     shown = (one, two) if sign in "<≥" else (two, one)
     text = f"whether {shown[0]} {sign} {shown[1]} depends on the sizes of the call"
     fail(TraceError, "Dim", text, "give a range: `el.Dim(name, min=…, max=…)`; or " + SIZE_HINT)
+
+
+class Assumptions:
+    """What a trace takes for granted of sizes, since it is so for those of the call at hand.
+
+    Attributes:
+        sizes: of the call.
+        needed: dims that must not be negative, for another call to be of that kind.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.needed: dict[Dim, None] = {}
+
+    def decide(self, dim: Dim) -> bool | None:
+        """Whether the dim is not negative in this call; None where a size is not known."""
+        if not dim.names() <= set(self.sizes):
+            return None
+        answer = dim.evaluate(self.sizes) >= 0
+        needed = dim if answer else -1 * dim - 1
+        assert isinstance(needed, Dim)
+        self.needed[needed] = None
+        return answer
+
+
+_assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
+
+
+@contextmanager
+def assuming(sizes: Mapping[str, int]) -> Iterator[Assumptions]:
+    """Within: what depends on the sizes of a call is decided by these, and noted."""
+    token = _assumptions.set(Assumptions(sizes))
+    try:
+        found = _assumptions.get()
+        assert found is not None
+        yield found
+    finally:
+        _assumptions.reset(token)
+
+
+def is_never_negative(value: DimLike) -> bool | None:
+    """Whether value ≥ 0 for all sizes (True) or none (False). Where it depends on the sizes: the
+    answer for the call that is traced, if that may decide (see `assuming`), or None."""
+    if not isinstance(value, Dim):
+        return value >= 0
+    least = value.least()
+    if least is not None and least >= 0:
+        return True
+    below = -1 * value - 1
+    least = below.least() if isinstance(below, Dim) else below
+    if least is not None and least >= 0:
+        return False
+    assumed = _assumptions.get()
+    return None if assumed is None else assumed.decide(value)
 
 
 def _checked_range(name: str, least: Any, most: Any) -> Range:
@@ -261,6 +307,33 @@ def _simplest(
     if set(kept) == {()}:
         return kept[()]
     return Dim(terms=kept, ranges=ranges)
+
+
+def _quotient(
+    terms: Mapping[Monomial, int], divisor: Mapping[Monomial, int]
+) -> dict[Monomial, int] | None:
+    """Long division of polynomials: each step removes the leading term. None with a remainder."""
+    left, found = dict(terms), {}
+    lead = max(divisor, key=_degree)
+    if not divisor[lead]:
+        return None
+    while left:
+        first = max(left, key=_degree)
+        part = _without(first, lead)
+        if part is None or left[first] % divisor[lead]:
+            return None
+        factor = found[part] = left[first] // divisor[lead]
+        for monomial, c in divisor.items():
+            product = tuple(sorted(part + monomial))
+            left[product] = left.get(product, 0) - factor * c
+            if not left[product]:
+                del left[product]
+    return found
+
+
+def _degree(monomial: Monomial) -> tuple[int, list[tuple[int, ...]]]:
+    """An order of monomials that products keep: by degree, then by names, earlier ones larger."""
+    return len(monomial), [tuple(-ord(letter) for letter in name) + (1,) for name in monomial]
 
 
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
@@ -352,10 +425,18 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
                 continue
             if dim != 1:
                 texts = " and ".join(format_shape(s) for s in shapes)
-                fail(ShapeError, op, f"shapes {texts} do not broadcast: {dim} ≠ {other}")
+                text = f"shapes {texts} do not broadcast: {dim} ≠ {other}"
+                fail(ShapeError, op, text, one_name(dim, other))
             dim = other
         result.append(dim)
     return tuple(result)
+
+
+def one_name(*dims: DimLike) -> str | None:
+    """A hint for sizes that have to be equal and are not known to be."""
+    if not any(isinstance(dim, Dim) for dim in dims):
+        return None
+    return "if they are equal in every call, let one `el.Dim` stand for both"
 
 
 def format_shape(shape: Iterable[DimLike]) -> str:

@@ -83,6 +83,7 @@ class NativeFunction:
         given = (pointer, pointer, pointer, pointer, integer, pointer, integer, pointer)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *given)(run)
         self._memory = aligned(interface.weights_bytes)
+        self._arena = aligned(0)  # kept from call to call
         self._lock = threading.Lock()
         self._path = path
         self.weights: dict[str, np.ndarray[Any, Any]] = {
@@ -148,16 +149,19 @@ class NativeFunction:
             for _, kind in self.results
         ]
         numbers = (ctypes.c_int64 * max(1, len(self.dims)))(*[sizes[n] for n in self.dims])
-        inputs, outputs, arena = _addresses(arrays), _addresses(results), aligned(needed)
+        inputs, outputs = _addresses(arrays), _addresses(results)
         with self._lock:
+            if len(self._arena) < needed:
+                self._arena = aligned(0)  # the old one may go first
+                self._arena = aligned(needed)
             status = self._run(
                 ctypes.addressof(numbers),
                 ctypes.addressof(inputs),
                 ctypes.addressof(outputs),
                 self._memory.ctypes.data,
                 len(self._memory),
-                arena.ctypes.data,
-                len(arena),
+                self._arena.ctypes.data,
+                len(self._arena),
                 None,
             )
         if status:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elinvar.core.errors import ShapeError, fail
+from elinvar.core.errors import ElinvarError, ShapeError, fail
 from elinvar.core.shapes import LARGEST, Dim, DimLike, format_shape, is_static, size
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Graph, Value
+from elinvar.graph.ir import Builder, Graph, Node, Value
+from elinvar.ops.record import Op
 
 
 def resolve_sizes(
@@ -82,7 +83,8 @@ def solve(dim: Dim, value: int, sizes: dict[str, int]) -> bool:
     return True
 
 
-_CHOOSING = ("max", "min", "argmax", "argmin")
+# ops that refuse sizes for other reasons than that a result would be negative
+_PARTICULAR = frozenset("slice gather windows convolution fold max min argmax argmin".split())
 
 
 class Limits:
@@ -96,7 +98,7 @@ class Limits:
     def __init__(self, graph: Graph) -> None:
         # in the order of the graph
         self._dims: dict[Dim, None] = {}
-        self._chosen: dict[tuple[str, TensorType, tuple[int, ...]], None] = {}
+        self._nodes: dict[Any, Node] = {}
         self._types: dict[TensorType, None] = {}
         self._collect(graph)
 
@@ -109,11 +111,9 @@ class Limits:
                 falling = [d for d in dims if any(c < 0 for c in d.terms.values())]
                 self._dims.update(dict.fromkeys(falling))
         for node in graph.nodes:
-            axes = node.params.get("axes", (node.params.get("axis"),))
-            if node.op_name in _CHOOSING and any(
-                isinstance(node.operands[0].shape[axis], Dim) for axis in axes
-            ):
-                self._chosen[node.op_name, node.operands[0].type, axes] = None
+            types = tuple(operand.type for operand in node.operands)
+            if node.op_name in _PARTICULAR and not all(is_static(kind.shape) for kind in types):
+                self._nodes[node.op_name, types, tuple(node.params.items())] = node
             for param in node.params.values():
                 for item in param if isinstance(param, tuple) else (param,):
                     if isinstance(item, Graph):
@@ -124,7 +124,7 @@ class Limits:
 
         Raises:
             ShapeError: a size would be negative, an array would have more than 2**63-1 bytes, or
-                the largest of no elements is asked for.
+                an operation refuses the sizes: an index outside, the largest of no elements.
         """
         for dim in self._dims:
             value = dim.evaluate(sizes)
@@ -132,18 +132,31 @@ class Limits:
                 text = f"a size is negative: {dim} = {value} where {_shown(dim.names(), sizes)}"
                 least = ", ".join(f"el.Dim({name!r}, min=…)" for name in sorted(dim.names()))
                 fail(ShapeError, op, text, f"let the specification say it: {least}")
-        for name, kind, axes in self._chosen:
-            for axis in axes:
-                chosen = kind.shape[axis]
-                if isinstance(chosen, Dim) and chosen.evaluate(sizes) == 0:
-                    text = f"axes {axes} of {kind} hold no element to choose from"
-                    fail(ShapeError, name, f"{text} where {_shown(chosen.names(), sizes)}")
+        for node in self._nodes.values():
+            assert node.op is not None
+            types = tuple(specialize_type(operand.type, sizes) for operand in node.operands)
+            params = {key: _specialize_param(value, sizes) for key, value in node.params.items()}
+            refusal = _refusal(node.op, types, params)
+            if refusal is not None:
+                text = str(refusal).split("\n", 1)[0].removeprefix(f"[{node.op_name}] ")
+                names = _names(dim for operand in node.operands for dim in operand.shape)
+                text = f"{text} where {_shown(names, sizes)}"
+                fail(type(refusal), node.op_name, text, None, node.source)
         for kind in self._types:
             nbytes = size(evaluate(dim, sizes) for dim in kind.shape) * kind.dtype.itemsize
             if nbytes > LARGEST:
                 names = set().union(*(d.names() for d in kind.shape if isinstance(d, Dim)))
                 text = f"{kind} would have {nbytes} bytes where {_shown(names, sizes)}"
                 fail(ShapeError, op, f"{text}: more than 2**63-1")
+
+
+def _refusal(op: Op, types: tuple[TensorType, ...], params: Any) -> ElinvarError | None:
+    """Why an operation refuses its operands, if it does."""
+    try:
+        op.result_types(types, params)
+    except ElinvarError as error:
+        return error
+    return None
 
 
 def _shown(names: set[str], sizes: Mapping[str, int]) -> str:

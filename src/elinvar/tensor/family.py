@@ -4,8 +4,10 @@ With a specification all sizes are known beforehand: one program serves every ca
 first call is traced with its sizes as numbers. When a call comes with other sizes, the axes that
 changed become symbols, and that one program serves all sizes from then on, 0 and 1 included. Axes
 that had the same sizes in every call share a symbol; if that was chance, the call that shows it is
-traced anew, with two. Where the function needs its sizes as numbers (as in `range(x.shape[0])`),
-each size has its own program.
+traced anew, with two. Where Python asks how a size compares with another (`if x.shape[1] > 64`),
+the answer for the call at hand is what the program is for; calls with the other answer have another
+one. Where the function needs its sizes as numbers (as in `range(x.shape[0])`), each size has its
+own program.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from elinvar.tensor.program import JitProgram
 
 MOST_ATTEMPTS = 3  # failed traces with symbols, after which sizes stay numbers
 OFF = "`el.jit(…, infer_dims=False)` turns this off"
+
 
 class Family:
     """The programs for arguments that differ in sizes only."""
@@ -53,7 +56,9 @@ class Family:
         for last in (len(self._shapes), 1):  # alike in all calls; alike in this one
             types = self._types(call, last)
             is_known = any(
-                program.argument_types == types and program.is_valid(call.given)
+                program.argument_types == types
+                and not program.needed
+                and program.is_valid(call.given)
                 for program in self.programs  # that do not fit these sizes
             )
             if types not in found and not is_known:

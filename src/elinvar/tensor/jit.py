@@ -33,6 +33,8 @@ import numpy as np
 from elinvar.core import tree
 from elinvar.core.dtypes import as_dtype
 from elinvar.core.errors import DTypeError, TraceError, ValueRangeError, fail
+from elinvar.core.shapes import assuming
+from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.family import Family, Teller
@@ -276,9 +278,12 @@ class Jit(Generic[P, R]):
         failure: Exception | None = None
         for types in family.candidates(call):
             try:
-                with sizes_as_numbers(self.name):
+                shapes = [x.shape for x in call.tensors]
+                sizes = resolve_sizes(types, shapes)
+                with sizes_as_numbers(self.name), assuming(sizes) as assumed:
                     program = trace_program(self.function, self.name, call, types)
-                if not program.accepts_shapes([x.shape for x in call.tensors]):
+                program.needed = tuple(assumed.needed)
+                if not program.accepts_shapes(shapes):
                     continue
                 program.compiled()
                 family.programs.append(program)

@@ -7,7 +7,7 @@ Tensors' memory never changes, so that is never visible.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from elinvar.core.dtypes import int64, promote
 from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
@@ -19,6 +19,7 @@ from elinvar.core.shapes import (
     format_shape,
     normalize_axes,
     normalize_axis,
+    one_name,
     size,
 )
 from elinvar.tensor.cell import Cell
@@ -58,7 +59,7 @@ def completed_shape(op: str, x: Any, shape: Shape) -> Shape:
             fail(ShapeError, op, f"sizes must not be negative, received {format_shape(shape)}")
     if size(shape) != total:
         text = f"sizes differ: {x._type} to {format_shape(shape)}, {total} ≠ {size(shape)}"
-        fail(ShapeError, op, text)
+        fail(ShapeError, op, text, one_name(total, size(shape)))
     return shape
 
 
@@ -71,7 +72,11 @@ def _share(op: str, x: Any, shape: Shape, total: DimLike, known: DimLike) -> Dim
             fail(ShapeError, op, text)
         return total // known
     if isinstance(total, Dim):
-        return total // known
+        try:
+            return total // known
+        except ShapeError:
+            text = f"{total} elements are not known to be divisible by {known}"
+            fail(ShapeError, op, f"{x._type} does not fit into {format_shape(shape)}: {text}")
     fail(ShapeError, op, f"{x._type} does not fit into {format_shape(shape)}")
 
 
@@ -260,13 +265,20 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     first = tensors[0]
     axis = normalize_axis("concat", axis, first.ndim)
     for item in tensors[1:]:
-        beside = [a == b for i, (a, b) in enumerate(zip(first.shape, item.shape)) if i != axis]
-        if item.ndim != first.ndim or not all(beside):
+        beside = [p for i, p in enumerate(zip(first.shape, item.shape)) if i != axis]
+        if item.ndim != first.ndim or any(a != b for a, b in beside):
             text = f"shapes differ beside axis {axis}: {first._type} and {item._type}"
-            fail(ShapeError, "concat", text)
+            _refuse_pairs("concat", text, beside)
     if not first.ndim:
         fail(ShapeError, "concat", "tensors without dimensions cannot be joined", "use `stack`")
     return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else first
+
+
+def _refuse_pairs(op: str, text: str, pairs: Sequence[tuple[DimLike, DimLike]]) -> NoReturn:
+    """Refuse shapes of which some sizes differ; symbolic ones are named."""
+    differing = [(a, b) for a, b in pairs if a != b and not (type(a) is type(b) is int)]
+    shown = "".join(f", {a} ≠ {b}" for a, b in differing)
+    fail(ShapeError, op, text + shown, one_name(*(d for pair in differing for d in pair)))
 
 
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
@@ -282,7 +294,8 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     axis = normalize_axis("stack", axis, first.ndim + 1)
     for item in tensors[1:]:
         if item.shape != first.shape:
-            fail(ShapeError, "stack", f"shapes differ: {first._type} and {item._type}")
+            text = f"shapes differ: {first._type} and {item._type}"
+            _refuse_pairs("stack", text, list(zip(first.shape, item.shape)))
     shape = (*first.shape[:axis], 1, *first.shape[axis:])
     rows = [F.reshape(item, shape=shape) for item in tensors]
     return F.concatenate(*rows, axis=axis) if len(rows) > 1 else rows[0]

@@ -84,6 +84,7 @@ class JitProgram:
         self.writes: list[tuple[Place, int, bool]] = []  # (cell, result, its tape goes along)
         self.gradients: list[tuple[Place, int | None]] = []
         self.argument_types: list[TensorType] = []
+        self.needed: tuple[Dim, ...] = ()  # what the trace took for granted: not negative
         self._program: Program | None = None  # for which the writes are sorted
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
@@ -97,7 +98,7 @@ class JitProgram:
             self.function.check_sizes(sizes)
         except ShapeError:
             return False
-        return True
+        return all(dim.evaluate(sizes) >= 0 for dim in self.needed)
 
     def is_valid(self, given: Any) -> bool:
         """Whether everything outside is as it was when the function was traced."""

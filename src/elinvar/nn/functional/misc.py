@@ -200,7 +200,8 @@ def _number(value: float, dtype: dtypes.DType) -> float | int | bool:
 def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
     extent = x.shape[axis]
     most = {"reflect": extent - 1, "circular": extent, "replicate": None}[mode]
-    if most is not None and max(before, after) > most:
+    # a symbolic size is looked at by every call: slices that do not fit are refused there
+    if isinstance(most, int) and max(before, after) > most:
         text = f"{mode} padding of {max(before, after)} is too much for axis {axis} of {x._type}"
         fail(ShapeError, "pad", text, f"at most {most}")
     cut_before, cut_after = max(0, -before), max(0, -after)
