@@ -1,6 +1,9 @@
 """One program for every size: el.jit with named sizes, given or inferred, and the bits it has."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -288,6 +291,29 @@ def test_two_sizes_make_one_program_for_all(caplog):
     (record,) = caplog.records
     text = record.getMessage()
     assert "one program for all sizes of x: f32[n0,4]; " in text and "infer_dims=False" in text
+
+
+def test_the_log_goes_to_stderr_where_the_environment_says_so():
+    program = "import elinvar as el; f = el.jit(lambda x: x + 1); [f(el.ones(n)) for n in (2, 3)]"
+    for level, said in (("info", True), ("warning", False)):
+        environment = os.environ | {"ELINVAR_LOG": level}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("[elinvar] <lambda>: one program for all sizes of x: f32[n0]" in done.stderr) == said
+
+
+def test_methods():
+    class Scaled:
+        @el.jit(specs=(None, "f32[B,2]"))
+        def run(self, x):
+            return x * self.by
+
+    two = Scaled()
+    two.by = el.asarray(2.0)
+    assert [two.run(el.ones((n, 2))).shape for n in (0, 1, 3)] == [(0, 2), (1, 2), (3, 2)]
+    assert Scaled.run.compilations == 1
 
 
 def test_inference_can_be_turned_off(caplog):
