@@ -518,6 +518,15 @@ def test_what_operations_refuse_is_refused_for_all_sizes():
     windows = el.jit(lambda x, w: F.conv1d(x, w), specs=("f32[B,1,T]", "f32[1,1,3]"))
     with pytest.raises(ShapeError, match=r"a size is negative: T-2 = -1 where T = 1"):
         windows(el.ones((2, 1, 1)), el.ones((1, 1, 3)))
+    best = el.jit(lambda x: el.topk(x, 2).values, specs="f32[T]")
+    assert best(el.arange(2.0)).tolist() == [1, 0]
+    with pytest.raises((ShapeError, ValueRangeError), match=r"\[top_k\] .* where T = 1"):
+        best(el.ones(1))
+    norm = el.jit(nn.BatchNorm1d(3), specs="f32[B,3]")
+    assert norm(el.ones((2, 3))).shape == (2, 3)
+    text = r"\[batch_norm\] expected more than one value per channel, received f32\[B,3\] where B = 1"
+    with pytest.raises(ShapeError, match=text):
+        norm(el.ones((1, 3)))
     padded = el.jit(lambda x: F.pad(x, (3, 0), mode="reflect"), specs="f32[T]")
     assert padded(el.arange(4.0)).tolist() == [3, 2, 1, 0, 1, 2, 3]
     for n in (0, 3):
