@@ -160,6 +160,7 @@ FUNCTIONS = {
     "shapes": (lambda x: (x.reshape(-1).reshape(-1, x.shape[1]), el.concat([x, x[:, :]], axis=1), el.tile(x, (2, 1))), "f32[B,T]"),
     "order": (lambda x: (el.sort(x, axis=0), el.argsort(x, axis=1), el.cumulative_sum(x, axis=1)), "f32[B,T]"),
     "turns": (lambda x: (el.roll(x, 3, axis=1), el.roll(x, -2, axis=0), el.flip(x), el.tril(x)), "f32[B,T]"),
+    "searched": (lambda x: el.searchsorted(x.reshape(-1), x, side="right"), "f32[B,T]"),
     "padded": (lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "circular", "replicate")], "f32[B,T]"),
     "upsampled": (nn.Upsample(scale_factor=2), "f32[B,2,T,3]"),
 }  # fmt: skip
