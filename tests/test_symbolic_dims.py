@@ -131,12 +131,14 @@ def with_specs(name):
     return lambda step: el.jit(step, specs=kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_training_steps_of_many_sizes_are_one_program(name):
     _, run = trained(name, with_specs(name), [sizes_of(name, n) for n in FEW[name]])
     assert run.compilations == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_training_steps_have_the_bits_of_known_sizes(name):
     """The program for all sizes, one for each size, and eager code."""
