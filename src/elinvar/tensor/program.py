@@ -9,7 +9,7 @@ from typing import Any
 
 from elinvar.core import source, tree
 from elinvar.core.collecting import paused_collection
-from elinvar.core.errors import ElinvarError, ShapeError, TraceError, fail, message
+from elinvar.core.errors import ElinvarError, TraceError, fail, message
 from elinvar.core.shapes import SIZE_HINT, Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
@@ -96,7 +96,7 @@ class JitProgram:
         try:
             sizes = resolve_sizes(self.argument_types, shapes)
             self.function.check_sizes(sizes)
-        except ShapeError:
+        except ElinvarError:
             return False
         return all(dim.evaluate(sizes) >= 0 for dim in self.needed)
 
