@@ -27,7 +27,6 @@ from elinvar.run.llvm import object_code, target_machine
 from elinvar.run.objects import undefined_symbols
 from elinvar.run.targets import target_named
 
-
 # whoever takes one takes the other
 _BROTHERS = (
     (float16, bfloat16), (dtypes.int16, dtypes.int8),
