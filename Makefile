@@ -46,6 +46,7 @@ test-peers: $(STAMPS)/peers ## the comparisons with PyTorch and with XLA's own p
 # FOREIGN: a folder of tools/foreign_root.sh; without it AArch64 runs kernels, but no Python of its own.
 test-cross: $(STAMPS)/test ## the same bits on other kinds of machines, as far as there are emulators (an hour)
 	$(BIN)/python tests/other_machines.py
+	$(BIN)/python -m pytest tests/cross
 	for level in x86-64-v2 x86-64-v3 x86-64-v4; do \
 	  $(BIN)/python tools/compare_machines.py $$level || exit 1; done
 	$(if $(FOREIGN),$(BIN)/python tools/compare_machines.py $(FOREIGN),@echo "skipped: no FOREIGN=folder given")

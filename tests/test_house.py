@@ -24,6 +24,7 @@ FLOORS = (
     ("tensor",),
     ("nn", "optim", "data"),
     ("train",),
+    ("export",),
     ("cli",),
 )
 LEVEL = {folder: level for level, floor in enumerate(FLOORS) for folder in floor}

@@ -36,6 +36,7 @@ from elinvar.core.dtypes import (
 from elinvar.core.errors import ElinvarError
 from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
+from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
 from elinvar.tensor import linalg, methods, random
 from elinvar.tensor.casting import (
@@ -217,6 +218,7 @@ from elinvar.tensor.searching import (
     unique_values,
 )
 from elinvar.tensor.special import erfinv
+from elinvar.tensor.specs import TensorSpec
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -227,10 +229,12 @@ from elinvar.tensor.tape import (
 from elinvar.tensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from elinvar import data, nn, optim
+    from elinvar import data, export, nn, optim
+    from elinvar.export.loader import load_native
+    from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __array_api_version__ = "2024.12"
 
 bool = bool_
@@ -240,6 +244,9 @@ newaxis = None
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
     "data": "elinvar.data",
+    "export": "elinvar.export",
+    "export_native": "elinvar.export.native",
+    "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
@@ -287,6 +294,7 @@ __all__ = [
     "ElinvarError",
     "Generator",
     "Tensor",
+    "TensorSpec",
     "abs",
     "acos",
     "acosh",
@@ -350,6 +358,8 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "export",
+    "export_native",
     "eye",
     "finfo",
     "flip",
@@ -390,6 +400,7 @@ __all__ = [
     "linalg",
     "linspace",
     "load",
+    "load_native",
     "log",
     "log10",
     "log1p",

@@ -48,6 +48,7 @@ from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.specs import TensorSpec as TensorSpec
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -866,6 +867,7 @@ __all__ = [
     "ElinvarError",
     "Generator",
     "Tensor",
+    "TensorSpec",
     "abs",
     "acos",
     "acosh",

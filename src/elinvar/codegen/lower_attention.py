@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from elinvar.codegen.attention import ROWS, forward_text
 from elinvar.codegen.attention_backward import backward_text
 from elinvar.codegen.attention_tiles import KEYS, Shape, shape_for
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
+from elinvar.core.sizing import ceil_div, choose, most
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Number, Place, Sizes, Step
@@ -40,7 +42,7 @@ class AttentionLowering(FusedLowering):
             return _block(evaluate(batch, sizes), evaluate(rows, sizes), shape)
 
         def tasks(sizes: Sizes) -> int:
-            return evaluate(batch, sizes) * -(-evaluate(rows, sizes) // block(sizes))
+            return evaluate(batch, sizes) * ceil_div(evaluate(rows, sizes), block(sizes))
 
         targets = [self.place(result), self.place(log_sum)]
         strides = self.strides.get(result) or row_major_strides(result.shape)
@@ -77,7 +79,7 @@ class AttentionLowering(FusedLowering):
         targets = [self.place(result) for result in node.results]
         queries, keys = q.shape[0] * q.shape[1], k.shape[0] * k.shape[1]
         rows, length = q.shape[2], k.shape[2]
-        most = ROWS // shape.rows * shape.rows
+        largest = ROWS // shape.rows * shape.rows
 
         def block(sizes: Sizes) -> int:
             return _block(evaluate(queries, sizes), evaluate(rows, sizes), shape)
@@ -87,15 +89,18 @@ class AttentionLowering(FusedLowering):
 
         def launch(by_queries: bool, by_keys: bool) -> None:
             def tasks(sizes: Sizes) -> int:
-                if is_cut(sizes) is not (by_queries or by_keys):
-                    return 0
                 if by_queries:
-                    return evaluate(queries, sizes) * -(-evaluate(rows, sizes) // block(sizes))
-                parts = -(-evaluate(length, sizes) // KEYS) if by_keys else 1
-                return evaluate(keys, sizes) * parts
+                    blocks = ceil_div(evaluate(rows, sizes), block(sizes))
+                    count = evaluate(queries, sizes) * blocks
+                else:
+                    parts = ceil_div(evaluate(length, sizes), KEYS) if by_keys else 1
+                    count = evaluate(keys, sizes) * parts
+                if by_queries or by_keys:
+                    return choose(is_cut(sizes), count, 0)
+                return choose(is_cut(sizes), 0, count)
 
             cuts = [Number(k.shape[1]), *g_strides, Number(int(by_queries)), Number(int(by_keys))]
-            taken = Number(block) if by_queries else Number(most)
+            taken = Number(block) if by_queries else Number(largest)
             slots = [*sources, *targets, *mask_places, *numbers, taken, *cuts, *mask_numbers]
             self.steps.append(
                 Step(
@@ -136,7 +141,7 @@ class AttentionLowering(FusedLowering):
 
         def each(sizes: Sizes) -> int:
             heads, shared = evaluate(q.shape[1], sizes), evaluate(k.shape[1], sizes)
-            return max(1, heads // max(1, shared))
+            return most(1, heads // most(1, shared))
 
         offset = node.params["offset"] if node.params["causal"] else EVERYTHING
         (scale,) = struct.unpack("<q", struct.pack("<d", node.params["scale"]))
@@ -160,13 +165,16 @@ class AttentionLowering(FusedLowering):
 
 def _block(batch: int, rows: int, shape: Shape) -> int:
     """How many queries a task takes: a multiple of the register tile, for some tasks at least."""
-    most = ROWS // shape.rows * shape.rows
-    while most > shape.rows and batch * -(-rows // most) < FEW_TASKS:
-        most = max(shape.rows, most // 2 // shape.rows * shape.rows)
-    return most
+    steps = [ROWS // shape.rows * shape.rows]
+    while steps[-1] > shape.rows:
+        steps.append(max(shape.rows, steps[-1] // 2 // shape.rows * shape.rows))
+    found: Any = steps.pop()
+    for step in reversed(steps):
+        found = choose(batch * ceil_div(rows, step) < FEW_TASKS, found, step)
+    return found
 
 
 def _work(q: Value, k: Value, v: Value, tasks: Callable[[Sizes], int]) -> Callable[[Sizes], int]:
     pairs = size(q.shape[:3]) * k.shape[2]
     total = pairs * (q.shape[3] + v.shape[3])
-    return lambda sizes: evaluate(total, sizes) // 4 + 1 if tasks(sizes) else 0
+    return lambda sizes: choose(tasks(sizes) > 0, lambda: evaluate(total, sizes) // 4 + 1, 0)

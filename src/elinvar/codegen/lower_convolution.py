@@ -17,6 +17,7 @@ from elinvar.codegen.lower_winograd import WinogradLowering
 from elinvar.codegen.product_parts import BLOCK, GROUP, tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
+from elinvar.core.sizing import invert
 from elinvar.graph.ir import Node
 from elinvar.kernels.plan import Place
 from elinvar.passes.winograd import winograd
@@ -86,7 +87,7 @@ class ConvolutionLowering(WinogradLowering, LanesLowering):
         except KeyError:
             before = len(self.steps)
             self._direct(node)
-            self._only(self.steps[before:], node, lambda sizes: not is_used(sizes))
+            self._only(self.steps[before:], node, lambda sizes: invert(is_used(sizes)))
 
     def _direct(self, node: Node) -> None:
         x, w = node.operands

@@ -7,6 +7,7 @@ from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core import dtypes
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.core.sizing import ceil_div
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.plan import Number, Place, Sizes, Step
@@ -52,7 +53,7 @@ class HeavyLowering(FusedLowering):
         block = 64
 
         def tasks(sizes: Sizes) -> int:
-            return evaluate(outer, sizes) * -(-evaluate(inner, sizes) // block)
+            return evaluate(outer, sizes) * ceil_div(evaluate(inner, sizes), block)
 
         slots = [*places, *(Number(n) for n in numbers), Number(block)]
         self.steps.append(

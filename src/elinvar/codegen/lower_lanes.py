@@ -21,7 +21,9 @@ from elinvar.codegen.product_parts import BLOCK, GROUP, Tile, tile_for
 from elinvar.codegen.products import Axes, Cut, Result, Side, padded, row_flags
 from elinvar.codegen.turned_lanes import turned_lanes_text
 from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.sizing import ceil_div, least, most
 from elinvar.graph.ir import Builder, Node, Value
+from elinvar.kernels.offsets import Listed, Offsets, is_unknown, outer_sum
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Table
 
 MOST_COLUMNS = 16  # wider products fill a panel of columns
@@ -49,18 +51,16 @@ def cut_lanes(tiles: int, panels: int, depth: int, shape: Lanes, filters: int) -
     memory, so a task takes many of them; of long sums, which it walks through once, as many as
     leave some tasks for threads.
     """
-    if not tiles * panels:
-        return Cut(0, 1, 1)
     work = depth * shape.lanes * shape.columns * shape.rows
     if shape.step:
-        panel_block, chunk = 1, tiles
+        panel_block, chunk = 1, most(1, tiles)
     elif shape.is_short:
-        panel_block = panels
-        chunk = max(1, min(TASK_WORK // max(1, work * panels), -(-tiles // TASKS)))
+        panel_block = most(1, panels)
+        chunk = most(1, least(TASK_WORK // most(1, work * panels), ceil_div(tiles, TASKS)))
     else:
         together = 1 if shape.turns else panels // TASKS
-        panel_block, chunk = max(1, min(MOST_PANELS, together)), 1
-    blocks = -(-tiles // chunk) * -(-panels // panel_block)
+        panel_block, chunk = most(1, least(MOST_PANELS, together)), 1
+    blocks = ceil_div(tiles, chunk) * ceil_div(panels, panel_block)
     return Cut(blocks * (filters // shape.columns), panel_block, chunk)
 
 
@@ -77,9 +77,13 @@ class LaneAxes(Axes):
         """The first lane of each panel."""
         return [min(p * self.width, self.count - self.width) for p in range(self.panels)]
 
-    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
-        lanes = np.array(self.starts)[:, None] + np.arange(self.width)
-        return lanes.reshape(-1).astype(np.int64) * evaluate(self.stride, sizes)
+    def table(self, sizes: Sizes) -> Any:
+        lanes = [start + lane for start in self.starts for lane in range(self.width)]
+        return _listed(lanes, evaluate(self.stride, sizes), sizes)
+
+    def first_lanes(self, sizes: Sizes) -> Any:
+        """The offset of each panel's first lane."""
+        return _listed(self.starts, evaluate(self.stride, sizes), sizes)
 
 
 class LineAxes(Axes):
@@ -93,9 +97,22 @@ class LineAxes(Axes):
         self._lines, self._step = Axes(outer), step
         self._starts = [min(t, length - width) for t in range(0, length, width)]
 
-    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
-        starts = np.array(self._starts, np.int64) * evaluate(self._step, sizes)
-        return (self._lines.table(sizes)[:, None] + starts).reshape(-1)
+    def table(self, sizes: Sizes) -> Any:
+        lines, starts = self._lines.table(sizes), tuple(self._starts)
+        if isinstance(lines, Offsets):
+            return Offsets((*lines.factors, Listed(starts, evaluate(self._step, sizes))))
+        steps = np.array(starts, np.int64) * evaluate(self._step, sizes)
+        return (lines[:, None] + steps).reshape(-1)
+
+
+def _listed(
+    numbers: Sequence[int], stride: Any, sizes: Sizes, more: Sequence[int] | None = None
+) -> Any:
+    """The table of `number · stride + more`."""
+    if is_unknown(sizes):
+        return Offsets((Listed(tuple(numbers), stride, None if more is None else tuple(more)),))
+    table = np.array(numbers, np.int64) * stride
+    return table if more is None else table + np.array(more, np.int64)
 
 
 def lanes_of(count: int, tile: Tile) -> int:
@@ -133,32 +150,32 @@ class LanesLowering(ProductLowering):
         assert isinstance(filters, int)
         together = steps[2] == filters and (filters == 1 or result.columns.dims[0][1] == 1)
         is_dense = together and filters in (1, 2, 4)
-        most = most_sums(tile)
+        room = most_sums(tile)
         columns = filters if is_dense else 2 - filters % 2
-        height = min(GROUP, most // columns)
+        height = min(GROUP, room // columns)
         is_short = isinstance(depth, int) and depth <= BLOCK
         if isinstance(rows, int) and rows < height:
             height = max(1, rows)
         elif isinstance(rows, int) and not is_short:  # few results of long sums: even tiles
-            height = -(-rows // -(-rows * columns // most))
+            height = -(-rows // -(-rows * columns // room))
         turns = neighbours(left.free) if steps[0] != 1 else 0
         if turns:  # whole runs of neighbours
-            room = most // columns
-            turns = turns if turns <= room else 1
-            height = min(room, rows if isinstance(rows, int) else room) // turns * turns
+            tall = room // columns
+            turns = turns if turns <= tall else 1
+            height = min(tall, rows if isinstance(rows, int) else tall) // turns * turns
             height = max(turns, height)
         shape = Lanes(width, height, columns, steps[1] != 1, is_dense, is_short, turns=turns)
         place, bases, right_columns, right_depth = self._right_lanes(node, right, across, shape,
                                                                      tile)  # fmt: skip
-        fresh = np.array([p * width - start for p, start in enumerate(own.starts)], np.int64)
+        fresh = [p * width - start for p, start in enumerate(own.starts)]
         offsets = _Offsets(
-            own.table if turns else lambda sizes: own.table(sizes)[::width],
+            own.table if turns else own.first_lanes,
             bases,
             right_columns,
             right_depth,
-            lambda sizes: target.table(sizes)[::width],
+            target.first_lanes,
             target.table,
-            lambda sizes: fresh,
+            lambda sizes: _listed(fresh, 1, sizes),
         )
         step = self._lanes_step(node, shape, left, place, result, offsets, own.panels, filters)
         if turns:
@@ -180,15 +197,14 @@ class LanesLowering(ProductLowering):
             height = next((n for n in range(height, 4, -1) if rows % n == 0), height)
         is_short = isinstance(depth, int) and depth <= BLOCK
         shape = Lanes(width, height, columns, False, True, is_short, step)
-        nothing = np.zeros(1, np.int64)
         offsets = _Offsets(
             left.batch.table,
             right.batch.table,
             right.free.table,
             right.depth.table,
             result.batch.table,
-            lambda sizes: nothing,
-            lambda sizes: nothing,
+            lambda sizes: _listed([0], 1, sizes),
+            lambda sizes: _listed([0], 1, sizes),
         )
         panels = left.batch.size
         made = self._lanes_step(node, shape, left, right.place, result, offsets, panels, filters)
@@ -208,7 +224,7 @@ class LanesLowering(ProductLowering):
             return cut_lanes(tiles, count, depth, shape, filters)
 
         def geometry(sizes: Sizes) -> Cut:
-            tiles = -(-evaluate(rows, sizes) // height)
+            tiles = ceil_div(evaluate(rows, sizes), height)
             return cut(tiles, evaluate(panels, sizes), evaluate(left.depth.size, sizes))
 
         tables: list[TableOf] = [
@@ -255,10 +271,9 @@ class LanesLowering(ProductLowering):
         """The right operand's place, and its offsets by panel, column and k."""
         width = lanes.width
         if not shape.is_packed or shape.turns:
-            step = 1 if shape.is_packed else width
             return (
                 right.place,
-                lambda sizes: lanes.table(sizes)[::step],
+                lanes.table if shape.is_packed else lanes.first_lanes,
                 right.free.table,
                 right.depth.table,
             )
@@ -268,15 +283,16 @@ class LanesLowering(ProductLowering):
         blocks = -(-lanes.panels * width // full)
 
         def bases(sizes: Sizes) -> Any:
-            first = np.arange(lanes.panels, dtype=np.int64) * width
-            return first // full * full * evaluate(right.depth.size, sizes) + first % full
+            first = range(0, lanes.panels * width, width)
+            starts, more = [n // full * full for n in first], [n % full for n in first]
+            return _listed(starts, evaluate(right.depth.size, sizes), sizes, more)
 
         def columns(sizes: Sizes) -> Any:
             step = blocks * full * evaluate(right.depth.size, sizes)
-            return np.arange(evaluate(right.free.size, sizes), dtype=np.int64) * step
+            return outer_sum([(evaluate(right.free.size, sizes), step)], sizes)
 
         def depth(sizes: Sizes) -> Any:
-            return np.arange(evaluate(right.depth.size, sizes), dtype=np.int64) * full
+            return outer_sum([(evaluate(right.depth.size, sizes), full)], sizes)
 
         return place, bases, columns, depth
 

@@ -25,6 +25,7 @@ from elinvar.codegen.products import (
     wants_packing,
 )
 from elinvar.core.shapes import Dim, DimLike, evaluate, size
+from elinvar.core.sizing import ceil_div, choose
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
@@ -143,7 +144,7 @@ class ProductLowering(FusedLowering):
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(lambda sizes: int(packing.is_used(sizes))),
+            Number(lambda sizes: choose(packing.is_used(sizes), 1, 0)),
             Number(mode),
         ]
         self.steps.append(
@@ -267,7 +268,7 @@ class ProductLowering(FusedLowering):
         )
 
         def tasks(sizes: Sizes) -> int:
-            return evaluate(batch, sizes) * -(-evaluate(columns, sizes) // tile.columns)
+            return evaluate(batch, sizes) * ceil_div(evaluate(columns, sizes), tile.columns)
 
         tables = [*self._right_tables(right, tile), right.batch.table]
         slots: list[Any] = [right.place, packed, *(Table(t) for t in tables)]
@@ -276,7 +277,7 @@ class ProductLowering(FusedLowering):
                 name,
                 text,
                 [*slots, Number(columns), Number(depth)],
-                lambda sizes: tasks(sizes) if is_wanted(sizes) else 0,
+                lambda sizes: choose(is_wanted(sizes), lambda: tasks(sizes), 0),
                 [right.place.storage],
                 [packed.storage],
                 f"pack for {node.op_name}",

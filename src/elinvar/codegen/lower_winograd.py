@@ -29,6 +29,7 @@ from elinvar.codegen.winograd_kernels import (
     winograd_tiles_text,
 )
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
+from elinvar.core.sizing import ceil_div, choose, invert, least, most
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.cost import Cost
@@ -54,13 +55,13 @@ class Cut(NamedTuple):
 
 def cut_tiles(tiles: int, inputs: int, outputs: int, tile: Tile) -> Cut:
     """Cut by shape alone; no bit depends on it. Each task of columns transforms its tiles again."""
-    row_panels, column_panels = -(-tiles // tile.rows), -(-outputs // tile.columns)
-    most = BLOCK_PANELS if inputs < MANY_CHANNELS else 1
-    block = max(1, min(most, row_panels // FEW_TASKS))
-    blocks = -(-row_panels // block)
-    wanted = max(1, min(column_panels, FEW_TASKS // max(1, blocks)))
-    each = -(-column_panels // wanted)
-    column_tasks = -(-column_panels // each)
+    row_panels, column_panels = ceil_div(tiles, tile.rows), ceil_div(outputs, tile.columns)
+    panels = choose(inputs < MANY_CHANNELS, BLOCK_PANELS, 1)
+    block = most(1, least(panels, row_panels // FEW_TASKS))
+    blocks = ceil_div(row_panels, block)
+    wanted = most(1, least(column_panels, FEW_TASKS // most(1, blocks)))
+    each = most(1, ceil_div(column_panels, wanted))
+    column_tasks = ceil_div(column_panels, each)
     return Cut(block * tile.rows, each * tile.columns, column_tasks, blocks * column_tasks)
 
 
@@ -167,8 +168,8 @@ class WinogradLowering(ProductLowering):
 
         settled = self._has_settled_kernels(node, found)
 
-        def is_few(sizes: Sizes) -> bool:
-            return not settled and found.tiles(sizes) <= FEW_TILES
+        def is_few(sizes: Sizes) -> Any:
+            return 0 if settled else found.tiles(sizes) <= FEW_TILES
 
         def few() -> None:
             self._few_tiles(node, found, image, target)
@@ -188,7 +189,7 @@ class WinogradLowering(ProductLowering):
         second: Callable[[], None],
     ) -> None:
         """The steps of one way, or of both where sizes decide."""
-        for make, is_used in ((first, is_first), (second, lambda sizes: not is_first(sizes))):
+        for make, is_used in ((first, is_first), (second, lambda sizes: invert(is_first(sizes)))):
             try:
                 if not is_used({}):
                     continue
@@ -209,7 +210,7 @@ class WinogradLowering(ProductLowering):
         inputs, outputs = found.inputs, found.outputs
 
         def block(sizes: Sizes) -> int:
-            return -(-found.tiles(sizes) // tile.rows) * tile.rows
+            return ceil_div(found.tiles(sizes), tile.rows) * tile.rows
 
         def elements(sizes: Sizes) -> int:
             return POINTS * (block(sizes) * evaluate(inputs, sizes) + APART)
@@ -228,7 +229,7 @@ class WinogradLowering(ProductLowering):
         both = inputs * outputs
         self._step(
             node, "winograd_few", winograd_few_text, slots,
-            lambda sizes: -(-evaluate(outputs, sizes) // tile.columns), node.op_name,
+            lambda sizes: ceil_div(evaluate(outputs, sizes), tile.columns), node.op_name,
             lambda sizes: found.products(sizes) // 4 + POINTS * evaluate(both, sizes),
             Cost((node,), node.results),
         )  # fmt: skip
@@ -240,7 +241,7 @@ class WinogradLowering(ProductLowering):
         inputs, outputs = found.inputs, found.outputs
 
         def panels(sizes: Sizes) -> int:
-            return -(-evaluate(outputs, sizes) // tile.columns)
+            return ceil_div(evaluate(outputs, sizes), tile.columns)
 
         def elements(sizes: Sizes) -> int:
             return (panels(sizes) * evaluate(inputs, sizes) * tile.columns + APART) * POINTS
@@ -268,7 +269,7 @@ class WinogradLowering(ProductLowering):
             Number(lambda sizes: cut(sizes).column_tasks),
             Number(lambda s: POINTS * (cut(s).block * evaluate(inputs, s) + APART)),
             Number(lambda s: POINTS * (cut(s).block * tile.columns + APART)),
-            Number(lambda sizes: POINTS * max(evaluate(inputs, sizes), tile.columns)),
+            Number(lambda sizes: POINTS * most(evaluate(inputs, sizes), tile.columns)),
         ]  # fmt: skip
         self._step(
             node, "winograd", winograd_text, slots, lambda sizes: cut(sizes).tasks,
@@ -299,7 +300,7 @@ class WinogradLowering(ProductLowering):
         itemsize = node.results[0].dtype.itemsize
 
         def groups(sizes: Sizes) -> int:
-            return max(1, -(-found.tiles(sizes) // GROUP))
+            return most(1, ceil_div(found.tiles(sizes), GROUP))
 
         def elements(sizes: Sizes) -> int:
             both = evaluate(inputs, sizes) * evaluate(outputs, sizes)
@@ -322,16 +323,16 @@ class WinogradLowering(ProductLowering):
 
         def tasks(sizes: Sizes) -> int:
             both = zip((inputs, outputs), SHARED, strict=True)
-            blocks = math.prod(-(-evaluate(n, sizes) // most) for n, most in both)
-            return blocks * max(1, -(-found.tiles(sizes) // GROUP))
+            blocks = math.prod(ceil_div(evaluate(n, sizes), room) for n, room in both)
+            return blocks * most(1, ceil_div(found.tiles(sizes), GROUP))
 
-        scratch = [POINTS * (most * STEP + APART) for most in SHARED]
+        scratch = [POINTS * (room * STEP + APART) for room in SHARED]
         own = POINTS * (math.prod(SHARED) + APART) if alone else 0
         slots = [
             image, gradient, target,
             *self._planes(found, image_strides, strides),
-            Number(lambda sizes: min(SHARED[0], evaluate(inputs, sizes))),
-            Number(lambda sizes: min(SHARED[1], evaluate(outputs, sizes))),
+            Number(lambda sizes: least(SHARED[0], evaluate(inputs, sizes))),
+            Number(lambda sizes: least(SHARED[1], evaluate(outputs, sizes))),
             *(Number(n) for n in (*scratch, POINTS * max(SHARED), own, int(alone))),
         ]  # fmt: skip
         self._step(
@@ -341,8 +342,8 @@ class WinogradLowering(ProductLowering):
         )  # fmt: skip
 
 
-def _if_used(number: Callable[[Sizes], int], is_used: Callable[[Sizes], bool], sizes: Sizes) -> int:
-    return number(sizes) if is_used(sizes) else 0
+def _if_used(number: Callable[[Sizes], int], is_used: Callable[[Sizes], Any], sizes: Sizes) -> Any:
+    return choose(is_used(sizes), lambda: number(sizes), 0)
 
 
 def _leaf(value: Value, shape: tuple[DimLike, ...]) -> Value:

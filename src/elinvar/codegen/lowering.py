@@ -17,6 +17,7 @@ from elinvar.codegen.product_parts import Tile
 from elinvar.codegen.walking import KernelText
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import Dim, DimLike, Shape, evaluate, row_major_strides, size
+from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
@@ -281,7 +282,7 @@ class FusedLowering:
                     name,
                     text,
                     [source, target, Number(geometry.chunks), Number(columns)],
-                    lambda sizes: evaluate(rows, sizes) * -(-evaluate(columns, sizes) // 64),
+                    lambda sizes: evaluate(rows, sizes) * ceil_div(evaluate(columns, sizes), 64),
                     [source.storage],
                     [target.storage],
                     f"combine: {part.op.name}",

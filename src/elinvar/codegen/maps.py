@@ -14,6 +14,7 @@ from elinvar.codegen.patterns import Origin
 from elinvar.codegen.turning import Turned, find_turned, scratch_slots, turn_tiles
 from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.core.sizing import ceil_div, choose, least, most, same
 from elinvar.graph.ir import Value
 from elinvar.kernels.index import Cond, Lin, variable
 
@@ -28,12 +29,12 @@ class TurnedGeometry(Geometry):
 
     def cut(self, sizes: Mapping[str, int], weight: int = 1) -> tuple[int, int, int]:
         inner = evaluate(self.inner, sizes)
-        rows = evaluate(self.rows, sizes) * -(-evaluate(self.across, sizes) // LANES)
-        rows_per_task = max(1, TASK_ELEMENTS // max(1, inner * LANES))
-        block = max(1, inner)
-        if rows_per_task == 1:
-            block = min(block, TASK_ELEMENTS // LANES)  # a multiple of WIDTH
-        return -(-rows // rows_per_task) * -(-inner // block), rows_per_task, block
+        rows = evaluate(self.rows, sizes) * ceil_div(evaluate(self.across, sizes), LANES)
+        rows_per_task = most(1, TASK_ELEMENTS // most(1, inner * LANES))
+        whole = most(1, inner)
+        part = least(whole, TASK_ELEMENTS // LANES)  # a multiple of WIDTH
+        block = choose(same(rows_per_task, 1), part, whole)
+        return ceil_div(rows, rows_per_task) * ceil_div(inner, block), rows_per_task, block
 
     def elements(self, sizes: Mapping[str, int]) -> int:
         return evaluate(self.rows * self.inner * self.across, sizes)

@@ -12,12 +12,24 @@ from elinvar.codegen.contraction import DIRECT, FEW_DENSE, FEW_TURNED, MIXED, PA
 from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.product_parts import GROUP, PANELS, Tile
 from elinvar.core.shapes import DimLike, evaluate, size
+from elinvar.core.sizing import Size, both, ceil_div, choose, invert, least, most, same
+from elinvar.kernels.offsets import (
+    BY_FIRST,
+    FULL_ONLY,
+    ONWARD,
+    Flags,
+    Offsets,
+    Padded,
+    every,
+    outer_sum,
+)
 from elinvar.kernels.plan import Place, Sizes
 
 WORKERS = 16  # up to so many threads share a large product evenly
 RESULTS = 8192  # results that are worth another thread beyond four: each reads all of the operands
 SHARE = 2_000_000  # fmas that are worth another thread
 MOST_BLOCKS = 16
+FEW_BLOCKS = 4
 FEWER = 0.7  # how much less twice as many threads count
 ROW_PACKING, COLUMN_PACKING = 20, 8  # what it costs to pack an element, in fmas
 READING = 1  # what it costs to read one that was packed before
@@ -37,13 +49,10 @@ class Axes:
     def size(self) -> DimLike:
         return size(extent for extent, _ in self.dims)
 
-    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
+    def table(self, sizes: Sizes) -> Any:
         """Element offsets in row-major order of the dims."""
-        total = np.zeros(1, np.int64)
-        for extent, stride in self.dims:
-            steps = np.arange(evaluate(extent, sizes), dtype=np.int64) * evaluate(stride, sizes)
-            total = (total[:, None] + steps[None, :]).reshape(-1)
-        return total
+        known = [(evaluate(extent, sizes), evaluate(stride, sizes)) for extent, stride in self.dims]
+        return outer_sum(known, sizes)
 
 
 class PackedBatch(Axes):
@@ -53,11 +62,11 @@ class PackedBatch(Axes):
         super().__init__([(batch, 0)])
         self._columns, self._depth, self._tile = columns, depth, tile
 
-    def table(self, sizes: Sizes) -> np.ndarray[Any, Any]:
+    def table(self, sizes: Sizes) -> Any:
         width = self._tile.columns
-        panels = -(-evaluate(self._columns, sizes) // width)
+        panels = ceil_div(evaluate(self._columns, sizes), width)
         step = panels * width * evaluate(self._depth, sizes)
-        return np.arange(evaluate(self.size, sizes), dtype=np.int64) * step
+        return outer_sum([(evaluate(self.size, sizes), step)], sizes)
 
 
 class Result:
@@ -90,16 +99,32 @@ def cut_product(
     Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
     columns again and every block of columns all rows.
     """
+    if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
+        return _plain_cut(batch, rows, columns, depth, tile)
     return _best_cut(batch, rows, columns, depth, tile, is_packed)[1]
 
 
 def wants_packing(batch: int, rows: int, columns: int, depth: int, tile: Tile) -> bool:
     """Whether the right operand is better packed once, by a launch of its own."""
+    if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
+        return False  # see `_plain_cut`: few blocks of rows pack the columns again
     if rows <= MOST_ROWS:
         return False
     apart, _ = _best_cut(batch, rows, columns, depth, tile, True)
     inside, _ = _best_cut(batch, rows, columns, depth, tile, False)
     return apart + COLUMN_PACKING * batch * columns * depth + LAUNCH_COST < inside
+
+
+def _plain_cut(batch: Any, rows: Any, columns: Any, depth: Any, tile: Tile) -> Cut:
+    """A cut for sizes that are not known yet: blocks of columns as wide as a task takes them, and
+    up to four blocks of rows where there is work for threads. No bit depends on it."""
+    row_panels, column_panels = ceil_div(rows, tile.rows), ceil_div(columns, tile.columns)
+    column_block = most(1, least(column_panels, PANELS))
+    is_large = batch * rows * columns * depth > FEW_BLOCKS * SHARE
+    blocks = choose(is_large, least(most(1, row_panels), FEW_BLOCKS), 1)
+    row_block = most(1, ceil_div(row_panels, blocks))
+    tasks = batch * ceil_div(column_panels, column_block) * ceil_div(row_panels, row_block)
+    return Cut(tasks, column_block, row_block)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -167,42 +192,62 @@ def mode_of(
     packed in no time, and rows a page apart would push each other out of the cache; numbers of less
     than four bytes fill so few of its lines that they may stand anywhere.
     """
-    if not is_packed and evaluate(left.free.size, sizes) <= MOST_ROWS:
-        if np.all(group_flags(right.free.table(sizes), tile.columns)):
-            return FEW_DENSE
-        depth = right.depth.table(sizes)
-        if np.all(group_flags(depth[: len(depth) // GROUP * GROUP], GROUP)):
-            return FEW_TURNED
-    if cut.column_block > DIRECT_PANELS or not left.free.dims or itemsize == 1:
-        return PACKED
-    step = evaluate(left.free.dims[-1][1], sizes)
-    if step == 1:
-        return MIXED
-    return DIRECT if itemsize < 4 or step * 4 % PAGE != 0 else PACKED
+
+    def few() -> Any:
+        is_dense = every(group_flags(right.free.table(sizes), tile.columns))
+        return choose(is_dense, FEW_DENSE, lambda: choose(is_turned(), FEW_TURNED, many))
+
+    def is_turned() -> Any:
+        return every(full_flags(right.depth.table(sizes), GROUP))
+
+    def many() -> Any:
+        if not left.free.dims or itemsize == 1:
+            return PACKED
+        step = evaluate(left.free.dims[-1][1], sizes)
+        is_apart = 1 if itemsize < 4 else invert(same(step * 4 % PAGE, 0))
+        direct = choose(same(step, 1), MIXED, choose(is_apart, DIRECT, PACKED))
+        return choose(cut.column_block > DIRECT_PANELS, PACKED, direct)
+
+    has_few = both(invert(is_packed), lambda: evaluate(left.free.size, sizes) <= MOST_ROWS)
+    return choose(has_few, few, many)
 
 
-def padded(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
+def padded(table: Any, multiple: int) -> Any:
     """Fill a table up to a multiple of `multiple` with its first entry (read, never used)."""
+    if isinstance(table, Offsets):
+        return Padded(table, multiple)
     rest = -len(table) % multiple
     return np.concatenate([table, np.full(rest, table[0] if len(table) else 0, np.int64)])
 
 
-def group_flags(table: np.ndarray[Any, Any], multiple: int) -> np.ndarray[Any, Any]:
+def group_flags(table: Any, multiple: int) -> Any:
     """Per group of columns: 1 where its offsets are neighbours."""
+    if isinstance(table, Offsets):
+        return Flags(table, GROUP, BY_FIRST, multiple)
     groups = padded(table, multiple).reshape(-1, GROUP)
     return np.all(np.diff(groups, axis=1) == 1, axis=1).astype(np.int64)
 
 
-def panel_flags(table: np.ndarray[Any, Any], columns: int) -> np.ndarray[Any, Any]:
+def full_flags(table: Any, width: int) -> Any:
+    """Per full group of `width` entries: 1 where its offsets are neighbours."""
+    if isinstance(table, Offsets):
+        return Flags(table, width, FULL_ONLY, width)
+    groups = table[: len(table) // width * width].reshape(-1, width)
+    return np.all(np.diff(groups, axis=1) == 1, axis=1).astype(np.int64)
+
+
+def panel_flags(table: Any, columns: int) -> Any:
     """Per panel of columns: 1 where its offsets are neighbours, as far as it is filled."""
+    if isinstance(table, Offsets):
+        return Flags(table, columns, ONWARD, columns)
     rest = -len(table) % columns
     last = table[-1] if len(table) else 0
     whole = np.concatenate([table, last + 1 + np.arange(rest, dtype=np.int64)])
     return np.all(np.diff(whole.reshape(-1, columns), axis=1) == 1, axis=1).astype(np.int64)
 
 
-def row_flags(table: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
+def row_flags(table: Any, rows: int) -> Any:
     """Per panel of rows: 1 where it is full and its offsets are neighbours."""
-    full = table[: len(table) // rows * rows].reshape(-1, rows)
-    flags = np.all(np.diff(full, axis=1) == 1, axis=1).astype(np.int64)
-    return np.concatenate([flags, np.zeros(1, np.int64)])
+    if isinstance(table, Offsets):
+        return Flags(table, rows, FULL_ONLY, rows, 1)
+    return np.concatenate([full_flags(table, rows), np.zeros(1, np.int64)])

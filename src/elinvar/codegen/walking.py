@@ -10,6 +10,7 @@ from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.evaluate import Evaluator, Leaf
 from elinvar.codegen.patterns import Origin
 from elinvar.core.shapes import DimLike, Shape, evaluate, row_major_strides
+from elinvar.core.sizing import both, ceil_div, choose, most, same
 from elinvar.graph.ir import Value
 from elinvar.kernels.group import Group
 from elinvar.kernels.index import TRUE, Atom, Cond, Lin, Var, divides, variable
@@ -32,14 +33,16 @@ class Geometry:
         """(number of tasks, rows per task, inner block) for given sizes, where an element takes
         `weight` times as long as a copy of it."""
         rows, inner = evaluate(self.rows, sizes), evaluate(self.inner, sizes)
-        work = max(1, evaluate(self.work_per_row, sizes)) * weight
-        rows_per_task = max(1, TASK_ELEMENTS // work)
-        block = max(1, inner)
-        if self.split_inner and rows_per_task == 1 and work > 2 * TASK_ELEMENTS:
-            share = max(1, TASK_ELEMENTS * inner // work)
-            block = -(-share // self.split_inner) * self.split_inner
-        tasks = -(-rows // rows_per_task) * -(-max(1, inner) // block)
-        return (tasks if inner else 0), rows_per_task, block
+        work = most(1, evaluate(self.work_per_row, sizes)) * weight
+        rows_per_task = most(1, TASK_ELEMENTS // work)
+        whole = block = most(1, inner)
+        if self.split_inner:
+            share = most(1, TASK_ELEMENTS * inner // work)
+            part = ceil_div(share, self.split_inner) * self.split_inner
+            is_long = both(same(rows_per_task, 1), work > 2 * TASK_ELEMENTS)
+            block = choose(is_long, part, whole)
+        tasks = ceil_div(rows, rows_per_task) * ceil_div(whole, block)
+        return choose(inner > 0, tasks, 0), rows_per_task, block
 
     def elements(self, sizes: Mapping[str, int]) -> int:
         """About how many elements the kernel touches."""
@@ -166,7 +169,9 @@ class Walker:
             for value, s in zip(region.inputs, given, strict=True)
         }
         self.symbols = self._symbols()
-        self.body = Body({name: f"%size.{name}" for name in self.symbols})
+        self.body = Body(  # LLVM takes ASCII names
+            {s: f"%size.{s if s.isascii() else n}" for n, s in enumerate(self.symbols)}
+        )
         self.leaves = {
             value: Leaf(f"%in{i}", value.dtype, self.strides[value])
             for i, value in enumerate(region.inputs)

@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
-from elinvar.core.errors import AxisError, ShapeError, fail
+from elinvar.core.errors import AxisError, ShapeError, TraceError, ValueRangeError, fail
 
 # A monomial is a sorted tuple of symbol names, with repeats: ("B", "T") is B·T.
 Monomial = tuple[str, ...]
+# The smallest and the largest size that a name may have; None: as large as you like.
+Range = tuple[int, int | None]
+LARGEST = (1 << 63) - 1  # sizes, offsets and numbers of bytes are 64-bit integers
+_NO_RANGES: Mapping[str, Range] = {}
+SIZE_HINT = (
+    "loop with `scan` or `while_loop`, choose with `where` or `cond`; or compile each size by "
+    "itself: a static argument, or `el.jit(…, infer_dims=False)` without specs"
+)
 
 
 class Dim:
     """A symbolic dimension: a polynomial with integer coefficients over named sizes.
 
     `Dim("B")` is a size called B. Sums, differences and products are exact and print as written:
-    `Dim("T") - 1` prints `T - 1`. Two dims are equal when their polynomials are.
+    `Dim("T") - 1` prints `T-1`. Two dims are equal when their polynomials are.
+
+    Args:
+        name: an identifier.
+        min, max: the sizes that a specification of arguments (`TensorSpec`) admits. They say
+            nothing about the dim as a number: equal names are equal dims.
+        terms: the polynomial, instead of a name.
+        ranges: of its names, where some were given.
+
+    Example:
+        >>> import elinvar as el
+        >>> length = el.Dim("length", min=1, max=512)
+        >>> 2 * length - 1, length == el.Dim("length")
+        (2*length-1, True)
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "ranges", "terms")
 
-    def __init__(self, name: str | None = None, *, terms: Mapping[Monomial, int] | None = None):
+    def __init__(
+        self,
+        name: str | None = None,
+        min: int = 0,
+        max: int | None = None,
+        *,
+        terms: Mapping[Monomial, int] | None = None,
+        ranges: Mapping[str, Range] = _NO_RANGES,
+    ):
         if terms is None:
             if not isinstance(name, str) or not name.isidentifier():
                 fail(ShapeError, "Dim", f"a dim's name must be an identifier, received {name!r}")
             terms = {(name,): 1}
+            if (min, max) != (0, None):
+                ranges = {name: _checked_range(name, min, max)}
+        self.ranges = ranges
         self.terms = dict(sorted(terms.items()))
         self._hash = hash(tuple(self.terms.items()))
 
@@ -35,47 +70,95 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
-            return NotImplemented  # an index expression knows how to add a dim
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented  # tensors and index expressions know how to add a dim
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
-        return _simplest(total)
+        return _simplest(total, _ranges_of(self, other))
 
     __radd__ = __add__
 
     def __neg__(self) -> DimLike:
-        return _simplest({monomial: -factor for monomial, factor in self.terms.items()})
+        negative = {monomial: -factor for monomial, factor in self.terms.items()}
+        return _simplest(negative, self.ranges)
 
     def __sub__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         return self + -other
 
     def __rsub__(self, other: DimLike) -> DimLike:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+        if not isinstance(other, Dim | Integral):
             return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms.items():
             for right, b in _terms(other).items():
                 monomial = tuple(sorted(left + right))
                 total[monomial] = total.get(monomial, 0) + a * b
-        return _simplest(total)
+        return _simplest(total, _ranges_of(self, other))
 
     __rmul__ = __mul__
 
+    def __pow__(self, other: int) -> DimLike:
+        if not isinstance(other, Integral) or other < 0:
+            return NotImplemented
+        total: DimLike = 1
+        for _ in range(int(other)):
+            total = total * self
+        return total
+
     def __floordiv__(self, other: DimLike) -> DimLike:
         """Exact division; refused where the quotient is no polynomial."""
-        divisor = _terms(other)
-        if len(divisor) == 1:
-            (monomial, factor), *_ = divisor.items()
-            quotient = {_without(m, monomial): c for m, c in self.terms.items()}
-            if None not in quotient and all(c % factor == 0 for c in quotient.values()):
-                return _simplest({m: c // factor for m, c in quotient.items() if m is not None})
-        if self == other:
-            return 1
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
+        found = _quotient(self.terms, _terms(other))
+        if found is not None:
+            return _simplest(found, _ranges_of(self, other))
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
+
+    def __mod__(self, other: DimLike) -> DimLike:
+        """0 where the division is exact; refused elsewhere."""
+        return self - (self // other) * other
+
+    def __divmod__(self, other: DimLike) -> tuple[DimLike, DimLike]:
+        return self // other, self % other
+
+    def __lt__(self, other: DimLike) -> bool:
+        return _is_below(self, other, "<")
+
+    def __ge__(self, other: DimLike) -> bool:
+        return not _is_below(self, other, "≥")
+
+    def __gt__(self, other: DimLike) -> bool:
+        return _is_below(other, self, ">")
+
+    def __le__(self, other: DimLike) -> bool:
+        return not _is_below(other, self, "≤")
+
+    def least(self) -> int | None:
+        """The smallest value for sizes within their ranges, as far as it is easily seen."""
+        shifted: DimLike = 0
+        for monomial, factor in self.terms.items():
+            term: DimLike = factor
+            for name in monomial:  # each size as its least plus what it has above that
+                term = term * (Dim(name) + self.ranges.get(name, (0, None))[0])
+            shifted = shifted + term
+        total = 0
+        for monomial, factor in _terms(shifted).items():
+            if factor < 0:
+                for name in monomial:
+                    low, high = self.ranges.get(name, (0, None))
+                    if high is None:
+                        return None
+                    factor *= high - low
+                total += factor
+            elif not monomial:
+                total += factor
+        return total
 
     def __repr__(self) -> str:
         parts = []
@@ -114,13 +197,143 @@ def _terms(value: DimLike) -> Mapping[Monomial, int]:
     return {(): int(value)}
 
 
-def _simplest(terms: Mapping[Monomial, int]) -> DimLike:
+def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
+    """Whether one < two, where that is so for all sizes or for none."""
+    for value in (one, two):
+        if not isinstance(value, Dim | Integral):
+            text = f"a size is compared with {type(value).__name__}"
+            fail(TraceError, "Dim", text)
+    answer = is_never_negative(two - one - 1)
+    if answer is not None:
+        return answer
+    shown = (one, two) if sign in "<≥" else (two, one)
+    text = f"whether {shown[0]} {sign} {shown[1]} depends on the sizes of the call"
+    fail(TraceError, "Dim", text, "give a range: `el.Dim(name, min=…, max=…)`; or " + SIZE_HINT)
+
+
+class Assumptions:
+    """What a trace takes for granted of sizes, since it is so for those of the call at hand.
+
+    Attributes:
+        sizes: of the call.
+        needed: dims that must not be negative, for another call to be of that kind.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.needed: dict[Dim, None] = {}
+
+    def decide(self, dim: Dim) -> bool | None:
+        """Whether the dim is not negative in this call; None where a size is not known."""
+        if not dim.names() <= set(self.sizes):
+            return None
+        answer = dim.evaluate(self.sizes) >= 0
+        needed = dim if answer else -1 * dim - 1
+        assert isinstance(needed, Dim)
+        self.needed[needed] = None
+        return answer
+
+
+_assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
+
+
+@contextmanager
+def assuming(sizes: Mapping[str, int]) -> Iterator[Assumptions]:
+    """Within: what depends on the sizes of a call is decided by these, and noted."""
+    token = _assumptions.set(Assumptions(sizes))
+    try:
+        found = _assumptions.get()
+        assert found is not None
+        yield found
+    finally:
+        _assumptions.reset(token)
+
+
+def is_never_negative(value: DimLike) -> bool | None:
+    """Whether value ≥ 0 for all sizes (True) or none (False). Where it depends on the sizes: the
+    answer for the call that is traced, if that may decide (see `assuming`), or None."""
+    if not isinstance(value, Dim):
+        return value >= 0
+    least = value.least()
+    if least is not None and least >= 0:
+        return True
+    below = -1 * value - 1
+    least = below.least() if isinstance(below, Dim) else below
+    if least is not None and least >= 0:
+        return False
+    assumed = _assumptions.get()
+    return None if assumed is None else assumed.decide(value)
+
+
+def _checked_range(name: str, least: Any, most: Any) -> Range:
+    """The range of a name, refused unless it is one of sizes."""
+    for bound in (least, *(() if most is None else (most,))):
+        if isinstance(bound, bool) or not isinstance(bound, int):
+            text = f"min and max of {name!r} must be ints, received {bound!r}"
+            fail(ValueRangeError, "Dim", text)
+    if least < 0 or (most is not None and not least <= most <= LARGEST):
+        text = f"{name!r} needs 0 ≤ min ≤ max < 2**63, received min={least}, max={most}"
+        fail(ValueRangeError, "Dim", text)
+    return least, most
+
+
+def merged_ranges(op: str, one: Mapping[str, Range], two: Mapping[str, Range]) -> dict[str, Range]:
+    """The ranges of two dims together; two ranges for one name are refused."""
+    for name in one.keys() & two.keys():
+        if one[name] != two[name]:
+            a, b = (format_range(name, found[name]) for found in (one, two))
+            fail(ValueRangeError, op, f"the dim {name!r} has two ranges: {a} and {b}")
+    return {**one, **two}
+
+
+def format_range(name: str, bounds: Range) -> str:
+    """A range as a user reads it: `1 ≤ length ≤ 512`."""
+    least, most = bounds
+    return f"{least} ≤ {name}" + ("" if most is None else f" ≤ {most}")
+
+
+def _ranges_of(one: Dim, two: DimLike) -> Mapping[str, Range]:
+    if not isinstance(two, Dim) or not two.ranges or one.ranges is two.ranges:
+        return one.ranges
+    return two.ranges if not one.ranges else merged_ranges("Dim", one.ranges, two.ranges)
+
+
+def _simplest(
+    terms: Mapping[Monomial, int], ranges: Mapping[str, Range] = _NO_RANGES
+) -> DimLike:
     kept = {monomial: factor for monomial, factor in terms.items() if factor}
     if not kept:
         return 0
     if set(kept) == {()}:
         return kept[()]
-    return Dim(terms=kept)
+    return Dim(terms=kept, ranges=ranges)
+
+
+def _quotient(
+    terms: Mapping[Monomial, int], divisor: Mapping[Monomial, int]
+) -> dict[Monomial, int] | None:
+    """Long division of polynomials: each step removes the leading term. None with a remainder."""
+    left, found = dict(terms), {}
+    lead = max(divisor, key=_degree)
+    if not divisor[lead]:
+        return None
+    while left:
+        first = max(left, key=_degree)
+        part = _without(first, lead)
+        if part is None or left[first] % divisor[lead]:
+            return None
+        factor = found[part] = left[first] // divisor[lead]
+        for monomial, c in divisor.items():
+            product = tuple(sorted(part + monomial))
+            left[product] = left.get(product, 0) - factor * c
+            if not left[product]:
+                del left[product]
+    return found
+
+
+def _degree(monomial: Monomial) -> tuple[int, list[tuple[int, ...]]]:
+    """An order of monomials that products keep: by degree, then by names, earlier ones larger."""
+    return len(monomial), [tuple(-ord(letter) for letter in name) + (1,) for name in monomial]
 
 
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
@@ -212,10 +425,18 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
                 continue
             if dim != 1:
                 texts = " and ".join(format_shape(s) for s in shapes)
-                fail(ShapeError, op, f"shapes {texts} do not broadcast: {dim} ≠ {other}")
+                text = f"shapes {texts} do not broadcast: {dim} ≠ {other}"
+                fail(ShapeError, op, text, one_name(dim, other))
             dim = other
         result.append(dim)
     return tuple(result)
+
+
+def one_name(*dims: DimLike) -> str | None:
+    """A hint for sizes that have to be equal and are not known to be."""
+    if not any(isinstance(dim, Dim) for dim in dims):
+        return None
+    return "if they are equal in every call, let one `el.Dim` stand for both"
 
 
 def format_shape(shape: Iterable[DimLike]) -> str:

@@ -17,10 +17,11 @@ say, so that a batch has the bits of its rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elinvar.core import dtypes
 from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.sizing import both, ceil_div, same
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.ops.movement import inverse
 
@@ -51,21 +52,29 @@ class Winograd(NamedTuple):
     def plane(self, sizes: Sizes) -> tuple[int, int]:
         """(tiles from top to bottom, tiles from left to right)"""
         height, width = evaluate(self.height, sizes), evaluate(self.width, sizes)
-        return -(-height // TILE), -(-width // TILE)
+        return ceil_div(height, TILE), ceil_div(width, TILE)
 
     def tiles(self, sizes: Sizes) -> int:
         """Tiles of all samples."""
         down, across = self.plane(sizes)
         return evaluate(self.samples, sizes) * down * across
 
-    def is_used(self, sizes: Sizes) -> bool:
+    def is_used(self, sizes: Sizes) -> Any:
         """The rule. It does not look at the number of samples."""
-        channels = [evaluate(n, sizes) for n in (self.inputs, self.outputs)]
-        if any(n % CHANNELS or not 0 < n <= MOST_CHANNELS for n in channels):
-            return False
-        down, across = self.plane(sizes)
-        places = evaluate(self.height, sizes) * evaluate(self.width, sizes)
-        return places * WINDOW**2 >= GAIN * down * across * POINTS > 0
+
+        def fits(channels: Any) -> Any:
+            between = both(channels > 0, lambda: channels <= MOST_CHANNELS)
+            return both(between, lambda: same(channels % CHANNELS, 0))
+
+        def pays() -> Any:
+            down, across = self.plane(sizes)
+            places = evaluate(self.height, sizes) * evaluate(self.width, sizes)
+            spent = GAIN * down * across * POINTS
+            return both(spent > 0, lambda: places * WINDOW**2 >= spent)
+
+        outputs = evaluate(self.outputs, sizes)
+        narrow = both(fits(evaluate(self.inputs, sizes)), lambda: fits(outputs))
+        return both(narrow, pays)
 
     def products(self, sizes: Sizes) -> int:
         """How many multiplications there are at the points."""
@@ -93,8 +102,9 @@ def winograd(node: Node) -> tuple[Winograd, Callable[[Sizes], bool]] | None:
         window = places
         found = Winograd(True, x.shape[1], x.shape[0], w.shape[0], *w.shape[2:])
 
-    def is_used(sizes: Sizes) -> bool:
-        return all(evaluate(n, sizes) == WINDOW for n in window) and found.is_used(sizes)
+    def is_used(sizes: Sizes) -> Any:
+        height, width = (same(evaluate(n, sizes), WINDOW) for n in window)
+        return both(both(height, width), lambda: found.is_used(sizes))
 
     try:
         return (found, is_used) if is_used({}) else None

@@ -108,7 +108,7 @@ class Compiled:
     def lowered(self) -> Lowered:
         """What passes and lowering made of the graph."""
         if self._lowered is None:
-            self._lowered = _lower(self.graph, self._layouts, self._settled)
+            self._lowered = lower_graph(self.graph, self._layouts, self._settled)
         return self._lowered
 
     @property
@@ -285,11 +285,13 @@ def compile_graph(
         return Compiled(graph, layouts, lines, settled)
 
 
-def _lower(graph: Graph, layouts: Layouts, settled: tuple[int, ...]) -> Lowered:
-    """Passes, clusters, kernels as text."""
+def lower_graph(
+    graph: Graph, layouts: Layouts = None, settled: tuple[int, ...] = (), bits: int | None = None
+) -> Lowered:
+    """Passes, clusters, kernels as text, for vectors of so many bits (by default the host's)."""
     optimized = optimize(layout(optimize(legalize(optimize(graph)))))
     optimized = optimize(optimized, AFTER_LAYOUT)
-    lowering = Lowering(vector_bits())
+    lowering = Lowering(bits or vector_bits())
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
     for number, (value, storage) in enumerate(zip(optimized.inputs, inputs, strict=True)):
@@ -304,4 +306,4 @@ def _lower(graph: Graph, layouts: Layouts, settled: tuple[int, ...]) -> Lowered:
     return Lowered(optimized, lowering.steps, inputs, outputs, preparation)
 
 
-__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "vector_bits"]
+__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "lower_graph", "vector_bits"]

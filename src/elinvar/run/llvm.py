@@ -15,7 +15,7 @@ import importlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -219,6 +219,36 @@ def object_code(text: str, target: Target | None = None, level: int = 3) -> byte
     target = target or host()
     with _optimised_module(text, target, level) as module:
         return _emit(_machine(target), module, True)
+
+
+def linked_code(texts: Iterable[str], target: Target, public: Container[str]) -> bytes:
+    """One object file of several modules, in which only the `public` names are seen from outside.
+
+    Raises:
+        CompileError: LLVM refuses a text, or two define the same name.
+    """
+    llvm = binding()
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(contextlib.closing(llvm.create_context()))
+        whole = stack.enter_context(
+            contextlib.closing(llvm.parse_assembly("", context=context))
+        )
+        machine = _machine(target)
+        whole.triple, whole.data_layout = target.triple, str(machine.target_data)
+        for text in texts:
+            text = with_stand_ins(text, has_fma(target), has_half(target))
+            try:
+                module = llvm.parse_assembly(text, context=context)
+                module.triple, module.data_layout = whole.triple, whole.data_layout
+                whole.link_in(module)
+            except RuntimeError as error:
+                refuse(text, str(error))
+        for value in (*whole.functions, *whole.global_variables):
+            if not value.is_declaration and value.name not in public:
+                value.linkage = "internal"
+        whole.verify()
+        _optimise(whole, machine, 3)
+        return _emit(machine, whole, True)
 
 
 def assembly(text: str, target: Target | None = None) -> str:
