@@ -28,7 +28,17 @@ from elinvar.core.shapes import Dim, DimLike, evaluate, size
 from elinvar.core.sizing import ceil_div, choose
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.cost import Cost
-from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.plan import (
+    Choice,
+    Function,
+    Number,
+    Place,
+    Sizes,
+    Step,
+    Storage,
+    Table,
+    remembered,
+)
 from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
@@ -110,6 +120,7 @@ class ProductLowering(FusedLowering):
 
         packing = self._packing(node, right, tile, shape)
 
+        @remembered
         def geometry(sizes: Sizes) -> Cut:
             return cut_product(*shape(sizes), tile, packing.is_used(sizes))
 
@@ -220,6 +231,7 @@ class ProductLowering(FusedLowering):
         is_fixed = right.place.storage in self.invariant and not right.place.moves
         is_settled = self.is_settled(right.place) and all(isinstance(n, int) for n in dims)
 
+        @remembered
         def is_used(sizes: Sizes) -> bool:
             if is_fixed or is_settled:
                 return True

@@ -166,7 +166,7 @@ class Compiled:
             )
             for v in self.graph.outputs
         ]
-        overwriting = functools.cache(lambda: self._callable(plan, sizes, True)[0])
+        overwriting = _Once(lambda: self._callable(plan, sizes, True)[0] if plan.aliases else call)
         return Bound(
             call,
             plan.arena,
@@ -261,6 +261,21 @@ class Compiled:
     def assembly(self) -> str:
         """The assembly of all kernels for this machine."""
         return "\n".join(native.assembly(text) for text in self._texts().values())
+
+
+class _Once:
+    """A function without arguments that is called once; what it needed may go then."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make: Callable[[], Any] | None = make
+        self._made: Any = None
+
+    def __call__(self) -> Any:
+        make = self._make
+        if make is not None:
+            self._made = make()  # two threads may both do so: either result will do
+            self._make = None
+        return self._made
 
 
 def _release(number: int, tables: list[Any]) -> None:
