@@ -25,12 +25,12 @@ from elinvar.codegen.turning import find_turned, scratch_slots, turn_tiles
 from elinvar.codegen.walking import LANES, Geometry
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
+from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Node
 from elinvar.kernels.index import Var
 from elinvar.kernels.pull import is_reduction
 from elinvar.ops.scalars import Scalar
 
-CHUNK = 256
 IN_REGISTERS = 64  # columns
 WORTH_TWO_LAUNCHES = 65536  # elements
 ENOUGH_TASKS = 64  # blocks of columns that need no cut of the rows
@@ -47,17 +47,20 @@ class ColumnKernel(Reducer):
         body = self.body
         self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
         last = self.outer[-1] if self.outer else Var("one", 1)
+        if self.order.merges:
+            self.inner = self._merged(self.inner)
         *outer, along = self.inner
+        self.chunk = chunk = self._chunk(along.extent)
         kept, repeats = size(v.extent for v in self.outer[:-1]), size(v.extent for v in outer)
         total = kept * last.extent * repeats * along.extent
         self.reductions = [n for n in self.group.region.nodes if is_reduction(n)]
-        several = repeats != 1 or not isinstance(along.extent, int) or along.extent > CHUNK
+        several = repeats != 1 or not isinstance(along.extent, int) or along.extent > chunk
         tasks = kept * last.extent
         enough = isinstance(tasks, int) and tasks >= ENOUGH_TASKS * COLUMN_BLOCK
         small = isinstance(total, int) and total < WORTH_TWO_LAUNCHES
         if several and not enough and not small:
             self.parts = partial_results(self.group)
-        per = body.div(body.add(body.dim(along.extent), str(CHUNK - 1)), str(CHUNK))
+        per = body.div(body.add(body.dim(along.extent), str(chunk - 1)), str(chunk))
         chunks = body.mul(body.dim(repeats), per)
         rows = body.dim(kept)
         if self.parts:
@@ -78,8 +81,25 @@ class ColumnKernel(Reducer):
             else:
                 self._wide(row, last, low, high)
         if self.parts:
-            return PartGeometry(kept, last.extent, repeats, along.extent, CHUNK, block)
+            return PartGeometry(kept, last.extent, repeats, along.extent, chunk, block)
         return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, block)
+
+    def _chunk(self, extent: DimLike) -> int:
+        """How many rows are added before their sum is added to that of others."""
+        order = self.order
+        if not order.most_chunks or not isinstance(extent, int):
+            return order.chunk
+        return max(order.chunk, ceil_div(extent, order.most_chunks))
+
+    def _merged(self, variables: list[Var]) -> list[Var]:
+        """Neighbours among the reduced axes as one, where addresses allow."""
+        found: list[Var] = []
+        for axis, var in zip(sorted(self.group.axes), variables, strict=True):
+            if found and axis - 1 in self.group.axes and self._try_collapse(found[-1], var):
+                found[-1] = self._joined
+            else:
+                found.append(var)
+        return found
 
     @staticmethod
     def _lanes_of(extent: DimLike) -> int:
@@ -99,8 +119,8 @@ class ColumnKernel(Reducer):
         body = self.body
         *outer, along = self.inner
         self._set_row(body.div(chunk, self.per), outer)
-        first = body.mul(body.rem(chunk, self.per), str(CHUNK))
-        last = body.minimum(body.add(first, str(CHUNK)), body.dim(along.extent))
+        first = body.mul(body.rem(chunk, self.per), str(self.chunk))
+        last = body.minimum(body.add(first, str(self.chunk)), body.dim(along.extent))
         return first, last
 
     def _term(self, node: Node, lanes: int) -> Scalar:

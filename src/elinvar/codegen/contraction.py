@@ -22,9 +22,9 @@ from elinvar.codegen import pairs
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.orders import EXACT, Order
 from elinvar.codegen.packing import call_pack_right, pack_left, pack_right
 from elinvar.codegen.product_parts import (
-    BLOCK,
     GROUP,
     PANELS,
     Tile,
@@ -54,7 +54,9 @@ CONTRACT_POINTERS = (
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
 
-def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
+def contract_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, order: Order = EXACT
+) -> str:
     """Kernel: the product of two operands that hold `stored`; sums and result are `dtype`.
 
     Slots: left, right, result; of the left operand: row offsets, per panel of rows whether they
@@ -67,7 +69,7 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
     with places that may be read. Tasks: batch × row block × column block.
     """
-    kernel = _Contraction(stored, dtype, tile)
+    kernel = _Contraction(stored, dtype, tile, order.block)
     inner = [
         pack_left(name, stored, dtype, tile),
         pack_right(name, stored, dtype, tile, kernel.in_pairs),
@@ -78,7 +80,7 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
         inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
     for height in HEIGHTS:
         for is_turned in (False, True):
-            inner.append(few_rows(name, stored, dtype, tile, height, is_turned))
+            inner.append(few_rows(name, stored, dtype, tile, height, is_turned, order))
     inner.append(_write(name, dtype, tile))
     body = kernel.body_for(name)
     # an epilogue goes on with the result, so that has no name of its own
@@ -108,17 +110,17 @@ def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs
     return module(outer, [pack_right(name, stored, dtype, tile, in_pairs)])
 
 
-def panel_step(tile: Tile) -> int:
+def panel_step(tile: Tile, block: int) -> int:
     """Elements from panel to panel on the stack: not a power of two, or all panels would fall on
     the same few lines of the cache."""
-    return BLOCK * tile.columns + tile.columns
+    return block * tile.columns + tile.columns
 
 
 class _Contraction:
     """The loops over tasks, blocks of k and panels."""
 
-    def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
-        self.tile = tile
+    def __init__(self, stored: DType, dtype: DType, tile: Tile, block: int) -> None:
+        self.tile, self.block = tile, block
         self.stored = llvm_type(stored)
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
@@ -127,8 +129,9 @@ class _Contraction:
     def body_for(self, name: str) -> Body:
         self.name = name
         body, tile = self.body, self.tile
-        self.stack = body.stack_slot(f"[{panel_step(tile) * PANELS} x {self.element}]", "right")
-        self.panel = body.stack_slot(f"[{BLOCK * tile.rows} x {self.element}]", "left")
+        self.apart = panel_step(tile, self.block)
+        self.stack = body.stack_slot(f"[{self.apart * PANELS} x {self.element}]", "right")
+        self.panel = body.stack_slot(f"[{self.block * tile.rows} x {self.element}]", "left")
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
         self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
@@ -158,14 +161,14 @@ class _Contraction:
             with body.when(is_few), body.loop(first_column, last_column, hint="column") as column:
                 self._few_rows(left, right, column)
                 self._write(result, first_row, column, "0")
-            with body.loop("0", depth, BLOCK, "block") as low:
-                count = body.minimum(body.sub("%depth", low), str(BLOCK))
+            with body.loop("0", depth, self.block, "block") as low:
+                count = body.minimum(body.sub("%depth", low), str(self.block))
                 fresh = body.instruction(f"xor i1 {self.is_packed}, true")
                 with body.when(fresh):
                     panels = body.sub(last_column, first_column)
                     call_pack_right(
                         body, name, tile, right, self.stack, first_column, panels, low, count,
-                        str(panel_step(tile)),
+                        str(self.apart),
                     )  # fmt: skip
                 with body.loop(first_row, last_row, hint="row") as row:
                     self._row_panel(row, left, low, count)
@@ -217,7 +220,7 @@ class _Contraction:
                         body.emit(f"call void @{self.name}.{word}{height}({pointers}, i64 %depth)")
 
     def _own_panel(self, number: str) -> str:
-        place = self.body.mul(number, str(panel_step(self.tile)))
+        place = self.body.mul(number, str(self.apart))
         return pointer(self.body, self.stack, self.element, place)
 
     def _row_panel(self, row: str, left: str, low: str, count: str) -> None:

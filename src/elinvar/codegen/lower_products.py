@@ -115,9 +115,9 @@ class ProductLowering(FusedLowering):
 
         target = self.place(node.results[0])
         name, text = cached_text(
-            ("contract", stored, dtype, tile),
+            ("contract", stored, dtype, tile, self.order),
             "contract",
-            lambda: contract_text(PLACEHOLDER, stored, dtype, tile),
+            lambda: contract_text(PLACEHOLDER, stored, dtype, tile, self.order),
         )
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),

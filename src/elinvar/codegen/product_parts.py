@@ -9,7 +9,6 @@ from elinvar.codegen.body import ATTRIBUTES, Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
 from elinvar.core.dtypes import DType
 
-BLOCK = 256  # length of a block of k: part of the numerics contract
 GROUP = 8  # columns that are packed at once
 PANELS = 8  # panels of columns per task at most
 

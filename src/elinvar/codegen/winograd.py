@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.orders import EXACT, Order
 from elinvar.codegen.product_parts import (
     Tile,
     fma,
@@ -41,9 +42,7 @@ from elinvar.codegen.winograd_transforms import (
 from elinvar.core.dtypes import DType
 from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
-CHAIN = 64  # channels of a block, and
-STEP = 32  # tiles of a block, and
-GROUP = 256  # of a group: part of the numerics contract
+GROUP = 256  # tiles of a group: part of the numerics contract
 CHUNK = 64  # columns whose sums are collected at once
 APART = CHANNELS  # elements between planes: or all 36 would fall on the same lines of the cache
 
@@ -228,7 +227,7 @@ def _widths(tile: Tile) -> list[int]:
     return sorted({min(CHANNELS, tile.columns), tile.columns})
 
 
-def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_text(name: str, dtype: DType, tile: Tile, order: Order = EXACT) -> str:
     """Kernel: images times transformed kernels. Slots: image, kernels, result; tiles in all, from
     top to bottom and from left to right; the results' height and width; strides of image and result
     (sample, row, column); C, O; tiles per task, columns per task, tasks of columns; elements of
@@ -258,7 +257,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
                 body.loop("0", count, tile.rows, "row") as row,
-                body.loop("0", "%inputs", CHAIN, "k") as k,
+                body.loop("0", "%inputs", order.points, "k") as k,
             ):
                 arguments = [
                     "ptr " + kernel.at(
@@ -274,7 +273,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
                         sums, body.mul(point, sums_plane), body.mul(row, str(tile.columns))
                     ),
                     f"i64 {tile.columns}",
-                    "i64 " + body.minimum(body.sub("%inputs", k), str(CHAIN)),
+                    "i64 " + body.minimum(body.sub("%inputs", k), str(order.points)),
                     "i1 " + body.instruction(f"icmp eq i64 {k}, 0"),
                 ]  # fmt: skip
                 height = body.minimum(body.sub(count, row), str(tile.rows))
@@ -325,7 +324,7 @@ def collect(
         kernel.square(TILE, rest, copy)
 
 
-def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_sums_text(name: str, dtype: DType, tile: Tile, order: Order = EXACT) -> str:
     """Kernel: sums over tiles of image times gradient. Slots: image, gradient, target; tiles and
     planes as for `winograd_text`; C, O; channels and columns per task; elements of scratch for
     image, gradient, a tile at the border and sums; whether there is but one group of tiles: then
@@ -334,11 +333,12 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     """
     kernel = Tiles(name, dtype, tile)
     body = kernel.body
+    step = order.tiles
     image = kernel.stack("image", "%image.scratch")
     gradient = kernel.stack("gradient", "%gradient.scratch")
     patch = kernel.stack("patch", "%patch.scratch")
-    image_plane = body.add(body.mul("%channels", str(STEP)), str(APART))
-    gradient_plane = body.add(body.mul("%columns", str(STEP)), str(APART))
+    image_plane = body.add(body.mul("%channels", str(step)), str(APART))
+    gradient_plane = body.add(body.mul("%columns", str(step)), str(APART))
     own_sums = kernel.stack("sums", "%sums.scratch")
     is_alone = body.instruction("icmp ne i64 %alone, 0")
     own_plane = body.add(body.mul("%channels", "%columns"), str(APART))
@@ -360,8 +360,8 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
         there = kernel.at("%target", *start)
         sums = body.instruction(f"select i1 {is_alone}, ptr {own_sums}, ptr {there}")
         once = body.maximum(last, body.add(first, "1"))  # sums over nothing are zeros
-        with body.loop(first, once, STEP, "low") as low:
-            count = body.minimum(body.sub(last, low), str(STEP))
+        with body.loop(first, once, step, "low") as low:
+            count = body.minimum(body.sub(last, low), str(step))
             is_first = body.instruction(f"icmp eq i64 {low}, {first}")
             with body.loop("0", count, hint="row") as row:
                 number = body.add(low, row)

@@ -37,6 +37,7 @@ from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.dispatch import scalar
+from elinvar.tensor.engine import NUMERICS
 from elinvar.tensor.program import JitProgram, need, trace_program
 from elinvar.tensor.storage import from_numpy
 
@@ -145,6 +146,7 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    numerics: str = "exact",
 ) -> Jit[P, R]: ...
 @overload
 def jit(
@@ -152,12 +154,14 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    numerics: str = "exact",
 ) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    numerics: str = "exact",
 ) -> Any:
     """Compile a function: it is traced on the first call and runs as one program afterwards.
 
@@ -166,9 +170,13 @@ def jit(
             step an optimizer and draw random numbers.
         static_argnums, static_argnames: arguments whose values the trace may use as Python values
             (sizes, flags); they must be hashable.
+        numerics: "exact", or "fast" to give up the fixed order of sums and products for this
+            program (see `docs/numerics.md`). A function that is traced inside of another jitted
+            one is part of that program, whose word counts.
 
     Raises:
         TraceError: Python needs the value of a traced tensor, or a static argument is unhashable.
+        ValueRangeError: `numerics` is another word.
 
     Example:
         >>> import elinvar as el
@@ -182,14 +190,26 @@ def jit(
     """
     if function is None:
         return functools.partial(
-            jit, static_argnums=static_argnums, static_argnames=static_argnames
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            numerics=_known_numerics(numerics),
         )
     if not callable(function):
         text = f"expected a function, received {type(function).__name__}"
         fail(DTypeError, "jit", text, "write `el.jit(function)` or `@el.jit`")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Jit(function, numbers, names)
+    return Jit(function, numbers, names, _known_numerics(numerics))
+
+
+def _known_numerics(numerics: Any) -> str:
+    """The word, if it is one of those that there are."""
+    if not isinstance(numerics, str) or numerics not in NUMERICS:
+        words = " or ".join(map(repr, NUMERICS))
+        text = f"numerics must be {words}, received {numerics!r}"
+        fail(ValueRangeError, "jit", text, "leave it out: then every sum has its fixed order")
+    return numerics
 
 
 class Jit(Generic[P, R]):
@@ -197,11 +217,18 @@ class Jit(Generic[P, R]):
 
     Attributes:
         compilations: how many times the function has been traced and compiled.
+        numerics: the order in which its programs add.
     """
 
-    def __init__(self, function: Callable[P, R], static_numbers: Any, static_names: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[P, R],
+        static_numbers: Any,
+        static_names: Any,
+        numerics: str = "exact",
+    ) -> None:
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.numerics = function, numerics
         self.name: str = getattr(function, "__name__", type(function).__name__)
         self.compilations = 0
         self._programs: dict[Any, list[JitProgram]] = {}
@@ -276,13 +303,13 @@ class Jit(Generic[P, R]):
         types = family.symbolic_types(call)
         if types is not None:
             try:
-                program = trace_program(self.function, self.name, call, types)
+                program = trace_program(self.function, self.name, call, types, self.numerics)
                 program.compiled()
                 family.programs.append(program)
                 return program
             except Exception:  # the function needs its sizes as numbers, or is at fault
                 family.needs_numbers = True
-        program = trace_program(self.function, self.name, call)
+        program = trace_program(self.function, self.name, call, numerics=self.numerics)
         family.shapes.append([x.shape for x in call.tensors])
         return program
 

@@ -1,0 +1,50 @@
+"""The orders in which kernels add: the one that the numerics contract fixes, and a free one.
+
+An order is a set of lengths that kernels are written with. `EXACT` holds those of the contract
+(`docs/numerics.md`, rules 3 and 4): numbers that are the same for all machines and shapes for ever.
+`FAST` holds what suits caches and pipelines best, for programs whose user gave the promise up with
+`el.jit(f, numerics="fast")`. All else is the same: IEEE arithmetic, our own functions, work cut by
+shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ANY = 1 << 40  # longer than any sum
+
+
+@dataclass(frozen=True)
+class Order:
+    """The lengths of sums.
+
+    Attributes:
+        numerics: the word for `el.jit`.
+        accumulators: vectors of 16 lanes in which a row is summed side by side.
+        chunk: rows that are added one by one where the last axis is kept, at least, and
+        most_chunks: into how many chunks so many rows are cut at most; 0: into any number.
+        merges: whether neighbouring axes count as one there.
+        block: steps of k that a product with packed panels adds in registers, and
+        stretch: one that packs nothing.
+        chains: sums of each result of a product of one row that take turns.
+        dots: whether the lanes of a vector may be steps of k.
+        points: channels that are added in registers at a point of Winograd's algorithm, and
+        tiles: tiles, for the gradient of its kernel.
+    """
+
+    numerics: str
+    accumulators: int
+    chunk: int
+    most_chunks: int
+    merges: bool
+    block: int
+    stretch: int
+    chains: int
+    dots: bool
+    points: int
+    tiles: int
+
+
+EXACT = Order("exact", 1, 256, 0, False, 256, 256, 1, False, 64, 32)
+FAST = Order("fast", 4, 256, 16, True, 512, ANY, 4, True, 512, 32)
+ORDERS = {order.numerics: order for order in (EXACT, FAST)}
