@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from elinvar.codegen import pairs
 from elinvar.codegen.body import Body, kernel_module
+from elinvar.codegen.dots import dots
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.codegen.orders import EXACT, Order
@@ -45,6 +46,7 @@ from elinvar.core.dtypes import DType
 PACKED, DIRECT = 0, 1  # the left operand is packed, or read where it stands
 MIXED = 2  # panels of rows that are neighbours are packed, others read where they stand
 FEW_DENSE, FEW_TURNED = 3, 4  # few rows: columns of the right operand are neighbours, or its k
+FEW_DOTS = 5  # k of both operands, and the order of sums is free
 
 CONTRACT_POINTERS = (
     "%left %right %result %row.offsets %row.flags %left.k %left.flags %left.batches "
@@ -69,7 +71,7 @@ def contract_text(
     epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
     with places that may be read. Tasks: batch × row block × column block.
     """
-    kernel = _Contraction(stored, dtype, tile, order.block)
+    kernel = _Contraction(stored, dtype, tile, order)
     inner = [
         pack_left(name, stored, dtype, tile),
         pack_right(name, stored, dtype, tile, kernel.in_pairs),
@@ -81,6 +83,8 @@ def contract_text(
     for height in HEIGHTS:
         for is_turned in (False, True):
             inner.append(few_rows(name, stored, dtype, tile, height, is_turned, order))
+    if order.dots:
+        inner += [dots(name, stored, dtype, tile, height) for height in HEIGHTS]
     inner.append(_write(name, dtype, tile))
     body = kernel.body_for(name)
     # an epilogue goes on with the result, so that has no name of its own
@@ -119,8 +123,8 @@ def panel_step(tile: Tile, block: int) -> int:
 class _Contraction:
     """The loops over tasks, blocks of k and panels."""
 
-    def __init__(self, stored: DType, dtype: DType, tile: Tile, block: int) -> None:
-        self.tile, self.block = tile, block
+    def __init__(self, stored: DType, dtype: DType, tile: Tile, order: Order) -> None:
+        self.tile, self.block, self.has_dots = tile, order.block, order.dots
         self.stored = llvm_type(stored)
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
@@ -212,12 +216,16 @@ class _Contraction:
             chosen = body.instruction(f"and i1 {above}, {fits}")
             below = height
             with body.when(chosen):
-                for word, mode in (("dense", FEW_DENSE), ("turned", FEW_TURNED)):
+                arguments = [left, "%row.offsets", "%left.k", right, columns, "%right.k"]
+                given = ", ".join(f"ptr {a}" for a in (*arguments, self.sums)) + ", i64 %depth"
+                ways = [("dense", FEW_DENSE, given), ("turned", FEW_TURNED, given)]
+                if self.has_dots:
+                    width = body.minimum(body.sub("%columns", first), str(tile.columns))
+                    ways.append(("dots", FEW_DOTS, f"{given}, i64 {width}"))
+                for word, mode, given in ways:
                     wanted = body.instruction(f"icmp eq i64 %mode, {mode}")
                     with body.when(wanted):
-                        arguments = [left, "%row.offsets", "%left.k", right, columns, "%right.k"]
-                        pointers = ", ".join(f"ptr {a}" for a in (*arguments, self.sums))
-                        body.emit(f"call void @{self.name}.{word}{height}({pointers}, i64 %depth)")
+                        body.emit(f"call void @{self.name}.{word}{height}({given})")
 
     def _own_panel(self, number: str) -> str:
         place = self.body.mul(number, str(self.apart))

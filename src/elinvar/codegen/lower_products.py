@@ -139,7 +139,8 @@ class ProductLowering(FusedLowering):
 
         def mode(sizes: Sizes) -> int:
             is_packed = packing.is_used(sizes)
-            return mode_of(left, right, geometry(sizes), tile, sizes, is_packed, itemsize)
+            cut, has_dots = geometry(sizes), self.order.dots
+            return mode_of(left, right, cut, tile, sizes, is_packed, itemsize, has_dots)
 
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),

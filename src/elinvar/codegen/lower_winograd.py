@@ -18,6 +18,7 @@ from elinvar.codegen.product_parts import Tile, tile_for
 from elinvar.codegen.winograd import (
     APART,
     GROUP,
+    STEP,
     winograd_collect_text,
     winograd_sums_text,
     winograd_text,
@@ -139,7 +140,7 @@ class WinogradLowering(ProductLowering):
     ) -> None:  # fmt: skip
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
-        if make in (winograd_text, winograd_sums_text):  # the kernels that add
+        if make is winograd_text:
             make = functools.partial(make, order=self.order)
         key = (word, dtype, tile, self.order)
         name, text = cached_text(key, word, lambda: make(PLACEHOLDER, dtype, tile))
@@ -328,7 +329,7 @@ class WinogradLowering(ProductLowering):
             blocks = math.prod(ceil_div(evaluate(n, sizes), room) for n, room in both)
             return blocks * most(1, ceil_div(found.tiles(sizes), GROUP))
 
-        scratch = [POINTS * (room * self.order.tiles + APART) for room in SHARED]
+        scratch = [POINTS * (room * STEP + APART) for room in SHARED]
         own = POINTS * (math.prod(SHARED) + APART) if alone else 0
         slots = [
             image, gradient, target,

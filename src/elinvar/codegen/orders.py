@@ -28,8 +28,7 @@ class Order:
         stretch: one that packs nothing.
         chains: sums of each result of a product of one row that take turns.
         dots: whether the lanes of a vector may be steps of k.
-        points: channels that are added in registers at a point of Winograd's algorithm, and
-        tiles: tiles, for the gradient of its kernel.
+        points: channels that are added in registers at a point of Winograd's algorithm.
     """
 
     numerics: str
@@ -42,9 +41,8 @@ class Order:
     chains: int
     dots: bool
     points: int
-    tiles: int
 
 
-EXACT = Order("exact", 1, 256, 0, False, 256, 256, 1, False, 64, 32)
-FAST = Order("fast", 4, 256, 16, True, 512, ANY, 4, True, 512, 32)
+EXACT = Order("exact", 1, 256, 0, False, 256, 256, 1, False, 64)
+FAST = Order("fast", 4, 256, 16, True, 768, ANY, 4, True, 512)
 ORDERS = {order.numerics: order for order in (EXACT, FAST)}

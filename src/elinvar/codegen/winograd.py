@@ -42,7 +42,8 @@ from elinvar.codegen.winograd_transforms import (
 from elinvar.core.dtypes import DType
 from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
-GROUP = 256  # tiles of a group: part of the numerics contract
+STEP = 32  # tiles of a block, and
+GROUP = 256  # of a group: part of the numerics contract
 CHUNK = 64  # columns whose sums are collected at once
 APART = CHANNELS  # elements between planes: or all 36 would fall on the same lines of the cache
 
@@ -324,7 +325,7 @@ def collect(
         kernel.square(TILE, rest, copy)
 
 
-def winograd_sums_text(name: str, dtype: DType, tile: Tile, order: Order = EXACT) -> str:
+def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     """Kernel: sums over tiles of image times gradient. Slots: image, gradient, target; tiles and
     planes as for `winograd_text`; C, O; channels and columns per task; elements of scratch for
     image, gradient, a tile at the border and sums; whether there is but one group of tiles: then
@@ -333,12 +334,11 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile, order: Order = EXACT
     """
     kernel = Tiles(name, dtype, tile)
     body = kernel.body
-    step = order.tiles
     image = kernel.stack("image", "%image.scratch")
     gradient = kernel.stack("gradient", "%gradient.scratch")
     patch = kernel.stack("patch", "%patch.scratch")
-    image_plane = body.add(body.mul("%channels", str(step)), str(APART))
-    gradient_plane = body.add(body.mul("%columns", str(step)), str(APART))
+    image_plane = body.add(body.mul("%channels", str(STEP)), str(APART))
+    gradient_plane = body.add(body.mul("%columns", str(STEP)), str(APART))
     own_sums = kernel.stack("sums", "%sums.scratch")
     is_alone = body.instruction("icmp ne i64 %alone, 0")
     own_plane = body.add(body.mul("%channels", "%columns"), str(APART))
@@ -360,8 +360,8 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile, order: Order = EXACT
         there = kernel.at("%target", *start)
         sums = body.instruction(f"select i1 {is_alone}, ptr {own_sums}, ptr {there}")
         once = body.maximum(last, body.add(first, "1"))  # sums over nothing are zeros
-        with body.loop(first, once, step, "low") as low:
-            count = body.minimum(body.sub(last, low), str(step))
+        with body.loop(first, once, STEP, "low") as low:
+            count = body.minimum(body.sub(last, low), str(STEP))
             is_first = body.instruction(f"icmp eq i64 {low}, {first}")
             with body.loop("0", count, hint="row") as row:
                 number = body.add(low, row)
