@@ -80,6 +80,7 @@ def contract_text(
         inner.append(_packed_micro(name, stored, dtype, tile, height))
     if not kernel.in_pairs:
         inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
+        inner.append(_whole(name, dtype, tile))
     for height in HEIGHTS:
         for is_turned in (False, True):
             inner.append(few_rows(name, stored, dtype, tile, height, is_turned, order))
@@ -185,8 +186,7 @@ class _Contraction:
                         panel = body.instruction(
                             f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
                         )
-                        self._multiply(row, left, panel, low, count)
-                        self._write(result, row, column, low)
+                        self._product(result, row, column, left, panel, low, count)
             before = body.mul(batch, "%rows")
             self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
@@ -248,6 +248,40 @@ class _Contraction:
             ]  # fmt: skip
             pointers = ", ".join(f"ptr {a}" for a in arguments)
             body.emit(f"call void @{self.name}.left({pointers}, i64 {count}, i1 {flag})")
+
+    def _product(
+        self, result: str, row: str, column: str, left: str, right: str, low: str, count: str
+    ) -> None:
+        """Add a panel of rows times a panel of columns to the result: from the registers where the
+        tile is full and its columns are neighbours in memory, else by way of the stack."""
+        body, tile = self.body, self.tile
+        if self.in_pairs:
+            self._multiply(row, left, right, low, count)
+            self._write(result, row, column, low)
+            return
+        first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
+        tests = [
+            body.instruction(f"xor i1 {self.is_direct}, true"),
+            body.instruction(f"icmp sle i64 {body.add(first_row, str(tile.rows))}, %rows"),
+            body.instruction(f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"),
+            body.instruction(f"icmp ne i64 {table(body, '%result.flags', column)}, 0"),
+        ]
+        is_whole = tests[0]
+        for test in tests[1:]:
+            is_whole = body.instruction(f"and i1 {is_whole}, {test}")
+        with body.when(is_whole):
+            place = table(body, "%result.columns", first_column)
+            arguments = [
+                self.panel, right, pointer(body, result, self.element, place),
+                pointer(body, "%result.rows", "i64", first_row),
+            ]  # fmt: skip
+            pointers = ", ".join(f"ptr {a}" for a in arguments)
+            is_first = body.instruction(f"icmp eq i64 {low}, 0")
+            body.emit(f"call void @{self.name}.whole({pointers}, i64 {count}, i1 {is_first})")
+        partly = body.instruction(f"xor i1 {is_whole}, true")
+        with body.when(partly):
+            self._multiply(row, left, right, low, count)
+            self._write(result, row, column, low)
 
     def _multiply(self, row: str, left: str, right: str, low: str, count: str) -> None:
         """The micro-kernel of the panel's height."""
@@ -312,16 +346,44 @@ def _micro(
     halves = 2 if direct and height * (tile.columns // tile.vector) > 16 else 1
     part = height // halves
     for first in range(0, height, part):
-        _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
+        sums = _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
+        vector = f"<{tile.vector} x {llvm_type(dtype)}>"
+        for (i, column), value in sums.items():
+            store(body, "%tile", vector, dtype, str(i * tile.columns + column), value)
     start = ["%left", "%rows", "%k"] if direct else ["%left"]
     parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
     word = "direct" if direct else "packed"
     return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
 
 
+def _whole(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+    """As `_micro` with packed rows, for a full tile: its sums go from the registers to the result,
+    `result[rows[i] + j]`."""
+    body = Body()
+    sums = _micro_rows(body, dtype, dtype, tile, range(tile.rows), False)
+    vector = f"<{tile.vector} x {llvm_type(dtype)}>"
+    word = "fadd" if dtype.kind == "f" else "add"
+    lines = [
+        pointer(body, "%result", llvm_type(dtype), table(body, "%rows", str(i)))
+        for i in range(tile.rows)
+    ]
+    with body.when("%first"):
+        for (i, place), value in sums.items():
+            store(body, lines[i], vector, dtype, str(place), value)
+    later = body.instruction("xor i1 %first, true")
+    with body.when(later):
+        for (i, place), value in sums.items():
+            old = load(body, lines[i], vector, dtype, str(place))
+            total = body.instruction(f"{word} {vector} {old}, {value}")
+            store(body, lines[i], vector, dtype, str(place), total)
+    parameters = [f"ptr noalias {p}" for p in ("%left", "%right", "%result", "%rows")]
+    return function(f"{name}.whole", [*parameters, "i64 %count", "i1 %first"], body)
+
+
 def _micro_rows(
     body: Body, stored: DType, dtype: DType, tile: Tile, rows: range, direct: bool
-) -> None:
+) -> dict[tuple[int, int], str]:
+    """The sums of some rows: (row, column of its first lane) → vector."""
     element = llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
@@ -348,10 +410,11 @@ def _micro_rows(
                 acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
                 total = fma(body, dtype, tile.vector, left, right[part], acc)
                 body.emit(f"store {vector} {total}, ptr {slot}, align 64")
-    for i, row in slots.items():
-        for part, slot in enumerate(row):
-            acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
-            store(body, "%tile", vector, dtype, str(i * tile.columns + part * tile.vector), acc)
+    return {
+        (i, part * tile.vector): body.instruction(f"load {vector}, ptr {slot}, align 64")
+        for i, row in slots.items()
+        for part, slot in enumerate(row)
+    }
 
 
 def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:

@@ -27,7 +27,7 @@ from elinvar.core.dtypes import DType
 
 MOST_ROWS = 4
 HEIGHTS = (1, 4)
-WIDTH = 2
+WIDTH, DENSE_WIDTH = 2, 4  # groups of columns at a time: turned, or neighbours in memory
 LINE = 64  # bytes of a cache line
 
 
@@ -45,9 +45,9 @@ def few_rows(
 
 
 class _FewRows:
-    """`WIDTH` groups of eight columns at a time: as many sums as hide the latency of fma, and not
-    more streams of memory than the hardware follows; of narrow numbers that are neighbours, a cache
-    line."""
+    """Some groups of eight columns at a time: as many sums as hide the latency of fma, and not more
+    streams of memory than the hardware follows; of narrow numbers that are neighbours, a cache line
+    at least."""
 
     def __init__(
         self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool, order: Order
@@ -57,7 +57,7 @@ class _FewRows:
         self.element = llvm_type(dtype)
         self.vector = f"<{GROUP} x {self.element}>"
         line = LINE // (GROUP * stored.itemsize)
-        self.groups = min(WIDTH if turned else max(WIDTH, line), tile.columns // GROUP)
+        self.groups = min(WIDTH if turned else max(DENSE_WIDTH, line), tile.columns // GROUP)
         self.body = Body()
 
     def body_text(self) -> Body:

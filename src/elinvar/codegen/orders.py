@@ -26,7 +26,6 @@ class Order:
         merges: whether neighbouring axes count as one there.
         block: steps of k that a product with packed panels adds in registers, and
         stretch: one that packs nothing.
-        chains: sums of each result of a product of one row that take turns.
         dots: whether the lanes of a vector may be steps of k.
         points: channels that are added in registers at a point of Winograd's algorithm.
     """
@@ -38,11 +37,10 @@ class Order:
     merges: bool
     block: int
     stretch: int
-    chains: int
     dots: bool
     points: int
 
 
-EXACT = Order("exact", 1, 256, 0, False, 256, 256, 1, False, 64)
-FAST = Order("fast", 4, 256, 16, True, 768, ANY, 4, True, 512)
+EXACT = Order("exact", 1, 256, 0, False, 256, 256, False, 64)
+FAST = Order("fast", 4, 256, 16, True, 768, ANY, True, 512)
 ORDERS = {order.numerics: order for order in (EXACT, FAST)}
