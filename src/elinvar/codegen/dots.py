@@ -104,24 +104,19 @@ class _Dots:
                 total = fma(self.body, self.dtype, self.lanes, one, value, self._get(slot))
                 self.body.emit(f"store {self.vector} {total}, ptr {slot}, align 64")
 
-    def _add_one(
-        self, k: str, rights: list[str], totals: dict[tuple[int, int], str]
-    ) -> None:  # fmt: skip
+    def _add_one(self, k: str, rights: list[str], totals: dict[tuple[int, int], str]) -> None:
         """One step of k."""
         body, single = self.body, f"<1 x {self.element}>"
         step, other = table(body, "%left.k", k), table(body, "%right.k", k)
+
+        def one(base: str, place: str) -> str:
+            value = self._load(base, 1, place)
+            return body.instruction(f"insertelement {single} poison, {self.element} {value}, i64 0")
+
         for (i, j), slot in totals.items():
-            parts = []
-            for base, place in ((self.lines[i], step), (rights[j], other)):
-                one = self._load(base, 1, place)
-                parts.append(
-                    body.instruction(
-                        f"insertelement {single} poison, {self.element} {one}, i64 0"
-                    )
-                )
+            left, right = one(self.lines[i], step), one(rights[j], other)
             old = body.instruction(f"load {single}, ptr {slot}, align 64")
-            total = fma(body, self.dtype, 1, *parts, old)
-            body.emit(f"store {single} {total}, ptr {slot}, align 64")
+            self._put(slot, fma(body, self.dtype, 1, left, right, old))
 
     def _all_lanes(self, vector: str) -> str:
         """The sum of all lanes."""

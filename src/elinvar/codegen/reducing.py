@@ -321,8 +321,8 @@ class RowKernel(Reducer):
             for node, slot in own.items():
                 kind = key_type(node, carried_type(node.operands[0].dtype))
                 combine, _ = combine_of(node)
-                more = self._get(slot, kind, LANES)
-                self._put(slots[node], kind, LANES, combine(self._get(slots[node], kind, LANES), more))
+                known, more = (self._get(part, kind, LANES) for part in (slots[node], slot))
+                self._put(slots[node], kind, LANES, combine(known, more))
         return stop
 
     def _accumulate(self, node: Node, slot: str, lanes: int) -> None:
