@@ -35,7 +35,7 @@ WORDS = ("exact", "fast")
 GROUPS = ("train/", "infer/", "rows/")
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 TOLERANCE = 1e-3  # of two results, relative to the largest element
-PROFILES = 3
+PROFILES = 5, 25  # of one call each: at least and at most
 
 
 class Kernel(NamedTuple):
@@ -135,7 +135,7 @@ def compare(
             for _ in range(calls[word]):
                 runs[word]()
             times[word].append((clock() - start) / calls[word])
-    return Found(name, times["exact"], times["fast"], _kernels(runs, calls))
+    return Found(name, times["exact"], times["fast"], _kernels(runs, calls["exact"]))
 
 
 def _calls(run: Callable[[], Any], seconds: float) -> int:
@@ -144,29 +144,23 @@ def _calls(run: Callable[[], Any], seconds: float) -> int:
     return max(1, int(seconds / max(1e-7, time.perf_counter() - start)))
 
 
-def _kernels(runs: dict[str, Callable[[], Any]], calls: dict[str, int]) -> list[Kernel]:
-    """The kinds of kernels by the median over some profiles that take turns."""
+def _kernels(runs: dict[str, Callable[[], Any]], calls: int) -> list[Kernel]:
+    """The kinds of kernels by the median over profiles of one call, which take turns."""
+    rounds = min(max(calls, PROFILES[0]), PROFILES[1])
     seconds: dict[str, dict[str, list[float]]] = {}
     launches: dict[str, int] = {}
-    for number in range(PROFILES):
+    for number in range(rounds):
         for word in WORDS:
-            count = min(calls[word], 20)
             with el.profile() as profile:
-                for _ in range(count):
-                    runs[word]()
+                runs[word]()
             for row in profile.rows:
-                rounds = seconds.setdefault(row.kernel, {w: [0.0] * PROFILES for w in WORDS})
-                rounds[word][number] += row.seconds / count
+                known = seconds.setdefault(row.kernel, {w: [0.0] * rounds for w in WORDS})
+                known[word][number] += row.seconds
                 if word == "exact" and not number:
-                    launches[row.kernel] = launches.get(row.kernel, 0) + row.calls // count
+                    launches[row.kernel] = launches.get(row.kernel, 0) + row.calls
     found = [
-        Kernel(
-            name,
-            launches.get(name, 0),
-            statistics.median(rounds["exact"]),
-            statistics.median(rounds["fast"]),
-        )
-        for name, rounds in seconds.items()
+        Kernel(name, launches.get(name, 0), *(statistics.median(known[word]) for word in WORDS))
+        for name, known in seconds.items()
     ]
     return sorted(found, key=lambda kernel: -kernel.exact)
 
@@ -235,7 +229,7 @@ def main(given: list[str] | None = None) -> None:
         show(every[-1], chosen.kernels)
     print(summary(every))
     if os.getloadavg()[0] > chosen.threads + 1:
-        print("\nwarning: the machine was busy with other work; these figures are not to be trusted")
+        print("\nwarning: the machine was busy with other work; do not trust these figures")
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps([found._asdict() for found in every], indent=1))
 

@@ -42,5 +42,5 @@ class Order:
 
 
 EXACT = Order("exact", 1, 256, 0, False, 256, 256, False, 64)
-FAST = Order("fast", 4, 256, 16, True, 768, ANY, True, 512)
+FAST = Order("fast", 2, 256, 16, True, 768, ANY, True, 512)
 ORDERS = {order.numerics: order for order in (EXACT, FAST)}

@@ -115,7 +115,7 @@ class Compiled:
         """What passes and lowering made of the graph."""
         if self._lowered is None:
             self._lowered = lower_graph(
-                self.graph, self._layouts, self._settled, order=self.order
+                self.graph, self._layouts, self._settled, None, self.order
             )
         return self._lowered
 
