@@ -6,7 +6,8 @@
 
 Both programs, `el.jit(f)` and `el.jit(f, numerics="fast")`, live in one process and take turns. The
 cost of a case is the median over rounds of the exact program's time over the fast one's in the same
-round, less 1. Kernels are those of `el.profile`, by what they compute; fusion does not depend on
+round, less 1. Where tensors lie in memory can make more of a difference than the order of sums,
+so everything is built twice, the second time in the other order. Kernels are those of `el.profile`, by what they compute; fusion does not depend on
 the order of sums, so both programs have the same ones, up to launches that add partial sums.
 """
 
@@ -119,23 +120,42 @@ def compare(
 ) -> Found:
     """Time one case in both orders."""
     engines = {word: Elinvar(chosen.threads, word) for word in WORDS}
-    runs = {word: make(engines[word], word) for word in WORDS}
-    results = {word: np.asarray(run(), np.float64) for word, run in runs.items()}
+    times: dict[str, list[float]] = {word: [] for word in WORDS}
+    kernels: list[Kernel] = []
+    for build in range(chosen.builds):
+        made = {word: make(engines[word], word) for word in (WORDS if build % 2 else WORDS[::-1])}
+        runs = {word: made[word] for word in WORDS}
+        _agree(name, {word: np.asarray(run(), np.float64) for word, run in runs.items()})
+        for run in runs.values():
+            run()
+        calls = _calls(runs["exact"], chosen.seconds)
+        _take_turns(runs, calls, chosen, times)
+        if not build:
+            kernels = _kernels(runs, calls)
+    return Found(name, times["exact"], times["fast"], kernels)
+
+
+def _agree(name: str, results: dict[str, np.ndarray]) -> None:
+    """Refuse to compare programs that compute different things."""
     largest = max(1e-30, float(np.abs(results["exact"]).max()))
     apart = float(np.abs(results["exact"] - results["fast"]).max()) / largest
     if not apart <= TOLERANCE:
         raise RuntimeError(f"{name}: the two programs differ by {apart:.1e} of the largest result")
-    for run in runs.values():
-        run()
-    calls = {word: _calls(run, chosen.seconds) for word, run in runs.items()}
-    clock, times = CLOCKS[chosen.clock], {word: [] for word in WORDS}
+
+
+def _take_turns(
+    runs: dict[str, Callable[[], Any]],
+    calls: int,
+    chosen: argparse.Namespace,
+    times: dict[str, list[float]],
+) -> None:
+    clock = CLOCKS[chosen.clock]
     for number in range(chosen.rounds):
-        for word in WORDS if number % 2 else reversed(WORDS):
+        for word in WORDS if number % 2 else WORDS[::-1]:
             start = clock()
-            for _ in range(calls[word]):
+            for _ in range(calls):
                 runs[word]()
-            times[word].append((clock() - start) / calls[word])
-    return Found(name, times["exact"], times["fast"], _kernels(runs, calls["exact"]))
+            times[word].append((clock() - start) / calls)
 
 
 def _calls(run: Callable[[], Any], seconds: float) -> int:
@@ -198,7 +218,8 @@ def arguments_of(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.contract", description=__doc__)
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="part of a name, or a glob")
     parser.add_argument("--list", action="store_true", help="show all cases and stop")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5, help="of each build")
+    parser.add_argument("--builds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=0.25, help="of each program in a round")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--kernels", type=int, default=5, help="how many kernels are shown")
@@ -206,8 +227,8 @@ def arguments_of(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="the tests' sizes: no figures")
     parser.add_argument("--json", type=Path, default=ROOT / "build" / "contract.json")
     found = parser.parse_args(given)
-    if min(found.rounds, found.threads) < 1 or found.seconds <= 0:
-        parser.error("rounds and threads must be at least 1, seconds above 0")
+    if min(found.rounds, found.builds, found.threads) < 1 or found.seconds <= 0:
+        parser.error("rounds, builds and threads must be at least 1, seconds above 0")
     known = list(cases(found.tiny))
     defaults = [*GROUPS, "product/"]
     found.names = matching(found.patterns or defaults, known)

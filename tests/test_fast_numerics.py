@@ -107,8 +107,19 @@ def test_largest_and_smallest_need_no_tolerance():
 @pytest.mark.parametrize(
     ("rows", "depth", "columns"),
     [
-        (1, 1, 1), (1, 15, 1), (1, 2100, 1), (1, 1000, 70), (1, 100, 33), (3, 100, 1), (3, 2100, 5),
-        (4, 16, 2), (4, 999, 70), (5, 1000, 33), (40, 7, 70), (40, 2100, 33), (60, 1000, 160),
+        (1, 1, 1),
+        (1, 15, 1),
+        (1, 2100, 1),
+        (1, 1000, 70),
+        (1, 100, 33),
+        (3, 100, 1),
+        (3, 2100, 5),
+        (4, 16, 2),
+        (4, 999, 70),
+        (5, 1000, 33),
+        (40, 7, 70),
+        (40, 2100, 33),
+        (60, 1000, 160),
     ],
 )
 def test_products(rows, depth, columns):
@@ -339,9 +350,7 @@ def test_keys_of_plans_and_names_of_kernels_differ(monkeypatch, tmp_path):
     keys = {plan_key(graph, None, (), 512, order) for order in (EXACT, FAST)}
     assert len(keys) == 2 and None not in keys
     small = graph_of(1000, 1)
-    names = [
-        {step.name for step in compile_graph(small, numerics=word).steps} for word in ORDERS
-    ]
+    names = [{step.name for step in compile_graph(small, numerics=word).steps} for word in ORDERS]
     assert names[0].isdisjoint(names[1])
 
 

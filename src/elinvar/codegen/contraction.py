@@ -56,9 +56,7 @@ CONTRACT_POINTERS = (
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
 
-def contract_text(
-    name: str, stored: DType, dtype: DType, tile: Tile, order: Order = EXACT
-) -> str:
+def contract_text(name: str, stored: DType, dtype: DType, tile: Tile, order: Order = EXACT) -> str:
     """Kernel: the product of two operands that hold `stored`; sums and result are `dtype`.
 
     Slots: left, right, result; of the left operand: row offsets, per panel of rows whether they
