@@ -32,8 +32,11 @@ from elinvar.codegen.product_parts import (
     ceiling,
     fma,
     function,
+    lanes_below,
     load,
     load_as,
+    masked_load,
+    masked_store,
     module,
     pointer,
     splat,
@@ -416,7 +419,8 @@ def _micro_rows(
 
 
 def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
-    """Add a tile's sums to the result (or set it, for the first block of k)."""
+    """Add a tile's sums to the result (or set it, for the first block of k): vectors where its
+    columns are neighbours, the last of them in part, else element by element."""
     body, element = Body(), llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
@@ -431,6 +435,8 @@ def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
 
     full = body.instruction(f"icmp eq i64 %width, {tile.columns}")
     whole = body.instruction(f"and i1 {full}, %together")
+    cut = body.instruction(f"icmp ne i1 {whole}, %together")
+    masks = [lanes_below(body, "%width", tile.vector, part * tile.vector) for part in range(parts)]
     first_column = table(body, "%columns", "0")
     with body.loop("0", "%height", hint="i") as row:
         line = pointer(body, "%result", element, table(body, "%rows", row))
@@ -439,8 +445,17 @@ def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
             for part in range(parts):
                 apart = str(part * tile.vector)
                 update(line, vector, body.add(first_column, apart), body.add(source, apart))
-        partly = body.instruction(f"xor i1 {whole}, true")
-        with body.when(partly), body.loop("0", "%width", hint="j") as column:
+        with body.when(cut):
+            for part, mask in enumerate(masks):
+                apart = str(part * tile.vector)
+                value = load(body, "%tile", vector, dtype, body.add(source, apart))
+                place = pointer(body, line, element, body.add(first_column, apart))
+                old = masked_load(body, dtype, tile.vector, place, mask)
+                total = body.instruction(f"{word} {vector} {old}, {value}")
+                chosen = body.instruction(f"select i1 %first, {vector} {value}, {vector} {total}")
+                masked_store(body, dtype, tile.vector, place, mask, chosen)
+        apart_columns = body.instruction("xor i1 %together, true")
+        with body.when(apart_columns), body.loop("0", "%width", hint="j") as column:
             place = table(body, "%columns", column)
             update(line, element, place, body.add(source, column))
     parameters = [f"ptr noalias {p}" for p in ("%tile", "%result", "%rows", "%columns")]
