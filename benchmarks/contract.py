@@ -6,9 +6,10 @@
 
 Both programs, `el.jit(f)` and `el.jit(f, numerics="fast")`, live in one process and take turns. The
 cost of a case is the median over rounds of the exact program's time over the fast one's in the same
-round, less 1. Where tensors lie in memory can make more of a difference than the order of sums,
-so everything is built twice, the second time in the other order. Kernels are those of `el.profile`, by what they compute; fusion does not depend on
-the order of sums, so both programs have the same ones, up to launches that add partial sums.
+round, less 1. Where tensors lie in memory can make more of a difference than the order of sums, so
+everything is built twice, the second time in the other order. Kernels are those of `el.profile`, by
+what they compute; fusion does not depend on the order of sums, so both programs have the same ones,
+up to launches that add partial sums.
 """
 
 from __future__ import annotations
