@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo gpt test test-peers quick lint bench data clean
+.PHONY: help demo gpt test test-peers test-cross quick lint bench data clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,14 @@ test: $(STAMPS)/test data lint ## install what the tests need and pass them (no 
 
 test-peers: $(STAMPS)/peers ## the comparisons with PyTorch and with XLA's own parser
 	$(BIN)/python -m pytest tests/peers
+
+# FOREIGN: a folder of tools/foreign_root.sh; without it AArch64 runs kernels, but no Python of its own.
+test-cross: $(STAMPS)/test ## the same bits on other kinds of machines, as far as there are emulators (an hour)
+	$(BIN)/python tests/other_machines.py
+	$(BIN)/python -m pytest tests/cross
+	for level in x86-64-v2 x86-64-v3 x86-64-v4; do \
+	  $(BIN)/python tools/compare_machines.py $$level || exit 1; done
+	$(if $(FOREIGN),$(BIN)/python tools/compare_machines.py $(FOREIGN),@echo "skipped: no FOREIGN=folder given")
 
 quick: $(STAMPS)/test ## what a developer runs all day: under two minutes
 	$(BIN)/ruff check .

@@ -5,16 +5,15 @@ values), the inputs (count; bytes and content of each) and the results (count, b
 file of answers holds for each call its status and its results, and the weights at the end.
 """
 
-import functools
 import shutil
 import struct
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-import elinvar as el
-from elinvar.export.loader import load_native
+from elinvar.export.loader import describe_object
 from elinvar.graph.sizes import evaluate, resolve_sizes
 from elinvar.run.targets import target_named
 
@@ -35,59 +34,76 @@ def missing_tool(target):
     return next((tool for tool in wanted if shutil.which(tool) is None), None)
 
 
-@functools.cache
-def host_features():
-    from elinvar.run import llvm
+@dataclass
+class Call:
+    """Arrays, sizes of the dims, (dtype, shape) of the results."""
 
-    return llvm.host().features
+    arrays: list
+    sizes: dict
+    results: list
 
 
 class Run:
-    """What a function gave: statuses, results of each call, the weights by name."""
+    """What a function gave: statuses, results of each call, the weights at the end."""
 
-    def __init__(self, data, about, shapes):
+    def __init__(self, data, interface, calls):
         self.statuses, self.results = [], []
         at = 0
-        for expected in shapes:
+        for call in calls:
             self.statuses.append(struct.unpack_from("<q", data, at)[0])
             at += 8
             found = []
-            for dtype, shape in expected:
-                count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            for dtype, shape in call.results:
+                count = nbytes_of(dtype, shape)
                 found.append(np.frombuffer(data[at : at + count], dtype).reshape(shape))
                 at += count
             self.results.append(found)
         self.weights = data[at:]
-        self.names = about
+        self._interface = interface
+
+    def weight(self, wanted):
+        """The bytes of one weight."""
+        for name, kind, offset in self._interface.weights:
+            if name == wanted:
+                return self.weights[offset : offset + nbytes_of(kind.dtype, kind.shape)]
+        raise KeyError(wanted)
+
+
+def nbytes_of(dtype, shape):
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+def as_call(interface, arrays):
+    """A call whose sizes follow from the arrays' shapes."""
+    arrays = [np.ascontiguousarray(array) for array in arrays]
+    kinds = [kind for _, kind in interface.inputs]
+    sizes = resolve_sizes(kinds, [array.shape for array in arrays])
+    results = [
+        (np.dtype(kind.dtype.storage), tuple(evaluate(dim, sizes) for dim in kind.shape))
+        for _, kind in interface.results
+    ]
+    return Call(arrays, sizes, results)
+
+
+def encoded(interface, calls):
+    """The file of calls."""
+    words = [len(calls)]
+    for call in calls:
+        words += [len(call.sizes), *[call.sizes[dim] for dim in interface.dims]]
+        words.append(len(call.arrays))
+        for array in call.arrays:
+            words += [array.nbytes, array.tobytes()]
+        words += [len(call.results), *[nbytes_of(*result) for result in call.results]]
+    return b"".join(w if isinstance(w, bytes) else struct.pack("<q", w) for w in words)
 
 
 def run_elsewhere(made, calls, folder, threads=True):
-    """Build a driver for an export, run it on `calls` (a list of lists of arrays)."""
+    """Build a driver for an export and run it on `calls`: `Call`s, or lists of arrays."""
     name, target = made.object.stem, made.target
-    known = _interface(made)
-    inputs = [kind for _, kind in known.inputs]
-    words = [struct.pack("<q", len(calls))]
-    shapes = []
-    for arrays in calls:
-        arrays = [np.ascontiguousarray(array) for array in arrays]
-        sizes = resolve_sizes(inputs, [array.shape for array in arrays])
-        words.append(struct.pack("<q", len(known.dims)))
-        words += [struct.pack("<q", sizes[dim]) for dim in known.dims]
-        words.append(struct.pack("<q", len(arrays)))
-        for array in arrays:
-            words += [struct.pack("<q", array.nbytes), array.tobytes()]
-        expected = [
-            (kind.dtype.numpy, tuple(evaluate(dim, sizes) for dim in kind.shape))
-            for _, kind in known.results
-        ]
-        words.append(struct.pack("<q", len(expected)))
-        words += [
-            struct.pack("<q", int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-            for dtype, shape in expected
-        ]
-        shapes.append(expected)
+    interface = describe_object(made.object)
+    calls = [call if isinstance(call, Call) else as_call(interface, call) for call in calls]
     given, answers = folder / f"{name}.calls", folder / f"{name}.answers"
-    given.write_bytes(b"".join(words))
+    given.write_bytes(encoded(interface, calls))
     weights = made.weights or folder / "none"
     files = [str(weights), str(given), str(answers)]
     if target == "wasm32":
@@ -96,7 +112,7 @@ def run_elsewhere(made, calls, folder, threads=True):
         command = [*_driver(made, folder), *files, *([] if threads else ["one"])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
-    return Run(answers.read_bytes(), known, shapes)
+    return Run(answers.read_bytes(), interface, calls)
 
 
 def _driver(made, folder):
@@ -114,13 +130,3 @@ def _driver(made, folder):
         check=True,
     )  # fmt: skip
     return [*(named.runs if cross else ()), str(driver)]
-
-
-def _interface(made):
-    """What the exported function takes and gives, from its object file."""
-    from elinvar.export.loader import describe_object
-
-    return describe_object(made.object)
-
-
-__all__ = ["CROSS", "NATIVE", "Run", "el", "load_native", "missing_tool", "run_elsewhere"]

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,20 @@ def test_demo(
     assert found and float(found[1]) > (90 if missing else 50), text
     assert ("digits" in text) == missing
     assert (tmp_path / "demo" / "fashion_mnist.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake and a C compiler")
+def test_native(tmp_path: Path) -> None:
+    """The C program trains as Python does, to the last digit of the loss."""
+    here = run("native/export.py", str(tmp_path)).split("\n", 1)[1]
+    source = str(EXAMPLES / "native")
+    build = str(tmp_path / "cmake")
+    for command in (
+        ["cmake", "-S", source, "-B", build, f"-DSTEP_DIR={tmp_path}"],
+        ["cmake", "--build", build],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+    learn = [str(tmp_path / "cmake" / "learn"), str(tmp_path)]
+    there = subprocess.run(learn, check=True, capture_output=True, text=True).stdout
+    assert there == here and "1050 of 1050 right" in there

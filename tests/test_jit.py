@@ -352,7 +352,7 @@ def test_new_sizes_share_one_program():
         plain = run.function(el.asarray(x), el.asarray(x + 1))
         for a, b in zip(found, plain, strict=True):
             np.testing.assert_array_equal(a.numpy(), b.numpy())
-    assert run.compilations == 3  # the first size, all others, and 1
+    assert run.compilations == 2  # the first size, and all others
 
 
 def test_functions_that_need_sizes_as_numbers_get_a_program_each():
@@ -552,17 +552,17 @@ def test_programs_go_with_their_function():
 
 
 def test_size_one_has_the_bits_of_eager_code():
-    """An axis of size 1 does not count in the order of a sum, whatever sizes came before."""
+    """An axis of size 1 does not count in the order of a sum, whatever program runs."""
     random = np.random.default_rng(0)
     total = el.jit(lambda x: (x * 1.5).sum(axis=0))
     for size in (2, 3, 5, 1, 7, 1):
         x = el.asarray(random.standard_normal((1000, size)).astype(np.float32))
         eager = (x * 1.5).sum(axis=0)
         assert total(x).numpy().tobytes() == eager.numpy().tobytes()
-    assert total.compilations == 3  # the first size, all others, one
+    assert total.compilations == 2
 
     first_one = el.jit(lambda x: (x * 1.5).sum(axis=0))
     for size in (1, 4, 6, 9):
         x = el.asarray(random.standard_normal((1000, size)).astype(np.float32))
         assert first_one(x).numpy().tobytes() == (x * 1.5).sum(axis=0).numpy().tobytes()
-    assert first_one.compilations == 3
+    assert first_one.compilations == 2

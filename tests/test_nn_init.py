@@ -79,3 +79,20 @@ def test_special_matrices() -> None:
     assert nn.init.ones_(el.zeros(2)).tolist() == [1.0, 1.0]
     assert nn.init.zeros_(el.ones(2)).tolist() == [0.0, 0.0]
     assert nn.init.calculate_gain("relu") == math.sqrt(2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (70, 33), (33, 100), (64, 8, 3, 3), (0, 4)])
+def test_orthogonal_without_the_machines_linear_algebra(shape: tuple[int, ...]) -> None:
+    """The Q of numpy's QR factorisation with a positive diagonal, but by our own operations."""
+    el.manual_seed(3)
+    w = nn.init.orthogonal_(el.zeros(shape, dtype=el.float64), gain=2.0).numpy()
+    el.manual_seed(3)
+    draws = el.randn(shape[0], math.prod(shape[1:])).numpy().astype(np.float64)
+    tall = draws if draws.shape[0] >= draws.shape[1] else draws.T
+    q, r = np.linalg.qr(tall)
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    wanted = 2.0 * (q if draws.shape[0] >= draws.shape[1] else q.T)
+    np.testing.assert_allclose(w, wanted.reshape(shape), atol=1e-11)
+    matrix = w.reshape(draws.shape)
+    short = matrix if draws.shape[0] < draws.shape[1] else matrix.T
+    np.testing.assert_allclose(short @ short.T, 4.0 * np.eye(len(short)), atol=1e-13)

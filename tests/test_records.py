@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from arrays import Tape, stored_name
 
+import elinvar as el
 from elinvar.core.dtypes import float64, int64
 from elinvar.core.errors import ElinvarError
 from elinvar.core.shapes import evaluate
@@ -213,14 +214,35 @@ def test_prod_of_zeros_has_a_gradient():
     assert gradient_of("prod", [0.0, 2.0, 0.0], 1.0, axes=(0,)).tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("n", [1, 2, 5, 130])
+def test_gradient_of_cumprod_has_the_same_bits_for_known_and_unknown_lengths(n):
+    """Eager programs do not know the length, compiled ones do; infinities and zeros count, too."""
+    numbers = np.random.default_rng(n).normal(size=(3, n)).astype(np.float32)
+    numbers[1, n // 2], numbers[2, -1] = 0.0, np.inf
+
+    def gradient(x):
+        x = x.detach().requires_grad_()
+        el.cumulative_prod(x, axis=1).backward(x.detach() * 0.5)
+        return x.grad
+
+    x = el.asarray(numbers)
+    eager, compiled = gradient(x).numpy(), el.jit(gradient)(x).numpy()
+    np.testing.assert_array_equal(eager, compiled)
+    assert (np.signbit(eager) == np.signbit(compiled))[~np.isnan(eager)].all()
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-def test_cumprod_derivative_for_symbolic_lengths(reverse):
-    """The rule for lengths that are not known yet agrees with the one for known lengths."""
+def test_recurrence_of_cumprods_derivative(reverse):
+    """S_i = g_i + x_{i+1} S_{i+1}, without a length that has to be known."""
     tape = Tape()
     x, g = (tape.array(np.random.default_rng(k).normal(size=(2, 5, 3))) for k in (0, 1))
-    back = 1 if reverse else -1
-    found = cumulative._recurrence_by_matrix(tape.f, x, g, 1, back)
-    np.testing.assert_allclose(found.array, cumulative._recurrence(tape.f, x, g, 1, back).array)
+    found = cumulative._recurrence(tape.f, x, g, 1, 1 if reverse else -1)
+    order = range(5) if reverse else range(4, -1, -1)
+    total, after = np.zeros((2, 3)), np.zeros((2, 3))
+    for i in order:
+        total = g.array[:, i] + after * total
+        np.testing.assert_allclose(found.array[:, i], total)
+        after = x.array[:, i]
 
 
 def test_later_updates_win_in_the_derivative_of_scatter():

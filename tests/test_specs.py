@@ -103,3 +103,34 @@ def test_names_of_arguments():
 def test_bad_shapes(shape):
     with pytest.raises(ShapeError, match=r"\[TensorSpec\]"):
         el.TensorSpec(shape)
+
+
+def test_comparisons_of_inferred_sizes_are_decided_by_the_call():
+    """Code that asks how long its input is has a program for each answer, not for each size."""
+    positions = el.randn(64, 8)
+
+    @el.jit
+    def function(x):
+        length = x.shape[0]
+        if length > 64:
+            raise ValueError("too long")
+        taken = positions[:length]
+        return x + taken * 2 if length >= 40 else x + taken
+
+    for length in (3, 5, 0, 1, 39, 40, 64, 41, 12):
+        x = el.randn(length, 8)
+        expected = x + positions[:length] * (2 if length >= 40 else 1)
+        assert function(x).tolist() == expected.tolist()
+    assert function.compilations == 3  # the first size, shorter ones, longer ones
+    with pytest.raises(ValueError, match="too long"):
+        function(el.randn(65, 8))
+    assert function(el.randn(13, 8)).shape == (13, 8) and function.compilations <= 4
+
+
+def test_slices_within_a_declared_range():
+    positions = el.randn(64, 8)
+    within = el.jit(lambda x: x + positions[: x.shape[0]], specs=el.TensorSpec((el.Dim("n", max=64), 8)))
+    assert within(el.ones((7, 8))).shape == (7, 8)
+    beyond = el.jit(lambda x: x + positions[: x.shape[0]], specs="f32[n,8]")
+    with pytest.raises(ShapeError, match=r"bound n is not known to lie within(.|\n)*max=…"):
+        beyond(el.ones((7, 8)))

@@ -58,8 +58,9 @@ int main(int count, char **arguments) {
   int64_t step = 3;
   PASTE(NAME, _threads) threads = {in_pieces, &step};
   for (int64_t left = number(calls); left > 0; left--) {
-    int64_t sizes[16], bytes[64];
-    void *inputs[64], *results[64];
+    int64_t sizes[64];
+    static int64_t bytes[4096];
+    static void *inputs[4096], *results[4096];
     int64_t dims = number(calls);
     for (int64_t i = 0; i < dims; i++) sizes[i] = number(calls);
     int64_t n = number(calls);

@@ -3,6 +3,7 @@
 elinvar --version
 elinvar cache                             what the disk cache holds
 elinvar cache clear [--older-than 30d]    delete what was not used for so long, or everything
+elinvar numerics                          fingerprints of what this machine computes
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from elinvar.cli import cache
+from elinvar.cli import cache, numerics
 from elinvar.core.errors import ElinvarError
 
 
@@ -36,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
         help="only those not used for so long: a number with s, m, h, d or w, such as 30d",
     )
     clear.set_defaults(run=lambda options: cache.clear(options.older_than))
+    about = "fingerprints of what this machine computes, to be compared with other machines"
+    report = commands.add_parser(
+        "numerics", help=about, description=about, epilog=numerics.EPILOG
+    )
+    numerics.add_options(report)
+    report.set_defaults(run=numerics.run)
     return whole
 
 

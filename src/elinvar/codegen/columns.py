@@ -10,8 +10,11 @@ leaves its partial result, and a second launch adds them (`partials.py`).
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from elinvar.codegen.evaluate import Tile
 from elinvar.codegen.llvm_scalars import llvm_type, memory_type
+from elinvar.codegen.orders import Order, columns_may_be_rows, may_be_one, run_time_order
 from elinvar.codegen.partials import (
     COLUMN_BLOCK,
     BlockGeometry,
@@ -47,7 +50,7 @@ class ColumnKernel(Reducer):
         body = self.body
         self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
         last = self.outer[-1] if self.outer else Var("one", 1)
-        if self.order.merges:
+        if self.numerics.merges:
             self.inner = self._merged(self.inner)
         *outer, along = self.inner
         self.chunk = chunk = self._chunk(along.extent)
@@ -60,36 +63,35 @@ class ColumnKernel(Reducer):
         small = isinstance(total, int) and total < WORTH_TWO_LAUNCHES
         if several and not enough and not small:
             self.parts = partial_results(self.group)
-        per = body.div(body.add(body.dim(along.extent), str(chunk - 1)), str(chunk))
-        chunks = body.mul(body.dim(repeats), per)
+        self.all_chunks = self._chunks_of(self.inner)[1]
         rows = body.dim(kept)
         if self.parts:
-            rows = body.mul(rows, chunks)
-        self.turned = find_turned(self, [along], last)
-        block = TURNED_BLOCK if self.turned else COLUMN_BLOCK
-        if self.turned:
-            self.scratch = scratch_slots(body, self.turned, TURNED_ROWS * TURNED_BLOCK)
+            rows = body.mul(rows, self.all_chunks)
+        turned = find_turned(self, [along], last)
+        block = TURNED_BLOCK if turned else COLUMN_BLOCK
+        if turned:
+            self.scratch = scratch_slots(body, turned, TURNED_ROWS * TURNED_BLOCK)
+        order, choices = self._choices()
         for row, low, high in self._tasks(rows, last.extent, True):
-            self.per, self.chunks = per, chunks
-            if self.parts:
-                self._set_row(body.div(row, chunks), self.outer[:-1])
-            else:
-                self._set_row(row, self.outer[:-1])
-            narrow = isinstance(last.extent, int) and last.extent <= IN_REGISTERS
-            if narrow and not self.turned:
-                self._narrow(row, last, low, high)
-            else:
-                self._wide(row, last, low, high)
+            for condition, inner in choices:
+                with body.when(condition) if condition else nullcontext():
+                    self.inner = inner
+                    self.turned = turned if inner is choices[0][1] else None
+                    self._sum_task(row, last, low, high)
+            if order is not None:
+                self.inner = choices[0][1]
+                with body.when(order.is_row):
+                    self._sum_as_row(order, row, last, low, high)
         if self.parts:
             return PartGeometry(kept, last.extent, repeats, along.extent, chunk, block)
         return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, block)
 
     def _chunk(self, extent: DimLike) -> int:
         """How many rows are added before their sum is added to that of others."""
-        order = self.order
-        if not order.most_chunks or not isinstance(extent, int):
-            return order.chunk
-        return max(order.chunk, ceil_div(extent, order.most_chunks))
+        numerics = self.numerics
+        if not numerics.most_chunks or not isinstance(extent, int):
+            return numerics.chunk
+        return max(numerics.chunk, ceil_div(extent, numerics.most_chunks))
 
     def _merged(self, variables: list[Var]) -> list[Var]:
         """Neighbours among the reduced axes as one, where addresses allow."""
@@ -100,6 +102,64 @@ class ColumnKernel(Reducer):
             else:
                 found.append(var)
         return found
+
+    def _chunks_of(self, inner: list[Var]) -> tuple[str, str]:
+        """How many chunks the innermost reduced dim has, and all of them have."""
+        body = self.body
+        *outer, along = inner
+        per = body.div(body.add(body.dim(along.extent), str(self.chunk - 1)), str(self.chunk))
+        return per, body.mul(body.dim(size(v.extent for v in outer)), per)
+
+    def _choices(self) -> tuple[Order | None, list[tuple[str | None, list[Var]]]]:
+        """The ways in which the sums may run, as (condition, reduced dims): chunks are those of the
+        last dim that is not 1, so dims that are 1 stand in front. And the order, where it may be
+        that of a row."""
+        body, space, axes = self.body, self.group.space, self.group.axes
+        if self.numerics.merges:  # any order will do
+            return None, [(None, self.inner)]
+        as_row = columns_may_be_rows(space, axes)
+        others = len(self.inner) > 1 and may_be_one(self.inner[-1].extent)
+        if not as_row and not others:
+            return None, [(None, self.inner)]
+        order = run_time_order(body, space, axes)
+        left = "true" if not as_row else body.instruction(f"xor i1 {order.is_row}, true", "left")
+        found: list[tuple[str | None, list[Var]]] = []
+        for place in reversed(range(len(self.inner))):
+            var = self.inner[place]
+            reordered = [*self.inner[place + 1 :], *self.inner[: place + 1]]
+            if place == 0 or not may_be_one(var.extent):
+                found.append((left, reordered if place + 1 < len(self.inner) else self.inner))
+                break
+            counts = body.instruction(f"icmp ne i64 {body.dim(var.extent)}, 1", "counts")
+            found.append((body.instruction(f"and i1 {left}, {counts}"), reordered))
+            other = body.instruction(f"xor i1 {counts}, true")
+            left = body.instruction(f"and i1 {left}, {other}")
+        found[0] = found[0][0], self.inner
+        return order if as_row else None, found
+
+    def _sum_task(self, row: str, last: Var, low: str, high: str) -> None:
+        """Sum some chunks, or all, of a block of columns."""
+        body = self.body
+        self.per, self.chunks = self._chunks_of(self.inner)
+        self._set_row(body.div(row, self.all_chunks) if self.parts else row, self.outer[:-1])
+        narrow = isinstance(last.extent, int) and last.extent <= IN_REGISTERS
+        if narrow and not self.turned:
+            self._narrow(row, last, low, high)
+        else:
+            self._wide(row, last, low, high)
+
+    def _sum_as_row(self, order: Order, row: str, last: Var, low: str, high: str) -> None:
+        """What is called a column is all of a row: the kept dims behind have size 1."""
+        body = self.body
+        self._set_row(body.div(row, self.all_chunks) if self.parts else row, self.outer[:-1])
+        only = body.rem(row, self.all_chunks) if self.parts else None
+        with body.loop(low, high, hint="column") as column:
+            with self.evaluator.vectorized(last, column, 1):
+                totals = self._slots(1, "total", whole=True)
+                self._in_order(order, totals, only)
+                for node, slot in totals.items():
+                    kind = carried_type(node.operands[0].dtype)
+                    self._leave(node, row, last, column, self._get(slot, kind, 1))
 
     @staticmethod
     def _lanes_of(extent: DimLike) -> int:
@@ -121,6 +181,9 @@ class ColumnKernel(Reducer):
         self._set_row(body.div(chunk, self.per), outer)
         first = body.mul(body.rem(chunk, self.per), str(self.chunk))
         last = body.minimum(body.add(first, str(self.chunk)), body.dim(along.extent))
+        if self.parts and self.chunks != self.all_chunks:  # there may be fewer than places
+            is_there = body.instruction(f"icmp slt i64 {chunk}, {self.chunks}", "c")
+            last = body.instruction(f"select i1 {is_there}, i64 {last}, i64 {first}", "n")
         return first, last
 
     def _term(self, node: Node, lanes: int) -> Scalar:
@@ -147,11 +210,11 @@ class ColumnKernel(Reducer):
         body = self.body
         for lanes, column, _ in self._lanes(last, low, high, self._lanes_of(last.extent), False):
             if self.parts:
-                partials = self._narrow_chunk(body.rem(row, self.chunks), lanes)
+                partials = self._narrow_chunk(body.rem(row, self.all_chunks), lanes)
                 for node, partial in partials.items():
                     self._leave(node, row, last, column, partial)
                 continue
-            totals = self._slots(lanes, "total")
+            totals = self._slots(lanes, "total", whole=True)
             with body.loop("0", self.chunks, hint="chunk") as chunk:
                 for node, partial in self._narrow_chunk(chunk, lanes).items():
                     self._combine_into(totals[node], node, lanes, partial)
@@ -159,12 +222,13 @@ class ColumnKernel(Reducer):
                 kind = carried_type(node.operands[0].dtype)
                 self._leave(node, row, last, column, self._get(slot, kind, lanes))
 
-    def _slots(self, lanes: int, hint: str) -> dict[Node, str]:
+    def _slots(self, lanes: int, hint: str, whole: bool = False) -> dict[Node, str]:
         slots = {}
+        start = self._start if whole else self._identity
         for node in self.reductions:
             kind = carried_type(node.operands[0].dtype)
             slots[node] = self.body.stack_slot(llvm_type(kind, lanes), hint)
-            self._put(slots[node], kind, lanes, self._identity(node, kind, lanes))
+            self._put(slots[node], kind, lanes, start(node, kind, lanes))
         return slots
 
     def _combine_into(self, slot: str, node: Node, lanes: int, scalar: Scalar) -> None:
@@ -190,10 +254,10 @@ class ColumnKernel(Reducer):
         body = self.body
         sums = self._arrays("sums")
         if self.parts:
-            self._wide_chunk(body.rem(row, self.chunks), sums, last, low, high)
+            self._wide_chunk(body.rem(row, self.all_chunks), sums, last, low, high)
         else:
             totals = self._arrays("totals")
-            self._fill(totals, last, low, high)
+            self._fill(totals, last, low, high, whole=True)
             with body.loop("0", self.chunks, hint="chunk") as chunk:
                 self._wide_chunk(chunk, sums, last, low, high)
                 for lanes, column, _ in self._lanes(last, low, high, LANES, True):
@@ -219,12 +283,15 @@ class ColumnKernel(Reducer):
     def _at(self, base: str, kind: DType, column: str, low: str) -> str:
         return self.evaluator.element_pointer(base, kind, self.body.sub(column, low))
 
-    def _fill(self, arrays: dict[Node, str], last: Var, low: str, high: str) -> None:
+    def _fill(
+        self, arrays: dict[Node, str], last: Var, low: str, high: str, whole: bool = False
+    ) -> None:
+        start = self._start if whole else self._identity
         for lanes, column, _ in self._lanes(last, low, high, LANES, True):
             for node, base in arrays.items():
                 kind = carried_type(node.operands[0].dtype)
                 place = self._at(base, kind, column, low)
-                self._put(place, kind, lanes, self._identity(node, kind, lanes))
+                self._put(place, kind, lanes, start(node, kind, lanes))
 
     def _wide_chunk(
         self, chunk: str, sums: dict[Node, str], last: Var, low: str, high: str

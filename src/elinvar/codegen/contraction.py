@@ -23,7 +23,7 @@ from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.dots import dots
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
-from elinvar.codegen.orders import EXACT, Order
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.packing import call_pack_right, pack_left, pack_right
 from elinvar.codegen.product_parts import (
     GROUP,
@@ -59,7 +59,9 @@ CONTRACT_POINTERS = (
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
 
-def contract_text(name: str, stored: DType, dtype: DType, tile: Tile, order: Order = EXACT) -> str:
+def contract_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, numerics: Numerics = EXACT
+) -> str:
     """Kernel: the product of two operands that hold `stored`; sums and result are `dtype`.
 
     Slots: left, right, result; of the left operand: row offsets, per panel of rows whether they
@@ -72,7 +74,7 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile, order: Ord
     epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
     with places that may be read. Tasks: batch × row block × column block.
     """
-    kernel = _Contraction(stored, dtype, tile, order)
+    kernel = _Contraction(stored, dtype, tile, numerics)
     inner = [
         pack_left(name, stored, dtype, tile),
         pack_right(name, stored, dtype, tile, kernel.in_pairs),
@@ -84,8 +86,8 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile, order: Ord
         inner.append(_whole(name, dtype, tile))
     for height in HEIGHTS:
         for is_turned in (False, True):
-            inner.append(few_rows(name, stored, dtype, tile, height, is_turned, order))
-    if order.dots:
+            inner.append(few_rows(name, stored, dtype, tile, height, is_turned, numerics))
+    if numerics.dots:
         inner += [dots(name, stored, dtype, tile, height) for height in HEIGHTS]
     inner.append(_write(name, dtype, tile))
     body = kernel.body_for(name)
@@ -125,8 +127,8 @@ def panel_step(tile: Tile, block: int) -> int:
 class _Contraction:
     """The loops over tasks, blocks of k and panels."""
 
-    def __init__(self, stored: DType, dtype: DType, tile: Tile, order: Order) -> None:
-        self.tile, self.block, self.has_dots = tile, order.block, order.dots
+    def __init__(self, stored: DType, dtype: DType, tile: Tile, numerics: Numerics) -> None:
+        self.tile, self.block, self.has_dots = tile, numerics.block, numerics.dots
         self.stored = llvm_type(stored)
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)

@@ -91,7 +91,7 @@ class EpilogueKernel(MapKernel):
             return None
         lanes = min(LANES, self._panel)
         if isinstance(last.extent, int) and last.extent <= self._panel:
-            lanes = last.extent
+            lanes = max(1, last.extent)
         with body.loop("%row.begin", "%row.end", hint="row") as row:
             self._set_row(row, self._rows)
             for _ in self._lanes(last, "%column.begin", "%column.end", lanes, True):

@@ -6,12 +6,13 @@ vector variable; what does not depend on it is computed once and copied into all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
+from elinvar.codegen.masked import masked_load
 from elinvar.codegen.patterns import (
     HOLDS,
     Origin,
@@ -322,7 +323,8 @@ class Evaluator:
         if apart == 1:
             pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
             mask = self.guard(guard, lanes) if guard.tests else None
-            payload = self.load_vector(pointer, element, size, lanes, mask)
+            known = self._known_lanes(guard)
+            payload = self.load_vector(pointer, element, size, lanes, mask, known)
         elif isinstance(apart, int) and apart in (-1, 2, 3, 4) and not guard.tests:
             payload = self._strided_load(leaf, form, apart, element)
         elif (found := self.pattern(form)) is not None and span(found) <= 4 * lanes:
@@ -340,22 +342,20 @@ class Evaluator:
         return form.terms.get(self.vector, 0)
 
     def load_vector(
-        self, pointer: str, element: str, size: int, lanes: int, mask: str | None = None
+        self,
+        pointer: str,
+        element: str,
+        size: int,
+        lanes: int,
+        mask: str | None = None,
+        known: Sequence[bool] | None = None,
     ) -> str:
-        """Neighbours in memory; zeros where the mask is off."""
+        """Neighbours in memory; zeros where the mask is off, also by what is known of it."""
         vector = f"<{lanes} x {element}>"
         if mask is None:
             return self.body.instruction(f"load {vector}, ptr {pointer}, align {size}", "x")
-        suffix = f"v{lanes}{_suffix(element)}"
-        bits = f"<{lanes} x i1>"
-        self.body.declare(
-            f"declare {vector} @llvm.masked.load.{suffix}.p0(ptr, i32, {bits}, {vector})"
-        )
-        return self.body.instruction(
-            f"call {vector} @llvm.masked.load.{suffix}.p0(ptr {pointer}, i32 {size}, "
-            f"{bits} {mask}, {vector} zeroinitializer)",
-            "x",
-        )
+        suffix = _suffix(element)
+        return masked_load(self.body, pointer, element, size, lanes, mask, suffix, known)
 
     def _picked(self, leaf: Leaf, pattern: Pattern, guard: Cond, element: str) -> str:
         """Lanes picked out of neighbours in memory, of which only those are touched that a lane
@@ -373,7 +373,8 @@ class Evaluator:
         mask = mask or "zeroinitializer"
         first = self.body.add(pattern.base, str(low))
         pointer = self.element_pointer(leaf.pointer, leaf.dtype, first)
-        loaded = self.load_vector(pointer, element, leaf.dtype.itemsize, width, mask)
+        is_read = [bool(some) for some in readers]
+        loaded = self.load_vector(pointer, element, leaf.dtype.itemsize, width, mask, is_read)
         picks = [offset - low for offset in pattern.lanes]
         return shuffled(self.body, element, width, loaded, "poison", picks)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import llvm_type
-from elinvar.codegen.orders import Order
+from elinvar.codegen.numerics import Numerics
 from elinvar.codegen.product_parts import (
     GROUP,
     Tile,
@@ -32,7 +32,13 @@ LINE = 64  # bytes of a cache line
 
 
 def few_rows(
-    name: str, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool, order: Order
+    name: str,
+    stored: DType,
+    dtype: DType,
+    tile: Tile,
+    height: int,
+    turned: bool,
+    numerics: Numerics,
 ) -> tuple[str, list[str]]:
     """One panel of columns: tile[i][j] = Σ over all k for the first `height` rows."""
     word = "turned" if turned else "dense"
@@ -40,7 +46,7 @@ def few_rows(
         f"ptr noalias {p}"
         for p in ("%left", "%rows", "%left.k", "%right", "%columns", "%right.k", "%tile")
     ]
-    body = _FewRows(stored, dtype, tile, height, turned, order).body_text()
+    body = _FewRows(stored, dtype, tile, height, turned, numerics).body_text()
     return function(f"{name}.{word}{height}", [*parameters, "i64 %depth"], body)
 
 
@@ -50,9 +56,9 @@ class _FewRows:
     at least."""
 
     def __init__(
-        self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool, order: Order
+        self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool, numerics: Numerics
     ) -> None:
-        self.stored, self.order = stored, order
+        self.stored, self.numerics = stored, numerics
         self.dtype, self.tile, self.height, self.turned = dtype, tile, height, turned
         self.element = llvm_type(dtype)
         self.vector = f"<{GROUP} x {self.element}>"
@@ -76,7 +82,7 @@ class _FewRows:
             ]
             for slot in totals.values():
                 body.emit(f"store {self.vector} zeroinitializer, ptr {slot}, align 64")
-            with body.loop("0", "%depth", self.order.stretch, "block") as low:
+            with body.loop("0", "%depth", self.numerics.stretch, "block") as low:
                 self._block(low, totals)
             for (i, g), slot in totals.items():
                 place = body.add(first, str(i * self.tile.columns + g * GROUP))
@@ -88,7 +94,7 @@ class _FewRows:
         body = self.body
         for slot in self.sums.values():
             body.emit(f"store {self.vector} zeroinitializer, ptr {slot}, align 64")
-        high = body.minimum(body.add(low, str(self.order.stretch)), "%depth")
+        high = body.minimum(body.add(low, str(self.numerics.stretch)), "%depth")
         if self.turned:
             length = body.sub(high, low)
             line = 2 * GROUP

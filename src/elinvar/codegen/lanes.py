@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
-from elinvar.codegen.orders import EXACT
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import (
     GROUP,
     ceiling,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
 from elinvar.codegen.lower_winograd import WinogradLowering
-from elinvar.codegen.orders import EXACT
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import GROUP, tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size

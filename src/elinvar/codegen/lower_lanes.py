@@ -17,7 +17,7 @@ import numpy as np
 from elinvar.codegen.lanes import MOST_PANELS, Lanes, lanes_text
 from elinvar.codegen.lower_products import ProductLowering
 from elinvar.codegen.lowering import PLACEHOLDER, cached_text
-from elinvar.codegen.orders import ANY
+from elinvar.codegen.numerics import ANY
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import Axes, Cut, Result, Side, padded, row_flags
 from elinvar.codegen.turned_lanes import turned_lanes_text
@@ -140,7 +140,11 @@ class LanesLowering(ProductLowering):
 
     def _is_short(self, depth: DimLike) -> bool:
         """Whether k fits into one block."""
-        return self.order.stretch >= ANY or isinstance(depth, int) and depth <= self.order.stretch
+        return (
+            self.numerics.stretch >= ANY
+            or isinstance(depth, int)
+            and depth <= self.numerics.stretch
+        )
 
     def _lanes_over_batch(
         self, node: Node, count: int, left: Side, right: Side, result: Result

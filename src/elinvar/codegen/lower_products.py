@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
-from elinvar.codegen.orders import EXACT
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.pairs import in_pairs
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
@@ -120,9 +120,9 @@ class ProductLowering(FusedLowering):
         if node not in self.epilogues and _is_scattered(result, left.depth.size):
             result, target, finish = self._gathered(node, result, target)
         name, text = cached_text(
-            ("contract", stored, dtype, tile, self.order),
+            ("contract", stored, dtype, tile, self.numerics),
             "contract",
-            lambda: contract_text(PLACEHOLDER, stored, dtype, tile, self.order),
+            lambda: contract_text(PLACEHOLDER, stored, dtype, tile, self.numerics),
         )
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
@@ -144,7 +144,7 @@ class ProductLowering(FusedLowering):
 
         def mode(sizes: Sizes) -> int:
             is_packed = packing.is_used(sizes)
-            cut, has_dots = geometry(sizes), self.order.dots
+            cut, has_dots = geometry(sizes), self.numerics.dots
             return mode_of(left, right, cut, tile, sizes, is_packed, itemsize, has_dots)
 
         slots += [

@@ -141,8 +141,8 @@ class WinogradLowering(ProductLowering):
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
         if make is winograd_text:
-            make = functools.partial(make, order=self.order)
-        key = (word, dtype, tile, self.order)
+            make = functools.partial(make, numerics=self.numerics)
+        key = (word, dtype, tile, self.numerics)
         name, text = cached_text(key, word, lambda: make(PLACEHOLDER, dtype, tile))
         places = [slot for slot in slots if isinstance(slot, Place)]
         reads = [place.storage for place in places[:-1]]

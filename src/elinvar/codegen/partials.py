@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
+from elinvar.codegen.orders import Order
 from elinvar.codegen.walking import LANES, TASK_ELEMENTS, Geometry, Walker
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
-from elinvar.core.shapes import DimLike, evaluate
+from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.core.sizing import ceil_div, choose, least, most
 from elinvar.graph.ir import Node
 from elinvar.kernels.group import Group
+from elinvar.kernels.index import Var
 from elinvar.kernels.pull import is_reduction
 from elinvar.ops.record import Op
 from elinvar.ops.scalars import Scalar, select
@@ -144,12 +146,84 @@ class Reducer(Walker):
     kernel completes its sums."""
 
     parts: tuple[Part | None, ...] = ()
+    inner: list[Var]  # the loops over the summed axes, outermost first
 
     def _identity(self, node: Node, kind: DType, lanes: int) -> Scalar:
         _, identity = combine_of(node)
         handler = LLVMHandler(self.body, lanes)
         value = identity(node.operands[0].dtype)
         return Scalar(handler, kind, handler.instruction("const", kind, (value,)))
+
+    def _start(self, node: Node, kind: DType, lanes: int) -> Scalar:
+        """What a whole reduction starts from: the identity; +0 for a sum of nothing."""
+        identity = self._identity(node, kind, lanes)
+        if node.op_name != "sum" or kind.kind != "f":
+            return identity
+        handler = LLVMHandler(self.body, lanes)
+        zero = Scalar(handler, kind, handler.instruction("const", kind, (0.0,)))
+        count = size(v.extent for v in self.inner)
+        if isinstance(count, int):
+            return identity if count else zero
+        test = self.body.instruction(f"icmp eq i64 {self.body.dim(count)}, 0", "empty")
+        return Scalar(handler, kind, _chosen(self.body, test, kind, lanes, zero, identity))
+
+    def _in_order(self, order: Order, totals: dict[Node, str], only: str | None = None) -> None:
+        """Add all terms of the row at hand to `totals`, in whatever order the sizes ask for; or the
+        block of that number alone, where there is one."""
+        body, counters = self.body, dict(self.evaluator.counters)
+        per = body.div(body.add(order.period, body.sub(order.block, "1")), order.block)
+        terms = body.dim(size(v.extent for v in self.inner))
+        first, last = "0", body.mul(body.div(terms, order.period), per)
+        if only is not None:
+            first, last = only, body.minimum(body.add(only, "1"), last)
+        slots = {}
+        for node in totals:
+            kind = carried_type(node.operands[0].dtype)
+            slots[node] = body.stack_slot(llvm_type(kind, LANES), "lanes")
+        with body.loop(first, last, hint="block") as block:
+            for node, slot in slots.items():
+                kind = carried_type(node.operands[0].dtype)
+                self._put(slot, kind, LANES, self._identity(node, kind, LANES))
+            start = body.mul(body.div(block, per), order.period)
+            low = body.mul(body.rem(block, per), order.block)
+            high = body.minimum(body.add(low, order.block), order.period)
+            with body.loop(low, high, hint="term") as term:
+                self._set_row(body.add(start, term), self.inner)
+                lane = body.instruction(f"and i64 {term}, {order.mask}", "lane")
+                for node, slot in slots.items():
+                    kind = carried_type(node.operands[0].dtype)
+                    index = self._index(node.operands[0].shape)
+                    scalar = self.evaluator.value(node.operands[0], index).cast(kind)
+                    self._combine(node, self.evaluator.element_pointer(slot, kind, lane), scalar)
+            for node, slot in slots.items():
+                kind = carried_type(node.operands[0].dtype)
+                self._combine(node, totals[node], self._halve(node, self._get(slot, kind, LANES)))
+        self.evaluator.counters = counters
+
+    def _combine(self, node: Node, slot: str, scalar: Scalar) -> None:
+        combine, _ = combine_of(node)
+        self._put(slot, scalar.dtype, 1, combine(self._get(slot, scalar.dtype, 1), scalar))
+
+    def _halve(self, node: Node, vector: Scalar) -> Scalar:
+        """Combine 16 lanes by halves: i with i+8, then i+4, i+2, i+1."""
+        combine, _ = combine_of(node)
+        body, kind, width = self.body, vector.dtype, LANES
+        while width > 1:
+            half = width // 2
+            parts = []
+            for start in (0, half):
+                source = llvm_type(kind, width)
+                mask = ", ".join(f"i32 {start + i}" for i in range(half))
+                if half == 1:
+                    text = f"extractelement {source} {vector.payload}, i64 {start}"
+                else:
+                    text = (
+                        f"shufflevector {source} {vector.payload}, {source} poison, "
+                        f"<{half} x i32> <{mask}>"
+                    )
+                parts.append(Scalar(LLVMHandler(body, half), kind, body.instruction(text)))
+            vector, width = combine(*parts), half
+        return vector
 
     def _put(self, slot: str, kind: DType, lanes: int, scalar: Scalar) -> None:
         text = f"store {llvm_type(kind, lanes)} {scalar.payload}, ptr {slot}, align {kind.itemsize}"
@@ -161,6 +235,14 @@ class Reducer(Walker):
 
     def _finish(self, scalar: Scalar, dtype: DType) -> Scalar:
         return scalar.ne(0) if dtype.kind == "b" else scalar.cast(dtype)
+
+
+def _chosen(
+    body: Body, test: str, kind: DType, lanes: int, yes: Scalar, no: Scalar
+) -> str:
+    """One of two values, by an i1 that is the same for all lanes."""
+    vector = llvm_type(kind, lanes)
+    return body.instruction(f"select i1 {test}, {vector} {yes.payload}, {vector} {no.payload}")
 
 
 def combine_text(name: str, part: Part) -> str:
@@ -182,6 +264,10 @@ def combine_text(name: str, part: Part) -> str:
         vector = llvm_type(kind, lanes)
         slot = body.stack_slot(vector, "total")
         start = handler.instruction("const", kind, (identity(part.operand),))
+        if part.op.name == "sum" and kind.kind == "f":
+            zero = Scalar(handler, kind, handler.instruction("const", kind, (0.0,)))
+            test = body.instruction("icmp eq i64 %chunks, 0", "empty")
+            start = _chosen(body, test, kind, lanes, zero, Scalar(handler, kind, start))
         body.emit(f"store {vector} {start}, ptr {slot}, align 64")
         first = body.add(body.mul(body.mul(row, "%chunks"), "%columns"), at)
         with body.loop("0", "%chunks", hint="chunk") as chunk:

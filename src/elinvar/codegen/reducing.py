@@ -15,6 +15,7 @@ from collections.abc import Callable, Set
 
 from elinvar.codegen.evaluate import Leaf
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
+from elinvar.codegen.orders import TILE, Order, rows_may_change, run_time_order
 from elinvar.codegen.partials import (
     PartGeometry,
     Reducer,
@@ -34,7 +35,6 @@ from elinvar.kernels.index import Var, variable
 from elinvar.kernels.pull import EXPENSIVE, is_movement, is_reduction, squeeze
 from elinvar.ops.scalars import Scalar
 
-TILE = 16384
 SCRATCH_ELEMENTS = 16384
 SHORT_REGION = 64  # nodes; longer ones are not written several times
 
@@ -43,8 +43,12 @@ class RowKernel(Reducer):
     """Reduces the last dim (and perhaps others): one row after the other, all stages of a row
     while it is in the cache."""
 
+    changed: str | None = None  # whether sizes of 1 make another order, where they may
+    order: Order
+
     def _loops(self) -> Geometry:
         self._merge_reduced()
+        self._find_order()
         rows = size(v.extent for v in self.outer)
         inner = self.inner[-1].extent if self.inner else 1
         total = size(v.extent for v in self.inner)
@@ -73,6 +77,15 @@ class RowKernel(Reducer):
                     self.evaluator.store(self.targets[value], index, scalar)
         return Geometry(rows, 1, total, 0)  # a row without elements is written too
 
+    def _find_order(self) -> None:
+        """Where symbolic dims may be 1: the order for the sizes at hand."""
+        if self.numerics.merges or not rows_may_change(self.group.space, self.group.axes):
+            return
+        body = self.body
+        self.order = run_time_order(body, self.group.space, self.group.axes)
+        here = body.dim(self.inner[-1].extent)
+        self.changed = body.instruction(f"icmp ne i64 {self.order.period}, {here}", "changed")
+
     def _is_full(self, value: Value) -> bool:
         return squeeze(value.shape) == self.group.space
 
@@ -95,6 +108,7 @@ class RowKernel(Reducer):
                 left = variable(joined)
                 for axis in reversed(run[1:]):
                     extent = self.dims[axis][0].extent
+                    extent = 1 if extent == 0 else extent  # nothing is walked then
                     self.forms[axis] = left % extent
                     left = left // extent
                 self.forms[run[0]] = left
@@ -209,7 +223,15 @@ class RowKernel(Reducer):
     ) -> None:
         """One walk along the reduced dims: accumulate and store."""
         totals = self._totals(reductions)
-        self._nest(self.inner[:-1], reductions, outputs, totals, scratch)
+        if self.changed is None or not reductions:
+            self._nest(self.inner[:-1], reductions, outputs, totals, scratch)
+        else:
+            usual = self.body.instruction(f"xor i1 {self.changed}, true", "usual")
+            with self.body.when(usual):
+                self._nest(self.inner[:-1], reductions, outputs, totals, scratch)
+            with self.body.when(self.changed):
+                self._in_order(self.order, totals)
+                self._nest(self.inner[:-1], [], outputs, totals, scratch)
         for node, slot in totals.items():
             kind = carried_type(node.operands[0].dtype)
             result = self._get(slot, kind, 1)
@@ -222,7 +244,7 @@ class RowKernel(Reducer):
         for node in reductions:
             kind = carried_type(node.operands[0].dtype)
             totals[node] = self.body.stack_slot(llvm_type(kind), "total", kind.itemsize)
-            self._put(totals[node], kind, 1, self._identity(node, kind, 1))
+            self._put(totals[node], kind, 1, self._start(node, kind, 1))
         return totals
 
     def _nest(
@@ -295,7 +317,7 @@ class RowKernel(Reducer):
 
     def _is_worth_several(self, last: Var, reductions: list[Node]) -> bool:
         """Whether a row is added in several vectors, which the contract's order is not."""
-        count, extent = self.order.accumulators, last.extent
+        count, extent = self.numerics.accumulators, last.extent
         is_short = isinstance(extent, int) and extent < 2 * count * LANES
         is_plain = len(self.group.region.nodes) <= SHORT_REGION
         return count > 1 and bool(reductions) and not is_short and is_plain
@@ -305,7 +327,7 @@ class RowKernel(Reducer):
     ) -> str:
         """Add what fills several vectors, side by side and then together, in no fixed order.
         Returns where the rest begins."""
-        body, count = self.body, self.order.accumulators
+        body, count = self.body, self.numerics.accumulators
         several = [slots, *(self._accumulators(list(slots)) for _ in range(count - 1))]
         step = count * LANES
         whole = body.mul(body.div(body.sub(high, low), str(step)), str(step))
@@ -380,27 +402,6 @@ class RowKernel(Reducer):
             combine, _ = combine_of(node)
             self._put(pointer, kind, 1, combine(self._get(pointer, kind, 1), scalar))
 
-    def _halve(self, node: Node, vector: Scalar) -> Scalar:
-        """Combine 16 lanes by halves: i with i+8, then i+4, i+2, i+1."""
-        combine, _ = combine_of(node)
-        body, kind, width = self.body, vector.dtype, LANES
-        while width > 1:
-            half = width // 2
-            parts = []
-            for start in (0, half):
-                source = llvm_type(kind, width)
-                mask = ", ".join(f"i32 {start + i}" for i in range(half))
-                if half == 1:
-                    text = f"extractelement {source} {vector.payload}, i64 {start}"
-                else:
-                    text = (
-                        f"shufflevector {source} {vector.payload}, {source} poison, "
-                        f"<{half} x i32> <{mask}>"
-                    )
-                parts.append(Scalar(LLVMHandler(body, half), kind, body.instruction(text)))
-            vector, width = combine(*parts), half
-        return vector
-
 
 class TileKernel(RowKernel):
     """Reduces few long rows: each tile on its own, its partial result for a second launch to add
@@ -409,6 +410,7 @@ class TileKernel(RowKernel):
     def _loops(self) -> Geometry:
         body = self.body
         self._merge_reduced()
+        self._find_order()
         self.parts = partial_results(self.group)
         outer, last = size(v.extent for v in self.inner[:-1]), self.inner[-1]
         kept = size(v.extent for v in self.outer)
@@ -423,7 +425,16 @@ class TileKernel(RowKernel):
             self._set_row(body.div(row, tiles), [*self.outer, *self.inner[:-1]])
             self.evaluator.registers.clear()
             totals = self._totals(reductions)
-            self._tile(last, low, high, reductions, outputs, totals, {}, True)
+            if self.changed is None:
+                self._tile(last, low, high, reductions, outputs, totals, {}, True)
+            else:
+                usual = body.instruction(f"xor i1 {self.changed}, true", "usual")
+                with body.when(usual):
+                    self._tile(last, low, high, reductions, outputs, totals, {}, True)
+                with body.when(self.changed):
+                    self._tile(last, low, high, [], outputs, totals, {}, True)
+                    blocks = body.mul(body.dim(outer), tiles)
+                    self._in_order(self.order, totals, body.rem(row, blocks))
             for node, slot in totals.items():
                 kind = carried_type(node.operands[0].dtype)
                 target = self.targets[node.results[0]].pointer

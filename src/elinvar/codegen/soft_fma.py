@@ -194,7 +194,8 @@ def definition(suffix: str) -> str:
     dtype = float32 if suffix.endswith("f32") else float64
     lanes = int(suffix[1:-3]) if suffix.startswith("v") else 1
     if dtype is float32:
-        return _function(suffix, dtype, lanes, _single_body(lanes))
+        # written once: kernels have dozens of them, and compile four times as fast
+        return _function(suffix, dtype, lanes, _single_body(lanes), "noinline ")
     return _function(suffix, dtype, lanes, _double_body(lanes))
 
 

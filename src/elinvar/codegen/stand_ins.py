@@ -9,6 +9,7 @@ LLVM would call a library for them, once for each element, and the bits would be
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from elinvar.codegen import soft_fma
 from elinvar.codegen.llvm_scalars import FunctionText, LLVMHandler, llvm_type
@@ -16,6 +17,7 @@ from elinvar.core.dtypes import float32, uint16, uint32
 from elinvar.ops.scalars import Scalar, select
 
 _FMA_DECLARED = re.compile(r"^declare [^@\n]*@llvm\.fma\.(?:v\d+)?f\d+\([^\n]*\n", re.MULTILINE)
+_DECLARED = re.compile(r"^declare [^@\n]*(@[\w.]+)\(", re.MULTILINE)
 _FMA = re.compile(r"@llvm\.fma\.((?:v\d+)?f(?:32|64))\b")
 _TYPE = r"(?:<(\d+) x {0}>|{0})"
 _WIDEN = re.compile(rf"\bfpext {_TYPE.format('half')} (%[\w.]+) to {_TYPE.format('float')}")
@@ -52,7 +54,20 @@ def with_stand_ins(text: str, has_fma: bool, has_half: bool) -> str:
                 added[f"{word} {lanes}"] = _conversion(word, lanes)
         text = _WIDEN.sub(lambda match: _call("widen", match), text)
         text = _NARROW.sub(lambda match: _call("narrow", match), text)
-    return "\n".join([text, *added.values()]) if added else text
+    return _joined(text, added.values()) if added else text
+
+
+def _joined(text: str, definitions: Iterable[str]) -> str:
+    """The text and more functions; what both declare is declared once."""
+    known = set(_DECLARED.findall(text))
+    lines = [text]
+    for line in "\n".join(definitions).splitlines():
+        declared = _DECLARED.match(line)
+        if declared is None or declared[1] not in known:
+            lines.append(line)
+        if declared is not None:
+            known.add(declared[1])
+    return "\n".join(lines) + "\n"
 
 
 def _kinds(word: str, lanes: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.evaluate import Evaluator, Leaf
-from elinvar.codegen.orders import EXACT, Order
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.patterns import Origin
 from elinvar.core.shapes import DimLike, Shape, evaluate, row_major_strides
 from elinvar.core.sizing import both, ceil_div, choose, most, same
@@ -156,7 +156,7 @@ def _mentions(atom: Atom, var: Var) -> bool:
 class Walker:
     """The loop variables of one group, and the emission that all kinds share.
 
-    `strides`: per region input, None for dense row-major. `order`: in which sums are added.
+    `strides`: per region input, None for dense row-major. `numerics`: how sums are added.
     """
 
     parts: tuple[Any, ...] = ()  # see KernelText
@@ -165,9 +165,9 @@ class Walker:
         self,
         group: Group,
         strides: tuple[Shape | None, ...] | None = None,
-        order: Order = EXACT,
+        numerics: Numerics = EXACT,
     ) -> None:
-        self.group, self.order = group, order
+        self.group, self.numerics = group, numerics
         region = group.region
         given = strides or (None,) * len(region.inputs)
         self.strides = {
@@ -175,7 +175,9 @@ class Walker:
             for value, s in zip(region.inputs, given, strict=True)
         }
         self.symbols = self._symbols()
-        self.body = Body({name: f"%size.{name}" for name in self.symbols})
+        self.body = Body(  # LLVM takes ASCII names
+            {s: f"%size.{s if s.isascii() else n}" for n, s in enumerate(self.symbols)}
+        )
         self.leaves = {
             value: Leaf(f"%in{i}", value.dtype, self.strides[value])
             for i, value in enumerate(region.inputs)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
-from elinvar.codegen.orders import EXACT
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import Tile, load, module, pointer, store
 from elinvar.codegen.winograd import APART, PLANE, Tiles, collect, micros
 from elinvar.codegen.winograd_transforms import (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from numbers import Integral
 from typing import Any
 
-from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, ShapeError, TraceError, ValueRangeError, fail
 
 # A monomial is a sorted tuple of symbol names, with repeats: ("B", "T") is B·T.
 Monomial = tuple[str, ...]
@@ -13,6 +16,10 @@ Monomial = tuple[str, ...]
 Range = tuple[int, int | None]
 LARGEST = (1 << 63) - 1  # sizes, offsets and numbers of bytes are 64-bit integers
 _NO_RANGES: Mapping[str, Range] = {}
+SIZE_HINT = (
+    "loop with `scan` or `while_loop`, choose with `where` or `cond`; or compile each size by "
+    "itself: a static argument, or `el.jit(…, infer_dims=False)` without specs"
+)
 
 
 class Dim:
@@ -63,8 +70,8 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
-            return NotImplemented  # an index expression knows how to add a dim
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented  # tensors and index expressions know how to add a dim
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
@@ -77,13 +84,15 @@ class Dim:
         return _simplest(negative, self.ranges)
 
     def __sub__(self, other: DimLike) -> DimLike:
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
         return self + -other
 
     def __rsub__(self, other: DimLike) -> DimLike:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
-        if not isinstance(other, Dim) and not hasattr(other, "__index__"):
+        if not isinstance(other, Dim | Integral):
             return NotImplemented
         total: dict[Monomial, int] = {}
         for left, a in self.terms.items():
@@ -94,18 +103,62 @@ class Dim:
 
     __rmul__ = __mul__
 
+    def __pow__(self, other: int) -> DimLike:
+        if not isinstance(other, Integral) or other < 0:
+            return NotImplemented
+        total: DimLike = 1
+        for _ in range(int(other)):
+            total = total * self
+        return total
+
     def __floordiv__(self, other: DimLike) -> DimLike:
         """Exact division; refused where the quotient is no polynomial."""
-        divisor = _terms(other)
-        if len(divisor) == 1:
-            (monomial, factor), *_ = divisor.items()
-            quotient = {_without(m, monomial): c for m, c in self.terms.items()}
-            if None not in quotient and all(c % factor == 0 for c in quotient.values()):
-                exact = {m: c // factor for m, c in quotient.items() if m is not None}
-                return _simplest(exact, self.ranges)
-        if self == other:
-            return 1
+        if not isinstance(other, Dim | Integral):
+            return NotImplemented
+        found = _quotient(self.terms, _terms(other))
+        if found is not None:
+            return _simplest(found, _ranges_of(self, other))
         fail(ShapeError, "Dim", f"{self} is not known to be divisible by {other}")
+
+    def __mod__(self, other: DimLike) -> DimLike:
+        """0 where the division is exact; refused elsewhere."""
+        return self - (self // other) * other
+
+    def __divmod__(self, other: DimLike) -> tuple[DimLike, DimLike]:
+        return self // other, self % other
+
+    def __lt__(self, other: DimLike) -> bool:
+        return _is_below(self, other, "<")
+
+    def __ge__(self, other: DimLike) -> bool:
+        return not _is_below(self, other, "≥")
+
+    def __gt__(self, other: DimLike) -> bool:
+        return _is_below(other, self, ">")
+
+    def __le__(self, other: DimLike) -> bool:
+        return not _is_below(other, self, "≤")
+
+    def least(self) -> int | None:
+        """The smallest value for sizes within their ranges, as far as it is easily seen."""
+        shifted: DimLike = 0
+        for monomial, factor in self.terms.items():
+            term: DimLike = factor
+            for name in monomial:  # each size as its least plus what it has above that
+                term = term * (Dim(name) + self.ranges.get(name, (0, None))[0])
+            shifted = shifted + term
+        total = 0
+        for monomial, factor in _terms(shifted).items():
+            if factor < 0:
+                for name in monomial:
+                    low, high = self.ranges.get(name, (0, None))
+                    if high is None:
+                        return None
+                    factor *= high - low
+                total += factor
+            elif not monomial:
+                total += factor
+        return total
 
     def __repr__(self) -> str:
         parts = []
@@ -142,6 +195,74 @@ def _terms(value: DimLike) -> Mapping[Monomial, int]:
     if isinstance(value, Dim):
         return value.terms
     return {(): int(value)}
+
+
+def _is_below(one: DimLike, two: DimLike, sign: str) -> bool:
+    """Whether one < two, where that is so for all sizes or for none."""
+    for value in (one, two):
+        if not isinstance(value, Dim | Integral):
+            text = f"a size is compared with {type(value).__name__}"
+            fail(TraceError, "Dim", text)
+    answer = is_never_negative(two - one - 1)
+    if answer is not None:
+        return answer
+    shown = (one, two) if sign in "<≥" else (two, one)
+    text = f"whether {shown[0]} {sign} {shown[1]} depends on the sizes of the call"
+    fail(TraceError, "Dim", text, "give a range: `el.Dim(name, min=…, max=…)`; or " + SIZE_HINT)
+
+
+class Assumptions:
+    """What a trace takes for granted of sizes, since it is so for those of the call at hand.
+
+    Attributes:
+        sizes: of the call.
+        needed: dims that must not be negative, for another call to be of that kind.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.needed: dict[Dim, None] = {}
+
+    def decide(self, dim: Dim) -> bool | None:
+        """Whether the dim is not negative in this call; None where a size is not known."""
+        if not dim.names() <= set(self.sizes):
+            return None
+        answer = dim.evaluate(self.sizes) >= 0
+        needed = dim if answer else -1 * dim - 1
+        assert isinstance(needed, Dim)
+        self.needed[needed] = None
+        return answer
+
+
+_assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
+
+
+@contextmanager
+def assuming(sizes: Mapping[str, int]) -> Iterator[Assumptions]:
+    """Within: what depends on the sizes of a call is decided by these, and noted."""
+    token = _assumptions.set(Assumptions(sizes))
+    try:
+        found = _assumptions.get()
+        assert found is not None
+        yield found
+    finally:
+        _assumptions.reset(token)
+
+
+def is_never_negative(value: DimLike) -> bool | None:
+    """Whether value ≥ 0 for all sizes (True) or none (False). Where it depends on the sizes: the
+    answer for the call that is traced, if that may decide (see `assuming`), or None."""
+    if not isinstance(value, Dim):
+        return value >= 0
+    least = value.least()
+    if least is not None and least >= 0:
+        return True
+    below = -1 * value - 1
+    least = below.least() if isinstance(below, Dim) else below
+    if least is not None and least >= 0:
+        return False
+    assumed = _assumptions.get()
+    return None if assumed is None else assumed.decide(value)
 
 
 def _checked_range(name: str, least: Any, most: Any) -> Range:
@@ -186,6 +307,33 @@ def _simplest(
     if set(kept) == {()}:
         return kept[()]
     return Dim(terms=kept, ranges=ranges)
+
+
+def _quotient(
+    terms: Mapping[Monomial, int], divisor: Mapping[Monomial, int]
+) -> dict[Monomial, int] | None:
+    """Long division of polynomials: each step removes the leading term. None with a remainder."""
+    left, found = dict(terms), {}
+    lead = max(divisor, key=_degree)
+    if not divisor[lead]:
+        return None
+    while left:
+        first = max(left, key=_degree)
+        part = _without(first, lead)
+        if part is None or left[first] % divisor[lead]:
+            return None
+        factor = found[part] = left[first] // divisor[lead]
+        for monomial, c in divisor.items():
+            product = tuple(sorted(part + monomial))
+            left[product] = left.get(product, 0) - factor * c
+            if not left[product]:
+                del left[product]
+    return found
+
+
+def _degree(monomial: Monomial) -> tuple[int, list[tuple[int, ...]]]:
+    """An order of monomials that products keep: by degree, then by names, earlier ones larger."""
+    return len(monomial), [tuple(-ord(letter) for letter in name) + (1,) for name in monomial]
 
 
 def _without(monomial: Monomial, part: Monomial) -> Monomial | None:
@@ -277,10 +425,18 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
                 continue
             if dim != 1:
                 texts = " and ".join(format_shape(s) for s in shapes)
-                fail(ShapeError, op, f"shapes {texts} do not broadcast: {dim} ≠ {other}")
+                text = f"shapes {texts} do not broadcast: {dim} ≠ {other}"
+                fail(ShapeError, op, text, one_name(dim, other))
             dim = other
         result.append(dim)
     return tuple(result)
+
+
+def one_name(*dims: DimLike) -> str | None:
+    """A hint for sizes that have to be equal and are not known to be."""
+    if not any(isinstance(dim, Dim) for dim in dims):
+        return None
+    return "if they are equal in every call, let one `el.Dim` stand for both"
 
 
 def format_shape(shape: Iterable[DimLike]) -> str:

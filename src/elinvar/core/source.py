@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from itertools import pairwise
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -55,6 +55,17 @@ def user_source() -> Source | None:
             return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def raised_at(traceback: TracebackType | None) -> Source | None:
+    """The innermost place outside of this package that an exception came through."""
+    found = None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not _is_inside(code):
+            found = Source(code.co_filename, traceback.tb_lineno, code.co_name)
+        traceback = traceback.tb_next
+    return found
 
 
 def user_place(inner: int = 1) -> tuple[CodeType, int] | None:

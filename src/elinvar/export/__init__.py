@@ -1,0 +1,1 @@
+"""Functions that leave Python: object files with C headers and weights."""

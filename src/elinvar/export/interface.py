@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core import tree
+from elinvar.core import dtypes, tree
 from elinvar.core.errors import TraceError, fail
-from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Graph, Value
+from elinvar.graph.ir import Builder, Graph, Value
+from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
+from elinvar.tensor.fitting import Specification
 from elinvar.tensor.jit import Jit, Static
 from elinvar.tensor.program import (
     ARGUMENT,
@@ -31,9 +32,10 @@ from elinvar.tensor.program import (
     OUTPUT,
     VALUE,
     JitProgram,
+    sizes_as_numbers,
     trace_program,
 )
-from elinvar.tensor.specs import TensorSpec, normalize_specs
+from elinvar.tensor.specs import TensorSpec
 
 _DEEPEST = 8
 
@@ -78,13 +80,14 @@ class Interface:
 class _SpecCall:
     """Stands for the arguments of a call of which the types alone are known."""
 
-    def __init__(self, leaves: list[Any], structure: Any) -> None:
+    def __init__(self, specification: Specification) -> None:
+        leaves, structure = tree.flatten((specification.trees, {}))
         specs = [leaf for leaf in leaves if isinstance(leaf, TensorSpec)]
         self.tensors = [_NoTape()] * len(specs)
         self.given = [None] * len(specs)
         self.leaves = [None if isinstance(leaf, TensorSpec) else Static(leaf) for leaf in leaves]
         self.structure = structure
-        self.types = [spec.type for spec in specs]
+        self.types = [specification.type_of(spec) for spec in specs]
 
 
 class _NoTape:
@@ -96,7 +99,7 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
 
     Args:
         function: an ordinary function over tensors, a module, or what `el.jit` returned.
-        specs: see `normalize_specs`.
+        specs: see `elinvar.tensor.specs`.
         op: for errors.
 
     Raises:
@@ -107,11 +110,13 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
-    trees, ranges = normalize_specs(op, specs, names)
-    call = _SpecCall(*tree.flatten((trees, {})))
+    specification = Specification(op, specs, names)
+    call = _SpecCall(specification)
     name = getattr(plain, "__name__", type(plain).__name__)
-    program = trace_program(plain, name, call, call.types)
-    return _Interfaces(op, program, call.types).interface(plain, trees, names, dict(ranges))
+    with sizes_as_numbers(op):
+        program = trace_program(plain, name, call, call.types)
+    found = _Interfaces(op, program, call.types)
+    return found.interface(plain, specification.trees, names, dict(specification.ranges))
 
 
 class _Interfaces:
@@ -119,8 +124,19 @@ class _Interfaces:
 
     def __init__(self, op: str, program: JitProgram, types: list[TensorType]) -> None:
         self.op, self.program = op, program
-        self.graph = program.function.graph
         self.arguments = len(types)
+        known = {id(held.place.what) for held in program.captured}
+        known |= {id(place.what) for place, _, _ in program.writes if place.kind == CELL}
+        builder = Builder(capture_source=False)
+        # tensors from outside that are given back as they are
+        self.returned: dict[int, tuple[Any, Value]] = {
+            id(what): (what, builder.input(TensorType(what.dtype, tuple(what.shape))))
+            for kind, what in program.results
+            if kind == VALUE and isinstance(what, Cell) and id(what) not in known
+        }
+        graph = program.function.graph
+        inputs = [*graph.inputs, *(value for _, value in self.returned.values())]
+        self.graph = Graph(inputs, graph.outputs, graph.name)
 
     def interface(
         self, function: Any, trees: list[Any], names: list[str], dims: dict[str, Any]
@@ -156,7 +172,7 @@ class _Interfaces:
                 written[GRADIENT_OF_CELL, id(place.what)] = outputs[result]
         found: list[Weight] = []
         taken: set[str] = set()
-        known = zip(program.captured, self.graph.inputs[self.arguments :], strict=True)
+        known = zip(program.captured, self.graph.inputs[self.arguments :], strict=False)
         for held, value in known:
             place = held.place
             if place.kind not in (CELL, GRADIENT_OF_CELL):
@@ -164,14 +180,17 @@ class _Interfaces:
             word = names.get(id(place.what), f"tensor{len(found)}")
             word += ".grad" if place.kind == GRADIENT_OF_CELL else ""
             becomes = written.pop((place.kind, id(place.what)), None)
-            data = place.find([]).detach().numpy()
+            data = as_array(place.find([]))
             found.append(Weight(unique(word, taken), value.type, data, value, becomes))
         for place, number, _ in program.writes:  # what is written and never read
             if (place.kind, id(place.what)) in written:
                 word = names.get(id(place.what), f"tensor{len(found)}")
-                data, becomes = place.what.detach().numpy(), outputs[number]
+                data, becomes = as_array(place.what), outputs[number]
                 kind = TensorType(place.what.dtype, tuple(data.shape))
                 found.append(Weight(unique(word, taken), kind, data, None, becomes))
+        for cell, value in self.returned.values():
+            word = names.get(id(cell), f"tensor{len(found)}")
+            found.append(Weight(unique(word, taken), value.type, as_array(cell), value, None))
         for weight in found:
             if weight.becomes is not None and weight.becomes.type != weight.type:
                 text = f"{weight.name} is {weight.type} and becomes {weight.becomes.type}"
@@ -193,6 +212,8 @@ class _Interfaces:
                 value = outputs[changed[id(what)]]
             elif kind == VALUE and isinstance(what, Cell) and id(what) in held:
                 value = inputs[self.arguments + held[id(what)]]
+            elif kind == VALUE and id(what) in self.returned:
+                value = self.returned[id(what)][1]
             else:
                 text = f"{word} is {type(what).__name__} {what!r}, which the trace did not compute"
                 fail(TraceError, self.op, text, "return tensors that depend on the arguments")
@@ -200,12 +221,22 @@ class _Interfaces:
         return found
 
 
+def as_array(tensor: Any) -> np.ndarray[Any, Any]:
+    """The elements of a tensor; those of a bfloat16 as their bits."""
+    plain = tensor.detach()
+    if plain.dtype == dtypes.bfloat16:
+        plain = bitcast(plain, dtypes.uint16)
+    found: np.ndarray[Any, Any] = plain.numpy()
+    return found
+
+
 # names
 
 
 def _parameter_names(function: Any) -> list[str]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        called = getattr(function, "forward", function)  # of a module
+        parameters = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):
         return []
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -293,13 +324,3 @@ def _parts_of(thing: Any, found: dict[int, str]) -> list[tuple[str, Any]]:
     if inspect.isfunction(thing):
         return [("", value) for value in inspect.getclosurevars(thing).nonlocals.values()]
     return list(vars(thing).items()) if hasattr(thing, "__dict__") else []
-
-
-def symbols_in(types: list[TensorType]) -> list[str]:
-    """The names of all symbolic sizes, in the order in which they stand."""
-    found: dict[str, None] = {}
-    for kind in types:
-        for dim in kind.shape:
-            if isinstance(dim, Dim):
-                found |= dict.fromkeys(sorted(dim.names()))
-    return list(found)

@@ -23,11 +23,13 @@ from elinvar.core.errors import (
     fail,
 )
 from elinvar.core.types import TensorType, parse_type
+from elinvar.export.interface import as_array
 from elinvar.export.layout import HEADER_BYTES, MAGIC
 from elinvar.export.status import MEANING, Status
 from elinvar.graph.sizes import evaluate, resolve_sizes
 from elinvar.kernels.plan import ALIGNMENT
 from elinvar.run.llvm import binding, host, target_machine
+from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.storage import from_numpy
 
@@ -81,6 +83,7 @@ class NativeFunction:
         given = (pointer, pointer, pointer, pointer, integer, pointer, integer, pointer)
         self._run = ctypes.CFUNCTYPE(ctypes.c_int32, *given)(run)
         self._memory = aligned(interface.weights_bytes)
+        self._arena = aligned(0)  # kept from call to call
         self._lock = threading.Lock()
         self._path = path
         self.weights: dict[str, np.ndarray[Any, Any]] = {
@@ -114,9 +117,15 @@ class NativeFunction:
             self._refuse(-found, sizes)
         return found
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Run it; the leaves of the arguments are taken in the order of `inputs`."""
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Run it; the leaves of the arguments are taken in the order of `inputs`, or by name."""
         leaves = list(_leaves(arguments))
+        if named:
+            rest = [name for name, _ in self.inputs[len(leaves) :]]
+            if sorted(named) != sorted(rest):
+                text = f"{self.name} still needs {', '.join(rest)}; received {', '.join(named)}"
+                fail(ShapeError, "load_native", text)
+            leaves += [named[name] for name in rest]
         if len(leaves) != len(self.inputs):
             text = f"{self.name} takes {len(self.inputs)} tensors, received {len(leaves)}"
             hint = f"they are {', '.join(name for name, _ in self.inputs)}"
@@ -125,34 +134,39 @@ class NativeFunction:
             self._array(name, kind, leaf)
             for (name, kind), leaf in zip(self.inputs, leaves, strict=True)
         ]
-        shapes = [array.shape for array in arrays]
-        sizes = resolve_sizes([kind for _, kind in self.inputs], shapes)
-        needed = self.arena_bytes(**sizes)
-        results = []
-        for _, kind in self.results:
-            shape = tuple(evaluate(dim, sizes) for dim in kind.shape)
-            results.append(np.zeros(shape, kind.dtype.numpy))
-        with self._lock:
-            self._call(sizes, arrays, results, needed)
-        found = iter([from_numpy(array) for array in results])
-        return _rebuilt(self.interface.structure, found)
+        sizes = resolve_sizes([kind for _, kind in self.inputs], [a.shape for a in arrays])
+        kinds = [kind.dtype for _, kind in self.results]
+        results = zip(self.arrays(arrays, sizes), kinds, strict=True)
+        return _rebuilt(self.interface.structure, (as_tensor(a, dtype) for a, dtype in results))
 
-    def _call(self, sizes: dict[str, int], arrays: Any, results: Any, needed: int) -> None:
-        arena = aligned(needed)
+    def arrays(
+        self, arrays: list[np.ndarray[Any, Any]], sizes: Mapping[str, int]
+    ) -> list[np.ndarray[Any, Any]]:
+        """Run it on dense arrays of the inputs' stored bits, for given sizes of the dims."""
+        needed = self.arena_bytes(**sizes)
+        results = [
+            np.zeros(tuple(evaluate(dim, sizes) for dim in kind.shape), kind.dtype.storage)
+            for _, kind in self.results
+        ]
         numbers = (ctypes.c_int64 * max(1, len(self.dims)))(*[sizes[n] for n in self.dims])
         inputs, outputs = _addresses(arrays), _addresses(results)
-        status = self._run(
-            ctypes.addressof(numbers),
-            ctypes.addressof(inputs),
-            ctypes.addressof(outputs),
-            self._memory.ctypes.data,
-            len(self._memory),
-            arena.ctypes.data,
-            len(arena),
-            None,
-        )
+        with self._lock:
+            if len(self._arena) < needed:
+                self._arena = aligned(0)  # the old one may go first
+                self._arena = aligned(needed)
+            status = self._run(
+                ctypes.addressof(numbers),
+                ctypes.addressof(inputs),
+                ctypes.addressof(outputs),
+                self._memory.ctypes.data,
+                len(self._memory),
+                self._arena.ctypes.data,
+                len(self._arena),
+                None,
+            )
         if status:
             self._refuse(status, sizes)
+        return results
 
     def _refuse(self, status: int, sizes: Mapping[str, int]) -> None:
         meaning = MEANING[Status(status)].replace("NAME", self.name)
@@ -165,13 +179,15 @@ class NativeFunction:
         fail(kind, self.name, f"{meaning}: {given or 'no sizes'}", ranges and f"declared: {ranges}")
 
     def _array(self, name: str, kind: TensorType, leaf: Any) -> np.ndarray[Any, Any]:
-        array = as_array(leaf) if isinstance(leaf, Cell) else np.asarray(leaf)
+        """The stored bits of an argument, dense."""
         if type(leaf) in (int, float):
-            array = array.astype(kind.dtype.numpy)
-        if array.dtype != kind.dtype.numpy:
-            text = f"{name} must be {kind}, received {array.dtype} {list(array.shape)}"
-            fail(DTypeError, self.name, text)
-        return np.ascontiguousarray(array).reshape(array.shape)
+            leaf = np.array(leaf, kind.dtype.storage)
+        if not isinstance(leaf, Cell):
+            leaf = from_numpy(np.asarray(leaf))
+        if leaf.dtype != kind.dtype:
+            found = TensorType(leaf.dtype, tuple(leaf.shape))
+            fail(DTypeError, self.name, f"{name} must be {kind}, received {found}")
+        return np.ascontiguousarray(as_array(leaf)).reshape(leaf.shape)
 
     def __repr__(self) -> str:
         return f"<native {self.name} for {self.interface.target}>"
@@ -181,7 +197,8 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     """Load a function that `export_native` compiled for this machine.
 
     Args:
-        path: of the object file, with or without `.o`; `NAME.weights` is read from beside it.
+        path: of the object file, with or without `.o`, or what `export_native` returned; weights
+            that are not inside are read from the file beside it.
 
     Raises:
         DataError: the file is no such object file, or was compiled for another kind of machine.
@@ -201,7 +218,7 @@ def load_native(path: str | os.PathLike[str]) -> NativeFunction:
     with _lock:
         functions, inside = _loaded(code, place, interface.name)
     found = NativeFunction(place, interface, functions)
-    beside = place.with_name(f"{interface.name}.weights")
+    beside = place.with_suffix(".weights")
     if interface.weights_bytes:
         if inside:
             content = ctypes.string_at(inside, interface.weights_bytes)
@@ -255,10 +272,10 @@ def _loaded(code: bytes, place: Path, name: str) -> Any:
     return functions, engine.get_global_value_address(f"{name}_weights_data")
 
 
-def as_array(tensor: Any) -> np.ndarray[Any, Any]:
-    """The elements of a tensor."""
-    found: np.ndarray[Any, Any] = tensor.detach().numpy()
-    return found
+def as_tensor(array: np.ndarray[Any, Any], dtype: DType) -> Any:
+    """A tensor of stored bits."""
+    tensor = from_numpy(array)
+    return tensor if tensor.dtype == dtype else bitcast(tensor, dtype)
 
 
 def aligned(nbytes: int) -> np.ndarray[Any, Any]:
@@ -273,7 +290,7 @@ def view(memory: np.ndarray[Any, Any], offset: int, kind: TensorType) -> np.ndar
     shape = tuple(evaluate(dim, {}) for dim in kind.shape)
     dtype: DType = kind.dtype
     count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    return memory[offset : offset + count].view(dtype.numpy).reshape(shape)
+    return memory[offset : offset + count].view(dtype.storage).reshape(shape)
 
 
 def _addresses(arrays: list[np.ndarray[Any, Any]]) -> Any:

@@ -54,6 +54,9 @@ class NativeExport:
     library: Path | None
     target: str
 
+    def __fspath__(self) -> str:
+        return str(self.object)
+
 
 def export_native(
     function: Any,
@@ -77,14 +80,15 @@ def export_native(
         target: `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64-linux-gnu`, `riscv64-linux-gnu`,
             `wasm32`, `arm64-apple-macos` or `host`.
         path: where the files go: `build/model` makes `build/model.o`, `build/model.h` and
-            `build/model.weights`; the last part is what all names in C begin with.
+            `build/model.weights`; all names in C begin with the last part. A folder that exists
+            gets files called after the function.
         weights: `"beside"` in a file, or `"inside"` of the object file.
         link: make a shared library (for `wasm32` a module) as well, with the target's linker.
 
     Raises:
         CompileError: the target is unknown, or its linker is missing or fails.
         TraceError: the function changes an argument, or returns what is no tensor.
-        ValueRangeError: the path ends in no name that C could use.
+        ValueRangeError: the path has no last part of which a name could be made.
 
     Example:
         >>> import elinvar as el, tempfile
@@ -92,33 +96,28 @@ def export_native(
         >>> made = el.export_native(el.nn.Linear(4, 2), "f32[batch,4]", "host", folder + "/linear")
         >>> made.header.name
         'linear.h'
-        >>> el.load_native(made.object)(el.ones((3, 4))).shape
+        >>> el.load_native(made)(el.ones((3, 4))).shape
         (3, 2)
     """
-    place, name = _place(path)
     named = target_named(target)
     if weights not in WEIGHTS:
         text = f"weights must be one of {', '.join(WEIGHTS)}, received {weights!r}"
         fail(ValueRangeError, "export_native", text)
     linker = _linker(named) if link else None
     interface = trace_interface(function, specs)
+    place, name = _place(path, interface.name)
     layout, code = compile_interface(interface, name, named, weights == "inside")
-    files: dict[Path, bytes] = {place.with_name(f"{name}.o"): code}
-    header = header_text(name, interface, layout, named.name, VERSION, weights == "inside")
-    files[place.with_name(f"{name}.h")] = header.encode()
-    beside = place.with_name(f"{name}.weights")
+    made, header = place.with_name(f"{place.name}.o"), place.with_name(f"{place.name}.h")
+    text = header_text(name, interface, layout, named.name, VERSION, weights == "inside")
+    files = {made: code, header: text.encode()}
+    beside = place.with_name(f"{place.name}.weights")
     if layout.weights_bytes and weights == "beside":
         files[beside] = weights_bytes(interface, layout)
     place.parent.mkdir(parents=True, exist_ok=True)
     for file, data in files.items():
         _write(file, data)
-    made, library = place.with_name(f"{name}.o"), None
-    if linker is not None:
-        library = _link(named, linker, made, name)
-    has_file = beside in files
-    return NativeExport(
-        made, made.with_suffix(".h"), beside if has_file else None, library, named.name
-    )
+    library = None if linker is None else _link(named, linker, made, name)
+    return NativeExport(made, header, beside if beside in files else None, library, named.name)
 
 
 def compile_interface(
@@ -212,13 +211,18 @@ def _constant(name: str, data: bytes) -> str:
 # files
 
 
-def _place(path: str | os.PathLike[str]) -> tuple[Path, str]:
+def _place(path: str | os.PathLike[str], function: str) -> tuple[Path, str]:
+    """The path without a suffix, and what names in C begin with. In a folder that is there already
+    files are called after the function."""
     place = Path(path)
-    name = place.name.removesuffix(".o")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        text = f"the last part of the path must be a name for C, received {name!r}"
+    if place.is_dir():
+        place = place / (re.sub(r"\W", "_", function).strip("_") or "model")
+    stem = place.name.removesuffix(".o")
+    name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
+    if not name.strip("_"):
+        text = f"the last part of the path must have letters, received {os.fspath(path)!r}"
         fail(ValueRangeError, "export_native", text, "such as path='build/model'")
-    return place.with_name(name), name
+    return place.with_name(stem), f"_{name}" if name[0].isdigit() else name
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -248,7 +252,7 @@ def _link(target: NamedTarget, linker: str, made: Path, name: str) -> Path:
         target.name, ".so"))  # fmt: skip
     command = [linker, *target.linker[1:], str(made), "-o", str(library)]
     if target.name == "wasm32":
-        command += [f"--export={name}_run", f"--export={name}_arena_bytes", "--export-memory",
+        command += [f"--export={name}_run", f"--export={name}_arena_bytes",
                     "--export=__heap_base", "-z", f"stack-size={8 << 20}"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

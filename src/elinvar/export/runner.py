@@ -288,7 +288,8 @@ define i64 @{name}_arena_bytes(ptr %sizes) nounwind {{
         null = body.instruction("icmp eq ptr %arena, null", "c")
         both = body.instruction(f"and i1 {some}, {null}", "c")
         _leave(body, both, Status.NULL_POINTER, "i32")
-        self._aligned(body, "%arena")
+        with body.when(some):
+            self._aligned(body, "%arena")
         layout = self.layout
         for base, count in (("%inputs", len(layout.inputs)), ("%results", len(layout.results))):
             if count:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from elinvar.core.errors import ShapeError, fail
-from elinvar.core.shapes import Dim, DimLike, format_shape
+from elinvar.core.errors import ElinvarError, ShapeError, fail
+from elinvar.core.shapes import LARGEST, Dim, DimLike, format_shape, is_static, size
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Graph, Value
+from elinvar.graph.ir import Builder, Graph, Node, Value
+from elinvar.ops.record import Op
 
 
 def resolve_sizes(
@@ -36,17 +37,17 @@ def resolve_sizes(
     for position, (kind, shape) in enumerate(zip(types, shapes, strict=True)):
         if len(kind.shape) != len(shape):
             _refuse(position, kind, shape)
-        for dim, size in zip(kind.shape, shape, strict=True):
+        for dim, given in zip(kind.shape, shape, strict=True):
             if isinstance(dim, Dim):
-                pending.append((dim, int(size), position))
-            elif dim != size:
+                pending.append((dim, int(given), position))
+            elif dim != given:
                 _refuse(position, kind, shape)
     progress = True
     while pending and progress:
-        waiting = [item for item in pending if not _solve(item[0], item[1], found)]
+        waiting = [item for item in pending if not solve(item[0], item[1], found)]
         progress, pending = len(waiting) < len(pending), waiting
-    for dim, size, position in pending:
-        fail(ShapeError, "graph", f"input {position}: {dim} = {size} does not give its sizes")
+    for dim, given, position in pending:
+        fail(ShapeError, "graph", f"input {position}: {dim} = {given} does not give its sizes")
     for position, (kind, shape) in enumerate(zip(types, shapes, strict=True)):
         if tuple(evaluate(dim, found) for dim in kind.shape) != tuple(shape):
             _refuse(position, kind, shape, found)
@@ -61,14 +62,14 @@ def _refuse(
     fail(ShapeError, "graph", text)
 
 
-def _solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
+def solve(dim: Dim, value: int, sizes: dict[str, int]) -> bool:
     """Learn the only unknown name of a dim that is linear in it; True when none is left."""
     unknown = sorted(dim.names() - set(sizes))
     if not unknown:
         return True
     if len(unknown) > 1:
         return False
-    slope, rest = 0, -size
+    slope, rest = 0, -value
     for monomial, factor in dim.terms.items():
         degree = monomial.count(unknown[0])
         for name in monomial:
@@ -76,10 +77,90 @@ def _solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
         if degree > 1:
             return False
         slope, rest = (slope + factor, rest) if degree else (slope, rest + factor)
-    if not slope or rest % slope:
+    if not slope or rest % slope or -rest // slope < 0:
         return False
     sizes[unknown[0]] = -rest // slope
     return True
+
+
+# ops that refuse sizes for other reasons than that a result would be negative
+_PARTICULAR = frozenset("slice gather windows convolution fold max min argmax argmin".split())
+
+
+class Limits:
+    """The dims of a graph that sizes may make impossible: negative ones, and arrays beyond 64 bits.
+
+    Example:
+        >>> graph = Builder().graph([], "empty")
+        >>> Limits(graph).check("f", {})
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        # in the order of the graph
+        self._dims: dict[Dim, None] = {}
+        self._nodes: dict[Any, Node] = {}
+        self._types: dict[TensorType, None] = {}
+        self._collect(graph)
+
+    def _collect(self, graph: Graph) -> None:
+        values = [*graph.inputs, *(value for node in graph.nodes for value in node.results)]
+        for value in values:
+            if not is_static(value.shape):
+                self._types[value.type] = None
+                dims = [dim for dim in value.shape if isinstance(dim, Dim)]
+                falling = [d for d in dims if any(c < 0 for c in d.terms.values())]
+                self._dims.update(dict.fromkeys(falling))
+        for node in graph.nodes:
+            types = tuple(operand.type for operand in node.operands)
+            if node.op_name in _PARTICULAR and not all(is_static(kind.shape) for kind in types):
+                self._nodes[node.op_name, types, tuple(node.params.items())] = node
+            for param in node.params.values():
+                for item in param if isinstance(param, tuple) else (param,):
+                    if isinstance(item, Graph):
+                        self._collect(item)
+
+    def check(self, op: str, sizes: Mapping[str, int]) -> None:
+        """Refuse sizes for which some array of the graph cannot exist.
+
+        Raises:
+            ShapeError: a size would be negative, an array would have more than 2**63-1 bytes, or
+                an operation refuses the sizes: an index outside, the largest of no elements.
+        """
+        for dim in self._dims:
+            value = dim.evaluate(sizes)
+            if value < 0:
+                text = f"a size is negative: {dim} = {value} where {_shown(dim.names(), sizes)}"
+                least = ", ".join(f"el.Dim({name!r}, min=…)" for name in sorted(dim.names()))
+                fail(ShapeError, op, text, f"let the specification say it: {least}")
+        for node in self._nodes.values():
+            assert node.op is not None
+            types = tuple(specialize_type(operand.type, sizes) for operand in node.operands)
+            params = {key: _specialize_param(value, sizes) for key, value in node.params.items()}
+            refusal = _refusal(node.op, types, params)
+            if refusal is not None:
+                text = str(refusal).split("\n", 1)[0].removeprefix(f"[{node.op_name}] ")
+                names = _names(dim for operand in node.operands for dim in operand.shape)
+                text = f"{text} where {_shown(names, sizes)}"
+                fail(type(refusal), node.op_name, text, None, node.source)
+        for kind in self._types:
+            nbytes = size(evaluate(dim, sizes) for dim in kind.shape) * kind.dtype.itemsize
+            if nbytes > LARGEST:
+                names = set().union(*(d.names() for d in kind.shape if isinstance(d, Dim)))
+                text = f"{kind} would have {nbytes} bytes where {_shown(names, sizes)}"
+                fail(ShapeError, op, f"{text}: more than 2**63-1")
+
+
+def _refusal(op: Op, types: tuple[TensorType, ...], params: Any) -> ElinvarError | None:
+    """Why an operation refuses its operands, if it does."""
+    try:
+        op.result_types(types, params)
+    except ElinvarError as error:
+        return error
+    return None
+
+
+def _shown(names: set[str], sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {sizes[name]}" for name in sorted(names))
 
 
 def evaluate(dim: DimLike, sizes: Mapping[str, int]) -> int:

@@ -163,7 +163,7 @@ class Clusterer:
         if is_movement(node):
             start = self._movement_places(node, index, TRUE)
         else:
-            start = [Place(o, index if o.type.rank else (), TRUE) for o in node.operands]
+            start = [Place(o, self._index_in(node, o, index), TRUE) for o in node.operands]
         stack, seen = start, set()
         while stack:
             place = stack.pop()
@@ -176,11 +176,18 @@ class Clusterer:
             elif is_movement(inner):
                 stack.extend(self._movement_places(inner, place.index, place.guard))
             else:
-                at = place.index
                 stack.extend(
-                    Place(o, at if o.type.rank else (), place.guard) for o in inner.operands
+                    Place(o, self._index_in(inner, o, place.index), place.guard)
+                    for o in inner.operands
                 )
         return own, places
+
+    @staticmethod
+    def _index_in(node: Node, operand: Value, index: tuple[Lin, ...]) -> tuple[Lin, ...]:
+        """Where a node that is computed at an index reads an operand."""
+        if node.op_name == "random_bits":  # its operand is a key, not an array of its shape
+            return (Lin(0),) * operand.type.rank
+        return index if operand.type.rank else ()
 
     @staticmethod
     def _movement_places(node: Node, index: tuple[Lin, ...], guard: Cond) -> list[Place]:

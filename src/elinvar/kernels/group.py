@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from elinvar.core.shapes import Shape
+from elinvar.core.shapes import Dim, Shape
 from elinvar.graph.ir import Builder, Graph, Value
 from elinvar.kernels.partition import Cluster, Partition
 from elinvar.kernels.pull import EXPENSIVE, is_reduction, squeeze
@@ -34,7 +34,8 @@ class Group:
     def key(self) -> object:
         """Equal for groups that need the same machine code."""
         numbers: dict[Value, int] = {}
-        rows: list[object] = [self.kind, self.space, self.axes]
+        ranges = [tuple(sorted(n.ranges.items())) for n in self.space if isinstance(n, Dim)]
+        rows: list[object] = [self.kind, self.space, self.axes, tuple(ranges)]
         for value in self.region.inputs:
             numbers[value] = len(numbers)
             rows.append(value.type)

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from elinvar.core.dtypes import float64
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn.parameter import set_value
 from elinvar.tensor import random
-from elinvar.tensor.creation import asarray, eye, full
+from elinvar.tensor.creation import asarray, eye, full, zeros
+from elinvar.tensor.elementwise import erf, log, sqrt
 from elinvar.tensor.tensor import Tensor
 
+_BLOCK = 32  # columns that `orthonormal` takes at once
 _GAINS = {"tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 3.0 / 4.0}
 
 
@@ -33,7 +36,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else float(param)
-        return math.sqrt(2.0 / (1 + slope**2))
+        return math.sqrt(2.0 / (1 + slope * slope))
     if nonlinearity in ("linear", "sigmoid") or nonlinearity.startswith("conv"):
         return 1.0
     if nonlinearity not in _GAINS:
@@ -163,23 +166,43 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Set to a random (semi-)orthogonal matrix, uniform over all (Saxe et al., 2014).
 
-    A weight of more than two dimensions is seen as the matrix (first, product of the rest). The
-    QR factorisation runs in numpy, in float64.
+    A weight of more than two dimensions is seen as the matrix (first, product of the rest). It is
+    made in float64.
     """
     if tensor.ndim < 2:
         fail(ShapeError, "orthogonal_", f"expected at least 2 dimensions, received {tensor._type}")
     shape = tuple(tensor.shape)
     rows, columns = shape[0], math.prod(shape[1:])
-    draws = random.randn(rows, columns).numpy().astype(np.float64)
-    tall = draws if rows >= columns else draws.T
-    q, r = np.linalg.qr(tall)
-    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # makes the distribution uniform
-    matrix = q if rows >= columns else q.T
-    return _set(tensor, asarray((gain * matrix).reshape(shape).astype(np.float32)))
+    draws = random.randn(rows, columns).astype(float64)
+    matrix = orthonormal(draws) if rows >= columns else orthonormal(draws.mT).mT
+    return _set(tensor, (gain * matrix).reshape(shape))
+
+
+def orthonormal(x: Tensor) -> Tensor:
+    """The Q of x = Q R with a positive diagonal of R, for x of independent columns (n, k), k ≤ n.
+
+    Gram and Schmidt's method, applied twice to each column, which is enough (Giraud et al., 2005);
+    first for a block of columns with all before it, then within the block.
+    """
+    found = zeros(x.shape, dtype=x.dtype)  # columns that are still 0 take nothing away
+    for first in range(0, x.shape[1], _BLOCK):
+        part = x[:, first : first + _BLOCK]
+        for _ in range(2 if first else 0):
+            part = part - found @ (found.mT @ part)
+        block = zeros(part.shape, dtype=x.dtype)
+        for number in range(part.shape[1]):
+            column = part[:, number : number + 1]
+            for _ in range(2 if number else 0):
+                column = column - block @ (block.mT @ column)
+            block[:, number : number + 1] = column / sqrt((column * column).sum())
+        found[:, first : first + _BLOCK] = block
+    return found
 
 
 def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+    """Φ(x), by our own erf: the C library's bits are its own."""
+    whole: float = erf(asarray(x / math.sqrt(2.0), dtype=float64)).item()
+    return 0.5 * (1.0 + whole)
 
 
 # Coefficients of Wichura, "Algorithm AS 241: the percentage points of the normal distribution"
@@ -220,8 +243,7 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, dtype=np.float64)
     centred = p - 0.5
     middle = centred * _ratio(_MIDDLE, 0.180625 - np.minimum(np.abs(centred), 0.425) ** 2)
-    with np.errstate(divide="ignore"):
-        depth = np.sqrt(-np.log(np.minimum(p, 1.0 - p)))
+    depth = np.sqrt(-log(asarray(np.minimum(p, 1.0 - p))).numpy())
     finite = np.where(np.isinf(depth), 5.0, depth)
     tail = np.where(finite <= 5.0, _ratio(_TAIL, finite - 1.6), _ratio(_FAR_TAIL, finite - 5.0))
     tail = np.where(np.isinf(depth), np.inf, tail)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.dtypes import DType, accumulator
+from elinvar.core.dtypes import DType, accumulator, int64
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops.record import Decompose, Op, Sample
@@ -15,11 +15,9 @@ from elinvar.ops.rules import (
     batch_axis,
     check_axis,
     dim_value,
-    expanded,
     filled,
     highest,
     lowest,
-    moved_axis,
     narrowed,
     need_numeric,
     positions,
@@ -28,6 +26,8 @@ from elinvar.ops.rules import (
     widened,
 )
 from elinvar.ops.sampling import bad, brain_floats, distinct, floats, integers
+
+_LONGEST = 1 << 31  # elements of an axis of unknown length
 
 
 def _type(name: str) -> Callable[..., TensorType]:
@@ -85,38 +85,33 @@ def _cumprod_derivative(
     (x,), (g,) = operands, cotangents
     back = 1 if reverse else -1  # a shift that brings the next element here
     before = f.cumprod(shifted(f, x, axis, -back, 1), axis=axis, reverse=reverse)
-    solve = _recurrence if isinstance(x.shape[axis], int) else _recurrence_by_matrix
-    return (f.multiply(before, solve(f, x, g, axis, back)),)
+    return (f.multiply(before, _recurrence(f, x, g, axis, back)),)
 
 
 def _recurrence(f: Any, x: Any, g: Any, axis: int, back: int) -> Any:
-    """S with Sᵢ = gᵢ + xᵢ₊₁ Sᵢ₊₁, in ⌈log₂ n⌉ steps that each double how far S looks ahead."""
+    """S with Sᵢ = gᵢ + xᵢ₊₁ Sᵢ₊₁, in ⌈log₂ n⌉ steps that each double how far S looks ahead.
+
+    Where n is not known yet there are steps enough for any n, and those too many change nothing: so
+    the bits are the same.
+    """
+    n = x.shape[axis]
+    known = isinstance(n, int)
     factor = shifted(f, x, axis, back, 0)
     total = g
     step = 1
-    while step < x.shape[axis]:
-        total = f.add(total, f.multiply(factor, shifted(f, total, axis, back * step, 0)))
+    while step < (n if known else _LONGEST):
+        longer = f.add(total, f.multiply(factor, shifted(f, total, axis, back * step, 0)))
+        total = longer if known else _if_longer(f, n, step, longer, total)
         step *= 2
-        if step < x.shape[axis]:
+        if step < (n if known else _LONGEST):
             factor = f.multiply(factor, shifted(f, factor, axis, back * step // 2, 0))
     return total
 
 
-def _recurrence_by_matrix(f: Any, x: Any, g: Any, axis: int, back: int) -> Any:
-    """S with Sᵢ = Σₖ gₖ Π x between i and k, for an axis whose length is not known yet."""
-    last = len(x.shape) - 1
-    rows, weights = moved_axis(f, x, axis, last), moved_axis(f, g, axis, last)
-    n = rows.shape[last]
-    shape = (*rows.shape[:last], n, n)  # (…, i, k)
-    here, there = positions(f, shape, last), positions(f, shape, last + 1)
-    compare = f.less if back < 0 else f.greater
-    ahead = compare(here, there)
-    ones, zeros = (filled(f, f.scalar(value, x.dtype), shape) for value in (1, 0))
-    between = f.where(ahead, expanded(f, rows, shape, (last,)), ones)
-    products = f.cumprod(between, axis=last + 1, reverse=back > 0)
-    used = f.bitwise_or(ahead, f.equal(here, there))
-    terms = f.multiply(expanded(f, weights, shape, (last,)), f.where(used, products, zeros))
-    return moved_axis(f, f.sum(terms, axes=(last + 1,)), last, axis)
+def _if_longer(f: Any, n: Any, step: int, longer: Any, total: Any) -> Any:
+    """`longer` where the step is shorter than the axis, else `total`."""
+    is_longer = f.less(f.scalar(step, int64), dim_value(f, n))
+    return f.where(filled(f, is_longer, total.shape), longer, total)
 
 
 def _extreme_derivative(

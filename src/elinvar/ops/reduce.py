@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -121,7 +122,15 @@ def _numeric_bad(name: str) -> Callable[[], list[Any]]:
 
 
 def _sum(x: Any, *, axes: Axes) -> Any:
-    return narrowed(np.sum(widened(x), axis=axes, dtype=widened(x).dtype), x.dtype)
+    wide = widened(x)
+    start = nothing(x.dtype) if math.prod(x.shape[axis] for axis in axes) else 0
+    return narrowed(np.sum(wide, axis=axes, dtype=wide.dtype, initial=start), x.dtype)
+
+
+def nothing(dtype: Any) -> float | int:
+    """What a sum starts from: -0 + x is x for every float, so the sum of one number is that number,
+    whatever the sign of its zero. (The sum of no numbers is +0 all the same.)"""
+    return -0.0 if dtype.kind == "f" else 0
 
 
 def _sum_derivative(f: Any, operands: Any, results: Any, cotangents: Any, *, axes: Axes) -> Any:
@@ -134,7 +143,8 @@ SUM = Op(
     doc="""The sum of the elements along some axes: y = Σ x.
 
     Args:
-        axes: the axes to sum over, increasing; they are dropped. The sum of nothing is 0.
+        axes: the axes to sum over, increasing; they are dropped. The sum of nothing is 0, that of
+            zeros is -0 if all of them are.
 
     Shape:
         x with the axes left out; the same dtype (integers wrap around).
@@ -147,7 +157,7 @@ SUM = Op(
     reference=_sum,
     derivative=_sum_derivative,
     batching=batch_axes("sum"),
-    lowering=(lambda a, b: a + b, lambda dtype: 0),
+    lowering=(lambda a, b: a + b, nothing),
     stablehlo=_reduction("add", lambda dtype: 0),
     samples=lambda: [*_samples(floats)(), Sample((floats(0, 3),), {"axes": (0,)})],
     bad_samples=_numeric_bad("sum"),

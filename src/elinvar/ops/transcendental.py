@@ -13,7 +13,7 @@ from elinvar.ops import scalar_math
 from elinvar.ops.elementwise import X, elementwise, float_samples, in_double
 from elinvar.ops.record import Op
 
-_LN2, _LN10 = math.log(2), math.log(10)
+_LN2, _LN10 = 0.6931471805599453, 2.302585092994046
 _erf = in_double(np.vectorize(math.erf, otypes=[np.float64]))
 
 

@@ -17,10 +17,10 @@ from elinvar.core.dtypes import float64, int64
 from elinvar.core.errors import DTypeError, StateError, ValueRangeError, fail
 from elinvar.optim.optimizer import Optimizer
 from elinvar.tensor.creation import asarray
-from elinvar.tensor.elementwise import cos, minimum, where
+from elinvar.tensor.elementwise import cos, minimum, pow, where
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
-from elinvar.tensor.trace import is_tracing
+from elinvar.tensor.trace import is_tracing, outside_trace
 
 Number = Any  # a float or int, or a 0-d tensor within a trace
 
@@ -43,14 +43,20 @@ def least(x: Number, limit: float) -> Number:
 
 def cosine(x: Number) -> Number:
     """cos(x)."""
-    return cos(x) if isinstance(x, Tensor) else math.cos(x)
+    return cos(x) if isinstance(x, Tensor) else _at_once(cos, x)
 
 
-def power(base: float, exponent: Number) -> Number:
+def power(base: Number, exponent: Number) -> Number:
     """base^exponent, in float64."""
-    if isinstance(exponent, Tensor):
-        return asarray(base, dtype=float64) ** exponent.astype(float64)
-    return base**exponent
+    if isinstance(base, Tensor) or isinstance(exponent, Tensor):
+        return pow(asarray(base, dtype=float64), asarray(exponent, dtype=float64))
+    return _at_once(pow, base, exponent)
+
+
+def _at_once(function: Callable[..., Any], *numbers: float) -> float:
+    """A function of ours on numbers: Python's would ask the C library, whose bits are its own."""
+    with outside_trace():
+        return float(function(*(asarray(x, dtype=float64) for x in numbers)).item())
 
 
 def real(t: Number) -> Number:
@@ -285,7 +291,7 @@ class PolynomialLR(LRScheduler):
     def rate(self, base: float, t: Number) -> Number:
         """See the class."""
         left = 1.0 - least(real(t), self.total_iters) / self.total_iters
-        return base * left**self.power
+        return base * power(left, self.power)
 
 
 class CosineAnnealingLR(LRScheduler):

@@ -21,10 +21,10 @@ where it stands so in memory. A graph without such is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
+from itertools import combinations, groupby
 from typing import Any
 
-from elinvar.core.shapes import Shape
+from elinvar.core.shapes import DimLike, Shape
 from elinvar.graph.ir import Builder, Graph, Node, Value
 from elinvar.graph.walk import subgraphs
 from elinvar.ops.movement import aligned_groups, inverse
@@ -294,12 +294,28 @@ class _Layout:
             terms = [axes[axis] for axis in reduced if operands[0].shape[axis] != 1]
             if terms != sorted(terms):
                 return None
-            if _runs(operands[0].shape, reduced) != _runs(twin.shape, moved):
+            if not _same_order(operands[0].shape, reduced, axes):
                 return None
         value = getattr(self.f, node.op_name)(twin, **(node.params | {"axes": moved}))
         kept = [axis for axis in range(len(axes)) if axis not in reduced]
         places = sorted(axes[axis] for axis in kept)
         return self._mark(value, tuple(places.index(axes[axis]) for axis in kept))
+
+
+def _same_order(shape: Shape, reduced: Axes, axes: Axes) -> bool:
+    """Whether the order of a reduction stays when axis a becomes axis axes[a]: for all sizes, so
+    for every choice of symbolic dims that are 1."""
+    open_axes = [axis for axis, n in enumerate(shape) if not isinstance(n, int)]
+    for count in range(len(open_axes) + 1):
+        for ones in combinations(open_axes, count):
+            here = [1 if axis in ones else n for axis, n in enumerate(shape)]
+            there: list[DimLike] = [1] * len(here)
+            for axis, n in enumerate(here):
+                there[axes[axis]] = n
+            moved = tuple(axes[axis] for axis in reduced)
+            if _runs(tuple(here), reduced) != _runs(tuple(there), moved):
+                return False
+    return True
 
 
 def _runs(shape: Shape, reduced: Axes) -> tuple[int, ...] | None:

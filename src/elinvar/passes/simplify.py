@@ -277,14 +277,6 @@ def _reduction(f: Namespace, operands: Operands, params: Params) -> Value | None
     return found
 
 
-def _sum(f: Namespace, operands: Operands, params: Params) -> Value | None:
-    """As `_reduction`; but a sum starts from +0, which turns -0 into +0."""
-    found = _reduction(f, operands, params)
-    if found is not None and found.dtype.is_floating:
-        found = f.add(found, f.full(0.0, found))
-    return found
-
-
 def _cumulative(f: Namespace, operands: Operands, params: Params) -> Value | None:
     return operands[0] if operands[0].shape[params["axis"]] == 1 else None
 
@@ -311,8 +303,7 @@ _RULES: Rules = {
     "cast": (_cast,),
     "bitcast": (_bitcast,),
     "stop_gradient": (_operand,),
-    "sum": (_sum,),
-    **dict.fromkeys(("prod", "max", "min", "any", "all"), (_reduction,)),
+    **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), (_reduction,)),
     **dict.fromkeys(("cumprod", "cummax", "cummin", "sort"), (_cumulative,)),
     **MOVEMENT_RULES,
 }

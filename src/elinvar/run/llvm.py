@@ -13,7 +13,6 @@ import ctypes
 import functools
 import importlib
 import os
-import struct
 import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -29,6 +28,7 @@ PIPELINE = "no unrolling"
 # What some machines lack: in the keys stands what takes its place there.
 _LACKING = """
   %a = call float @llvm.fma.f32(float %x, float %x, float %x)
+  %v = call <4 x float> @llvm.fma.v4f32(<4 x float> %w, <4 x float> %w, <4 x float> %w)
   %b = call double @llvm.fma.f64(double %y, double %y, double %y)
   %c = fpext half %z to float
   %d = fptrunc float %x to half
@@ -326,26 +326,3 @@ def _unlocked(name: str) -> Callable[..., Any]:
     """A function of LLVM without llvmlite's lock around it."""
     function = getattr(binding().ffi.lib, name)
     return getattr(function, "_cfn", function)
-
-
-def undefined_symbols(code: bytes) -> set[str]:
-    """The names that an ELF object (64 bit, little endian) takes from elsewhere.
-
-    Object files of other formats give the empty set.
-    """
-    if code[:6] != b"\x7fELF\x02\x01":
-        return set()
-    (table,) = struct.unpack_from("<Q", code, 0x28)
-    size, count = struct.unpack_from("<HH", code, 0x3A)
-    sections = [struct.unpack_from("<IIQQQQIIQQ", code, table + size * i) for i in range(count)]
-    names = set()
-    for _, kind, _, _, offset, nbytes, link, _, _, entry in sections:
-        if kind != 2:  # SHT_SYMTAB
-            continue
-        strings = sections[link][4]
-        for at in range(offset, offset + nbytes, entry):
-            name, _, _, section = struct.unpack_from("<IBBH", code, at)
-            if section == 0:
-                start = strings + name
-                names.add(code[start : code.index(b"\0", start)].decode())
-    return names - {""}

@@ -30,8 +30,8 @@ from elinvar.run.llvm import (
     pipeline_of,
     refuse,
     target_machine,
-    undefined_symbols,
 )
+from elinvar.run.objects import undefined_symbols
 from elinvar.run.progress import Progress
 
 __all__ = [

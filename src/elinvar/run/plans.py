@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elinvar.codegen.orders import EXACT, Order
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.core.settings import settings
 from elinvar.graph.ir import Graph
 from elinvar.graph.walk import fingerprint, subgraphs
@@ -107,7 +107,7 @@ def _linked(
 
 
 def plan_key(
-    graph: Graph, layouts: Any, settled: Any, vector_bits: int, order: Order = EXACT
+    graph: Graph, layouts: Any, settled: Any, vector_bits: int, numerics: Numerics = EXACT
 ) -> str | None:
     """The key of a graph's plan; None where none is kept: small graphs, symbolic sizes, operations
     that are not in the table, and when every pass is to be verified."""
@@ -116,7 +116,7 @@ def plan_key(
     compiler = _compiler()
     if compiler is None or not _is_known(graph):
         return None
-    settings_of = (repr(layouts), repr(settled), str(vector_bits), order.numerics)
+    settings_of = (repr(layouts), repr(settled), str(vector_bits), numerics.word)
     parts = (fingerprint(graph), *settings_of, compiler)
     return f"{native.machine_label()}-{cache_key('plan', *parts)}"
 

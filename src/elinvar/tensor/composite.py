@@ -226,7 +226,7 @@ def symbolic_types(types: list[TensorType]) -> list[TensorType]:
         for size in kind.shape:
             if size not in (0, 1):
                 if size not in symbols:
-                    symbols[size] = Dim(f"d{len(symbols)}")
+                    symbols[size] = Dim(f"d{len(symbols)}", min=2)
                 shape.append(symbols[size])
             else:
                 shape.append(size)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 from elinvar.core import tree
 from elinvar.core.dtypes import bool_, int64
 from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
-from elinvar.core.shapes import DimLike
+from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
 from elinvar.tensor.dispatch import F, as_tensor
@@ -256,15 +256,16 @@ def scan(
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) -> R:
     """Repeat `state = body_fun(i, state)` for i from lower to upper - 1.
 
-    With Python ints as bounds it is a `scan` and has a derivative; else a `while_loop`.
+    With Python ints or sizes as bounds it is a `scan` and has a derivative; else a `while_loop`.
 
     Example:
         >>> import elinvar as el
         >>> el.fori_loop(0, 4, lambda i, total: total + i, el.asarray(0)).item()
         6
     """
-    if isinstance(lower, int) and isinstance(upper, int):
-        count = max(0, upper - lower)
+    if isinstance(lower, int | Dim) and isinstance(upper, int | Dim):
+        length = upper - lower
+        count = max(0, length) if isinstance(length, int) else length
         steps = F.iota(size=count, dtype=int64)
         if lower:
             steps = steps + lower

@@ -23,7 +23,7 @@ from elinvar.core.dtypes import (
 )
 from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
-from elinvar.core.shapes import DimLike, Shape, broadcast_shapes
+from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.storage import from_numpy
@@ -35,6 +35,11 @@ ArrayLike = Any  # a tensor, a Python number, a numpy array or nested lists of n
 def is_number(value: Any) -> bool:
     """True for Python's bool, int and float (their dtype is weak)."""
     return isinstance(value, (bool, int, float))
+
+
+def is_weak(value: Any) -> bool:
+    """True for Python numbers, and for sizes that are symbols: they count as ints."""
+    return isinstance(value, (bool, int, float, Dim))
 
 
 def cast(x: Any, dtype: DType) -> Any:
@@ -52,6 +57,8 @@ def constant(op: str, value: Number, dtype: DType) -> Any:
 
     Numbers that the dtype cannot hold are refused.
     """
+    if isinstance(value, Dim):
+        return size_tensor(value, dtype)
     if dtype.kind == "f":
         value = float(value)
     elif dtype.kind == "b":
@@ -100,6 +107,8 @@ def tensor_of(op: str, value: Any, dtype: DType | None = None) -> Any:
         return value
     if is_number(value):
         return constant(op, value, dtype or number_dtype(value))
+    if isinstance(value, Dim):
+        return size_tensor(value, dtype or int64)
     if isinstance(value, (np.ndarray, np.generic)):
         return from_numpy(np.asarray(value))
     if isinstance(value, (list, tuple, range)):
@@ -162,16 +171,22 @@ def _first(values: Any) -> Any:
     return values
 
 
+def _number(value: Any) -> Number:
+    """A number of the kind of a weak value."""
+    return 1 if isinstance(value, Dim) else value
+
+
 def result_dtype(op: str, values: Any) -> DType:
     """The dtype of an operation on several values, of which some may be Python numbers."""
     strong: DType | None = None
     for value in values:
-        if not is_number(value):
+        if not is_weak(value):
             dtype = value if isinstance(value, DType) else value.dtype
             strong = dtype if strong is None else promote(strong, dtype)
     for value in values:
-        if is_number(value):
-            strong = number_dtype(value) if strong is None else scalar_dtype(value, strong)
+        if is_weak(value):
+            number = _number(value)
+            strong = number_dtype(number) if strong is None else scalar_dtype(number, strong)
     if strong is None:
         fail(DTypeError, op, "expected at least one value")
     return strong
@@ -187,18 +202,18 @@ def pair(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
 
 def typed_pair(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
     """Two operands of one dtype; their shapes may differ."""
-    if isinstance(x1, Cell) and is_number(x2):
-        dtype = scalar_dtype(x2, x1.dtype)
+    if isinstance(x1, Cell) and is_weak(x2):
+        dtype = scalar_dtype(_number(x2), x1.dtype)
         return cast(x1, dtype), constant(op, x2, dtype)
-    if isinstance(x2, Cell) and is_number(x1):
-        dtype = scalar_dtype(x1, x2.dtype)
+    if isinstance(x2, Cell) and is_weak(x1):
+        dtype = scalar_dtype(_number(x1), x2.dtype)
         return constant(op, x1, dtype), cast(x2, dtype)
-    if is_number(x1) and is_number(x2):
+    if is_weak(x1) and is_weak(x2):
         dtype = result_dtype(op, (x1, x2))
         return constant(op, x1, dtype), constant(op, x2, dtype)
     a, b = tensor_of(op, x1), tensor_of(op, x2)
-    if is_number(x1) or is_number(x2):  # beside an array that only now became a tensor
-        return typed_pair(op, x1 if is_number(x1) else a, x2 if is_number(x2) else b)
+    if is_weak(x1) or is_weak(x2):  # beside an array that only now became a tensor
+        return typed_pair(op, x1 if is_weak(x1) else a, x2 if is_weak(x2) else b)
     if a.dtype is not b.dtype:
         dtype = promote(a.dtype, b.dtype)
         a, b = cast(a, dtype), cast(b, dtype)
@@ -246,6 +261,6 @@ def optional_dtype(value: Any) -> DType | None:
 
 def elementwise(op: str, function: Callable[..., Any], *values: Any) -> Any:
     """Apply a function of equal operands to values that are promoted and broadcast first."""
-    dtype = result_dtype(op, [v if is_number(v) else tensor_of(op, v) for v in values])
+    dtype = result_dtype(op, [v if is_weak(v) else tensor_of(op, v) for v in values])
     tensors = [cast(tensor_of(op, value, dtype), dtype) for value in values]
     return function(*broadcast_all(op, *tensors))

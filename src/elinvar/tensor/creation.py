@@ -19,6 +19,7 @@ from elinvar.core.errors import (
     BufferError_,
     DTypeError,
     ShapeError,
+    TraceError,
     ValueRangeError,
     fail,
 )
@@ -343,6 +344,10 @@ def linspace(
         [0.0, 0.25, 0.5, 0.75, 1.0]
     """
     check_device("linspace", device)
+    if isinstance(num, Dim):
+        text = f"the number of values must be known, received the symbolic size {num}"
+        hint = "scale `arange(n)`: it takes a symbolic size"
+        fail(TraceError, "linspace", text, hint)
     if num < 0:
         fail(ValueRangeError, "linspace", f"num must not be negative, received {num}")
     start, stop = _python_number(start), _python_number(stop)

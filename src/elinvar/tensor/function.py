@@ -12,7 +12,7 @@ from sys import getrefcount
 from typing import Any
 
 from elinvar.graph.ir import Graph
-from elinvar.graph.sizes import resolve_sizes
+from elinvar.graph.sizes import Limits, resolve_sizes
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state
 from elinvar.tensor.dispatch import packed
@@ -197,6 +197,7 @@ class TracedFunction:
         self._compiled: Compiled | None = None
         self._programs: dict[tuple[Layout, ...], Program] = {}
         self._kept = Kept()
+        self._limits: Limits | None = None
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
 
     def __repr__(self) -> str:
@@ -252,8 +253,16 @@ class TracedFunction:
             )
         return self._compiled
 
+    def check_sizes(self, sizes: dict[str, int]) -> None:
+        """Refuse sizes for which some array inside cannot exist."""
+        if sizes:
+            if self._limits is None:
+                self._limits = Limits(self.graph)
+            self._limits.check(self.name, sizes)
+
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:
         sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
+        self.check_sizes(sizes)
         bound = self.compile().bind(sizes)
         kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
         numbers = {value: number for number, value in enumerate(self.graph.inputs)}

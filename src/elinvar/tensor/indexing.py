@@ -20,7 +20,15 @@ import numpy as np
 
 from elinvar.core.dtypes import int64
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
-from elinvar.core.shapes import Dim, DimLike, Shape, broadcast_shapes, format_shape, size
+from elinvar.core.shapes import (
+    Dim,
+    DimLike,
+    Shape,
+    broadcast_shapes,
+    format_shape,
+    is_never_negative,
+    size,
+)
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
@@ -385,9 +393,10 @@ def _item(op: str, x: Any, axis: int, item: Any) -> Items:
 def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
     """An int index counted from the start, within bounds."""
     if isinstance(dim, Dim):
-        if index not in (0, -1):
+        least = dim.least() or 0
+        if index not in (0, -1) and not -least <= index < least:
             _undecided(op, f"index {index}", dim, axis)
-        return 0 if index == 0 else dim - 1
+        return index if index >= 0 else dim + index
     if not -dim <= index < dim:
         fail_bounds(op, index, dim, axis)
     return index + dim if index < 0 else index
@@ -395,7 +404,8 @@ def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
 
 def _undecided(op: str, what: str, dim: DimLike, axis: int) -> None:
     text = f"{what} is not known to lie within axis {axis} of symbolic size {dim}"
-    fail(ShapeError, op, text, "trace with a fixed size for this axis, or index with a tensor")
+    hint = "give a range (`el.Dim(name, min=…, max=…)`) or a fixed size, or index with a tensor"
+    fail(ShapeError, op, text, hint)
 
 
 def _span(op: str, x: Any, axis: int, item: slice) -> Span:
@@ -430,15 +440,9 @@ def _symbolic_span(op: str, dim: Any, axis: int, start: Any, stop: Any, step: An
     last = dim + last if isinstance(last, int) and last < 0 else last
     for bound in (first, last):
         room = dim - bound
-        if not _never_negative(room) and bound is last:
+        if bound is last and not is_never_negative(room):
             _undecided(op, f"bound {bound}", dim, axis)
     return Span(axis, first, last - first, 1)
-
-
-def _never_negative(value: DimLike) -> bool:
-    if isinstance(value, Dim):
-        return all(factor >= 0 for factor in value.terms.values())
-    return value >= 0
 
 
 def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:

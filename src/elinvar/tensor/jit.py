@@ -16,7 +16,7 @@ Arguments may be nested containers. Tensors, numpy arrays, floats and ints are i
 0-d float32, an int a 0-d int64); all else is static: a new value means a new trace. So does a new
 structure, rank or dtype, a changed `training` flag of a module that was asked, and a captured
 tensor whose type or `requires_grad` changed. New sizes mean one more trace, in which they are
-symbols.
+symbols (`family.py`); with a specification (`specs.py`) the first trace serves all of them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ import numpy as np
 from elinvar.core import tree
 from elinvar.core.dtypes import as_dtype
 from elinvar.core.errors import DTypeError, TraceError, ValueRangeError, fail
-from elinvar.core.shapes import Dim
-from elinvar.core.types import TensorType
+from elinvar.core.shapes import assuming
+from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.engine import NUMERICS
-from elinvar.tensor.program import JitProgram, need, trace_program
+from elinvar.tensor.family import Family, Teller
+from elinvar.tensor.fitting import Slot, Specification
+from elinvar.tensor.program import JitProgram, need, sizes_as_numbers, trace_program
 from elinvar.tensor.storage import from_numpy
 
 P = ParamSpec("P")
@@ -87,65 +89,14 @@ class Call:
         self.kind: Any = (structure, *[(x.dtype, x.ndim) for x in tensors], *rest)
 
 
-class Family:
-    """The programs for arguments that differ in sizes only.
-
-    The first call is traced with its sizes as numbers. When a call comes with other sizes, the axes
-    that changed become symbols, and that one program serves all sizes from then on, except for 1,
-    which has a program of its own: see `_comparable`. Where the
-    function needs its sizes as numbers (as in `range(x.shape[0])`), each size has its own program.
-    """
-
-    def __init__(self) -> None:
-        self.programs: list[JitProgram] = []  # with symbols
-        self.shapes: list[Any] = []  # traced with numbers
-        self.needs_numbers = False
-
-    def accepting(self, call: Call) -> JitProgram | None:
-        """A program with symbols that can serve the call."""
-        shapes = [x.shape for x in call.tensors]
-        for program in self.programs:
-            if program.accepts_shapes(shapes) and program.is_valid(call.given):
-                return program
-        return None
-
-    def _comparable(self, shapes: list[Any]) -> Any:
-        """The last shapes that were traced with numbers and differ in no axis of size 1.
-
-        An axis of size 1 does not count in the order of a sum, so size 1 has a program of its own.
-        """
-        for old in reversed(self.shapes):
-            pairs = [pair for x, y in zip(old, shapes, strict=True) for pair in zip(x, y)]
-            if not any(1 in pair and pair[0] != pair[1] for pair in pairs):
-                return old
-        return None
-
-    def symbolic_types(self, call: Call) -> list[TensorType] | None:
-        """The arguments' types with a symbol for each size that changed; None at first."""
-        shapes = [x.shape for x in call.tensors]
-        if self.needs_numbers or not self.shapes or shapes in self.shapes:
-            return None
-        before = self._comparable(shapes)
-        if before is None:
-            return None
-        symbols: dict[tuple[int, int], Dim] = {}
-        types = []
-        for x, old in zip(call.tensors, before, strict=True):
-            dims = []
-            for pair in zip(old, x.shape, strict=True):
-                if pair[0] != pair[1] and pair not in symbols:
-                    symbols[pair] = Dim(f"n{len(symbols)}")
-                dims.append(symbols.get(pair, pair[1]))
-            types.append(TensorType(x.dtype, tuple(dims)))
-        return types
-
-
 @overload
 def jit(
     function: Callable[P, R],
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    specs: Any = None,
+    infer_dims: bool = True,
     numerics: str = "exact",
 ) -> Jit[P, R]: ...
 @overload
@@ -154,6 +105,8 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    specs: Any = None,
+    infer_dims: bool = True,
     numerics: str = "exact",
 ) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
@@ -161,6 +114,8 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    specs: Any = None,
+    infer_dims: bool = True,
     numerics: str = "exact",
 ) -> Any:
     """Compile a function: it is traced on the first call and runs as one program afterwards.
@@ -170,12 +125,18 @@ def jit(
             step an optimizer and draw random numbers.
         static_argnums, static_argnames: arguments whose values the trace may use as Python values
             (sizes, flags); they must be hashable.
+        specs: the types of the arguments, with named sizes (`el.TensorSpec`, or texts such as
+            "f32[batch,784]"): a tuple with an entry for each positional argument, None for a static
+            one, or the entry of the only one. One program then serves all sizes.
+        infer_dims: without specs, whether sizes that change become symbols by themselves.
         numerics: "exact", or "fast" to give up the fixed order of sums and products for this
             program (see `docs/numerics.md`). A function that is traced inside of another jitted
             one is part of that program, whose word counts.
 
     Raises:
-        TraceError: Python needs the value of a traced tensor, or a static argument is unhashable.
+        TraceError: Python needs the value of a traced tensor, or a size that is a symbol; or a
+            static argument is unhashable.
+        ShapeError, DTypeError: an argument does not fit its specification.
         ValueRangeError: `numerics` is another word.
 
     Example:
@@ -187,12 +148,17 @@ def jit(
         6.0
         >>> double_sum.compilations
         1
+        >>> total = el.jit(lambda x: x.sum(), specs=el.TensorSpec(el.Dim("length")))
+        >>> [total(el.ones(n)).item() for n in (0, 1, 5)], total.compilations
+        ([0.0, 1.0, 5.0], 1)
     """
     if function is None:
         return functools.partial(
             jit,
             static_argnums=static_argnums,
             static_argnames=static_argnames,
+            specs=specs,
+            infer_dims=infer_dims,
             numerics=_known_numerics(numerics),
         )
     if not callable(function):
@@ -200,7 +166,8 @@ def jit(
         fail(DTypeError, "jit", text, "write `el.jit(function)` or `@el.jit`")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Jit(function, numbers, names, _known_numerics(numerics))
+    given = _known_numerics(numerics)
+    return Jit(function, numbers, names, specs, infer_dims, given)
 
 
 def _known_numerics(numerics: Any) -> str:
@@ -225,6 +192,8 @@ class Jit(Generic[P, R]):
         function: Callable[P, R],
         static_numbers: Any,
         static_names: Any,
+        specs: Any = None,
+        infer_dims: bool = True,
         numerics: str = "exact",
     ) -> None:
         functools.update_wrapper(self, function)
@@ -244,6 +213,11 @@ class Jit(Generic[P, R]):
         self._static_names = set(static_names) | {
             self._parameters[n] for n in self._static_numbers if n < len(self._parameters)
         }
+        self._infer_dims = infer_dims
+        self._teller = Teller(self.name)
+        self._specification: Specification | None = None
+        if specs is not None:
+            self._specification = Specification(self.name, specs, self._parameters)
 
     def _check_static(self, numbers: Any, names: Any) -> None:
         """Refuse static arguments that the function does not have."""
@@ -281,37 +255,74 @@ class Jit(Generic[P, R]):
         for program in self._programs.get(call.key, ()):
             if program.is_valid(call.given):
                 return program.run(call.tensors, call.given)
-        return self._program(call).run(call.tensors, call.given)
+        return self._program(call, args, kwargs).run(call.tensors, call.given)
 
-    def _program(self, call: Call) -> JitProgram:
+    def _program(self, call: Call, args: Any, kwargs: Any) -> JitProgram:
         """The program for a call; traced here unless there is one already."""
         with _tracing:
             for program in self._programs.get(call.key, ()):
                 if program.is_valid(call.given):  # another thread traced it meanwhile
                     return program
-            family = self._families.setdefault(call.kind, Family())
-            found = family.accepting(call)
+            types = None
+            if self._specification is not None:
+                types = self._specified_types(self._specification, call, args, kwargs)
+            family = self._families.setdefault(call.kind, Family(self._infer_dims))
+            found = family.accepting(call, any_sizes=types is not None)
             if found is None:
-                found = self._trace(call, family)
+                found = self._trace(call, family, types)
             if len(self._programs) >= MOST_PROGRAMS:
                 self._programs.clear()  # those with symbols stay in their families
             self._programs.setdefault(call.key, []).insert(0, found)
             return found
 
-    def _trace(self, call: Call, family: Family) -> JitProgram:
+    def _specified_types(
+        self, specification: Specification, call: Call, args: Any, kwargs: Any
+    ) -> list[Any]:
+        """The types to trace a call with; refused where it does not fit."""
+        slots = self._slots(specification, args, kwargs)
+        specification.fit(slots, call.tensors)
+        return [specification.type_of(slot.spec) for slot in slots]
+
+    def _slots(self, specification: Specification, args: Any, kwargs: Any) -> list[Slot]:
+        marked, named = self._marked(args, kwargs)
+        return specification.slots(marked, named, lambda leaf: as_input(leaf) is not None)
+
+    def _trace(self, call: Call, family: Family, types: list[Any] | None) -> JitProgram:
         self.compilations += 1
-        types = family.symbolic_types(call)
         if types is not None:
-            try:
+            with sizes_as_numbers(self.name):
                 program = trace_program(self.function, self.name, call, types, self.numerics)
+            program.compiled()
+            family.programs.append(program)
+            return program
+        family.note(call)
+        failure: Exception | None = None
+        for types in family.candidates(call):
+            try:
+                shapes = [x.shape for x in call.tensors]
+                sizes = resolve_sizes(types, shapes)
+                with sizes_as_numbers(self.name), assuming(sizes) as assumed:
+                    program = trace_program(self.function, self.name, call, types, self.numerics)
+                program.needed = tuple(assumed.needed)
+                if not program.accepts_shapes(shapes):
+                    continue
                 program.compiled()
                 family.programs.append(program)
+                self._teller.symbols(types, self._places(call))
                 return program
-            except Exception:  # the function needs its sizes as numbers, or is at fault
-                family.needs_numbers = True
+            except Exception as error:  # it needs its sizes as numbers, or is at fault
+                failure = failure or error
         program = trace_program(self.function, self.name, call, numerics=self.numerics)
-        family.shapes.append([x.shape for x in call.tensors])
+        if failure is not None:
+            family.attempts -= 1
+            self._teller.numbers(failure)
         return program
+
+    def _places(self, call: Call) -> list[str]:
+        """What to call the inputs: by their parameter where each is an argument."""
+        plain = call.leaves is None or len(call.leaves) == len(call.tensors)
+        named = plain and len(call.tensors) <= len(self._parameters)
+        return [self._parameters[n] if named else str(n) for n in range(len(call.tensors))]
 
     # arguments
 
@@ -321,14 +332,7 @@ class Jit(Generic[P, R]):
                 if arg._layout is None:
                     arg._buffer.refuse_outside(arg, self._argument(number))
             return Call(list(args), list(args), None, len(args))
-        marked = [
-            Static(arg) if number in self._static_numbers else arg
-            for number, arg in enumerate(args)
-        ]
-        named = {
-            name: Static(kwargs[name]) if name in self._static_names else kwargs[name]
-            for name in sorted(kwargs)
-        }
+        marked, named = self._marked(args, kwargs)
         leaves, structure = tree.flatten((marked, named))
         tensors, given = [], []
         for place, leaf in enumerate(leaves):
@@ -345,6 +349,18 @@ class Jit(Generic[P, R]):
         except TypeError:
             self._refuse_unhashable(args, kwargs)
         return call
+
+    def _marked(self, args: Any, kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments with their static ones as such."""
+        marked = [
+            Static(arg) if number in self._static_numbers else arg
+            for number, arg in enumerate(args)
+        ]
+        named = {
+            name: Static(kwargs[name]) if name in self._static_names else kwargs[name]
+            for name in sorted(kwargs)
+        }
+        return marked, named
 
     def _inline(self, args: Any, kwargs: Any) -> Any:
         """Inside of another trace: call the function with the same kinds of arguments."""
@@ -376,13 +392,18 @@ class Jit(Generic[P, R]):
     def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered:
         """Trace and compile for these arguments without running; gives what can be looked at.
 
+        Where the arguments have specifications, none need be given.
+
         Example:
             >>> import elinvar as el
             >>> shown = el.jit(lambda x: x + 1).lower(el.ones(3))
             >>> "add" in shown.graph
             True
         """
-        return Lowered(self._program(self._sort(args, kwargs)))
+        given: Any = args
+        if self._specification is not None and not args and not kwargs:
+            given = self._specification.examples()
+        return Lowered(self._program(self._sort(given, kwargs), given, kwargs))
 
 
 def as_input(leaf: Any) -> Any:

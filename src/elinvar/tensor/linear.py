@@ -7,7 +7,7 @@ from typing import Any
 
 from elinvar.core.dtypes import as_dtype, int64, promote
 from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
-from elinvar.core.shapes import Shape, broadcast_shapes, normalize_axis
+from elinvar.core.shapes import Shape, broadcast_shapes, normalize_axis, one_name
 from elinvar.ops.rules import product_dtype
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions
@@ -75,7 +75,8 @@ def matmul(x1: ArrayLike, x2: ArrayLike, /, *, dtype: Any = None) -> Any:
     inner_a, inner_b = rank_a - 1, max(rank_b - 2, 0)
     if a.shape[inner_a] != b.shape[inner_b]:
         text = f"inner dimensions differ: {a._type} @ {b._type}, "
-        fail(ShapeError, "matmul", f"{text}{a.shape[inner_a]} ≠ {b.shape[inner_b]}")
+        inner = a.shape[inner_a], b.shape[inner_b]
+        fail(ShapeError, "matmul", f"{text}{inner[0]} ≠ {inner[1]}", one_name(*inner))
     if rank_b <= 2:  # nothing to batch: all but the inner axis of x1 stay in front
         return _product("matmul", a, b, dtype, ((), ()), ((inner_a,), (inner_b,)))
     if rank_a == 1:

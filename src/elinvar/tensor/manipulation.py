@@ -7,7 +7,7 @@ Tensors' memory never changes, so that is never visible.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from elinvar.core.dtypes import int64, promote
 from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
@@ -19,10 +19,11 @@ from elinvar.core.shapes import (
     format_shape,
     normalize_axes,
     normalize_axis,
+    one_name,
     size,
 )
 from elinvar.tensor.cell import Cell
-from elinvar.tensor.convert import cast, expand, tensor_of
+from elinvar.tensor.convert import cast, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.regions import Region, form_of, read
 
@@ -58,7 +59,7 @@ def completed_shape(op: str, x: Any, shape: Shape) -> Shape:
             fail(ShapeError, op, f"sizes must not be negative, received {format_shape(shape)}")
     if size(shape) != total:
         text = f"sizes differ: {x._type} to {format_shape(shape)}, {total} ≠ {size(shape)}"
-        fail(ShapeError, op, text)
+        fail(ShapeError, op, text, one_name(total, size(shape)))
     return shape
 
 
@@ -71,7 +72,11 @@ def _share(op: str, x: Any, shape: Shape, total: DimLike, known: DimLike) -> Dim
             fail(ShapeError, op, text)
         return total // known
     if isinstance(total, Dim):
-        return total // known
+        try:
+            return total // known
+        except ShapeError:
+            text = f"{total} elements are not known to be divisible by {known}"
+            fail(ShapeError, op, f"{x._type} does not fit into {format_shape(shape)}: {text}")
     fail(ShapeError, op, f"{x._type} does not fit into {format_shape(shape)}")
 
 
@@ -260,13 +265,20 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     first = tensors[0]
     axis = normalize_axis("concat", axis, first.ndim)
     for item in tensors[1:]:
-        beside = [a == b for i, (a, b) in enumerate(zip(first.shape, item.shape)) if i != axis]
-        if item.ndim != first.ndim or not all(beside):
+        beside = [p for i, p in enumerate(zip(first.shape, item.shape)) if i != axis]
+        if item.ndim != first.ndim or any(a != b for a, b in beside):
             text = f"shapes differ beside axis {axis}: {first._type} and {item._type}"
-            fail(ShapeError, "concat", text)
+            _refuse_pairs("concat", text, beside)
     if not first.ndim:
         fail(ShapeError, "concat", "tensors without dimensions cannot be joined", "use `stack`")
     return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else first
+
+
+def _refuse_pairs(op: str, text: str, pairs: Sequence[tuple[DimLike, DimLike]]) -> NoReturn:
+    """Refuse shapes of which some sizes differ; symbolic ones are named."""
+    differing = [(a, b) for a, b in pairs if a != b and not (type(a) is type(b) is int)]
+    shown = "".join(f", {a} ≠ {b}" for a, b in differing)
+    fail(ShapeError, op, text + shown, one_name(*(d for pair in differing for d in pair)))
 
 
 def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
@@ -282,7 +294,8 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     axis = normalize_axis("stack", axis, first.ndim + 1)
     for item in tensors[1:]:
         if item.shape != first.shape:
-            fail(ShapeError, "stack", f"shapes differ: {first._type} and {item._type}")
+            text = f"shapes differ: {first._type} and {item._type}"
+            _refuse_pairs("stack", text, list(zip(first.shape, item.shape)))
     shape = (*first.shape[:axis], 1, *first.shape[axis:])
     rows = [F.reshape(item, shape=shape) for item in tensors]
     return F.concatenate(*rows, axis=axis) if len(rows) > 1 else rows[0]
@@ -325,7 +338,7 @@ def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     steps = (1,) * rank
     last: Any = start + count
     known = type(start) is int and type(last) is int and type(x.shape[axis]) is int
-    if known and 0 <= start <= last <= x.shape[axis]:  # type: ignore[operator]
+    if known and 0 <= start <= last <= x.shape[axis]:
         return read(x, Region(starts, form_of(sizes, steps, tuple(range(rank)))))
     return F.slice(x, start=starts, size=sizes, step=steps)
 
@@ -401,12 +414,24 @@ def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
         total = x.shape[item]
         if isinstance(total, int):
             count = count % total if total else 0
+        elif abs(count) > (total.least() or 0):  # it may go round several times
+            x = _rolled(x, count, item)
+            continue
         elif count < 0:
             count = total + count
         if count != 0:
             head = sliced(x, item, total - count, count)
             x = F.concatenate(head, sliced(x, item, 0, total - count), axis=item)
     return x
+
+
+def _rolled(x: Any, count: int, axis: int) -> Any:
+    """An axis of symbolic size, rolled by reading element (i - count) mod n."""
+    total = x.shape[axis]
+    length = expand(size_tensor(total), (total,))
+    places = F.iota(size=total, dtype=int64)
+    shifts = expand(F.constant(value=count, dtype=int64), (total,))
+    return F.gather(x, F.remainder(F.subtract(places, shifts), length), axis=axis)
 
 
 def tile(x: Any, repetitions: Any, /) -> Any:

@@ -32,7 +32,7 @@ from elinvar.tensor.methods_math import MathMethods
 from elinvar.tensor.methods_shape import ShapeMethods, given_sizes
 from elinvar.tensor.storage import stored_array
 
-_OPERANDS = (Cell, int, float, np.ndarray, np.generic, list, tuple)
+_OPERANDS = (Cell, int, float, Dim, np.ndarray, np.generic, list, tuple)
 Function = Callable[[Any, Any], Any]
 
 

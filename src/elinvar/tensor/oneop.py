@@ -167,7 +167,7 @@ def symbolic(
                 shape.append(size)
                 continue
             if size not in names:
-                names[size] = Dim(f"d{len(names)}")
+                names[size] = Dim(f"d{len(names)}", min=2)
                 values[f"d{len(values)}"] = size
             shape.append(names[size])
         types.append(TensorType(layout.dtype, tuple(shape)))
@@ -200,7 +200,7 @@ def literal_axes(op: Op) -> Callable[[int, int], bool]:
 
 
 def with_symbols(op: Op, params: dict[str, Any], values: dict[str, int]) -> dict[str, Any]:
-    names = {size: Dim(name) for name, size in values.items() if name.startswith("d")}
+    names = {size: Dim(name, min=2) for name, size in values.items() if name.startswith("d")}
 
     def replace(size: Any) -> Any:
         if isinstance(size, tuple):
@@ -208,7 +208,7 @@ def with_symbols(op: Op, params: dict[str, Any], values: dict[str, int]) -> dict
         if not isinstance(size, int) or size <= 1:
             return size
         if size not in names:
-            names[size] = Dim(f"d{len(names)}")
+            names[size] = Dim(f"d{len(names)}", min=2)
             values[f"d{len(names) - 1}"] = size
         return names[size]
 

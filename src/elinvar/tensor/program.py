@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from elinvar.core import tree
+from elinvar.core import source, tree
 from elinvar.core.collecting import paused_collection
-from elinvar.core.errors import ShapeError, TraceError, fail
-from elinvar.core.shapes import Dim
+from elinvar.core.errors import ElinvarError, ShapeError, TraceError, fail, message
+from elinvar.core.shapes import SIZE_HINT, Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
 from elinvar.graph.sizes import resolve_sizes
@@ -82,6 +84,7 @@ class JitProgram:
         self.writes: list[tuple[Place, int, bool]] = []  # (cell, result, its tape goes along)
         self.gradients: list[tuple[Place, int | None]] = []
         self.argument_types: list[TensorType] = []
+        self.needed: tuple[Dim, ...] = ()  # what the trace took for granted: not negative
         self._program: Program | None = None  # for which the writes are sorted
         self._plain_writes: list[tuple[Any, int, Any]] = []
         self._other_writes: list[tuple[Place, int, bool]] = []
@@ -92,9 +95,10 @@ class JitProgram:
         """Whether arguments of these shapes fit the symbols."""
         try:
             sizes = resolve_sizes(self.argument_types, shapes)
+            self.function.check_sizes(sizes)
         except ShapeError:
             return False
-        return 1 not in sizes.values()  # an axis of size 1 does not count in the order of a sum
+        return all(dim.evaluate(sizes) >= 0 for dim in self.needed)
 
     def is_valid(self, given: Any) -> bool:
         """Whether everything outside is as it was when the function was traced."""
@@ -251,6 +255,19 @@ def trace_program(
     program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program
+
+
+@contextmanager
+def sizes_as_numbers(name: str) -> Iterator[None]:
+    """Where Python wants a symbolic size as a number, an error that says so and names the line."""
+    try:
+        yield
+    except TypeError as error:
+        if isinstance(error, ElinvarError) or not re.search(r"\bDim\b", str(error)):
+            raise
+        text = f"a size that changes from call to call is needed as a number: {error}"
+        where = source.raised_at(error.__traceback__)
+        raise TraceError(message(name, text, SIZE_HINT, where)) from error
 
 
 def _settled(program: JitProgram, arguments: int) -> tuple[int, ...]:

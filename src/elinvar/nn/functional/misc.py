@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core import dtypes
-from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import (
+    DTypeError,
+    OutOfBoundsError,
+    ShapeError,
+    TraceError,
+    ValueRangeError,
+    fail,
+)
+from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
@@ -15,7 +23,7 @@ from elinvar.tensor.creation import one_hot as _one_hot
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.elementwise import where
 from elinvar.tensor.gathering import checked_index, gathered, taken
-from elinvar.tensor.manipulation import concat, expand_dims, sliced
+from elinvar.tensor.manipulation import concat, expand_dims, repeat, sliced
 from elinvar.tensor.random import keep_mask
 from elinvar.tensor.reductions import max as amax
 from elinvar.tensor.reductions import min as amin
@@ -192,7 +200,8 @@ def _number(value: float, dtype: dtypes.DType) -> float | int | bool:
 def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
     extent = x.shape[axis]
     most = {"reflect": extent - 1, "circular": extent, "replicate": None}[mode]
-    if most is not None and max(before, after) > most:
+    # a symbolic size is looked at by every call: slices that do not fit are refused there
+    if isinstance(most, int) and max(before, after) > most:
         text = f"{mode} padding of {max(before, after)} is too much for axis {axis} of {x._type}"
         fail(ShapeError, "pad", text, f"at most {most}")
     cut_before, cut_after = max(0, -before), max(0, -after)
@@ -247,11 +256,11 @@ def interpolate(
         fail(ValueRangeError, "interpolate", text, "use nearest, linear, bilinear or trilinear")
     if (size is None) == (scale_factor is None):
         fail(ValueRangeError, "interpolate", "give either size or scale_factor")
-    scales: list[float | None] = [None] * rank
+    scales: list[Any] = [None] * rank
     if scale_factor is not None:
         given = (scale_factor,) * rank if isinstance(scale_factor, int | float) else scale_factor
         scales = [float(s) for s in given]
-        wanted = [math.floor(n * s) for n, s in zip(x.shape[2:], scales, strict=True)]
+        wanted = [_scaled(n, s) for n, s in zip(x.shape[2:], scales, strict=True)]
     else:
         assert size is not None
         wanted = [size] * rank if isinstance(size, int) else list(size)
@@ -264,15 +273,32 @@ def interpolate(
     return x
 
 
-def _nearest(x: Any, axis: int, count: int, scale: float | None) -> Any:
+def _scaled(extent: DimLike, scale: float) -> DimLike:
+    """A size times a factor, rounded down; a symbolic size needs a whole factor."""
+    if isinstance(extent, int):
+        return math.floor(extent * scale)
+    if scale != int(scale):
+        text = f"the factor {scale} of the symbolic size {extent} must be a whole number"
+        fail(TraceError, "interpolate", text, "give this axis a fixed size")
+    return extent * int(scale)
+
+
+def _nearest(x: Any, axis: int, count: DimLike, scale: float | None) -> Any:
     extent = x.shape[axis]
+    if isinstance(count, Dim):
+        if extent * (count // extent) != count:
+            fail(TraceError, "interpolate", f"{count} is no multiple of the size {extent}")
+        return repeat(x, count // extent, axis=axis)
     step = 1.0 / scale if scale else extent / count
     places = [min(int(i * step), extent - 1) for i in range(count)]
     return F.gather(x, as_tensor(places), axis=axis)
 
 
-def _linear_axis(x: Any, axis: int, count: int, scale: float | None, corners: bool) -> Any:
+def _linear_axis(x: Any, axis: int, count: DimLike, scale: float | None, corners: bool) -> Any:
     extent = x.shape[axis]
+    if isinstance(extent, Dim) or isinstance(count, Dim):
+        text = f"linear modes need fixed sizes, received {extent} → {count}"
+        fail(TraceError, "interpolate", text, "use mode='nearest', or fix the size of this axis")
     low, high, share = [], [], []
     for i in range(count):
         if corners:

@@ -1,0 +1,66 @@
+"""Masked loads, cut into pieces where LLVM may not be left to cut them.
+
+Where a masked load is wider than the machine's vectors, LLVM cuts it in halves, and where the mask
+of one half is known to be off, LLVM 22 gives wrong lanes on AVX2, or ends the process. Pieces of
+32 bytes are never cut on a machine that has masked loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elinvar.codegen.body import Body
+from elinvar.codegen.patterns import joined, shuffled
+
+PIECE = 32  # bytes
+
+
+def masked_load(
+    body: Body,
+    pointer: str,
+    element: str,
+    size: int,
+    lanes: int,
+    mask: str,
+    suffix: str,
+    known: Sequence[bool] | None = None,
+) -> str:
+    """Neighbours in memory; zeros where the mask is off.
+
+    Args:
+        element, size, suffix: the element's type, its bytes and its name in an intrinsic (`f32`).
+        mask: a vector of `lanes` bits.
+        known: False for lanes that are known to be off; None: there are none.
+    """
+    width = PIECE // size
+    known = known or [True] * lanes
+    open_pieces = [any(known[first : first + width]) for first in range(0, lanes, width)]
+    if lanes <= width or not lanes & (lanes - 1) and all(open_pieces):
+        return _load(body, pointer, element, size, lanes, mask, suffix)
+    pieces = []
+    for first in range(0, lanes, width):
+        bits = [min(first + lane, lanes) for lane in range(width)]  # beyond the lanes: off
+        part = shuffled(body, "i1", lanes, mask, "zeroinitializer", bits)
+        place = body.instruction(f"getelementptr {element}, ptr {pointer}, i64 {first}", "p")
+        pieces.append(_load(body, place, element, size, width, part, suffix))
+    while len(pieces) > 1:
+        if len(pieces) % 2:
+            pieces.append(pieces[-1])
+        pairs = zip(pieces[::2], pieces[1::2], strict=True)
+        pieces = [joined(body, element, width, one, two) for one, two in pairs]
+        width *= 2
+    if width == lanes:
+        return pieces[0]
+    return shuffled(body, element, width, pieces[0], "poison", list(range(lanes)))
+
+
+def _load(
+    body: Body, pointer: str, element: str, size: int, lanes: int, mask: str, suffix: str
+) -> str:
+    vector, bits = f"<{lanes} x {element}>", f"<{lanes} x i1>"
+    name = f"@llvm.masked.load.v{lanes}{suffix}.p0"
+    body.declare(f"declare {vector} {name}(ptr, i32, {bits}, {vector})")
+    return body.instruction(
+        f"call {vector} {name}(ptr {pointer}, i32 {size}, {bits} {mask}, {vector} zeroinitializer)",
+        "x",
+    )
