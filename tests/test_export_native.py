@@ -246,6 +246,12 @@ def test_headers_and_objects_of_two_functions_go_together(tmp_path):
         subprocess.run(["g++", *flags, str(source)], check=True)
 
 
+def test_a_jitted_function_brings_its_specs(tmp_path):
+    jitted = el.jit(lambda x: x * 2, specs="f32[n]")
+    native = el.load_native(el.export_native(jitted, path=tmp_path / "double"))
+    assert native(el.ones(3)).tolist() == [2.0] * 3 and native.dims == {"n": (0, None)}
+
+
 def test_where_files_go(tmp_path):
     made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path / "new" / "my-model.o")
     assert sorted(p.name for p in made.header.parent.iterdir()) == [
@@ -278,6 +284,8 @@ def test_bad_arguments_of_export_native(tmp_path):
         el.export_native(model, "f32[n,3]", "host", tmp_path / "m", weights="below")
     with pytest.raises(TraceError, match=r"expected a function, received int"):
         el.export_native(3, "f32[n,3]", "host", tmp_path / "m")
+    with pytest.raises(TraceError, match=r"the types of the arguments are needed \(input\)"):
+        el.export_native(model, path=tmp_path / "m")
     with pytest.raises(TraceError, match=r"changes its argument 0 in place"):
         el.export_native(lambda x: x.add_(1), "f32[n,3]", "host", tmp_path / "m")
     with pytest.raises(TraceError, match=r"result_1 is str 'done', which the trace did not compute"):

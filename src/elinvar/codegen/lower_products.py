@@ -30,7 +30,17 @@ from elinvar.core.sizing import ceil_div, choose
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.cost import Cost
-from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.plan import (
+    Choice,
+    Function,
+    Number,
+    Place,
+    Sizes,
+    Step,
+    Storage,
+    Table,
+    remembered,
+)
 from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
@@ -113,6 +123,7 @@ class ProductLowering(FusedLowering):
 
         packing = self._packing(node, right, tile, shape)
 
+        @remembered
         def geometry(sizes: Sizes) -> Cut:
             return cut_product(*shape(sizes), tile, packing.is_used(sizes))
 
@@ -248,6 +259,7 @@ class ProductLowering(FusedLowering):
         is_fixed = right.place.storage in self.invariant and not right.place.moves
         is_settled = self.is_settled(right.place) and all(isinstance(n, int) for n in dims)
 
+        @remembered
         def is_used(sizes: Sizes) -> bool:
             if is_fixed or is_settled:
                 return True

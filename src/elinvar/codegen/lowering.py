@@ -24,7 +24,7 @@ from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.partition import Cluster, Partition
-from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten
+from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten, remembered
 from elinvar.kernels.pull import squeeze, view_of
 
 Strides = Shape | None
@@ -221,6 +221,7 @@ class FusedLowering:
             _fused_cache[key] = kernel
         geometry, weight = kernel.geometry, group.weight
 
+        @remembered
         def tasks(sizes: Sizes) -> tuple[int, int, int]:
             return geometry.cut(sizes, weight)
 

@@ -110,6 +110,12 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
+    if specs is None:
+        specs = getattr(function, "specs", None)
+    if specs is None:
+        listed = ", ".join(names) or "none are known"
+        text = f"the types of the arguments are needed ({listed})"
+        fail(TraceError, op, text, "such as specs='f32[batch,784]', one for each argument")
     specification = Specification(op, specs, names)
     call = _SpecCall(specification)
     name = getattr(plain, "__name__", type(plain).__name__)

@@ -185,6 +185,7 @@ class Jit(Generic[P, R]):
     Attributes:
         compilations: how many times the function has been traced and compiled.
         numerics: the order in which its programs add.
+        specs: as they were given.
     """
 
     def __init__(
@@ -216,6 +217,7 @@ class Jit(Generic[P, R]):
         self._infer_dims = infer_dims
         self._teller = Teller(self.name)
         self._specification: Specification | None = None
+        self.specs = specs
         if specs is not None:
             self._specification = Specification(self.name, specs, self._parameters)
 
