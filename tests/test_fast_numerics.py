@@ -362,3 +362,10 @@ def test_the_default_of_the_compiler_is_exact():
         for given in ({}, {"numerics": "exact"}, {"numerics": "fast"})
     ]
     assert results[0] == results[1]
+
+
+def test_exported_programs_are_exact(tmp_path):
+    function, x = el.jit(lambda x: (x @ x.mT).sum(-1), numerics="fast"), normal(5, 1000)
+    made = el.export_native(function, "f32[5,1000]", "host", tmp_path / "total")
+    found = el.load_native(made.object)(el.asarray(x)).numpy()
+    assert found.tobytes() == el.jit(function.function)(el.asarray(x)).numpy().tobytes()
