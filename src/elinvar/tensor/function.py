@@ -177,10 +177,12 @@ class TracedFunction:
     Attributes:
         keeps_lines: whether the user's lines in the graph are those of every call.
         settled: numbers of the inputs that are expected to be the same in most calls.
+        numerics: the order in which sums are added, here and in derivatives.
     """
 
     keeps_lines = False
     settled: tuple[int, ...] = ()
+    numerics = "exact"
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -248,7 +250,7 @@ class TracedFunction:
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             graph = Graph(self.graph.inputs, outputs, self.name)
             self._compiled = compile_graph(
-                graph, lines=self.keeps_lines, settled=self.settled
+                graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
             )
         return self._compiled
 
@@ -326,7 +328,9 @@ class TracedFunction:
             held = trace.inputs
         inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
-        return TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells), places
+        vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
+        vjp.numerics = self.numerics
+        return vjp, places
 
 
 def _true(flags: tuple[bool, ...]) -> list[int]:

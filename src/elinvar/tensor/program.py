@@ -218,7 +218,11 @@ class _Outputs:
 
 
 def trace_program(
-    function: Callable[..., Any], name: str, call: Any, types: list[TensorType] | None = None
+    function: Callable[..., Any],
+    name: str,
+    call: Any,
+    types: list[TensorType] | None = None,
+    numerics: str = "exact",
 ) -> JitProgram:
     """Run `function` on stand-ins for the arguments of a call, whose sizes `types` may hide."""
     if types is None:
@@ -243,6 +247,7 @@ def trace_program(
         inputs += [one.tensor for one in held]
         outputs = recorder.outputs
     program = JitProgram(TracedFunction(name, trace, inputs, outputs, []))
+    program.function.numerics = numerics
     program.captured, program.guards = captured, guards
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients
