@@ -78,7 +78,7 @@ class LaneAxes(Axes):
         """The first lane of each panel."""
         return [min(p * self.width, self.count - self.width) for p in range(self.panels)]
 
-    def _table(self, sizes: Sizes) -> Any:
+    def table(self, sizes: Sizes) -> Any:
         lanes = [start + lane for start in self.starts for lane in range(self.width)]
         return _listed(lanes, evaluate(self.stride, sizes), sizes)
 
@@ -98,7 +98,7 @@ class LineAxes(Axes):
         self._lines, self._step = Axes(outer), step
         self._starts = [min(t, length - width) for t in range(0, length, width)]
 
-    def _table(self, sizes: Sizes) -> Any:
+    def table(self, sizes: Sizes) -> Any:
         lines, starts = self._lines.table(sizes), tuple(self._starts)
         if isinstance(lines, Offsets):
             return Offsets((*lines.factors, Listed(starts, evaluate(self._step, sizes))))

@@ -30,7 +30,7 @@ from elinvar.kernels.offsets import (
     every,
     outer_sum,
 )
-from elinvar.kernels.plan import Place, Sizes, remembered
+from elinvar.kernels.plan import Place, Sizes
 
 WORKERS = 16  # up to so many threads share a large product evenly
 RESULTS = 8192  # results that are worth another thread beyond four: each reads all of the operands
@@ -47,18 +47,16 @@ PAGE = 4096
 
 
 class Axes:
-    """Some dimensions as (extent, stride in elements). `table(sizes)`: the offsets of all their
-    positions."""
+    """Some dimensions as (extent, stride in elements): the offsets of all their positions."""
 
     def __init__(self, dims: Sequence[tuple[DimLike, DimLike]]) -> None:
         self.dims = tuple(dims)
-        self.table = remembered(self._table)
 
     @property
     def size(self) -> DimLike:
         return size(extent for extent, _ in self.dims)
 
-    def _table(self, sizes: Sizes) -> Any:
+    def table(self, sizes: Sizes) -> Any:
         """Element offsets in row-major order of the dims."""
         known = [(evaluate(extent, sizes), evaluate(stride, sizes)) for extent, stride in self.dims]
         return outer_sum(known, sizes)
@@ -71,7 +69,7 @@ class PackedBatch(Axes):
         super().__init__([(batch, 0)])
         self._columns, self._depth, self._tile = columns, depth, tile
 
-    def _table(self, sizes: Sizes) -> Any:
+    def table(self, sizes: Sizes) -> Any:
         width = self._tile.columns
         panels = ceil_div(evaluate(self._columns, sizes), width)
         step = panels * width * evaluate(self._depth, sizes)
