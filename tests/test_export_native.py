@@ -362,6 +362,34 @@ def test_a_derived_size_below_zero_is_out_of_range(tmp_path):
         native.arena_bytes(n=0)
 
 
+@pytest.mark.parametrize(
+    "function, spec, refused, taken",
+    [
+        (lambda x: el.max(x, axis=0), "f32[n,3]", [0], [1, 4]),
+        (lambda x: x.argmin(), "f32[n]", [0], [1]),
+        (lambda x: x.topk(3)[0], el.TensorSpec(el.Dim("n", min=3)), [2, 0], [3, 9]),
+        (lambda x: x[3] + x[:2].sum(), el.TensorSpec(el.Dim("n", min=4)), [3, 0], [4]),
+        (lambda x: x[-1], "f32[n,2]", [0], [1, 3]),
+        (lambda x: F.max_pool1d(x, 3, stride=1), "f32[1,2,n]", [1, 2], [3, 8]),
+        (lambda x: F.batch_norm(x, None, None, training=True), "f32[n,2]", [1], [2, 5]),
+    ],
+    ids=["max", "argmin", "topk", "index", "last", "window", "batch_norm"],
+)
+def test_what_jit_refuses_is_refused(function, spec, refused, taken, tmp_path):
+    """Sizes that an operation cannot serve are no memory errors elsewhere."""
+    native, jitted = exported(function, spec, tmp_path), el.jit(function, specs=spec)
+    for n in (*refused, *taken):
+        shape = [dim.evaluate({"n": n}) if isinstance(dim, el.Dim) else dim for dim in native.inputs[0][1].shape]
+        x = el.randn(*shape)
+        if n in taken:
+            assert bits(native(x)) == bits(jitted(x))
+            continue
+        with pytest.raises(ShapeError, match="outside of its range"):
+            native(x)
+        with pytest.raises(ValueError):
+            jitted(x)
+
+
 def test_every_error_code_from_c(tmp_path):
     native = exported(nn.Linear(3, 2), "f32[n,3]", tmp_path)
     x, y = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)

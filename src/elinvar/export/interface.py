@@ -36,6 +36,7 @@ from elinvar.tensor.program import (
     trace_program,
 )
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.trace import Requirement
 
 _DEEPEST = 8
 
@@ -66,7 +67,8 @@ class Weight:
 
 @dataclass
 class Interface:
-    """A traced function; see the top of this file. `structure` is that of what it returns."""
+    """A traced function; see the top of this file. `structure` is that of what it returns,
+    `requirements` are conditions on sizes that the trace noted."""
 
     name: str
     graph: Graph
@@ -75,6 +77,7 @@ class Interface:
     weights: list[Weight]
     dims: dict[str, tuple[int, int | None]]
     structure: Any = field(default=tree.LEAF)
+    requirements: list[Requirement] = field(default_factory=list)
 
 
 class _SpecCall:
@@ -163,6 +166,7 @@ class _Interfaces:
             weights,
             dims,
             self.program.structure,
+            self.program.function.requirements,
         )
 
     def _weights(self, names: dict[int, str]) -> list[Weight]:

@@ -198,7 +198,7 @@ class TracedFunction:
         self._programs: dict[tuple[Layout, ...], Program] = {}
         self._kept = Kept()
         self._limits: Limits | None = None
-        self._requirements = trace.requirements
+        self.requirements = trace.requirements
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
 
     def __repr__(self) -> str:
@@ -260,7 +260,7 @@ class TracedFunction:
             if self._limits is None:
                 self._limits = Limits(self.graph)
             self._limits.check(self.name, sizes)
-            for requirement in self._requirements:
+            for requirement in self.requirements:
                 requirement.check(sizes)
 
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:
