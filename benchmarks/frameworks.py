@@ -18,10 +18,11 @@ class Framework:
 
     Args:
         name: `elinvar` or `torch`.
+        numerics: for Elinvar's training steps, as `el.jit` takes it.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, numerics: str = "exact") -> None:
+        self.name, self.numerics = name, numerics
         self.module = importlib.import_module(name)
         self.nn = importlib.import_module(f"{name}.nn")
         self.functional = importlib.import_module(f"{name}.nn.functional")
@@ -51,7 +52,9 @@ class Framework:
             optimizer.step()
             return loss
 
-        return step if self.name == "torch" else self.module.jit(step)
+        if self.name == "torch":
+            return step
+        return self.module.jit(step, numerics=self.numerics)
 
     def loss(self, model: Any, inputs: Any, targets: Any) -> Any:
         """Cross-entropy; models of text give (B, T, classes), all others have classes second."""

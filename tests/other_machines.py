@@ -18,14 +18,13 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest import mock
 
 import sweeps
 from test_compiler import SAMPLES, one_op
 
 from elinvar.kernels.plan import texts_of
-from elinvar.run import compile as compiling
 from elinvar.run import native
+from elinvar.run.compile import lower_graph
 from elinvar.run.llvm import host
 from elinvar.run.targets import target_named
 
@@ -86,10 +85,9 @@ def reason_to_skip(target: str) -> str:
 def kernel_texts(bits: int) -> dict[str, str]:
     """The kernels of the op table's samples, for vectors of so many bits."""
     texts: dict[str, str] = {}
-    with mock.patch.object(compiling, "vector_bits", lambda: bits):
-        for op, sample in (parameter.values for parameter in SAMPLES):
-            lowered = compiling._lower(one_op(op, sample), None, ())
-            texts.update(texts_of([*lowered.preparation, *lowered.steps]))
+    for op, sample in (parameter.values for parameter in SAMPLES):
+        lowered = lower_graph(one_op(op, sample), bits=bits)
+        texts.update(texts_of([*lowered.preparation, *lowered.steps]))
     return texts
 
 

@@ -10,7 +10,9 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from elinvar.codegen.llvm_scalars import FunctionText, LLVMHandler, llvm_type, memory_type
+from elinvar.codegen.stand_ins import with_stand_ins
 from elinvar.core.dtypes import DType, bool_
+from elinvar.run.llvm import has_fma, has_half, this_machine
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
@@ -81,7 +83,9 @@ def _store(text: FunctionText, result: Any, lanes: int) -> None:
 
 def optimized(text: str, machine: Any = None) -> tuple[Any, Any]:
     """The module after LLVM's passes, and the machine it is for."""
-    machine = machine or target_machine()
+    if machine is None:
+        machine, own = target_machine(), this_machine()
+        text = with_stand_ins(text, has_fma(own), has_half(own))
     module = llvm.parse_assembly(text)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=2)

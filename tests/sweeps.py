@@ -27,6 +27,12 @@ from elinvar.run.llvm import object_code, target_machine
 from elinvar.run.objects import undefined_symbols
 from elinvar.run.targets import target_named
 
+# whoever takes one takes the other
+_BROTHERS = (
+    (float16, bfloat16), (dtypes.int16, dtypes.int8),
+    (dtypes.uint8, dtypes.uint16), (dtypes.uint32, dtypes.uint64),
+)  # fmt: skip
+
 
 def signatures():
     """name → (op, dtypes of the operands, params): every elementwise op with every dtype that its
@@ -38,8 +44,9 @@ def signatures():
         for sample in op.samples():
             kinds = tuple(kind.dtype for kind in sample.types)
             brothers = [kinds]
-            if float16 in kinds and op.name != "bitcast":  # whoever takes one takes the other
-                brothers.append(tuple(bfloat16 if d is float16 else d for d in kinds))
+            for one, other in _BROTHERS if op.name != "bitcast" else ():
+                if one in kinds:
+                    brothers.append(tuple(other if d is one else d for d in kinds))
             for given in brothers:
                 words = [op.name, *(d.short for d in given)]
                 words += [getattr(v, "short", str(v)) for v in sample.params.values()]

@@ -246,6 +246,12 @@ def test_headers_and_objects_of_two_functions_go_together(tmp_path):
         subprocess.run(["g++", *flags, str(source)], check=True)
 
 
+def test_a_jitted_function_brings_its_specs(tmp_path):
+    jitted = el.jit(lambda x: x * 2, specs="f32[n]")
+    native = el.load_native(el.export_native(jitted, path=tmp_path / "double"))
+    assert native(el.ones(3)).tolist() == [2.0] * 3 and native.dims == {"n": (0, None)}
+
+
 def test_where_files_go(tmp_path):
     made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path / "new" / "my-model.o")
     assert sorted(p.name for p in made.header.parent.iterdir()) == [
@@ -278,6 +284,8 @@ def test_bad_arguments_of_export_native(tmp_path):
         el.export_native(model, "f32[n,3]", "host", tmp_path / "m", weights="below")
     with pytest.raises(TraceError, match=r"expected a function, received int"):
         el.export_native(3, "f32[n,3]", "host", tmp_path / "m")
+    with pytest.raises(TraceError, match=r"the types of the arguments are needed \(input\)"):
+        el.export_native(model, path=tmp_path / "m")
     with pytest.raises(TraceError, match=r"changes its argument 0 in place"):
         el.export_native(lambda x: x.add_(1), "f32[n,3]", "host", tmp_path / "m")
     with pytest.raises(TraceError, match=r"result_1 is str 'done', which the trace did not compute"):
@@ -352,6 +360,34 @@ def test_a_derived_size_below_zero_is_out_of_range(tmp_path):
     assert native(el.ones(1)).shape == (0,)
     with pytest.raises(ShapeError, match=r"outside of its range"):
         native.arena_bytes(n=0)
+
+
+@pytest.mark.parametrize(
+    "function, spec, refused, taken",
+    [
+        (lambda x: el.max(x, axis=0), "f32[n,3]", [0], [1, 4]),
+        (lambda x: x.argmin(), "f32[n]", [0], [1]),
+        (lambda x: x.topk(3)[0], el.TensorSpec(el.Dim("n", min=3)), [2, 0], [3, 9]),
+        (lambda x: x[3] + x[:2].sum(), el.TensorSpec(el.Dim("n", min=4)), [3, 0], [4]),
+        (lambda x: x[-1], "f32[n,2]", [0], [1, 3]),
+        (lambda x: F.max_pool1d(x, 3, stride=1), "f32[1,2,n]", [1, 2], [3, 8]),
+        (lambda x: F.batch_norm(x, None, None, training=True), "f32[n,2]", [1], [2, 5]),
+    ],
+    ids=["max", "argmin", "topk", "index", "last", "window", "batch_norm"],
+)
+def test_what_jit_refuses_is_refused(function, spec, refused, taken, tmp_path):
+    """Sizes that an operation cannot serve are no memory errors elsewhere."""
+    native, jitted = exported(function, spec, tmp_path), el.jit(function, specs=spec)
+    for n in (*refused, *taken):
+        shape = [dim.evaluate({"n": n}) if isinstance(dim, el.Dim) else dim for dim in native.inputs[0][1].shape]
+        x = el.randn(*shape)
+        if n in taken:
+            assert bits(native(x)) == bits(jitted(x))
+            continue
+        with pytest.raises(ShapeError, match="outside of its range"):
+            native(x)
+        with pytest.raises(ValueError):
+            jitted(x)
 
 
 def test_every_error_code_from_c(tmp_path):

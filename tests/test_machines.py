@@ -25,8 +25,7 @@ several_levels = pytest.mark.skipif(
 # One of each kind of lowering; the others have their turn in `make test-cross`.
 SWEEPS = [
     "exp_f32", "sin_f32", "atan2_f32_f32", "erf_bf16", "power_f32_f32", "tan_f64", "divide_f16_f16",
-    "remainder_f64_f64", "floor_divide_i32_i32", "nextafter_f32_f32", "cast_f64_bf16",
-    "cast_f32_i64", "cast_i64_f16",
+    "floor_divide_i32_i32", "nextafter_f32_f32", "cast_f64_bf16", "cast_i64_f16", "shift_right_u8_u8",
 ]  # fmt: skip
 
 
@@ -72,7 +71,7 @@ def test_kernels_call_no_library(name):
     """Some of the kernels of all ops; `make test-cross` compiles every one."""
     texts = other_machines.kernel_texts(target_named(name).vector_bits)
     short = [text for _, text in sorted(texts.items()) if len(text) < 6000]
-    for text in short[:: max(1, len(short) // 10)]:
+    for text in short[:: max(1, len(short) // 5)]:
         assert not other_machines.calls_of(name, text, 1), text
 
 
@@ -105,7 +104,7 @@ def test_other_machines_agree(target):
     reason = other_machines.reason_to_skip(target)
     if reason or not LEVELS:
         pytest.skip(reason or "compared with a level of x86-64")
-    names = SWEEPS[::3]
+    names = [*SWEEPS[::4], "shift_right_u8_u8", "shift_right_u16_u16", "cast_f32_i64"]
     here = other_machines.digests(LEVELS[-1], names, 20_000)
     assert other_machines.digests(target, names, 20_000) == here
 
@@ -113,9 +112,9 @@ def test_other_machines_agree(target):
 # ---- whole programs ------------------------------------------------------------------------------
 
 PROGRAMS = (
-    "product/f32/5x600x33", "product/bf16/5x600x33", "product/int8", "convolution/winograd/f32",
-    "convolution/depthwise/f32", "attention/f32/True", "rows/f16/softmax", "rows/f64/sums",
-    "rows/f32/layer_norm", "rows/random", "rows/f32/sort", "train/mlp/f32",
+    "product/f32/5x600x33", "product/int8", "convolution/winograd/f32",
+    "convolution/depthwise/f32", "attention/f32/True", "rows/f16/softmax",
+    "rows/f64/sums", "rows/random", "train/mlp/f32",
 )  # fmt: skip
 
 
@@ -149,7 +148,7 @@ print(native.host().cpu, compile.vector_bits(), native.machine_label())
 
 def test_cpu_setting():
     labels = {}
-    for level in ("host", *LEVELS):
+    for level in ("host", *LEVELS[:1]):
         cpu, bits, labels[level] = run_python(SHOW, ELINVAR_CPU=level).stdout.split()
         if level != "host":
             assert (cpu, int(bits)) == (level, llvm.X86_LEVELS[level][0])

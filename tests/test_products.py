@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import elinvar as el
+from elinvar.codegen import lower_products
 from elinvar.codegen.product_parts import PANELS, Tile
 from elinvar.codegen.products import cut_product, wants_packing
 from elinvar.codegen.walking import Geometry
@@ -59,3 +60,50 @@ def test_few_columns_become_the_rows(columns):
     assert product(x[:1], narrow[:1]).numpy().tobytes() == found[:1].tobytes()
     turned = el.asarray(np.asfortranarray(narrow.numpy()))
     assert product(x, turned).numpy().tobytes() == found.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(13, 700, 33), (24, 520, 64), (5, 1030, 70), (12, 300, 31)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_are_added_in_order_however_a_tile_is_written(shape, dtype):
+    """Full tiles, tiles that columns or rows do not fill, and results that stand apart: the sums of
+    blocks of 256 steps of k, in order."""
+    rows, depth, columns = shape
+    rng = np.random.default_rng(depth)
+    x = el.asarray(rng.standard_normal((rows, depth)).astype(dtype))
+    y = el.asarray(rng.standard_normal((depth, columns)).astype(dtype))
+    product = el.jit(lambda x, y: x @ y)
+    expected = None
+    for low in range(0, depth, 256):
+        part = product(x[:, low : low + 256], y[low : low + 256]).numpy()
+        expected = part if expected is None else expected + part
+    assert product(x, y).numpy().tobytes() == expected.tobytes()
+    turned = el.jit(lambda x, y: (x @ y).mT)(x, y).numpy()
+    assert turned.tobytes() == np.ascontiguousarray(expected.T).tobytes()
+    for number in (0, rows - 1):  # a row on its own is read otherwise
+        alone = product(x[number : number + 1], y).numpy()
+        assert alone.tobytes() == expected[number : number + 1].tobytes()
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 20, 1), (24, 40, 2)])
+def test_long_sums_of_results_that_stand_apart(inputs, outputs, stride, monkeypatch):
+    """The gradient of a kernel, channels first: summed densely and copied, or added where it
+    stands; the same bits."""
+    rng = np.random.default_rng(0)
+    x = el.asarray(rng.standard_normal((12, inputs, 18, 18)).astype(np.float32))
+    w = el.asarray(rng.standard_normal((outputs, inputs, 3, 3)).astype(np.float32))
+
+    g = el.asarray(rng.standard_normal((12, outputs, 18 // stride, 18 // stride)).astype(np.float32))
+
+    def gradient(x, w, g):
+        def run(w):
+            return el.nn.functional.conv2d(x, w, stride=stride, padding=1)
+
+        return el.vjp(run, w)[1](g)[0]
+
+    found = {}
+    for most in (1, 1 << 40):
+        monkeypatch.setattr(lower_products, "MANY_BLOCKS", most)
+        run = el.jit(gradient)
+        found[most] = run(x, w, g).numpy().tobytes(), run.lower(x, w, g).loops.count("copy")
+    assert found[1][0] == found[1 << 40][0]
+    assert found[1][1] == found[1 << 40][1] + 1

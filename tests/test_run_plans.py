@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from run_kernels import run_python
 
-from elinvar.run import plans
+from elinvar.core.dtypes import float32
+from elinvar.core.shapes import Dim
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Builder
+from elinvar.run import planning, plans
+from elinvar.run.compile import compile_graph
 from elinvar.run.plans import TABLE, Kernel, Plan
 from elinvar.run.program import Cond, For, Launch, Move, Together, While
 
@@ -19,8 +24,8 @@ import elinvar as el
 
 compile_ = importlib.import_module("elinvar.run.compile")
 lowered = []
-whole = compile_._lower
-compile_._lower = lambda graph, *rest: lowered.append(graph.name) or whole(graph, *rest)
+whole = compile_.lower_graph
+compile_.lower_graph = lambda graph, *rest: lowered.append(graph.name) or whole(graph, *rest)
 
 el.manual_seed(0)
 w = el.randn(24, 24) / 5.0
@@ -150,3 +155,20 @@ def test_other_bytes_are_no_plan(cut: int) -> None:
     assert plans.decode(data[:cut]) is None
     assert plans.decode(b'{"items":[[9]]}\n') is None
     assert plans.decode(b"[" * 100_000) is None
+
+
+def test_equal_tables_are_one_and_plans_go_when_they_have_served() -> None:
+    """Programs for many sizes may live side by side: each holds little."""
+    builder = Builder(capture_source=False)
+    x = builder.input(TensorType(float32, (Dim("n"), 64)))
+    w = builder.input(TensorType(float32, (64, 64)))
+    h = x
+    for _ in range(6):
+        h = builder.f.contract(h, w, batch=((), ()), axes=((1,), (0,)))
+    compiled = compile_graph(builder.graph([h], "layers"))
+    sizes = {"n": 100}
+    plan = planning.make_plan(compiled.lowered, compiled._scheduled(sizes), sizes)
+    assert len({table.tobytes() for table in plan.tables}) == len(plan.tables) < 12
+    bound = compiled.bind(sizes)
+    made = bound.overwriting()
+    assert made is bound.overwriting() and bound.overwriting._make is None

@@ -157,6 +157,22 @@ define void @test(ptr %p) nounwind {{
     assert native.undefined_symbols(code) == set()
 
 
+def test_short_shifts_are_behind_a_call():
+    text = """
+define <4 x i8> @f(<4 x i8> %x, <4 x i8> %n) {
+  %y = lshr <4 x i8> %x, %n
+  %z = lshr <4 x i8> %y, splat (i8 3)
+  ret <4 x i8> %z
+}
+"""
+    assert with_stand_ins(text, True, True, True) == text
+    found = with_stand_ins(text, True, True, False)
+    assert "%y = call <4 x i8> @elinvar.lshr.v4i8(<4 x i8> %x, <4 x i8> %n)" in found
+    assert "%z = lshr <4 x i8> %y, splat (i8 3)" in found
+    wasm = target_named("wasm32").target
+    assert native.undefined_symbols(native.object_code(text, wasm)) == set()
+
+
 def test_a_host_with_fma_uses_it():
     if not has_fma(this_machine()):
         pytest.skip("this machine has no fma")

@@ -127,6 +127,14 @@ def test_comparisons_of_inferred_sizes_are_decided_by_the_call():
     assert function(el.randn(13, 8)).shape == (13, 8) and function.compilations <= 4
 
 
+def test_indices_and_slices_of_inferred_sizes():
+    third = el.jit(lambda x: (x[3] + x[-2], x[:3].sum(), x[2:]))
+    for size in (5, 7, 4, 30):
+        x = el.arange(size)
+        assert third(x)[0].item() == 3 + size - 2 and third(x)[2].shape == (size - 2,)
+    assert third.compilations == 2
+
+
 def test_slices_within_a_declared_range():
     positions = el.randn(64, 8)
     within = el.jit(lambda x: x + positions[: x.shape[0]], specs=el.TensorSpec((el.Dim("n", max=64), 8)))
@@ -134,3 +142,19 @@ def test_slices_within_a_declared_range():
     beyond = el.jit(lambda x: x + positions[: x.shape[0]], specs="f32[n,8]")
     with pytest.raises(ShapeError, match=r"bound n is not known to lie within(.|\n)*max=…"):
         beyond(el.ones((7, 8)))
+
+
+def test_shapes_and_names_of_arguments_are_understood():
+    batch = el.Dim("batch")
+    wanted = [el.TensorSpec((batch, 3)), el.TensorSpec((batch,), el.int64)]
+    for specs in (
+        ((batch, 3), ((batch,), el.int64)),
+        [[batch, 3], ((batch,), np.int64)],
+        {"x": (batch, 3), "y": "i64[batch]"},
+        {"y": ((batch,), el.int64), "x": el.TensorSpec((batch, 3))},
+    ):
+        assert normalize_specs("jit", specs, ("x", "y"))[0] == wanted
+    for single in ((batch, 3), ((batch, 3), el.float32), "f32[batch,3]"):
+        assert normalize_specs("jit", single, ("x",))[0] == wanted[:1]
+    assert normalize_specs("jit", {"y": "i64[batch]"}, ("x", "y"))[0] == [None, wanted[1]]
+    assert normalize_specs("jit", {"a": (batch, 3)}, ("x",))[0] == [{"a": wanted[0]}]

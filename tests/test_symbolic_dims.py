@@ -1,6 +1,9 @@
 """One program for every size: el.jit with named sizes, given or inferred, and the bits it has."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -128,12 +131,14 @@ def with_specs(name):
     return lambda step: el.jit(step, specs=kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_training_steps_of_many_sizes_are_one_program(name):
     _, run = trained(name, with_specs(name), [sizes_of(name, n) for n in FEW[name]])
     assert run.compilations == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_training_steps_have_the_bits_of_known_sizes(name):
     """The program for all sizes, one for each size, and eager code."""
@@ -157,6 +162,7 @@ FUNCTIONS = {
     "shapes": (lambda x: (x.reshape(-1).reshape(-1, x.shape[1]), el.concat([x, x[:, :]], axis=1), el.tile(x, (2, 1))), "f32[B,T]"),
     "order": (lambda x: (el.sort(x, axis=0), el.argsort(x, axis=1), el.cumulative_sum(x, axis=1)), "f32[B,T]"),
     "turns": (lambda x: (el.roll(x, 3, axis=1), el.roll(x, -2, axis=0), el.flip(x), el.tril(x)), "f32[B,T]"),
+    "searched": (lambda x: el.searchsorted(x.reshape(-1), x, side="right"), "f32[B,T]"),
     "padded": (lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "circular", "replicate")], "f32[B,T]"),
     "upsampled": (nn.Upsample(scale_factor=2), "f32[B,2,T,3]"),
 }  # fmt: skip
@@ -288,6 +294,29 @@ def test_two_sizes_make_one_program_for_all(caplog):
     (record,) = caplog.records
     text = record.getMessage()
     assert "one program for all sizes of x: f32[n0,4]; " in text and "infer_dims=False" in text
+
+
+def test_the_log_goes_to_stderr_where_the_environment_says_so():
+    program = "import elinvar as el; f = el.jit(lambda x: x + 1); [f(el.ones(n)) for n in (2, 3)]"
+    for level, said in (("info", True), ("warning", False)):
+        environment = os.environ | {"ELINVAR_LOG": level}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("[elinvar] <lambda>: one program for all sizes of x: f32[n0]" in done.stderr) == said
+
+
+def test_methods():
+    class Scaled:
+        @el.jit(specs=(None, "f32[B,2]"))
+        def run(self, x):
+            return x * self.by
+
+    two = Scaled()
+    two.by = el.asarray(2.0)
+    assert [two.run(el.ones((n, 2))).shape for n in (0, 1, 3)] == [(0, 2), (1, 2), (3, 2)]
+    assert Scaled.run.compilations == 1
 
 
 def test_inference_can_be_turned_off(caplog):
@@ -492,6 +521,15 @@ def test_what_operations_refuse_is_refused_for_all_sizes():
     windows = el.jit(lambda x, w: F.conv1d(x, w), specs=("f32[B,1,T]", "f32[1,1,3]"))
     with pytest.raises(ShapeError, match=r"a size is negative: T-2 = -1 where T = 1"):
         windows(el.ones((2, 1, 1)), el.ones((1, 1, 3)))
+    best = el.jit(lambda x: el.topk(x, 2).values, specs="f32[T]")
+    assert best(el.arange(2.0)).tolist() == [1, 0]
+    with pytest.raises((ShapeError, ValueRangeError), match=r"\[top_k\] .* where T = 1"):
+        best(el.ones(1))
+    norm = el.jit(nn.BatchNorm1d(3), specs="f32[B,3]")
+    assert norm(el.ones((2, 3))).shape == (2, 3)
+    text = r"\[batch_norm\] expected more than one value per channel, received f32\[B,3\] where B = 1"
+    with pytest.raises(ShapeError, match=text):
+        norm(el.ones((1, 3)))
     padded = el.jit(lambda x: F.pad(x, (3, 0), mode="reflect"), specs="f32[T]")
     assert padded(el.arange(4.0)).tolist() == [3, 2, 1, 0, 1, 2, 3]
     for n in (0, 3):

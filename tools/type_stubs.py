@@ -334,6 +334,9 @@ def is_typed(function: Any) -> bool:
     return not any("Any" in text or "ArrayLike" in text for text in texts)
 
 
+AS_IT_IS = ("load", "save", "export_native", "load_native")
+
+
 def top_level() -> str:
     """src/elinvar/__init__.pyi"""
     same: dict[str, list[str]] = {}  # module → names that are passed on
@@ -345,7 +348,7 @@ def top_level() -> str:
         if isinstance(value, el.DType) or isinstance(value, float) or value is None:
             continue
         place = value.__module__
-        if isinstance(value, type) or name in ("load", "save") or (
+        if isinstance(value, type) or name in AS_IT_IS or (
             name in AS_WRITTEN or is_typed(value)
         ):  # fmt: skip
             same.setdefault(place, []).append(name)
@@ -363,6 +366,7 @@ def top_level() -> str:
         "import numpy as np",
         "",
         "from elinvar import data as data",
+        "from elinvar import export as export",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
         "from elinvar.tensor import linalg as linalg",
@@ -374,7 +378,7 @@ def top_level() -> str:
     named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
     lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
     lines.append(private_imports(body, "Tensor"))
-    lines = lines[:9] + sorted(lines[9:], key=lambda line: line.split()[1])
+    lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"

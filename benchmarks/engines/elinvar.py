@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,14 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 class Elinvar(Engine):
-    """This framework."""
+    """This framework. `numerics`: of everything that is compiled, as `el.jit` takes it."""
 
     version = el.__version__
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, numerics: str = "exact") -> None:
         super().__init__(threads)
-        self.framework = Framework("elinvar")
+        self.framework = Framework("elinvar", numerics)
+        self.jit = functools.partial(el.jit, numerics=numerics)
         el.set_num_threads(threads)
 
     def training(self, model: str, size: list[int], optimizer: str) -> Prepared:
@@ -64,7 +66,7 @@ class Elinvar(Engine):
         net = self.framework.load(MODELS[model](el, SIZES[model](*size))).eval()
         x = el.asarray(batches(model, SIZES[model](*size), 1)[0][0])
 
-        @el.jit
+        @self.jit
         def predict(x: el.Tensor) -> el.Tensor:
             with el.no_grad():
                 return net(x)
@@ -97,9 +99,9 @@ class Elinvar(Engine):
         inputs = (x,) if function == "gelu_softmax" else (x, scale, shift)
         forward = {"gelu_softmax": gelu_softmax, "layer_norm": layer_norm}[function]
         if part == "forward":
-            run = el.jit(forward)
+            run = self.jit(forward)
             return Prepared(lambda: run(*inputs), _array)
-        both = el.jit(lambda cotangent, *inputs: el.vjp(forward, *inputs)[1](cotangent))
+        both = self.jit(lambda cotangent, *inputs: el.vjp(forward, *inputs)[1](cotangent))
         return Prepared(lambda: both(cotangent, *inputs), lambda result: _array(result[0]))
 
     def matmul(self, m: int, n: int, k: int, left: str, right: str) -> Prepared:
@@ -128,12 +130,12 @@ class Elinvar(Engine):
             return functional.conv2d(x, weight, stride=stride, padding=kernel // 2)
 
         if part == "forward":
-            run = el.jit(forward)
+            run = self.jit(forward)
             return Prepared(lambda: run(x, weight), _array)
         if part == "input":
-            run = el.jit(lambda x, w, g: el.vjp(lambda x: forward(x, w), x)[1](g)[0])
+            run = self.jit(lambda x, w, g: el.vjp(lambda x: forward(x, w), x)[1](g)[0])
         else:
-            run = el.jit(lambda x, w, g: el.vjp(lambda w: forward(x, w), w)[1](g)[0])
+            run = self.jit(lambda x, w, g: el.vjp(lambda w: forward(x, w), w)[1](g)[0])
         return Prepared(lambda: run(x, weight, cotangent), _array)
 
     def epoch(self, size: list[int], samples: int) -> Prepared:

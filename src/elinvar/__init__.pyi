@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from elinvar import data as data
+from elinvar import export as export
 from elinvar import nn as nn
 from elinvar import optim as optim
 from elinvar.core.dtypes import DType as DType
@@ -24,6 +25,8 @@ from elinvar.core.dtypes import uint32 as uint32
 from elinvar.core.dtypes import uint64 as uint64
 from elinvar.core.errors import ElinvarError as ElinvarError
 from elinvar.core.shapes import Dim as Dim
+from elinvar.export.loader import load_native as load_native
+from elinvar.export.native import export_native as export_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.run.pool import get_num_threads as get_num_threads
@@ -931,6 +934,8 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "export",
+    "export_native",
     "eye",
     "finfo",
     "flip",
@@ -971,6 +976,7 @@ __all__ = [
     "linalg",
     "linspace",
     "load",
+    "load_native",
     "log",
     "log10",
     "log1p",

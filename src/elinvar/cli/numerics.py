@@ -93,7 +93,8 @@ def _heading() -> None:
 def _place(found: dict[str, str]) -> str:
     """A machine in a few words."""
     sets = found.get("instruction sets", "").split()
-    best = sets[0] if sets else found.get("llvm cpu") or found.get("machine")
+    level = found.get("llvm cpu", "generic")
+    best = sets[0] if sets else level if level != "generic" else found.get("machine")
     cpu = found.get("cpu", "an unknown CPU")
     return f"{cpu} ({best}), LLVM {found.get('llvm')}"
 

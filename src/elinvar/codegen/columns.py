@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 from elinvar.codegen.evaluate import Tile
 from elinvar.codegen.llvm_scalars import llvm_type, memory_type
-from elinvar.codegen.orders import CHUNK, Order, columns_may_be_rows, may_be_one, run_time_order
+from elinvar.codegen.orders import Order, columns_may_be_rows, may_be_one, run_time_order
 from elinvar.codegen.partials import (
     COLUMN_BLOCK,
     BlockGeometry,
@@ -28,6 +28,7 @@ from elinvar.codegen.turning import find_turned, scratch_slots, turn_tiles
 from elinvar.codegen.walking import LANES, Geometry
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
+from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Node
 from elinvar.kernels.index import Var
 from elinvar.kernels.pull import is_reduction
@@ -49,11 +50,14 @@ class ColumnKernel(Reducer):
         body = self.body
         self.inner = [self.dims[axis][0] for axis in sorted(self.group.axes)]
         last = self.outer[-1] if self.outer else Var("one", 1)
+        if self.numerics.merges:
+            self.inner = self._merged(self.inner)
         *outer, along = self.inner
+        self.chunk = chunk = self._chunk(along.extent)
         kept, repeats = size(v.extent for v in self.outer[:-1]), size(v.extent for v in outer)
         total = kept * last.extent * repeats * along.extent
         self.reductions = [n for n in self.group.region.nodes if is_reduction(n)]
-        several = repeats != 1 or not isinstance(along.extent, int) or along.extent > CHUNK
+        several = repeats != 1 or not isinstance(along.extent, int) or along.extent > chunk
         tasks = kept * last.extent
         enough = isinstance(tasks, int) and tasks >= ENOUGH_TASKS * COLUMN_BLOCK
         small = isinstance(total, int) and total < WORTH_TWO_LAUNCHES
@@ -79,14 +83,31 @@ class ColumnKernel(Reducer):
                 with body.when(order.is_row):
                     self._sum_as_row(order, row, last, low, high)
         if self.parts:
-            return PartGeometry(kept, last.extent, repeats, along.extent, CHUNK, block)
+            return PartGeometry(kept, last.extent, repeats, along.extent, chunk, block)
         return BlockGeometry(kept, last.extent, last.extent * repeats * along.extent, block)
+
+    def _chunk(self, extent: DimLike) -> int:
+        """How many rows are added before their sum is added to that of others."""
+        numerics = self.numerics
+        if not numerics.most_chunks or not isinstance(extent, int):
+            return numerics.chunk
+        return max(numerics.chunk, ceil_div(extent, numerics.most_chunks))
+
+    def _merged(self, variables: list[Var]) -> list[Var]:
+        """Neighbours among the reduced axes as one, where addresses allow."""
+        found: list[Var] = []
+        for axis, var in zip(sorted(self.group.axes), variables, strict=True):
+            if found and axis - 1 in self.group.axes and self._try_collapse(found[-1], var):
+                found[-1] = self._joined
+            else:
+                found.append(var)
+        return found
 
     def _chunks_of(self, inner: list[Var]) -> tuple[str, str]:
         """How many chunks the innermost reduced dim has, and all of them have."""
         body = self.body
         *outer, along = inner
-        per = body.div(body.add(body.dim(along.extent), str(CHUNK - 1)), str(CHUNK))
+        per = body.div(body.add(body.dim(along.extent), str(self.chunk - 1)), str(self.chunk))
         return per, body.mul(body.dim(size(v.extent for v in outer)), per)
 
     def _choices(self) -> tuple[Order | None, list[tuple[str | None, list[Var]]]]:
@@ -94,6 +115,8 @@ class ColumnKernel(Reducer):
         last dim that is not 1, so dims that are 1 stand in front. And the order, where it may be
         that of a row."""
         body, space, axes = self.body, self.group.space, self.group.axes
+        if self.numerics.merges:  # any order will do
+            return None, [(None, self.inner)]
         as_row = columns_may_be_rows(space, axes)
         others = len(self.inner) > 1 and may_be_one(self.inner[-1].extent)
         if not as_row and not others:
@@ -156,8 +179,8 @@ class ColumnKernel(Reducer):
         body = self.body
         *outer, along = self.inner
         self._set_row(body.div(chunk, self.per), outer)
-        first = body.mul(body.rem(chunk, self.per), str(CHUNK))
-        last = body.minimum(body.add(first, str(CHUNK)), body.dim(along.extent))
+        first = body.mul(body.rem(chunk, self.per), str(self.chunk))
+        last = body.minimum(body.add(first, str(self.chunk)), body.dim(along.extent))
         if self.parts and self.chunks != self.all_chunks:  # there may be fewer than places
             is_there = body.instruction(f"icmp slt i64 {chunk}, {self.chunks}", "c")
             last = body.instruction(f"select i1 {is_there}, i64 {last}, i64 {first}", "n")

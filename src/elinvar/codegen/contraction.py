@@ -20,19 +20,23 @@ from __future__ import annotations
 
 from elinvar.codegen import pairs
 from elinvar.codegen.body import Body, kernel_module
+from elinvar.codegen.dots import dots
 from elinvar.codegen.few_rows import HEIGHTS, few_rows
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.packing import call_pack_right, pack_left, pack_right
 from elinvar.codegen.product_parts import (
-    BLOCK,
     GROUP,
     PANELS,
     Tile,
     ceiling,
     fma,
     function,
+    lanes_below,
     load,
     load_as,
+    masked_load,
+    masked_store,
     module,
     pointer,
     splat,
@@ -45,6 +49,7 @@ from elinvar.core.dtypes import DType
 PACKED, DIRECT = 0, 1  # the left operand is packed, or read where it stands
 MIXED = 2  # panels of rows that are neighbours are packed, others read where they stand
 FEW_DENSE, FEW_TURNED = 3, 4  # few rows: columns of the right operand are neighbours, or its k
+FEW_DOTS = 5  # k of both operands, and the order of sums is free
 
 CONTRACT_POINTERS = (
     "%left %right %result %row.offsets %row.flags %left.k %left.flags %left.batches "
@@ -54,7 +59,9 @@ CONTRACT_POINTERS = (
 CONTRACT_SIZES = "%rows %columns %depth %column.block %row.block %prepacked %mode".split()
 
 
-def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
+def contract_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, numerics: Numerics = EXACT
+) -> str:
     """Kernel: the product of two operands that hold `stored`; sums and result are `dtype`.
 
     Slots: left, right, result; of the left operand: row offsets, per panel of rows whether they
@@ -67,7 +74,7 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
     with places that may be read. Tasks: batch × row block × column block.
     """
-    kernel = _Contraction(stored, dtype, tile)
+    kernel = _Contraction(stored, dtype, tile, numerics)
     inner = [
         pack_left(name, stored, dtype, tile),
         pack_right(name, stored, dtype, tile, kernel.in_pairs),
@@ -76,9 +83,12 @@ def contract_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
         inner.append(_packed_micro(name, stored, dtype, tile, height))
     if not kernel.in_pairs:
         inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
+        inner.append(_whole(name, dtype, tile))
     for height in HEIGHTS:
         for is_turned in (False, True):
-            inner.append(few_rows(name, stored, dtype, tile, height, is_turned))
+            inner.append(few_rows(name, stored, dtype, tile, height, is_turned, numerics))
+    if numerics.dots:
+        inner += [dots(name, stored, dtype, tile, height) for height in HEIGHTS]
     inner.append(_write(name, dtype, tile))
     body = kernel.body_for(name)
     # an epilogue goes on with the result, so that has no name of its own
@@ -108,17 +118,17 @@ def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs
     return module(outer, [pack_right(name, stored, dtype, tile, in_pairs)])
 
 
-def panel_step(tile: Tile) -> int:
+def panel_step(tile: Tile, block: int) -> int:
     """Elements from panel to panel on the stack: not a power of two, or all panels would fall on
     the same few lines of the cache."""
-    return BLOCK * tile.columns + tile.columns
+    return block * tile.columns + tile.columns
 
 
 class _Contraction:
     """The loops over tasks, blocks of k and panels."""
 
-    def __init__(self, stored: DType, dtype: DType, tile: Tile) -> None:
-        self.tile = tile
+    def __init__(self, stored: DType, dtype: DType, tile: Tile, numerics: Numerics) -> None:
+        self.tile, self.block, self.has_dots = tile, numerics.block, numerics.dots
         self.stored = llvm_type(stored)
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
@@ -127,8 +137,9 @@ class _Contraction:
     def body_for(self, name: str) -> Body:
         self.name = name
         body, tile = self.body, self.tile
-        self.stack = body.stack_slot(f"[{panel_step(tile) * PANELS} x {self.element}]", "right")
-        self.panel = body.stack_slot(f"[{BLOCK * tile.rows} x {self.element}]", "left")
+        self.apart = panel_step(tile, self.block)
+        self.stack = body.stack_slot(f"[{self.apart * PANELS} x {self.element}]", "right")
+        self.panel = body.stack_slot(f"[{self.block * tile.rows} x {self.element}]", "left")
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
         self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
@@ -158,14 +169,14 @@ class _Contraction:
             with body.when(is_few), body.loop(first_column, last_column, hint="column") as column:
                 self._few_rows(left, right, column)
                 self._write(result, first_row, column, "0")
-            with body.loop("0", depth, BLOCK, "block") as low:
-                count = body.minimum(body.sub("%depth", low), str(BLOCK))
+            with body.loop("0", depth, self.block, "block") as low:
+                count = body.minimum(body.sub("%depth", low), str(self.block))
                 fresh = body.instruction(f"xor i1 {self.is_packed}, true")
                 with body.when(fresh):
                     panels = body.sub(last_column, first_column)
                     call_pack_right(
                         body, name, tile, right, self.stack, first_column, panels, low, count,
-                        str(panel_step(tile)),
+                        str(self.apart),
                     )  # fmt: skip
                 with body.loop(first_row, last_row, hint="row") as row:
                     self._row_panel(row, left, low, count)
@@ -178,8 +189,7 @@ class _Contraction:
                         panel = body.instruction(
                             f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
                         )
-                        self._multiply(row, left, panel, low, count)
-                        self._write(result, row, column, low)
+                        self._product(result, row, column, left, panel, low, count)
             before = body.mul(batch, "%rows")
             self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
@@ -209,15 +219,19 @@ class _Contraction:
             chosen = body.instruction(f"and i1 {above}, {fits}")
             below = height
             with body.when(chosen):
-                for word, mode in (("dense", FEW_DENSE), ("turned", FEW_TURNED)):
+                arguments = [left, "%row.offsets", "%left.k", right, columns, "%right.k"]
+                given = ", ".join(f"ptr {a}" for a in (*arguments, self.sums)) + ", i64 %depth"
+                ways = [("dense", FEW_DENSE, given), ("turned", FEW_TURNED, given)]
+                if self.has_dots:
+                    width = body.minimum(body.sub("%columns", first), str(tile.columns))
+                    ways.append(("dots", FEW_DOTS, f"{given}, i64 {width}"))
+                for word, mode, given in ways:
                     wanted = body.instruction(f"icmp eq i64 %mode, {mode}")
                     with body.when(wanted):
-                        arguments = [left, "%row.offsets", "%left.k", right, columns, "%right.k"]
-                        pointers = ", ".join(f"ptr {a}" for a in (*arguments, self.sums))
-                        body.emit(f"call void @{self.name}.{word}{height}({pointers}, i64 %depth)")
+                        body.emit(f"call void @{self.name}.{word}{height}({given})")
 
     def _own_panel(self, number: str) -> str:
-        place = self.body.mul(number, str(panel_step(self.tile)))
+        place = self.body.mul(number, str(self.apart))
         return pointer(self.body, self.stack, self.element, place)
 
     def _row_panel(self, row: str, left: str, low: str, count: str) -> None:
@@ -237,6 +251,40 @@ class _Contraction:
             ]  # fmt: skip
             pointers = ", ".join(f"ptr {a}" for a in arguments)
             body.emit(f"call void @{self.name}.left({pointers}, i64 {count}, i1 {flag})")
+
+    def _product(
+        self, result: str, row: str, column: str, left: str, right: str, low: str, count: str
+    ) -> None:
+        """Add a panel of rows times a panel of columns to the result: from the registers where the
+        tile is full and its columns are neighbours in memory, else by way of the stack."""
+        body, tile = self.body, self.tile
+        if self.in_pairs:
+            self._multiply(row, left, right, low, count)
+            self._write(result, row, column, low)
+            return
+        first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
+        tests = [
+            body.instruction(f"xor i1 {self.is_direct}, true"),
+            body.instruction(f"icmp sle i64 {body.add(first_row, str(tile.rows))}, %rows"),
+            body.instruction(f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"),
+            body.instruction(f"icmp ne i64 {table(body, '%result.flags', column)}, 0"),
+        ]
+        is_whole = tests[0]
+        for test in tests[1:]:
+            is_whole = body.instruction(f"and i1 {is_whole}, {test}")
+        with body.when(is_whole):
+            place = table(body, "%result.columns", first_column)
+            arguments = [
+                self.panel, right, pointer(body, result, self.element, place),
+                pointer(body, "%result.rows", "i64", first_row),
+            ]  # fmt: skip
+            pointers = ", ".join(f"ptr {a}" for a in arguments)
+            is_first = body.instruction(f"icmp eq i64 {low}, 0")
+            body.emit(f"call void @{self.name}.whole({pointers}, i64 {count}, i1 {is_first})")
+        partly = body.instruction(f"xor i1 {is_whole}, true")
+        with body.when(partly):
+            self._multiply(row, left, right, low, count)
+            self._write(result, row, column, low)
 
     def _multiply(self, row: str, left: str, right: str, low: str, count: str) -> None:
         """The micro-kernel of the panel's height."""
@@ -301,16 +349,44 @@ def _micro(
     halves = 2 if direct and height * (tile.columns // tile.vector) > 16 else 1
     part = height // halves
     for first in range(0, height, part):
-        _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
+        sums = _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
+        vector = f"<{tile.vector} x {llvm_type(dtype)}>"
+        for (i, column), value in sums.items():
+            store(body, "%tile", vector, dtype, str(i * tile.columns + column), value)
     start = ["%left", "%rows", "%k"] if direct else ["%left"]
     parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
     word = "direct" if direct else "packed"
     return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
 
 
+def _whole(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+    """As `_micro` with packed rows, for a full tile: its sums go from the registers to the result,
+    `result[rows[i] + j]`."""
+    body = Body()
+    sums = _micro_rows(body, dtype, dtype, tile, range(tile.rows), False)
+    vector = f"<{tile.vector} x {llvm_type(dtype)}>"
+    word = "fadd" if dtype.kind == "f" else "add"
+    lines = [
+        pointer(body, "%result", llvm_type(dtype), table(body, "%rows", str(i)))
+        for i in range(tile.rows)
+    ]
+    with body.when("%first"):
+        for (i, place), value in sums.items():
+            store(body, lines[i], vector, dtype, str(place), value)
+    later = body.instruction("xor i1 %first, true")
+    with body.when(later):
+        for (i, place), value in sums.items():
+            old = load(body, lines[i], vector, dtype, str(place))
+            total = body.instruction(f"{word} {vector} {old}, {value}")
+            store(body, lines[i], vector, dtype, str(place), total)
+    parameters = [f"ptr noalias {p}" for p in ("%left", "%right", "%result", "%rows")]
+    return function(f"{name}.whole", [*parameters, "i64 %count", "i1 %first"], body)
+
+
 def _micro_rows(
     body: Body, stored: DType, dtype: DType, tile: Tile, rows: range, direct: bool
-) -> None:
+) -> dict[tuple[int, int], str]:
+    """The sums of some rows: (row, column of its first lane) → vector."""
     element = llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
@@ -337,14 +413,16 @@ def _micro_rows(
                 acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
                 total = fma(body, dtype, tile.vector, left, right[part], acc)
                 body.emit(f"store {vector} {total}, ptr {slot}, align 64")
-    for i, row in slots.items():
-        for part, slot in enumerate(row):
-            acc = body.instruction(f"load {vector}, ptr {slot}, align 64")
-            store(body, "%tile", vector, dtype, str(i * tile.columns + part * tile.vector), acc)
+    return {
+        (i, part * tile.vector): body.instruction(f"load {vector}, ptr {slot}, align 64")
+        for i, row in slots.items()
+        for part, slot in enumerate(row)
+    }
 
 
 def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
-    """Add a tile's sums to the result (or set it, for the first block of k)."""
+    """Add a tile's sums to the result (or set it, for the first block of k): vectors where its
+    columns are neighbours, the last of them in part, else element by element."""
     body, element = Body(), llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
     parts = tile.columns // tile.vector
@@ -359,6 +437,8 @@ def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
 
     full = body.instruction(f"icmp eq i64 %width, {tile.columns}")
     whole = body.instruction(f"and i1 {full}, %together")
+    cut = body.instruction(f"icmp ne i1 {whole}, %together")
+    masks = [lanes_below(body, "%width", tile.vector, part * tile.vector) for part in range(parts)]
     first_column = table(body, "%columns", "0")
     with body.loop("0", "%height", hint="i") as row:
         line = pointer(body, "%result", element, table(body, "%rows", row))
@@ -367,8 +447,17 @@ def _write(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
             for part in range(parts):
                 apart = str(part * tile.vector)
                 update(line, vector, body.add(first_column, apart), body.add(source, apart))
-        partly = body.instruction(f"xor i1 {whole}, true")
-        with body.when(partly), body.loop("0", "%width", hint="j") as column:
+        with body.when(cut):
+            for part, mask in enumerate(masks):
+                apart = str(part * tile.vector)
+                value = load(body, "%tile", vector, dtype, body.add(source, apart))
+                place = pointer(body, line, element, body.add(first_column, apart))
+                old = masked_load(body, dtype, tile.vector, place, mask)
+                total = body.instruction(f"{word} {vector} {old}, {value}")
+                chosen = body.instruction(f"select i1 %first, {vector} {value}, {vector} {total}")
+                masked_store(body, dtype, tile.vector, place, mask, chosen)
+        apart_columns = body.instruction("xor i1 %together, true")
+        with body.when(apart_columns), body.loop("0", "%width", hint="j") as column:
             place = table(body, "%columns", column)
             update(line, element, place, body.add(source, column))
     parameters = [f"ptr noalias {p}" for p in ("%tile", "%result", "%rows", "%columns")]

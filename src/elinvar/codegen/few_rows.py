@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.numerics import Numerics
 from elinvar.codegen.product_parts import (
-    BLOCK,
     GROUP,
     Tile,
     fma,
@@ -27,12 +27,18 @@ from elinvar.core.dtypes import DType
 
 MOST_ROWS = 4
 HEIGHTS = (1, 4)
-WIDTH = 2
+WIDTH, DENSE_WIDTH = 2, 4  # groups of columns at a time: turned, or neighbours in memory
 LINE = 64  # bytes of a cache line
 
 
 def few_rows(
-    name: str, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool
+    name: str,
+    stored: DType,
+    dtype: DType,
+    tile: Tile,
+    height: int,
+    turned: bool,
+    numerics: Numerics,
 ) -> tuple[str, list[str]]:
     """One panel of columns: tile[i][j] = Σ over all k for the first `height` rows."""
     word = "turned" if turned else "dense"
@@ -40,22 +46,24 @@ def few_rows(
         f"ptr noalias {p}"
         for p in ("%left", "%rows", "%left.k", "%right", "%columns", "%right.k", "%tile")
     ]
-    body = _FewRows(stored, dtype, tile, height, turned).body_text()
+    body = _FewRows(stored, dtype, tile, height, turned, numerics).body_text()
     return function(f"{name}.{word}{height}", [*parameters, "i64 %depth"], body)
 
 
 class _FewRows:
-    """`WIDTH` groups of eight columns at a time: as many sums as hide the latency of fma, and not
-    more streams of memory than the hardware follows; of narrow numbers that are neighbours, a cache
-    line."""
+    """Some groups of eight columns at a time: as many sums as hide the latency of fma, and not more
+    streams of memory than the hardware follows; of narrow numbers that are neighbours, a cache line
+    at least."""
 
-    def __init__(self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool) -> None:
-        self.stored = stored
+    def __init__(
+        self, stored: DType, dtype: DType, tile: Tile, height: int, turned: bool, numerics: Numerics
+    ) -> None:
+        self.stored, self.numerics = stored, numerics
         self.dtype, self.tile, self.height, self.turned = dtype, tile, height, turned
         self.element = llvm_type(dtype)
         self.vector = f"<{GROUP} x {self.element}>"
         line = LINE // (GROUP * stored.itemsize)
-        self.groups = min(WIDTH if turned else max(WIDTH, line), tile.columns // GROUP)
+        self.groups = min(WIDTH if turned else max(DENSE_WIDTH, line), tile.columns // GROUP)
         self.body = Body()
 
     def body_text(self) -> Body:
@@ -74,7 +82,7 @@ class _FewRows:
             ]
             for slot in totals.values():
                 body.emit(f"store {self.vector} zeroinitializer, ptr {slot}, align 64")
-            with body.loop("0", "%depth", BLOCK, "block") as low:
+            with body.loop("0", "%depth", self.numerics.stretch, "block") as low:
                 self._block(low, totals)
             for (i, g), slot in totals.items():
                 place = body.add(first, str(i * self.tile.columns + g * GROUP))
@@ -86,7 +94,7 @@ class _FewRows:
         body = self.body
         for slot in self.sums.values():
             body.emit(f"store {self.vector} zeroinitializer, ptr {slot}, align 64")
-        high = body.minimum(body.add(low, str(BLOCK)), "%depth")
+        high = body.minimum(body.add(low, str(self.numerics.stretch)), "%depth")
         if self.turned:
             length = body.sub(high, low)
             line = 2 * GROUP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elinvar.codegen.columns import WORTH_TWO_LAUNCHES, ColumnKernel
 from elinvar.codegen.maps import MapKernel
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.reducing import RowKernel, TileKernel
 from elinvar.codegen.walking import Walker
 from elinvar.core.shapes import Shape, size
@@ -12,13 +13,15 @@ from elinvar.kernels.group import Group
 from elinvar.kernels.pull import is_reduction, squeeze
 
 
-def fused_kernel(group: Group, strides: tuple[Shape | None, ...]) -> Walker:
+def fused_kernel(
+    group: Group, strides: tuple[Shape | None, ...], numerics: Numerics = EXACT
+) -> Walker:
     """The kernel of a group. `strides`: per region input, None for dense row-major."""
     if group.kind == "map":
         return MapKernel(group, strides)
     if group.kind == "column":
-        return ColumnKernel(group, strides)
-    return (TileKernel if _has_few_rows(group) else RowKernel)(group, strides)
+        return ColumnKernel(group, strides, numerics)
+    return (TileKernel if _has_few_rows(group) else RowKernel)(group, strides, numerics)
 
 
 def _has_few_rows(group: Group) -> bool:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import (
-    BLOCK,
     GROUP,
     ceiling,
     fma,
@@ -134,10 +134,10 @@ class LanesKernel:
                 at = place(panel, cell)
                 store(body, self.totals, self.vector, self.dtype, at, "zeroinitializer")
         with (
-            body.loop("0", "%depth", BLOCK, "block") as low,
+            body.loop("0", "%depth", EXACT.stretch, "block") as low,
             body.loop(first, last, hint="panel") as panel,
         ):
-            self._block(tile, panel, low, body.minimum(body.add(low, str(BLOCK)), "%depth"))
+            self._block(tile, panel, low, body.minimum(body.add(low, str(EXACT.stretch)), "%depth"))
             is_first = body.instruction(f"icmp eq i64 {low}, 0")
             for cell, slot in enumerate(self.sums.values()):
                 at = place(panel, cell)

@@ -3,8 +3,7 @@
 In registers a bool is `i1`, integers are `iN`, f32 is `float`, f64 is `double`; f16 and bf16 are
 their bit patterns, `i16`. With `lanes > 1` every value is a vector of that many elements. No
 fast-math flag is ever printed, so the result of an instruction is the same on every target and in
-every lane. Nothing here becomes a call into a mathematics library on targets with the instruction
-sets named in `run/native.py`.
+every lane. Nothing here becomes a call into a library: what a target lacks is in `stand_ins.py`.
 """
 
 from __future__ import annotations

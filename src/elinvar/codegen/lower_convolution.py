@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
 from elinvar.codegen.lower_winograd import WinogradLowering
-from elinvar.codegen.product_parts import BLOCK, GROUP, tile_for
+from elinvar.codegen.numerics import EXACT
+from elinvar.codegen.product_parts import GROUP, tile_for
 from elinvar.codegen.products import Axes, Result, Side
 from elinvar.core.shapes import DimLike, size
 from elinvar.core.sizing import invert
@@ -145,7 +146,7 @@ class ConvolutionLowering(WinogradLowering, LanesLowering):
         if node.params["batch_groups"] == 1 or not parts.places:
             return False
         depth = size(extent for extent, _ in parts.x_depth)
-        is_long = not isinstance(depth, int) or depth > BLOCK
+        is_long = not isinstance(depth, int) or depth > EXACT.stretch
         width = lanes_of(parts.count, tile_for(node.results[0].dtype, self.vector_bits))
         ends = [parts.x_depth[-1][1]]
         if parts.w_lane != 1:

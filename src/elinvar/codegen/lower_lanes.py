@@ -17,7 +17,8 @@ import numpy as np
 from elinvar.codegen.lanes import MOST_PANELS, Lanes, lanes_text
 from elinvar.codegen.lower_products import ProductLowering
 from elinvar.codegen.lowering import PLACEHOLDER, cached_text
-from elinvar.codegen.product_parts import BLOCK, GROUP, Tile, tile_for
+from elinvar.codegen.numerics import ANY
+from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import Axes, Cut, Result, Side, padded, row_flags
 from elinvar.codegen.turned_lanes import turned_lanes_text
 from elinvar.core.shapes import DimLike, evaluate
@@ -137,6 +138,14 @@ class _Offsets(NamedTuple):
 class LanesLowering(ProductLowering):
     """Products of a batch side by side."""
 
+    def _is_short(self, depth: DimLike) -> bool:
+        """Whether k fits into one block."""
+        return (
+            self.numerics.stretch >= ANY
+            or isinstance(depth, int)
+            and depth <= self.numerics.stretch
+        )
+
     def _lanes_over_batch(
         self, node: Node, count: int, left: Side, right: Side, result: Result
     ) -> None:
@@ -153,7 +162,7 @@ class LanesLowering(ProductLowering):
         room = most_sums(tile)
         columns = filters if is_dense else 2 - filters % 2
         height = min(GROUP, room // columns)
-        is_short = isinstance(depth, int) and depth <= BLOCK
+        is_short = self._is_short(depth)
         if isinstance(rows, int) and rows < height:
             height = max(1, rows)
         elif isinstance(rows, int) and not is_short:  # few results of long sums: even tiles
@@ -195,7 +204,7 @@ class LanesLowering(ProductLowering):
         height = min(GROUP, most_sums(tile) // columns)
         if isinstance(rows, int):
             height = next((n for n in range(height, 4, -1) if rows % n == 0), height)
-        is_short = isinstance(depth, int) and depth <= BLOCK
+        is_short = self._is_short(depth)
         shape = Lanes(width, height, columns, False, True, is_short, step)
         offsets = _Offsets(
             left.batch.table,

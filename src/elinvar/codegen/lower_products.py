@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.contraction import contract_text, pack_right_text
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text, named
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.pairs import in_pairs
 from elinvar.codegen.product_parts import GROUP, Tile, tile_for
 from elinvar.codegen.products import (
@@ -24,14 +25,26 @@ from elinvar.codegen.products import (
     row_flags,
     wants_packing,
 )
-from elinvar.core.shapes import Dim, DimLike, evaluate, size
+from elinvar.core.shapes import Dim, DimLike, evaluate, row_major_strides, size
 from elinvar.core.sizing import ceil_div, choose
-from elinvar.graph.ir import Node, Value
+from elinvar.core.types import TensorType
+from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.cost import Cost
-from elinvar.kernels.plan import Choice, Function, Number, Place, Sizes, Step, Storage, Table
+from elinvar.kernels.plan import (
+    Choice,
+    Function,
+    Number,
+    Place,
+    Sizes,
+    Step,
+    Storage,
+    Table,
+    remembered,
+)
 from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
+MANY_BLOCKS = 8  # of k: from here on a dense copy of the result pays where it stands apart
 FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
 
 
@@ -110,14 +123,17 @@ class ProductLowering(FusedLowering):
 
         packing = self._packing(node, right, tile, shape)
 
+        @remembered
         def geometry(sizes: Sizes) -> Cut:
             return cut_product(*shape(sizes), tile, packing.is_used(sizes))
 
-        target = self.place(node.results[0])
+        target, finish = self.place(node.results[0]), None
+        if node not in self.epilogues and _is_scattered(result, left.depth.size):
+            result, target, finish = self._gathered(node, result, target)
         name, text = cached_text(
-            ("contract", stored, dtype, tile),
+            ("contract", stored, dtype, tile, self.numerics),
             "contract",
-            lambda: contract_text(PLACEHOLDER, stored, dtype, tile),
+            lambda: contract_text(PLACEHOLDER, stored, dtype, tile, self.numerics),
         )
         tables = [
             lambda sizes: padded(left.free.table(sizes), tile.rows),
@@ -139,7 +155,8 @@ class ProductLowering(FusedLowering):
 
         def mode(sizes: Sizes) -> int:
             is_packed = packing.is_used(sizes)
-            return mode_of(left, right, geometry(sizes), tile, sizes, is_packed, itemsize)
+            cut, has_dots = geometry(sizes), self.numerics.dots
+            return mode_of(left, right, cut, tile, sizes, is_packed, itemsize, has_dots)
 
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
@@ -161,6 +178,28 @@ class ProductLowering(FusedLowering):
                 end.in_place,
             )
         )
+        if finish is not None:
+            finish()
+
+    def _gathered(
+        self, node: Node, result: Result, target: Place
+    ) -> tuple[Result, Place, Callable[[], None]]:
+        """A dense result in memory of its own, and the step that brings it to where it belongs."""
+        dims = [*result.batch.dims, *result.rows.dims, *result.columns.dims]
+        steps = row_major_strides(tuple(extent for extent, _ in dims))
+        order = sorted(range(len(dims)), key=lambda number: _stride(dims[number]), reverse=True)
+        value = node.results[0]
+        shape = tuple(dims[number][0] for number in order)
+        leaf = Builder(capture_source=False).input(TensorType(value.dtype, shape))
+        source = Place(self.arena(size(value.shape) * value.dtype.itemsize))
+        strides = tuple(steps[number] for number in order)
+        rows, columns = result.rows.size, result.columns.size
+        dense = Result(
+            Axes([(result.batch.size, rows * columns)]),
+            Axes([(rows, columns)]),
+            Axes([(columns, 1)]),
+        )
+        return dense, source, lambda: self.copy(leaf, source, target, strides)
 
     def tile_of(self, node: Node) -> Tile | None:
         if node.op_name not in ("contract", "convolution") or _has_few_columns(node):
@@ -220,6 +259,7 @@ class ProductLowering(FusedLowering):
         is_fixed = right.place.storage in self.invariant and not right.place.moves
         is_settled = self.is_settled(right.place) and all(isinstance(n, int) for n in dims)
 
+        @remembered
         def is_used(sizes: Sizes) -> bool:
             if is_fixed or is_settled:
                 return True
@@ -285,6 +325,33 @@ class ProductLowering(FusedLowering):
             )
         )
         return packed
+
+
+def _is_scattered(result: Result, depth: DimLike) -> bool:
+    """Whether blocks of k are added more often than it pays to results that stand apart."""
+    dims = [*result.batch.dims, *result.rows.dims, *result.columns.dims]
+    if not isinstance(depth, int) or depth < MANY_BLOCKS * EXACT.block:
+        return False
+    if not all(isinstance(n, int) for dim in dims for n in dim):
+        return False
+    step: DimLike = 1
+    is_dense = True
+    for extent, stride in reversed(result.columns.dims):
+        is_dense = is_dense and (extent == 1 or stride == step)
+        step = step * extent
+    total: DimLike = 1
+    for extent, stride in sorted(dims, key=_stride):  # they must fill the memory without holes
+        if extent != 1 and stride != total:
+            return False
+        total = total * extent
+    return not is_dense and total != 0
+
+
+def _stride(dim: tuple[DimLike, DimLike]) -> int:
+    """For sorting: a dim of extent 1 may stand anywhere."""
+    extent, stride = dim
+    assert isinstance(extent, int) and isinstance(stride, int)
+    return 0 if extent == 1 else stride
 
 
 def _has_few_columns(node: Node) -> bool:

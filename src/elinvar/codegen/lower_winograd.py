@@ -140,7 +140,10 @@ class WinogradLowering(ProductLowering):
     ) -> None:  # fmt: skip
         dtype = node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
-        name, text = cached_text((word, dtype, tile), word, lambda: make(PLACEHOLDER, dtype, tile))
+        if make is winograd_text:
+            make = functools.partial(make, numerics=self.numerics)
+        key = (word, dtype, tile, self.numerics)
+        name, text = cached_text(key, word, lambda: make(PLACEHOLDER, dtype, tile))
         places = [slot for slot in slots if isinstance(slot, Place)]
         reads = [place.storage for place in places[:-1]]
         writes = [places[-1].storage]

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from elinvar.codegen.epilogues import Epilogue, find_epilogues
 from elinvar.codegen.fused import fused_kernel
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.partials import Part, PartGeometry, carried_type, combine_text
 from elinvar.codegen.product_parts import Tile
 from elinvar.codegen.walking import KernelText
@@ -23,7 +24,7 @@ from elinvar.kernels.again import partition
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.partition import Cluster, Partition
-from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten
+from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, flatten, remembered
 from elinvar.kernels.pull import squeeze, view_of
 
 Strides = Shape | None
@@ -63,8 +64,9 @@ class Preparation:
 class FusedLowering:
     """Lowers one graph onto given storages; a heavy node goes to a subclass's `_lower_NAME`."""
 
-    def __init__(self, vector_bits: int) -> None:
+    def __init__(self, vector_bits: int, numerics: Numerics = EXACT) -> None:
         self.vector_bits = vector_bits
+        self.numerics = numerics
         self.steps: list[Any] = []
         self.storages: dict[Value, Storage] = {}
         self.places: dict[Value, Place] = {}  # where that is more than the start of a storage
@@ -88,7 +90,7 @@ class FusedLowering:
 
     def nested(self) -> Self:
         """A lowering for a graph inside of this one."""
-        inner = type(self)(self.vector_bits)
+        inner = type(self)(self.vector_bits, self.numerics)
         inner.preparation = self.preparation
         return inner
 
@@ -210,15 +212,16 @@ class FusedLowering:
 
     def _fused_step(self, group: Group, sources: list[Place], targets: list[Place]) -> None:
         strides = tuple(self.strides.get(value) for value in group.operands)
-        key = (group.key(), strides)
+        key = (group.key(), strides, self.numerics)
         kernel = _fused_cache.get(key)
         if kernel is None:
-            found = fused_kernel(group, strides).emit(PLACEHOLDER)
+            found = fused_kernel(group, strides, self.numerics).emit(PLACEHOLDER)
             name, text = named(found.text, group.kind)
             kernel = dataclasses.replace(found, name=name, text=text)
             _fused_cache[key] = kernel
         geometry, weight = kernel.geometry, group.weight
 
+        @remembered
         def tasks(sizes: Sizes) -> tuple[int, int, int]:
             return geometry.cut(sizes, weight)
 

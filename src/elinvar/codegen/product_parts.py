@@ -9,7 +9,6 @@ from elinvar.codegen.body import ATTRIBUTES, Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
 from elinvar.core.dtypes import DType
 
-BLOCK = 256  # length of a block of k: part of the numerics contract
 GROUP = 8  # columns that are packed at once
 PANELS = 8  # panels of columns per task at most
 
@@ -165,3 +164,40 @@ def store(body: Body, base: str, kind: str, dtype: DType, place: str, value: str
     """A vector or scalar into memory."""
     at = pointer(body, base, llvm_type(dtype), place)
     body.emit(f"store {kind} {value}, ptr {at}, align {dtype.itemsize}")
+
+
+def lanes_below(body: Body, count: str, lanes: int, first: int) -> str:
+    """A mask of the lanes whose numbers, counted from `first`, are below a number."""
+    kind = f"<{lanes} x i64>"
+    numbers = ", ".join(f"i64 {first + lane}" for lane in range(lanes))
+    every = splat(body, "i64", lanes, count)
+    if lanes == 1:
+        every = body.instruction(f"insertelement {kind} poison, i64 {count}, i64 0")
+    return body.instruction(f"icmp slt {kind} <{numbers}>, {every}")
+
+
+def masked_load(body: Body, dtype: DType, lanes: int, place: str, mask: str) -> str:
+    """The lanes of a mask from memory, zeros in the others."""
+    kind, name = f"<{lanes} x {llvm_type(dtype)}>", _masked("load", dtype, lanes)
+    body.declare(f"declare {kind} {name}(ptr, i32, <{lanes} x i1>, {kind})")
+    return body.instruction(
+        f"call {kind} {name}(ptr {place}, i32 {dtype.itemsize}, <{lanes} x i1> {mask}, "
+        f"{kind} zeroinitializer)"
+    )
+
+
+def masked_store(
+    body: Body, dtype: DType, lanes: int, place: str, mask: str, value: str
+) -> None:  # fmt: skip
+    """The lanes of a mask into memory."""
+    kind, name = f"<{lanes} x {llvm_type(dtype)}>", _masked("store", dtype, lanes)
+    body.declare(f"declare void {name}({kind}, ptr, i32, <{lanes} x i1>)")
+    body.emit(
+        f"call void {name}({kind} {value}, ptr {place}, i32 {dtype.itemsize}, "
+        f"<{lanes} x i1> {mask})"
+    )
+
+
+def _masked(word: str, dtype: DType, lanes: int) -> str:
+    letter = "f" if dtype.kind == "f" else "i"
+    return f"@llvm.masked.{word}.v{lanes}{letter}{dtype.bits}.p0"

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elinvar.codegen.contraction import DIRECT, FEW_DENSE, FEW_TURNED, MIXED, PACKED
+from elinvar.codegen.contraction import (
+    DIRECT,
+    FEW_DENSE,
+    FEW_DOTS,
+    FEW_TURNED,
+    MIXED,
+    PACKED,
+)
 from elinvar.codegen.few_rows import MOST_ROWS
 from elinvar.codegen.product_parts import GROUP, PANELS, Tile
 from elinvar.core.shapes import DimLike, evaluate, size
@@ -183,10 +190,18 @@ def _average(total: int, full: int, largest: int, workers: int) -> float:
 
 
 def mode_of(
-    left: Side, right: Side, cut: Cut, tile: Tile, sizes: Sizes, is_packed: bool, itemsize: int
+    left: Side,
+    right: Side,
+    cut: Cut,
+    tile: Tile,
+    sizes: Sizes,
+    is_packed: bool,
+    itemsize: int,
+    has_dots: bool = False,
 ) -> int:
-    """How the operands of a product are read; bits do not depend on it. `itemsize`: of an element
-    of the left operand, 1 for those that must be packed.
+    """How the operands of a product are read; bits do not depend on it, but for dots. `itemsize`:
+    of an element of the left operand, 1 for those that must be packed. `has_dots`: whether lanes
+    may be steps of k.
 
     Packing rows costs about as much as one panel of columns takes. Rows that are neighbours are
     packed in no time, and rows a page apart would push each other out of the cache; numbers of less
@@ -195,7 +210,17 @@ def mode_of(
 
     def few() -> Any:
         is_dense = every(group_flags(right.free.table(sizes), tile.columns))
-        return choose(is_dense, FEW_DENSE, lambda: choose(is_turned(), FEW_TURNED, many))
+        return choose(is_dense, FEW_DENSE, lambda: choose(is_dots(), FEW_DOTS, turned))
+
+    def is_dots() -> Any:
+        if not has_dots:
+            return 0
+        sides = (side.depth.table(sizes) for side in (left, right))
+        first, second = (every(full_flags(table, tile.vector)) for table in sides)
+        return both(first, second)
+
+    def turned() -> Any:
+        return choose(is_turned(), FEW_TURNED, many)
 
     def is_turned() -> Any:
         return every(full_flags(right.depth.table(sizes), GROUP))

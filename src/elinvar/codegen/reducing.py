@@ -11,7 +11,7 @@ Work is cut by shape: a task is a block of rows, or, where there are few, a bloc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Set
+from collections.abc import Callable, Set
 
 from elinvar.codegen.evaluate import Leaf
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type
@@ -26,6 +26,7 @@ from elinvar.codegen.partials import (
     partial_results,
     to_key,
 )
+from elinvar.codegen.patterns import Origin
 from elinvar.codegen.walking import LANES, Geometry, Walker
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
@@ -35,6 +36,7 @@ from elinvar.kernels.pull import EXPENSIVE, is_movement, is_reduction, squeeze
 from elinvar.ops.scalars import Scalar
 
 SCRATCH_ELEMENTS = 16384
+SHORT_REGION = 64  # nodes; longer ones are not written several times
 
 
 class RowKernel(Reducer):
@@ -77,7 +79,7 @@ class RowKernel(Reducer):
 
     def _find_order(self) -> None:
         """Where symbolic dims may be 1: the order for the sizes at hand."""
-        if not rows_may_change(self.group.space, self.group.axes):
+        if self.numerics.merges or not rows_may_change(self.group.space, self.group.axes):
             return
         body = self.body
         self.order = run_time_order(body, self.group.space, self.group.axes)
@@ -278,29 +280,72 @@ class RowKernel(Reducer):
         scratch: dict[Value, Leaf],
         split: bool,
     ) -> None:
-        body = self.body
-        lanes_slots = {}
-        for node in reductions:
-            start = self._as_key(node, self._identity_of(node, LANES))
-            lanes_slots[node] = body.stack_slot(llvm_type(start.dtype, LANES), "acc")
-            self._put(lanes_slots[node], start.dtype, LANES, start)
+        lanes_slots = self._accumulators(reductions)
+
+        def store() -> None:
+            self._store(*outputs)
+            for value, leaf in scratch.items():
+                index = self._index(value.shape)
+                self.evaluator.store(leaf, index, self.evaluator.value(value, index))
+
+        start = low
+        if self._is_worth_several(last, reductions):
+            start = self._side_by_side(last, low, high, lanes_slots, store)
         width = LANES if reductions or last.extent != 1 else 1
-        for lanes, counter, rest in self._lanes(last, low, high, width, split):
+        for lanes, counter, rest in self._lanes(last, start, high, width, split):
             if rest and lanes == 1 and not isinstance(last.extent, int):
                 self._dynamic_tail(reductions, lanes_slots, counter, low)
             else:
                 for node in reductions:
                     self._accumulate(node, lanes_slots[node], lanes)
-            self._store(*outputs)
-            for value, leaf in scratch.items():
-                index = self._index(value.shape)
-                self.evaluator.store(leaf, index, self.evaluator.value(value, index))
+            store()
         for node in reductions:
             kind = carried_type(node.operands[0].dtype)
             vector = self._get(lanes_slots[node], key_type(node, kind), LANES)
             partial = from_key(self._halve(node, vector), kind)
             combine, _ = combine_of(node)
             self._put(totals[node], kind, 1, combine(self._get(totals[node], kind, 1), partial))
+
+    def _accumulators(self, reductions: list[Node]) -> dict[Node, str]:
+        """A vector of 16 lanes for each reduction, holding its identity."""
+        slots = {}
+        for node in reductions:
+            start = self._as_key(node, self._identity_of(node, LANES))
+            slots[node] = self.body.stack_slot(llvm_type(start.dtype, LANES), "acc")
+            self._put(slots[node], start.dtype, LANES, start)
+        return slots
+
+    def _is_worth_several(self, last: Var, reductions: list[Node]) -> bool:
+        """Whether a row is added in several vectors, which the contract's order is not."""
+        count, extent = self.numerics.accumulators, last.extent
+        is_short = isinstance(extent, int) and extent < 2 * count * LANES
+        is_plain = len(self.group.region.nodes) <= SHORT_REGION
+        return count > 1 and bool(reductions) and not is_short and is_plain
+
+    def _side_by_side(
+        self, last: Var, low: str, high: str, slots: dict[Node, str], store: Callable[[], None]
+    ) -> str:
+        """Add what fills several vectors, side by side and then together, in no fixed order.
+        Returns where the rest begins."""
+        body, count = self.body, self.numerics.accumulators
+        several = [slots, *(self._accumulators(list(slots)) for _ in range(count - 1))]
+        step = count * LANES
+        whole = body.mul(body.div(body.sub(high, low), str(step)), str(step))
+        stop = body.add(low, whole)
+        with body.loop(low, stop, step, "j") as counter:
+            for number, own in enumerate(several):
+                place = body.add(counter, str(number * LANES))
+                with self.evaluator.vectorized(last, place, LANES, Origin(0, LANES)):
+                    for node, slot in own.items():
+                        self._accumulate(node, slot, LANES)
+                    store()
+        for own in several[1:]:
+            for node, slot in own.items():
+                kind = key_type(node, carried_type(node.operands[0].dtype))
+                combine, _ = combine_of(node)
+                known, more = (self._get(part, kind, LANES) for part in (slots[node], slot))
+                self._put(slots[node], kind, LANES, combine(known, more))
+        return stop
 
     def _accumulate(self, node: Node, slot: str, lanes: int) -> None:
         """acc = combine(acc, value); a short last vector is filled up with the identity."""

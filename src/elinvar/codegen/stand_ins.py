@@ -4,6 +4,9 @@ LLVM would call a library for them, once for each element, and the bits would be
 
     fma             see `soft_fma.py`
     half ↔ float    for float16, in integers
+    lshr            of 8 and 16 bits: LLVM shifts what stood above those bits into the lanes of
+                    WebAssembly (seen in LLVM 22: `zext (lshr (trunc x), n)` on vectors); behind a
+                    call there is nothing above them
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ _WIDEN = re.compile(rf"\bfpext {_TYPE.format('half')} (%[\w.]+) to {_TYPE.format
 _NARROW = re.compile(rf"\bfptrunc {_TYPE.format('float')} (%[\w.]+) to {_TYPE.format('half')}")
 
 
-def with_stand_ins(text: str, has_fma: bool, has_half: bool) -> str:
+_SHIFT = re.compile(r"\blshr (?:<(\d+) x (i8|i16)>|(i8|i16)) (%[\w.]+), (%[\w.]+)")
+
+
+def with_stand_ins(text: str, has_fma: bool, has_half: bool, has_shifts: bool = True) -> str:
     """The text for a machine that has these instructions or lacks them.
 
     Example:
@@ -54,7 +60,29 @@ def with_stand_ins(text: str, has_fma: bool, has_half: bool) -> str:
                 added[f"{word} {lanes}"] = _conversion(word, lanes)
         text = _WIDEN.sub(lambda match: _call("widen", match), text)
         text = _NARROW.sub(lambda match: _call("narrow", match), text)
+    if not has_shifts and "lshr" in text:
+        for lanes, kind, alone, _, _ in _SHIFT.findall(text):
+            name = f"v{lanes or 1}{kind or alone}"
+            added[f"shift {name}"] = _shift(name, kind or alone, int(lanes or 1))
+        text = _SHIFT.sub(_shift_call, text)
     return _joined(text, added.values()) if added else text
+
+
+def _shift(name: str, kind: str, lanes: int) -> str:
+    vector = kind if lanes == 1 else f"<{lanes} x {kind}>"
+    return f"""
+define internal {vector} @elinvar.lshr.{name}({vector} %x, {vector} %n) nounwind noinline {{
+  %y = lshr {vector} %x, %n
+  ret {vector} %y
+}}
+"""
+
+
+def _shift_call(match: re.Match[str]) -> str:
+    lanes, kind = match[1] or "1", match[2] or match[3]
+    vector = kind if lanes == "1" else f"<{lanes} x {kind}>"
+    name = f"@elinvar.lshr.v{lanes}{kind}"
+    return f"call {vector} {name}({vector} {match[4]}, {vector} {match[5]})"
 
 
 def _joined(text: str, definitions: Iterable[str]) -> str:

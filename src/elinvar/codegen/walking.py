@@ -8,6 +8,7 @@ from typing import Any
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.evaluate import Evaluator, Leaf
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.patterns import Origin
 from elinvar.core.shapes import DimLike, Shape, evaluate, row_major_strides
 from elinvar.core.sizing import both, ceil_div, choose, most, same
@@ -155,13 +156,18 @@ def _mentions(atom: Atom, var: Var) -> bool:
 class Walker:
     """The loop variables of one group, and the emission that all kinds share.
 
-    `strides`: per region input, None for dense row-major.
+    `strides`: per region input, None for dense row-major. `numerics`: how sums are added.
     """
 
     parts: tuple[Any, ...] = ()  # see KernelText
 
-    def __init__(self, group: Group, strides: tuple[Shape | None, ...] | None = None) -> None:
-        self.group = group
+    def __init__(
+        self,
+        group: Group,
+        strides: tuple[Shape | None, ...] | None = None,
+        numerics: Numerics = EXACT,
+    ) -> None:
+        self.group, self.numerics = group, numerics
         region = group.region
         given = strides or (None,) * len(region.inputs)
         self.strides = {

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.codegen.product_parts import (
     Tile,
     fma,
@@ -41,7 +42,6 @@ from elinvar.codegen.winograd_transforms import (
 from elinvar.core.dtypes import DType
 from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
-CHAIN = 64  # channels of a block, and
 STEP = 32  # tiles of a block, and
 GROUP = 256  # of a group: part of the numerics contract
 CHUNK = 64  # columns whose sums are collected at once
@@ -228,7 +228,7 @@ def _widths(tile: Tile) -> list[int]:
     return sorted({min(CHANNELS, tile.columns), tile.columns})
 
 
-def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_text(name: str, dtype: DType, tile: Tile, numerics: Numerics = EXACT) -> str:
     """Kernel: images times transformed kernels. Slots: image, kernels, result; tiles in all, from
     top to bottom and from left to right; the results' height and width; strides of image and result
     (sample, row, column); C, O; tiles per task, columns per task, tasks of columns; elements of
@@ -258,7 +258,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
                 body.loop("0", count, tile.rows, "row") as row,
-                body.loop("0", "%inputs", CHAIN, "k") as k,
+                body.loop("0", "%inputs", numerics.points, "k") as k,
             ):
                 arguments = [
                     "ptr " + kernel.at(
@@ -274,7 +274,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile) -> str:
                         sums, body.mul(point, sums_plane), body.mul(row, str(tile.columns))
                     ),
                     f"i64 {tile.columns}",
-                    "i64 " + body.minimum(body.sub("%inputs", k), str(CHAIN)),
+                    "i64 " + body.minimum(body.sub("%inputs", k), str(numerics.points)),
                     "i1 " + body.instruction(f"icmp eq i64 {k}, 0"),
                 ]  # fmt: skip
                 height = body.minimum(body.sub(count, row), str(tile.rows))

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
+from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import Tile, load, module, pointer, store
-from elinvar.codegen.winograd import APART, CHAIN, PLANE, Tiles, collect, micros
+from elinvar.codegen.winograd import APART, PLANE, Tiles, collect, micros
 from elinvar.codegen.winograd_transforms import (
     collecting,
     image_line,
@@ -117,7 +118,8 @@ def winograd_few_text(name: str, dtype: DType, tile: Tile) -> str:
     body, element = kernel.body, kernel.element
     kernels = _Kernels(name, body, dtype, tile)
     columns, rows = str(tile.columns), str(tile.rows)
-    kernel_plane = CHAIN * tile.columns + APART
+    chain = EXACT.points  # more transformed kernels would not stay in the cache
+    kernel_plane = chain * tile.columns + APART
     matrices = body.stack_slot(f"[{POINTS * kernel_plane} x {element}]", "matrices")
     patch = body.stack_slot(f"[{TILE * TILE * tile.columns} x {element}]", "patch")
     sums = kernel.stack("sums", "%sums.scratch")
@@ -126,8 +128,8 @@ def winograd_few_text(name: str, dtype: DType, tile: Tile) -> str:
     with body.loop("%begin", "%end", hint="task") as task:
         first = body.mul(task, columns)
         width = body.minimum(body.sub("%outputs", first), columns)
-        with body.loop("0", "%inputs", CHAIN, "k") as k:
-            count = body.minimum(body.sub("%inputs", k), str(CHAIN))
+        with body.loop("0", "%inputs", chain, "k") as k:
+            count = body.minimum(body.sub("%inputs", k), str(chain))
             with body.loop("0", count, CHANNELS, "c") as c:
                 target = pointer(body, matrices, element, body.mul(c, columns))
                 kernels.spread(body.add(k, c), first, width, target, str(kernel_plane))

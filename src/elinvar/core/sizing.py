@@ -107,6 +107,9 @@ class Size:
             return self is other
         fail(GraphError, "size", f"whether {self} == {other} is not known yet; use `same`")
 
+    def __ne__(self, other: object) -> Any:
+        return self is not other if isinstance(other, Size) else invert(same(self, other))
+
     def __hash__(self) -> int:
         return id(self) >> 4
 

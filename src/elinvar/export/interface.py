@@ -36,6 +36,7 @@ from elinvar.tensor.program import (
     trace_program,
 )
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.trace import Requirement
 
 _DEEPEST = 8
 
@@ -67,7 +68,8 @@ class Weight:
 @dataclass
 class Interface:
     """A traced function; see the top of this file. `structure` is that of what it returns,
-    `arguments` are the names and structures of what it takes."""
+    `arguments` are the names and structures of what it takes, `requirements` conditions on sizes
+    that the trace noted."""
 
     name: str
     graph: Graph
@@ -77,6 +79,7 @@ class Interface:
     dims: dict[str, tuple[int, int | None]]
     structure: Any = field(default=tree.LEAF)
     arguments: list[tuple[str, Any]] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
 
 
 class _SpecCall:
@@ -112,8 +115,14 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
-    _refuse_other_count(plain, specs, op)
+    if specs is None:
+        specs = getattr(function, "specs", None)
+    if specs is None:
+        listed = ", ".join(names) or "none are known"
+        text = f"the types of the arguments are needed ({listed})"
+        fail(TraceError, op, text, "such as specs='f32[batch,784]', one for each argument")
     specification = Specification(op, specs, names)
+    _refuse_other_count(plain, len(specification.trees), op)
     call = _SpecCall(specification)
     name = getattr(plain, "__name__", type(plain).__name__)
     with sizes_as_numbers(op):
@@ -164,6 +173,7 @@ class _Interfaces:
             dims,
             self.program.structure,
             [(word_of(n, names), tree.flatten(one)[1]) for n, one in enumerate(trees)],
+            self.program.function.requirements,
         )
 
     def _refuse_changed_gradients(self, names: dict[int, str]) -> None:
@@ -260,9 +270,8 @@ def as_array(tensor: Any) -> np.ndarray[Any, Any]:
 # names
 
 
-def _refuse_other_count(function: Any, specs: Any, op: str) -> None:
-    """Each argument without a default needs an entry of `specs`."""
-    count = len(specs) if type(specs) in (tuple, list) else 1
+def _refuse_other_count(function: Any, count: int, op: str) -> None:
+    """Each argument without a default needs a specification."""
     try:
         signature = inspect.signature(getattr(function, "forward", function))
     except (TypeError, ValueError):

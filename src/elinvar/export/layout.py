@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.shapes import Dim, size
+from elinvar.core.shapes import Dim, evaluate, size
 from elinvar.export.interface import Interface, Weight
+from elinvar.export.limits import Condition, conditions_of
 from elinvar.graph.ir import Graph, Value
 from elinvar.graph.walk import subgraphs
 from elinvar.kernels.plan import ALIGNMENT, Storage, overwritable, touched
 from elinvar.run.planning import Lowered
+from elinvar.tensor.trace import Requirement
 
 MAGIC, FORMAT = b"ELINVARW", 1
 HEADER_BYTES = 64
@@ -33,6 +35,7 @@ class Layout:
     Attributes:
         dims: the ranges of the symbolic sizes, in the order in which callers give them.
         every_dim: all dims and numbers of bytes of values, to be checked.
+        conditions: what else must hold of the sizes.
         inputs, results: storages whose addresses callers give.
         weights: storages inside of the weights, at these offsets.
         weights_bytes: of the weights with their header; 0 where there are none.
@@ -44,6 +47,7 @@ class Layout:
     dims: dict[str, tuple[int, int | None]]
     key: bytes
     every_dim: list[Any] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
     inputs: list[Storage] = field(default_factory=list)
     results: list[Storage] = field(default_factory=list)
     weights: dict[Storage, int] = field(default_factory=dict)
@@ -134,7 +138,10 @@ class _Maker:
         for weight, storage in places:
             if weight.becomes is not None:
                 self._state(weight, storage)
-        layout.every_dim = list(dict.fromkeys(_dims_of(self.lowered.optimized)))
+        whole = self.interface.graph
+        dims = [*_dims_of(whole), *_dims_of(self.lowered.optimized)]
+        layout.every_dim = list(dict.fromkeys(dims))
+        layout.conditions = [*conditions_of(whole), *map(_condition, self.interface.requirements)]
         return layout
 
     def _result(self, value: Value) -> None:
@@ -182,6 +189,10 @@ class _Maker:
             return False
         # what is passed through is read before
         return True
+
+
+def _condition(requirement: Requirement) -> Condition:
+    return lambda sizes: requirement.holds(evaluate(requirement.dim, sizes))
 
 
 def _bytes_of(value: Value) -> Any:

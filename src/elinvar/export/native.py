@@ -61,7 +61,7 @@ class NativeExport:
 
 def export_native(
     function: Any,
-    specs: Any,
+    specs: Any = None,
     target: str = "host",
     path: str | os.PathLike[str] = "model",
     *,
@@ -77,7 +77,7 @@ def export_native(
     Args:
         function: a function over tensors, a module, or what `el.jit` returned.
         specs: for each argument a tensor, an `el.TensorSpec` or a text such as `"f32[batch,784]"`;
-            see `el.jit`. Named sizes are given by each call.
+            see `el.jit`. Named sizes are given by each call. By default those of `el.jit`.
         target: `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64-linux-gnu`, `riscv64-linux-gnu`,
             `wasm32`, `arm64-apple-macos` or `host`.
         path: where the files go: `build/model` makes `build/model.o`, `build/model.h` and

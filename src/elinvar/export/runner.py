@@ -173,6 +173,11 @@ class Runner:
         self._load_sizes(body, numbers)
         self._check_ranges(body, numbers)
         self._check_overflow(body, numbers)
+        for condition in self.layout.conditions:
+            holds = condition(self.sizes)
+            if isinstance(holds, Size):
+                test = body.instruction(f"icmp eq i64 {numbers.number(holds)}, 0", "c")
+                _leave(body, test, Status.SIZE_OUT_OF_RANGE)
         total = "0"
         place = 0
 

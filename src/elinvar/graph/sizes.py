@@ -88,7 +88,7 @@ def solve(dim: Dim, value: int, sizes: dict[str, int]) -> bool:
 
 
 # ops that refuse sizes for other reasons than that a result would be negative
-_PARTICULAR = frozenset("slice gather windows convolution fold max min argmax argmin".split())
+_PARTICULAR = frozenset("slice gather windows convolution fold top_k max min argmax argmin".split())
 
 
 class Limits:

@@ -15,6 +15,22 @@ ALIGNMENT = 64
 Sizes = Mapping[str, int]
 
 
+def remembered(function: Callable[[Sizes], Any]) -> Callable[[Sizes], Any]:
+    """A function of the sizes that is computed once for each mapping of sizes: while a program is
+    bound, several slots ask for the same."""
+    last: tuple[Any, Any] = (None, None)
+
+    def found(sizes: Sizes) -> Any:
+        nonlocal last
+        known, value = last
+        if known is not sizes:
+            value = function(sizes)
+            last = (sizes, value)
+        return value
+
+    return found
+
+
 @dataclass(eq=False)
 class Storage:
     """A block of memory: an input, an output, a part of the arena, or kept from call to call."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from elinvar.codegen.lower import Lowering
+from elinvar.codegen.numerics import EXACT, NUMERICS, Numerics
 from elinvar.core.collecting import paused_collection
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
@@ -91,14 +92,19 @@ class Compiled:
     """
 
     def __init__(
-        self, graph: Graph, layouts: Layouts, lines: bool, settled: tuple[int, ...] = ()
+        self,
+        graph: Graph,
+        layouts: Layouts,
+        lines: bool,
+        settled: tuple[int, ...] = (),
+        numerics: Numerics = EXACT,
     ) -> None:
         start = time.perf_counter()
-        self.graph, self.lines = graph, lines
+        self.graph, self.lines, self.numerics = graph, lines, numerics
         self._layouts, self._settled = layouts, settled
         self._lowered: Lowered | None = None
         self._addresses: dict[str, int] = {}
-        self._key = plan_key(graph, layouts, settled, vector_bits())
+        self._key = plan_key(graph, layouts, settled, vector_bits(), numerics)
         self._plan = None if self._key is None else self._stored_plan(self._key)
         if self._plan is None:
             self._load()
@@ -108,7 +114,9 @@ class Compiled:
     def lowered(self) -> Lowered:
         """What passes and lowering made of the graph."""
         if self._lowered is None:
-            self._lowered = lower_graph(self.graph, self._layouts, self._settled)
+            self._lowered = lower_graph(
+                self.graph, self._layouts, self._settled, None, self.numerics
+            )
         return self._lowered
 
     @property
@@ -166,7 +174,7 @@ class Compiled:
             )
             for v in self.graph.outputs
         ]
-        overwriting = functools.cache(lambda: self._callable(plan, sizes, True)[0])
+        overwriting = _Once(lambda: self._callable(plan, sizes, True)[0] if plan.aliases else call)
         return Bound(
             call,
             plan.arena,
@@ -248,7 +256,7 @@ class Compiled:
 
     def explain(self) -> str:
         """What is fused in each kernel, and why what it stores is stored."""
-        lowering = Lowering(vector_bits())
+        lowering = Lowering(vector_bits(), self.numerics)
         for number, value in enumerate(self.optimized.inputs):
             if self._layouts is not None:
                 lowering.strides[value] = self._layouts[number]
@@ -263,13 +271,32 @@ class Compiled:
         return "\n".join(native.assembly(text) for text in self._texts().values())
 
 
+class _Once:
+    """A function without arguments that is called once; what it needed may go then."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make: Callable[[], Any] | None = make
+        self._made: Any = None
+
+    def __call__(self) -> Any:
+        make = self._make
+        if make is not None:
+            self._made = make()  # two threads may both do so: either result will do
+            self._make = None
+        return self._made
+
+
 def _release(number: int, tables: list[Any]) -> None:
     """Forget a program that is gone. The finalizer's hold on the tables is what keeps them."""
     recording.forget(number)
 
 
 def compile_graph(
-    graph: Graph, layouts: Layouts = None, lines: bool = False, settled: tuple[int, ...] = ()
+    graph: Graph,
+    layouts: Layouts = None,
+    lines: bool = False,
+    settled: tuple[int, ...] = (),
+    numerics: str = "exact",
 ) -> Compiled:
     """Compile a graph for this machine.
 
@@ -280,18 +307,23 @@ def compile_graph(
             program was called.
         settled: numbers of the inputs that are expected to be the same in most calls; what depends
             on them alone is prepared once (see `Bound`).
+        numerics: the order in which sums are added, a word of `NUMERICS`.
     """
     with paused_collection():
-        return Compiled(graph, layouts, lines, settled)
+        return Compiled(graph, layouts, lines, settled, NUMERICS[numerics])
 
 
 def lower_graph(
-    graph: Graph, layouts: Layouts = None, settled: tuple[int, ...] = (), bits: int | None = None
+    graph: Graph,
+    layouts: Layouts = None,
+    settled: tuple[int, ...] = (),
+    bits: int | None = None,
+    numerics: Numerics = EXACT,
 ) -> Lowered:
     """Passes, clusters, kernels as text, for vectors of so many bits (by default the host's)."""
     optimized = optimize(layout(optimize(legalize(optimize(graph)))))
     optimized = optimize(optimized, AFTER_LAYOUT)
-    lowering = Lowering(bits or vector_bits())
+    lowering = Lowering(bits or vector_bits(), numerics)
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]
     outputs = [Storage("output", i) for i in range(len(optimized.outputs))]
     for number, (value, storage) in enumerate(zip(optimized.inputs, inputs, strict=True)):
@@ -306,4 +338,13 @@ def lower_graph(
     return Lowered(optimized, lowering.steps, inputs, outputs, preparation)
 
 
-__all__ = ["Bound", "Compiled", "Output", "Step", "compile_graph", "lower_graph", "vector_bits"]
+__all__ = [
+    "NUMERICS",
+    "Bound",
+    "Compiled",
+    "Output",
+    "Step",
+    "compile_graph",
+    "lower_graph",
+    "vector_bits",
+]

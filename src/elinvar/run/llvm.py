@@ -32,6 +32,7 @@ _LACKING = """
   %b = call double @llvm.fma.f64(double %y, double %y, double %y)
   %c = fpext half %z to float
   %d = fptrunc float %x to half
+  %e = lshr i8 %m, %n
 """
 
 
@@ -92,6 +93,11 @@ def has_half(target: Target) -> bool:
     if target.triple.startswith("riscv"):
         return "+zfhmin" in features or "+zfh" in features
     return not target.triple.startswith("wasm")
+
+
+def has_all(target: Target) -> tuple[bool, bool, bool]:
+    """What `with_stand_ins` asks: fma, float16, and shifts of less than 32 bits that are right."""
+    return has_fma(target), has_half(target), not target.triple.startswith("wasm")
 
 
 class _Machines(threading.local):
@@ -165,7 +171,7 @@ def llvm_version() -> str:
 @functools.cache
 def pipeline_of(target: Target) -> str:
     """What becomes of a text besides LLVM's level; part of the keys of the disk cache."""
-    given = has_fma(target), has_half(target)
+    given = has_all(target)
     return PIPELINE if all(given) else PIPELINE + with_stand_ins(_LACKING, *given)
 
 
@@ -275,7 +281,7 @@ def _optimised_module(text: str, target: Target, level: int) -> Iterator[Any]:
     """
     llvm = binding()
     refusal = ""
-    text = with_stand_ins(text, has_fma(target), has_half(target))
+    text = with_stand_ins(text, *has_all(target))
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(contextlib.closing(llvm.create_context()))
         try:

@@ -77,6 +77,7 @@ class _Maker:
         self.tables: list[Any] = []
         self.kernels: dict[str, Kernel] = {}
         self._numbers: dict[str, int] = {}
+        self._tables: dict[bytes, int] = {}
         self._loops: dict[Any, int] = {}
         self._offsets, self._overwriting, self._sizes = offsets, overwriting, sizes
         memory = [*lowered.inputs, *lowered.outputs]
@@ -133,9 +134,11 @@ class _Maker:
             return (-1, item.at(self._sizes))
         if isinstance(item, Function):
             return (FUNCTION, self._kernel(item))
-        table = np.ascontiguousarray(item.make(self._sizes), dtype=np.int64)
-        self.tables.append(table.reshape(-1))
-        return (TABLE, len(self.tables) - 1)
+        table = np.ascontiguousarray(item.make(self._sizes), dtype=np.int64).reshape(-1)
+        number = self._tables.setdefault(table.tobytes(), len(self.tables))
+        if number == len(self.tables):  # equal tables are one: layers are alike
+            self.tables.append(table)
+        return (TABLE, number)
 
     def _address(self, place: Place) -> tuple[int, int]:
         storage, extra = place.storage, evaluate(place.offset, self._sizes)

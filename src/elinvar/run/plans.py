@@ -3,7 +3,7 @@
 Passes, clustering and lowering take most of the time of a large graph whose kernels are in the disk
 cache. Their result for given sizes is small: launches with numbers, which kernels they call, some
 tables. It is kept next to the object code, under a key of everything it depends on: the graph's
-content, the vector width, and the text of the compiler itself.
+content, the vector width, the order of sums, and the text of the compiler itself.
 
     entry   JSON of everything but the tables' numbers · newline · these, as 64-bit integers
 """
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from elinvar.codegen.numerics import EXACT, Numerics
 from elinvar.core.settings import settings
 from elinvar.graph.ir import Graph
 from elinvar.graph.walk import fingerprint, subgraphs
@@ -105,7 +106,9 @@ def _linked(
 # keys
 
 
-def plan_key(graph: Graph, layouts: Any, settled: Any, vector_bits: int) -> str | None:
+def plan_key(
+    graph: Graph, layouts: Any, settled: Any, vector_bits: int, numerics: Numerics = EXACT
+) -> str | None:
     """The key of a graph's plan; None where none is kept: small graphs, symbolic sizes, operations
     that are not in the table, and when every pass is to be verified."""
     if settings.verify or settings.cache_dir is None or len(graph.nodes) < LEAST_NODES:
@@ -113,7 +116,8 @@ def plan_key(graph: Graph, layouts: Any, settled: Any, vector_bits: int) -> str 
     compiler = _compiler()
     if compiler is None or not _is_known(graph):
         return None
-    parts = (fingerprint(graph), repr(layouts), repr(settled), str(vector_bits), compiler)
+    settings_of = (repr(layouts), repr(settled), str(vector_bits), numerics.word)
+    parts = (fingerprint(graph), *settings_of, compiler)
     return f"{native.machine_label()}-{cache_key('plan', *parts)}"
 
 

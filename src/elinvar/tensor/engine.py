@@ -1,6 +1,6 @@
 """The seam between the tensor floor and the compiler: programs and memory.
 
-compile_graph(graph, layouts) -> Compiled;  Compiled.bind(sizes) -> Bound
+compile_graph(graph, layouts, …, numerics) -> Compiled;  Compiled.bind(sizes) -> Bound
 Bound.call(arena address, input addresses…, output addresses…), .arena_nbytes, .outputs
 strided_copy(itemsize, shape, source strides, target strides) -> call(source, target)
 select_rows, select_numbers -> call(source, mask, target, count); place_rows -> call(update,
@@ -10,12 +10,13 @@ allocate(nbytes) -> Buffer with .address; allocator() is the same function, bare
 
 from __future__ import annotations
 
-from elinvar.run.compile import Compiled, compile_graph
+from elinvar.run.compile import NUMERICS, Compiled, compile_graph
 from elinvar.run.memory import Buffer, allocate, allocator
 from elinvar.run.selecting import place_rows, select_numbers, select_rows
 from elinvar.run.strided import strided_copy
 
 __all__ = [
+    "NUMERICS",
     "Buffer",
     "Compiled",
     "allocate",

@@ -177,10 +177,12 @@ class TracedFunction:
     Attributes:
         keeps_lines: whether the user's lines in the graph are those of every call.
         settled: numbers of the inputs that are expected to be the same in most calls.
+        numerics: the order in which sums are added, here and in derivatives.
     """
 
     keeps_lines = False
     settled: tuple[int, ...] = ()
+    numerics = "exact"
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -196,6 +198,7 @@ class TracedFunction:
         self._programs: dict[tuple[Layout, ...], Program] = {}
         self._kept = Kept()
         self._limits: Limits | None = None
+        self.requirements = trace.requirements
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
 
     def __repr__(self) -> str:
@@ -247,7 +250,7 @@ class TracedFunction:
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             graph = Graph(self.graph.inputs, outputs, self.name)
             self._compiled = compile_graph(
-                graph, lines=self.keeps_lines, settled=self.settled
+                graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
             )
         return self._compiled
 
@@ -257,6 +260,8 @@ class TracedFunction:
             if self._limits is None:
                 self._limits = Limits(self.graph)
             self._limits.check(self.name, sizes)
+            for requirement in self.requirements:
+                requirement.check(sizes)
 
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:
         sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
@@ -323,7 +328,9 @@ class TracedFunction:
             held = trace.inputs
         inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
-        return TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells), places
+        vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
+        vjp.numerics = self.numerics
+        return vjp, places
 
 
 def _true(flags: tuple[bool, ...]) -> list[int]:

@@ -393,8 +393,8 @@ def _item(op: str, x: Any, axis: int, item: Any) -> Items:
 def single_index(op: str, index: int, dim: DimLike, axis: int) -> DimLike:
     """An int index counted from the start, within bounds."""
     if isinstance(dim, Dim):
-        least = dim.least() or 0
-        if index not in (0, -1) and not -least <= index < least:
+        room = dim - index - 1 if index >= 0 else dim + index
+        if index not in (0, -1) and not is_never_negative(room):
             _undecided(op, f"index {index}", dim, axis)
         return index if index >= 0 else dim + index
     if not -dim <= index < dim:

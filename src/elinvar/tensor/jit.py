@@ -37,6 +37,7 @@ from elinvar.core.shapes import assuming
 from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.dispatch import scalar
+from elinvar.tensor.engine import NUMERICS
 from elinvar.tensor.family import Family, Teller
 from elinvar.tensor.fitting import Slot, Specification
 from elinvar.tensor.program import JitProgram, need, sizes_as_numbers, trace_program
@@ -96,6 +97,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     specs: Any = None,
     infer_dims: bool = True,
+    numerics: str = "exact",
 ) -> Jit[P, R]: ...
 @overload
 def jit(
@@ -105,6 +107,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     specs: Any = None,
     infer_dims: bool = True,
+    numerics: str = "exact",
 ) -> Callable[[Callable[P, R]], Jit[P, R]]: ...
 def jit(
     function: Callable[..., Any] | None = None,
@@ -113,6 +116,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     specs: Any = None,
     infer_dims: bool = True,
+    numerics: str = "exact",
 ) -> Any:
     """Compile a function: it is traced on the first call and runs as one program afterwards.
 
@@ -125,11 +129,15 @@ def jit(
             "f32[batch,784]"): a tuple with an entry for each positional argument, None for a static
             one, or the entry of the only one. One program then serves all sizes.
         infer_dims: without specs, whether sizes that change become symbols by themselves.
+        numerics: "exact", or "fast" to give up the fixed order of sums and products for this
+            program (see `docs/numerics.md`). A function that is traced inside of another jitted
+            one is part of that program, whose word counts.
 
     Raises:
         TraceError: Python needs the value of a traced tensor, or a size that is a symbol; or a
             static argument is unhashable.
         ShapeError, DTypeError: an argument does not fit its specification.
+        ValueRangeError: `numerics` is another word.
 
     Example:
         >>> import elinvar as el
@@ -151,13 +159,24 @@ def jit(
             static_argnames=static_argnames,
             specs=specs,
             infer_dims=infer_dims,
+            numerics=_known_numerics(numerics),
         )
     if not callable(function):
         text = f"expected a function, received {type(function).__name__}"
         fail(DTypeError, "jit", text, "write `el.jit(function)` or `@el.jit`")
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
-    return Jit(function, numbers, names, specs, infer_dims)
+    given = _known_numerics(numerics)
+    return Jit(function, numbers, names, specs, infer_dims, given)
+
+
+def _known_numerics(numerics: Any) -> str:
+    """The word, if it is one of those that there are."""
+    if not isinstance(numerics, str) or numerics not in NUMERICS:
+        words = " or ".join(map(repr, NUMERICS))
+        text = f"numerics must be {words}, received {numerics!r}"
+        fail(ValueRangeError, "jit", text, "leave it out: then every sum has its fixed order")
+    return numerics
 
 
 class Jit(Generic[P, R]):
@@ -165,6 +184,8 @@ class Jit(Generic[P, R]):
 
     Attributes:
         compilations: how many times the function has been traced and compiled.
+        numerics: the order in which its programs add.
+        specs: as they were given.
     """
 
     def __init__(
@@ -174,9 +195,10 @@ class Jit(Generic[P, R]):
         static_names: Any,
         specs: Any = None,
         infer_dims: bool = True,
+        numerics: str = "exact",
     ) -> None:
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.numerics = function, numerics
         self.name: str = getattr(function, "__name__", type(function).__name__)
         self.compilations = 0
         self._programs: dict[Any, list[JitProgram]] = {}
@@ -195,6 +217,7 @@ class Jit(Generic[P, R]):
         self._infer_dims = infer_dims
         self._teller = Teller(self.name)
         self._specification: Specification | None = None
+        self.specs = specs
         if specs is not None:
             self._specification = Specification(self.name, specs, self._parameters)
 
@@ -270,7 +293,7 @@ class Jit(Generic[P, R]):
         self.compilations += 1
         if types is not None:
             with sizes_as_numbers(self.name):
-                program = trace_program(self.function, self.name, call, types)
+                program = trace_program(self.function, self.name, call, types, self.numerics)
             program.compiled()
             family.programs.append(program)
             return program
@@ -281,7 +304,7 @@ class Jit(Generic[P, R]):
                 shapes = [x.shape for x in call.tensors]
                 sizes = resolve_sizes(types, shapes)
                 with sizes_as_numbers(self.name), assuming(sizes) as assumed:
-                    program = trace_program(self.function, self.name, call, types)
+                    program = trace_program(self.function, self.name, call, types, self.numerics)
                 program.needed = tuple(assumed.needed)
                 if not program.accepts_shapes(shapes):
                     continue
@@ -291,7 +314,7 @@ class Jit(Generic[P, R]):
                 return program
             except Exception as error:  # it needs its sizes as numbers, or is at fault
                 failure = failure or error
-        program = trace_program(self.function, self.name, call)
+        program = trace_program(self.function, self.name, call, numerics=self.numerics)
         if failure is not None:
             family.attempts -= 1
             self._teller.numbers(failure)

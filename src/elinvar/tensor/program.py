@@ -9,7 +9,7 @@ from typing import Any
 
 from elinvar.core import source, tree
 from elinvar.core.collecting import paused_collection
-from elinvar.core.errors import ElinvarError, ShapeError, TraceError, fail, message
+from elinvar.core.errors import ElinvarError, TraceError, fail, message
 from elinvar.core.shapes import SIZE_HINT, Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
@@ -97,7 +97,7 @@ class JitProgram:
         try:
             sizes = resolve_sizes(self.argument_types, shapes)
             self.function.check_sizes(sizes)
-        except ShapeError:
+        except ElinvarError:
             return False
         return all(dim.evaluate(sizes) >= 0 for dim in self.needed)
 
@@ -219,7 +219,11 @@ class _Outputs:
 
 
 def trace_program(
-    function: Callable[..., Any], name: str, call: Any, types: list[TensorType] | None = None
+    function: Callable[..., Any],
+    name: str,
+    call: Any,
+    types: list[TensorType] | None = None,
+    numerics: str = "exact",
 ) -> JitProgram:
     """Run `function` on stand-ins for the arguments of a call, whose sizes `types` may hide."""
     if types is None:
@@ -244,6 +248,7 @@ def trace_program(
         inputs += [one.tensor for one in held]
         outputs = recorder.outputs
     program = JitProgram(TracedFunction(name, trace, inputs, outputs, []))
+    program.function.numerics = numerics
     program.captured, program.guards = captured, guards
     program.results, program.structure = results, structure
     program.writes, program.gradients = writes, gradients

@@ -13,6 +13,7 @@ from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeEr
 from elinvar.core.shapes import Dim, normalize_axis
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.cell import current_trace
+from elinvar.tensor.control import fori_loop
 from elinvar.tensor.convert import (
     ArrayLike,
     broadcast_all,
@@ -28,6 +29,8 @@ from elinvar.tensor.manipulation import reshape, sliced
 
 if TYPE_CHECKING:
     from elinvar.tensor.tensor import Tensor
+
+HIGHEST_STEP = 61  # of a binary search along an axis whose length is not known: a power of two
 
 
 class UniqueAll(NamedTuple):
@@ -272,18 +275,25 @@ def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter:
     # binary search, all values at once: the answer grows bit by bit from the highest
     count = a.shape[0]
     below = F.less if side == "left" else F.less_equal
-    if isinstance(count, Dim):
-        wide = (*b.shape, count)
-        row = expand(F.reshape(a, shape=(1,) * b.ndim + (count,)), wide)
-        column = expand(F.reshape(b, shape=(*b.shape, 1)), wide)
-        return F.sum(cast(below(row, column), int64), axes=(b.ndim,))
     found = expand(F.constant(value=0, dtype=int64), b.shape)
-    step = 1 << max(count.bit_length() - 1, 0)
-    while step and count:
+
+    def probed(step: Any, found: Any) -> Any:
         probe = ew.add(found, step)
         inside = ew.less_equal(probe, count)
         element = F.gather(a, ew.subtract(ew.minimum(probe, count), 1), axis=0)
-        found = F.where(F.bitwise_and(inside, below(element, b)), probe, found)
+        return F.where(F.bitwise_and(inside, below(element, b)), probe, found)
+
+    if isinstance(count, Dim):  # steps beyond the length change nothing
+        a = F.pad(a, F.constant(value=0, dtype=a.dtype), low=(0,), high=(1,), interior=(0,))
+        one = F.constant(value=1, dtype=int64)
+
+        def turn(i: Any, found: Any) -> Any:
+            return probed(F.shift_left(one, ew.subtract(HIGHEST_STEP, i)), found)
+
+        return fori_loop(0, HIGHEST_STEP + 1, turn, found)
+    step = 1 << max(count.bit_length() - 1, 0)
+    while step and count:
+        found = probed(step, found)
         step >>= 1
     return found
 

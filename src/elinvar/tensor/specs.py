@@ -15,6 +15,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from elinvar.core.dtypes import DType, as_dtype, default_float, default_int
 from elinvar.core.errors import DTypeError, ElinvarError, ShapeError, fail
 from elinvar.core.shapes import (
@@ -88,11 +90,12 @@ def normalize_specs(
 
     Args:
         op: for errors, the function that was called: "jit", "export_native".
-        specs: a tuple or list with one entry for each positional argument, or the entry of the only
-            one. An entry is a container (tuple, list, dict, dataclass) of leaves; a leaf is a
-            `TensorSpec`, a text such as "f32[batch,784]", a tensor or numpy array, whatever has a
-            `shape` and a `dtype`, or a Python float or int (0-d float32 and int64, as `jit` reads
-            them). None stands for a static value.
+        specs: a tuple or list with one entry for each positional argument, a dict of entries by the
+            arguments' names, or the entry of the only one. An entry is a container (tuple, list,
+            dict, dataclass) of leaves; a leaf is a `TensorSpec`, a text such as "f32[batch,784]", a
+            shape with a dim such as `(batch, 784)` (of float32), a pair `((batch, 784), el.int64)`,
+            a tensor or numpy array, whatever has a `shape` and a `dtype`, or a Python float or int
+            (0-d float32 and int64, as `jit` reads them). None stands for a static value.
         names: of the arguments, for errors.
 
     Returns:
@@ -105,7 +108,7 @@ def normalize_specs(
         >>> trees, ranges
         ([TensorSpec('f32[B,3]'), {'rate': TensorSpec('f32[]')}], {'B': (0, None)})
     """
-    given = list(specs) if type(specs) in (tuple, list) else [specs]
+    given = _by_position(specs, names)
     found: list[TensorSpec] = []
     trees = []
     for number, spec in enumerate(given):
@@ -121,6 +124,31 @@ def normalize_specs(
     return trees, ranges
 
 
+def _by_position(specs: Any, names: Sequence[str]) -> list[Any]:
+    """An entry for each positional argument."""
+    if isinstance(specs, Mapping) and specs and set(specs) <= set(names):
+        last = max(names.index(name) for name in specs)
+        return [specs.get(name) for name in names[: last + 1]]
+    is_many = type(specs) in (tuple, list) and _as_shape(specs) is None
+    return list(specs) if is_many else [specs]
+
+
+def _as_shape(spec: Any) -> TensorSpec | None:
+    """What `(batch, 784)` and `((batch, 784), dtype)` stand for; None for anything else."""
+    if type(spec) not in (tuple, list):
+        return None
+    if len(spec) == 2 and type(spec[0]) in (tuple, list) and _is_dtype(spec[1]):
+        return TensorSpec(spec[0], spec[1])
+    sized = all(isinstance(dim, Dim) or type(dim) is int for dim in spec)
+    return TensorSpec(spec) if sized and any(isinstance(dim, Dim) for dim in spec) else None
+
+
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, DType | np.dtype) or (
+        isinstance(value, type) and issubclass(value, np.generic)
+    )
+
+
 def _tree(op: str, spec: Any, where: str, found: list[TensorSpec]) -> Any:
     """The tree of one argument; its leaves are added to `found`."""
     if spec is None:
@@ -128,6 +156,9 @@ def _tree(op: str, spec: Any, where: str, found: list[TensorSpec]) -> Any:
     if isinstance(spec, Mapping):
         pairs = [(key, _tree(op, v, f"{where}[{key!r}]", found)) for key, v in spec.items()]
         return dict(pairs) if type(spec) is dict else type(spec)(pairs)  # type: ignore[call-arg]
+    shape = _as_shape(spec)
+    if shape is not None:
+        spec = shape
     if isinstance(spec, tuple | list) and not isinstance(spec, TensorType):
         items = [_tree(op, item, f"{where}[{n}]", found) for n, item in enumerate(spec)]
         return type(spec)(*items) if hasattr(spec, "_fields") else type(spec)(items)

@@ -15,10 +15,12 @@ trace may read what an outer one made.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from elinvar.core.errors import DTypeError, TraceError, fail
+from elinvar.core.errors import DTypeError, ShapeError, TraceError, fail
+from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.source import Source, user_source
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Value
@@ -63,6 +65,33 @@ class Captured:
         cell._node = self.node
 
 
+class Requirement(NamedTuple):
+    """A condition on a symbolic size, which each call with other sizes is held against."""
+
+    op: str
+    dim: Dim
+    holds: Callable[[int], bool]
+    text: str
+    source: Source | None
+
+    def check(self, sizes: Mapping[str, int]) -> None:
+        """Refuse sizes for which it does not hold."""
+        if not self.holds(self.dim.evaluate(sizes)):
+            shown = ", ".join(f"{name} = {sizes[name]}" for name in sorted(self.dim.names()))
+            fail(ShapeError, self.op, f"{self.text} where {shown}", None, self.source)
+
+
+def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) -> None:
+    """Refuse a size; a symbolic one when the program is called."""
+    if isinstance(dim, int):
+        if not holds(dim):
+            fail(ShapeError, op, text)
+        return
+    trace = current_trace()
+    if trace is not None:
+        trace.requirements.append(Requirement(op, dim, holds, text, user_source()))
+
+
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
@@ -74,6 +103,7 @@ class Trace:
         self.gradients: dict[int, tuple[Any, Any, bool]] = {}  # cell, .grad before, read first
         self.seen_gradients: set[int] = set()  # of cells whose .grad the user's code looked at
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+        self.requirements: list[Requirement] = []
         self.first_serial = next_serial()
         self.finished = False
         self.line: Source | None = None  # of the forward operation that is being differentiated
@@ -90,7 +120,9 @@ class Trace:
     def __exit__(self, *_: Any) -> None:
         with _lock:
             traces.active -= 1
-        state.trace = self._parents.pop()
+        state.trace = parent = self._parents.pop()
+        if parent is not None:
+            parent.requirements += self.requirements
         for held in self.captured.values():
             held.put_back()
         for cell, before, _read in self.gradients.values():

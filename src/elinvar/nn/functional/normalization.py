@@ -15,6 +15,7 @@ from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.elementwise import clip
 from elinvar.tensor.reductions import mean, vector_norm
 from elinvar.tensor.tape import no_grad
+from elinvar.tensor.trace import need_size
 
 
 def _wide(x: Any) -> Any:
@@ -213,12 +214,8 @@ def batch_norm(
             )
         return _batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
     count = size((x.shape[0], *x.shape[2:]))
-    if count == 1:
-        fail(
-            ShapeError,
-            "batch_norm",
-            f"expected more than one value per channel, received {x._type}",
-        )
+    text = f"expected more than one value per channel, received {x._type}"
+    need_size("batch_norm", count, lambda n: n != 1, text)
     result, average, variance = _batch_norm_train(x, weight, bias, eps=eps)
     with no_grad():
         if running_mean is not None:
