@@ -47,6 +47,7 @@ def arena(step, x) -> int:
     return place_arena(step.lower(x)._program.compiled().steps, {})[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["gelu", "silu", "tanh"])
 def test_bits_and_memory(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     step, x, parameters = training(activation)

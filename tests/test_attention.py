@@ -90,6 +90,7 @@ def masks_for(batch, heads, rows, keys):
             yield added
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("causal", [False, True])
 def test_values_and_gradients_agree_with_numpy(shape, causal):

@@ -66,6 +66,7 @@ def alone(model: GPT, rows: list[np.ndarray]) -> list[np.ndarray]:
 # ---- prompts ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [2, 3, 8, 17, 64])
 def test_prompts_of_mixed_lengths(gpt, batch: int, threads: None) -> None:
     """Filled up on the right; causality alone hides what follows."""
@@ -335,6 +336,7 @@ def gradients(model: nn.Module, x: np.ndarray, y: np.ndarray, compiled: bool = F
     return [bits(g) for g in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_of_inputs(name: str) -> None:
     """The gradient of a row with respect to itself, if losses are added up and not averaged."""

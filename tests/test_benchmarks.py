@@ -574,6 +574,7 @@ def test_case_groups() -> None:
 # -- what the contract costs ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_cost_of_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Both programs agree, and their kernels stand beside each other."""
     before, path = el.get_num_threads(), tmp_path / "found" / "contract.json"

@@ -72,6 +72,7 @@ GEOMETRIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [None, LAST], ids=["first", "last"])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("channels", [4, 5, 8, 16, 19, 24, 33, 40, 144])

@@ -140,6 +140,7 @@ def test_swapped_state():
         assert b.tolist() == expected[1].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals")
 def test_nothing_stops_a_program_after_its_final_launch_began():
     values = np.zeros(4, np.float64)

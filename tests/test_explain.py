@@ -6,6 +6,7 @@ import itertools
 import re
 
 import numpy as np
+import pytest
 from graphs import graphs
 from hypothesis import HealthCheck, given, settings
 
@@ -141,6 +142,7 @@ def test_a_training_step_names_the_lines_of_forward_and_backward() -> None:
     assert "test_explain.py" in text and ", backward" in text
 
 
+@pytest.mark.slow
 @given(graphs(most=25))
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_stored_value_has_a_reason(graph) -> None:

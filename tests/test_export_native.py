@@ -54,7 +54,9 @@ def test_one_object_serves_every_size(tmp_path):
     assert native.arena_bytes(batch=1) < native.arena_bytes(batch=1000)
 
 
-@pytest.mark.parametrize("name", ["mlp", "lstm", "gpt", pytest.param("cnn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["mlp", *[pytest.param(n, marks=pytest.mark.slow) for n in ("lstm", "gpt", "cnn")]]
+)
 def test_a_training_step_is_exported_whole(name, tmp_path):
     training = Training(name)
     native = exported(training.step, training.specs, tmp_path, name)
@@ -66,6 +68,7 @@ def test_a_training_step_is_exported_whole(name, tmp_path):
         assert native.weights["model_" + key.replace(".", "_")].tobytes() == data, key
 
 
+@pytest.mark.slow
 def test_bfloat16_training_step(tmp_path):
     training = Training("mlp", "bfloat16")
     native = exported(training.step, training.specs, tmp_path)
@@ -204,6 +207,7 @@ def test_weights_inside_of_the_object(tmp_path):
     assert bits(el.load_native(made.object)(x)) == bits(model(x))
 
 
+@pytest.mark.slow
 def test_names_follow_the_model(tmp_path):
     training = Training("gpt")
     native = exported(training.step, training.specs, tmp_path)
@@ -215,6 +219,7 @@ def test_names_follow_the_model(tmp_path):
 # files
 
 
+@pytest.mark.slow
 def test_the_object_needs_nothing_but_memory_functions(tmp_path):
     training = Training("mlp", "bfloat16")
     made = el.export_native(training.step, training.specs, "x86-64-v2", tmp_path / "step")
@@ -362,6 +367,7 @@ def test_a_derived_size_below_zero_is_out_of_range(tmp_path):
         native.arena_bytes(n=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "function, spec, refused, taken",
     [

@@ -27,9 +27,9 @@ def export(training, target, folder):
 @pytest.mark.parametrize(
     "name, target",
     [
-        ("mlp", "x86-64-v3"),
+        pytest.param("mlp", "x86-64-v3", marks=pytest.mark.slow),
         ("mlp", "aarch64-linux-gnu"),
-        ("mlp", "riscv64-linux-gnu"),
+        pytest.param("mlp", "riscv64-linux-gnu", marks=pytest.mark.slow),
         pytest.param("mlp", "x86-64-v2", marks=pytest.mark.slow),
         pytest.param("mlp", "wasm32", marks=pytest.mark.slow),
         pytest.param("gpt", "aarch64-linux-gnu", marks=pytest.mark.slow),
@@ -50,6 +50,7 @@ def test_training_steps_have_the_same_bits(name, target, tmp_path):
         assert there.weight("model_" + key.replace(".", "_")) == data, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["aarch64-linux-gnu", "wasm32"])
 def test_error_codes_elsewhere(target, tmp_path):
     need(target)
@@ -81,6 +82,7 @@ def test_a_linker_that_fails_is_quoted(tmp_path, monkeypatch):
         el.export_native(el.nn.Linear(3, 2), "f32[n,3]", "aarch64-linux-gnu", tmp_path / "m", link=True)
 
 
+@pytest.mark.slow
 def test_threads_of_the_caller(tmp_path):
     need("x86-64-v2")
     training = Training("lstm")

@@ -201,6 +201,7 @@ def test_weights_are_kept_in_files(tmp_path):
 # sizes of convolutions
 
 
+@pytest.mark.slow
 def test_strides_over_sizes_that_are_multiples(tmp_path):
     class Block(nn.Module):
         def __init__(self):
@@ -264,6 +265,7 @@ def test_every_kind_of_object_is_sealed(target, tmp_path):
         el.load_native(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_an_interrupted_export_leaves_the_old_files(failing, tmp_path, monkeypatch):
     made = el.export_native(nn.Linear(3, 2), "f32[n,3]", path=tmp_path / "m")

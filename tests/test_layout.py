@@ -253,6 +253,7 @@ def test_an_image_that_is_read_by_tiles_is_padded_as_it_stands(last):
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.slow
 @given(networks())
 @settings(max_examples=40, deadline=None)
 def test_random_networks_keep_every_bit(graph):

@@ -66,6 +66,7 @@ define double @inside(double %x) {
 
 # ---- nothing is called ---------------------------------------------------------------------------
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "host"])
 def test_kernels_call_no_library(name):
     """Some of the kernels of all ops; `make test-cross` compiles every one."""
@@ -78,6 +79,7 @@ def test_kernels_call_no_library(name):
 # ---- sweeps --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @several_levels
 @pytest.mark.parametrize("name", SWEEPS)
 def test_levels_of_x86_agree(name):

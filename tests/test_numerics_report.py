@@ -63,6 +63,7 @@ def threads():
 # ---- the fingerprints ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family",
     [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in FAMILIES],

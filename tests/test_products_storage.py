@@ -149,6 +149,7 @@ def bits(x):
     return el.bitcast(x, el.uint16).numpy().tobytes() if x.dtype.bits == 16 else x.numpy().tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
 def test_threads_rows_and_jit_do_not_change_bits(dtype):
     kind, wide = getattr(el, dtype), None

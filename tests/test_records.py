@@ -176,6 +176,7 @@ def test_derivative_agrees_with_differences(op):
         check_gradient(loss, case.points, generator, sample.params)
 
 
+@pytest.mark.slow
 @differentiable
 def test_second_derivative_agrees_with_differences(op):
     generator = np.random.default_rng(13)
@@ -267,6 +268,7 @@ def variants(x):
     ]
 
 
+@pytest.mark.slow
 @per_op(lambda op: callable(op.batching))
 def test_batching_agrees_with_a_loop(op):
     for sample in op.samples():

@@ -146,6 +146,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_handler_that_does_not_raise() -> None:
     """It may run programs, change the number of threads and fork; the long program goes on."""
@@ -184,6 +185,7 @@ print("fine", flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_ctrl_c_while_kernels_are_compiled() -> None:
     environment = {**os.environ, "ELINVAR_CACHE": "off"}

@@ -124,6 +124,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("nbytes", [500_000, 2 * MIB, 9 * MIB])
 def test_memory_really_goes_back(nbytes: int) -> None:

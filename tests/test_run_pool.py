@@ -270,6 +270,7 @@ call = make_program([Launch(ADD, 64, [(0, 0), (-1, 1)], parallel=True)], 1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "runs"), [("first", 2), ("last", 2), ("first", 1), ("last", 1)])
 def test_programs_run_while_the_interpreter_ends(where: str, runs: int) -> None:
     """Handlers registered before and after the pool's own, with and without a pool that ran."""

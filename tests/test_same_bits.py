@@ -118,6 +118,7 @@ def test_eager_and_compiled_and_run_after_run(name):
     assert train(name, False) == eager
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_threads(name, threads):
     found = set()

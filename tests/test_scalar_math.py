@@ -179,6 +179,7 @@ def worst_error(name, dtype, arrays, got):
     return worst, place
 
 
+@pytest.mark.slow
 @DTYPES
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy(name, dtype):

@@ -168,6 +168,7 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_many_sizes(name):
     function, kind = FUNCTIONS[name]
