@@ -12,22 +12,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from elinvar.core.sizing import Size, ceil_div, most, value_of
-from elinvar.kernels.plan import ALIGNMENT, ControlStep, Storage, touched
+from elinvar.kernels.plan import ALIGNMENT, Storage, joined_blocks, placed_blocks, touched
 
 
-class Block(NamedTuple):
-    """A part of the arena: how many bytes, and which blocks it stands upon."""
+class Part(NamedTuple):
+    """A part of the arena: for which storages, how many bytes, and which parts it stands upon."""
 
     storages: tuple[Storage, ...]
     nbytes: Any
     below: tuple[int, ...]
-
-
-class _Life(NamedTuple):
-    storages: list[Storage]
-    nbytes: Any
-    first: int
-    last: int
 
 
 def plan_arena(
@@ -35,8 +28,8 @@ def plan_arena(
     extra: list[tuple[Storage, int, int]],
     sizes: Mapping[str, Any],
     typical: Mapping[str, int],
-) -> list[Block]:
-    """The blocks of the arena, lowest first.
+) -> list[Part]:
+    """The parts of the arena, lowest first.
 
     Args:
         steps: what runs.
@@ -44,105 +37,53 @@ def plan_arena(
         sizes: expressions by name of the symbolic dim.
         typical: numbers by the same names.
     """
-    lives = _joined(steps, _lives(steps, extra), sizes)
+    first, last = _lives(steps, extra)
+    nbytes = {storage: _rounded(storage.size(sizes)) for storage in first}
     known: dict[Any, int] = {}
-    wanted = [value_of(life.nbytes, typical, known) for life in lives]
-    offsets = _placed(lives, wanted)
-    order = sorted(range(len(lives)), key=lambda n: (offsets[n], n))
-    found: list[Block] = []
-    upon: list[set[int]] = []  # all that a block stands upon, directly or not
-    for position, number in enumerate(order):
-        life = lives[number]
-        under = [
-            other
-            for other in range(position)
-            if _meet(life, lives[order[other]])
-            and offsets[order[other]] + wanted[order[other]] <= offsets[number]
-        ]
+    wanted = {storage: value_of(size, typical, known) for storage, size in nbytes.items()}
+
+    def are_equal(one: Storage, other: Storage) -> bool:
+        """For whatever sizes of the dims."""
+        a, b = nbytes[one], nbytes[other]
+        return a is b if isinstance(a, Size) or isinstance(b, Size) else a == b
+
+    blocks = joined_blocks(steps, first, last, wanted, are_equal)
+    offsets, _ = placed_blocks(blocks)
+    blocks.sort(key=lambda block: offsets[block.parts[0]])
+    found: list[Part] = []
+    upon: list[set[int]] = []  # all that a part stands upon, directly or not
+    for position, block in enumerate(blocks):
         direct: list[int] = []
         covered: set[int] = set()
-        for other in reversed(under):
-            if other not in covered:
-                direct.append(other)
-                covered |= {other, *upon[other]}
+        for number in reversed(range(position)):
+            other = blocks[number]
+            meets = block.first <= other.last and other.first <= block.last
+            if meets and number not in covered:
+                direct.append(number)
+                covered |= {number, *upon[number]}
         upon.append(covered)
-        found.append(Block(tuple(life.storages), life.nbytes, tuple(sorted(direct))))
+        found.append(Part(tuple(block.parts), nbytes[block.parts[0]], tuple(sorted(direct))))
     return found
 
 
 def _lives(
     steps: list[Any], extra: list[tuple[Storage, int, int]]
-) -> dict[Storage, tuple[int, int]]:
-    lives: dict[Storage, tuple[int, int]] = {}
-
-    def touch(storage: Storage, first: int, last: int) -> None:
-        low, high = lives.get(storage, (first, last))
-        lives[storage] = min(low, first), max(high, last)
-
-    for number, step in enumerate(steps):
-        for storage in (*touched(step)[0], *touched(step)[1]):
-            if storage.kind == "arena":
-                touch(storage, number, number)
-    for storage, first, last in extra:
-        touch(storage, first, last)
-    return lives
-
-
-def _joined(
-    steps: list[Any], lives: dict[Storage, tuple[int, int]], sizes: Mapping[str, Any]
-) -> list[_Life]:
-    """Results stand where operands stood, where a kernel allows it and they are as large."""
-    nbytes = {s: rounded(s.size(sizes)) for s in lives}
-    blocks = {s: _Life([s], nbytes[s], *lives[s]) for s in lives}
-    for number, step in enumerate(steps):
-        if isinstance(step, ControlStep):
-            continue
-        reads, writes = touched(step)
-        taken: set[Storage] = set()
-        for source, target in step.in_place:
-            if (
-                source in blocks
-                and target in blocks
-                and lives[source][1] == lives[target][0] == number
-                and _is_equal(nbytes[source], nbytes[target])
-                and reads.count(source) == writes.count(target) == 1
-                and taken.isdisjoint((source, target))
-            ):
-                taken |= {source, target}
-                block, other = blocks[source], blocks[target]
-                both = [*block.storages, *other.storages]
-                joined = _Life(both, block.nbytes, block.first, max(block.last, other.last))
-                blocks |= dict.fromkeys(both, joined)
-    return list({id(block): block for block in blocks.values()}.values())
+) -> tuple[dict[Storage, int], dict[Storage, int]]:
+    """The first and the last step at which each part is alive."""
+    spans = [
+        (storage, number, number)
+        for number, step in enumerate(steps)
+        for storage in (*touched(step)[0], *touched(step)[1])
+        if storage.kind == "arena"
+    ]
+    first: dict[Storage, int] = {}
+    last: dict[Storage, int] = {}
+    for storage, begin, end in (*spans, *extra):
+        first[storage] = min(begin, first.get(storage, begin))
+        last[storage] = max(end, last.get(storage, end))
+    return first, last
 
 
-def rounded(nbytes: Any) -> Any:
+def _rounded(nbytes: Any) -> Any:
     """Bytes up to the next multiple of the alignment, at least one of them."""
     return ceil_div(most(1, nbytes), ALIGNMENT) * ALIGNMENT
-
-
-def _is_equal(one: Any, other: Any) -> bool:
-    """Whether two sizes are the same for whatever sizes of the dims."""
-    known = not isinstance(one, Size) and not isinstance(other, Size)
-    return one == other if known else one is other
-
-
-def _meet(one: _Life, other: _Life) -> bool:
-    return one.first <= other.last and other.first <= one.last
-
-
-def _placed(lives: list[_Life], wanted: list[int]) -> list[int]:
-    """Offsets for typical sizes: the largest first, each as low as it goes."""
-    offsets = [0] * len(lives)
-    placed: list[int] = []
-    for number in sorted(range(len(lives)), key=lambda n: (-wanted[n], lives[n].first)):
-        offset = 0
-        for other in sorted(placed, key=lambda n: offsets[n]):
-            if not _meet(lives[number], lives[other]):
-                continue
-            if offsets[other] - offset >= wanted[number]:
-                break
-            offset = max(offset, offsets[other] + wanted[other])
-        offsets[number] = offset
-        placed.append(number)
-    return offsets

@@ -115,8 +115,8 @@ def trace_interface(function: Any, specs: Any, op: str = "export_native") -> Int
         kind = type(function).__name__
         fail(TraceError, op, f"expected a function, received {kind}", "pass a function or a module")
     names = _parameter_names(plain)
-    if specs is None:
-        specs = getattr(function, "specs", None)
+    if specs is None and isinstance(function, Jit):
+        specs = function.specs
     if specs is None:
         listed = ", ".join(names) or "none are known"
         text = f"the types of the arguments are needed ({listed})"

@@ -185,10 +185,7 @@ class _Maker:
     def _may_overwrite(self, target: Storage, source: Storage) -> bool:
         numbers = {storage: number for number, storage in enumerate(self.lowered.inputs)}
         output = self.lowered.outputs.index(source)
-        if (numbers.get(target, -1), output) not in self.aliases:
-            return False
-        # what is passed through is read before
-        return True
+        return (numbers.get(target, -1), output) in self.aliases
 
 
 def _condition(requirement: Requirement) -> Condition:

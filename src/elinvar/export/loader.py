@@ -37,7 +37,6 @@ from elinvar.tensor.storage import from_numpy
 
 _engines: list[Any] = []  # loaded code lives as long as the process
 _lock = threading.Lock()
-_ALLOWED = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
 
 class NativeInterface:

@@ -18,7 +18,7 @@ import numpy as np
 from elinvar.codegen.body import Body
 from elinvar.core.shapes import Dim, evaluate
 from elinvar.core.sizing import AnySize, Size, choose
-from elinvar.export.arena import Block
+from elinvar.export.arena import Part
 from elinvar.export.layout import Layout
 from elinvar.export.numbers import HELPERS, Numbers, parts_of, sizes_in
 from elinvar.export.status import LARGEST_EXACT, Status
@@ -70,7 +70,7 @@ class Program:
     name: str
     layout: Layout
     steps: list[Any]
-    blocks: list[Block]
+    blocks: list[Part]
     largest: int
 
 

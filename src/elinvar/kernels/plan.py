@@ -257,16 +257,16 @@ def place_arena(steps: list[Any], sizes: Sizes) -> tuple[dict[Storage, int], int
                 first.setdefault(storage, number)
                 last[storage] = number
     wanted = {s: -(-max(1, s.size(sizes)) // ALIGNMENT) * ALIGNMENT for s in first}
-    alone = [_Block(wanted[s], first[s], last[s], [s]) for s in first]
-    found = _placed(alone)
-    joined = _joined(steps, first, last, wanted)
+    alone = [Block(wanted[s], first[s], last[s], [s]) for s in first]
+    found = placed_blocks(alone)
+    joined = joined_blocks(steps, first, last, wanted, lambda a, b: wanted[a] == wanted[b])
     if len(joined) < len(alone):
-        found = min(found, _placed(joined), key=lambda placed: placed[1])
+        found = min(found, placed_blocks(joined), key=lambda placed: placed[1])
     return found
 
 
 @dataclass
-class _Block:
+class Block:
     """A block of the arena: how many bytes, from which step to which, for which parts."""
 
     nbytes: int
@@ -275,14 +275,15 @@ class _Block:
     parts: list[Storage]
 
 
-def _joined(
+def joined_blocks(
     steps: list[Any],
     first: dict[Storage, int],
     last: dict[Storage, int],
     wanted: dict[Storage, int],
-) -> list[_Block]:
-    """Blocks in which results stand where operands stood."""
-    blocks = {s: _Block(wanted[s], first[s], last[s], [s]) for s in first}
+    are_equal: Callable[[Storage, Storage], bool],
+) -> list[Block]:
+    """Blocks in which results stand where operands stood, if both are as large (`are_equal`)."""
+    blocks = {s: Block(wanted[s], first[s], last[s], [s]) for s in first}
     for number, step in enumerate(steps):
         if isinstance(step, ControlStep):
             continue
@@ -293,7 +294,7 @@ def _joined(
                 source in blocks
                 and target in blocks
                 and last[source] == first[target] == number
-                and wanted[source] == wanted[target]
+                and are_equal(source, target)
                 and reads.count(source) == writes.count(target) == 1
                 and taken.isdisjoint((source, target))
             ):
@@ -304,7 +305,7 @@ def _joined(
     return list({id(block): block for block in blocks.values()}.values())
 
 
-def _placed(blocks: list[_Block]) -> tuple[dict[Storage, int], int]:
+def placed_blocks(blocks: list[Block]) -> tuple[dict[Storage, int], int]:
     """The largest blocks are placed first, each at the lowest offset that is free in its life."""
     offsets: dict[Storage, int] = {}
     placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
