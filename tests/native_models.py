@@ -4,6 +4,7 @@ import numpy as np
 
 import elinvar as el
 from elinvar import nn
+from tests.machines import Block
 
 F = nn.functional
 
@@ -17,23 +18,6 @@ class Sequence(nn.Module):
 
     def forward(self, x):
         return self.head(self.recurrent(self.embedding(x))[0])
-
-
-class Block(nn.Module):
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads, self.drop = heads, nn.Dropout(0.1)
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.together, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x):
-        batch, length, width = x.shape
-        parts = self.together(self.before(x)).reshape(batch, length, 3, self.heads, -1)
-        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.drop(self.out(attended.transpose(1, 2).reshape(batch, length, width)))
-        return x + self.down(F.gelu(self.up(self.between(x))))
 
 
 class Gpt(nn.Module):

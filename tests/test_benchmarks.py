@@ -13,7 +13,7 @@ import pytest
 
 import elinvar as el
 from benchmarks import __main__ as program
-from benchmarks import contract, harness, measure, report, roofline
+from benchmarks import harness, measure, report, roofline
 from benchmarks.cases import CASES, Case
 from benchmarks.chart import MOST_BARS, bars_of, draw
 from benchmarks.engines import ENGINES
@@ -569,37 +569,3 @@ def test_threads_run_at_the_same_time() -> None:
 def test_case_groups() -> None:
     case = Case("group/name", "", "adds", {}, {})
     assert case.group == "group"
-
-
-# -- what the contract costs ---------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_the_cost_of_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both programs agree, and their kernels stand beside each other."""
-    before, path = el.get_num_threads(), tmp_path / "found" / "contract.json"
-    try:
-        given = ["train/mlp", "product/", "rows/layer", "--tiny", "--rounds", "2"]
-        contract.main([*given, "--builds", "1", "--seconds", "0.001", "--json", str(path)])
-    finally:
-        el.set_num_threads(before)
-    shown = capsys.readouterr().out
-    names = ["train/mlp", "rows/layer-norm-forward", "rows/layer-norm-backward"]
-    names += ["product/dot-192", "product/matrix-vector-8x24", "product/vector-matrix-8x24"]
-    found = {entry["name"]: entry for entry in json.loads(path.read_text())}
-    assert list(found) == names and all(shown.count(name) == 2 for name in names)
-    for entry in found.values():
-        assert len(entry["exact"]) == len(entry["fast"]) == 2
-        assert all(launches > 0 and exact > 0 for _, launches, exact, _ in entry["kernels"])
-    assert any(kernel[0].startswith("contract") for kernel in found["train/mlp"]["kernels"])
-
-
-def test_the_cost_of_the_contract_by_hand() -> None:
-    found = contract.Found("x", [1.1, 2.2, 3.0], [1.0, 2.0, 4.0], [])
-    assert math.isclose(found.cost, 0.1)
-    with pytest.raises(RuntimeError, match=r"x: the two programs differ by 5\.0e-01"):
-        contract._agree("x", {"exact": np.array([1.0, 2.0]), "fast": np.array([1.0, 3.0])})
-    for given in (["nothing/"], ["--rounds", "0"], ["--builds", "0"]):
-        with pytest.raises(SystemExit):
-            contract.arguments_of(given)
-    assert "train/vit" in contract.arguments_of([]).names

@@ -211,7 +211,7 @@ def test_weights_inside_of_the_object(tmp_path):
 def test_names_follow_the_model(tmp_path):
     training = Training("gpt")
     native = exported(training.step, training.specs, tmp_path)
-    assert "model_blocks_0_together_weight" in native.weights
+    assert "model_blocks_0_qkv_weight" in native.weights
     assert any(name.endswith("exp_avg_sq") for name in native.weights)
     assert [name for name, _ in native.inputs] == ["x", "y"]
 

@@ -5,41 +5,11 @@ import hashlib
 
 import numpy as np
 import pytest
+from machines import GPT
 
 import elinvar as el
 import elinvar.nn.functional as F
 from elinvar import nn
-
-
-class Block(nn.Module):
-    """A transformer block with causal attention."""
-
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.drop = nn.Dropout(0.1)
-
-    def forward(self, x):
-        batch, length, width = x.shape
-        split = self.qkv(self.norm1(x)).reshape(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.drop(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)))))
-
-
-class GPT(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.token, self.place = nn.Embedding(11, 24), nn.Embedding(13, 24)
-        self.blocks = nn.Sequential(Block(24, 3), Block(24, 3))
-        self.head = nn.Linear(24, 11, bias=False)
-
-    def forward(self, x):
-        return self.head(self.blocks(self.token(x) + self.place(el.arange(x.shape[1]))))
 
 
 class Recurrent(nn.Module):

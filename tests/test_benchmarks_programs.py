@@ -1,0 +1,67 @@
+"""Benchmarks of one framework: what the contract costs, what open sizes cost."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elinvar as el
+from benchmarks import contract, open_sizes
+
+
+@pytest.mark.slow
+def test_the_cost_of_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both programs agree, and their kernels stand beside each other."""
+    before, path = el.get_num_threads(), tmp_path / "found" / "contract.json"
+    try:
+        given = ["train/mlp", "product/", "rows/layer", "--tiny", "--rounds", "2"]
+        contract.main([*given, "--builds", "1", "--seconds", "0.001", "--json", str(path)])
+    finally:
+        el.set_num_threads(before)
+    shown = capsys.readouterr().out
+    names = ["train/mlp", "rows/layer-norm-forward", "rows/layer-norm-backward"]
+    names += ["product/dot-192", "product/matrix-vector-8x24", "product/vector-matrix-8x24"]
+    found = {entry["name"]: entry for entry in json.loads(path.read_text())}
+    assert list(found) == names and all(shown.count(name) == 2 for name in names)
+    for entry in found.values():
+        assert len(entry["exact"]) == len(entry["fast"]) == 2
+        assert all(launches > 0 and exact > 0 for _, launches, exact, _ in entry["kernels"])
+    assert any(kernel[0].startswith("contract") for kernel in found["train/mlp"]["kernels"])
+
+
+def test_the_cost_of_the_contract_by_hand() -> None:
+    found = contract.Found("x", [1.1, 2.2, 3.0], [1.0, 2.0, 4.0], [])
+    assert math.isclose(found.cost, 0.1)
+    with pytest.raises(RuntimeError, match=r"x: the two programs differ by 5\.0e-01"):
+        contract._agree("x", {"exact": np.array([1.0, 2.0]), "fast": np.array([1.0, 3.0])})
+    for given in (["nothing/"], ["--rounds", "0"], ["--builds", "0"]):
+        with pytest.raises(SystemExit):
+            contract.arguments_of(given)
+    assert "train/vit" in contract.arguments_of([]).names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_cost_of_open_sizes(
+    threads: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed, open and exported programs agree on the loss, and stand beside each other."""
+    before = el.get_num_threads()
+    given = ["open_sizes", "mlp", "gpt", "--tiny", "--rounds", "2", "--seconds", "0.001"]
+    monkeypatch.setattr("sys.argv", [*given, "--threads", threads])
+    try:
+        open_sizes.main()
+    finally:
+        el.set_num_threads(before)
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["mlp", "gpt"]
+    assert all(row.split()[-1] == "1" for row in rows)  # compilations
+    assert all(len(row.split()) == (8 if threads == "1" else 7) for row in rows)
+
+
+def test_open_sizes_of_unknown_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["open_sizes", "nothing"])
+    with pytest.raises(SystemExit):
+        open_sizes.main()
