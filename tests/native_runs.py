@@ -97,8 +97,9 @@ def encoded(interface, calls):
     return b"".join(w if isinstance(w, bytes) else struct.pack("<q", w) for w in words)
 
 
-def run_elsewhere(made, calls, folder, threads=True):
-    """Build a driver for an export and run it on `calls`: `Call`s, or lists of arrays."""
+def run_elsewhere(made, calls, folder, threads=True, stack=None):
+    """Build a driver for an export and run it on `calls`: `Call`s, or lists of arrays. `stack`: how
+    many kilobytes of it there are."""
     name, target = made.object.stem, made.target
     interface = describe_object(made.object)
     calls = [call if isinstance(call, Call) else as_call(interface, call) for call in calls]
@@ -110,6 +111,8 @@ def run_elsewhere(made, calls, folder, threads=True):
         command = ["node", str(FOLDER / "driver.mjs"), str(made.library), name, *files]
     else:
         command = [*_driver(made, folder), *files, *([] if threads else ["one"])]
+    if stack is not None:
+        command = ["sh", "-c", f'ulimit -s {stack}; exec "$@"', "sh", *command]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return Run(answers.read_bytes(), interface, calls)

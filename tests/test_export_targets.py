@@ -91,3 +91,23 @@ def test_threads_of_the_caller(tmp_path):
     alone = run_elsewhere(made, calls, tmp_path, threads=False)
     shared = run_elsewhere(made, calls, tmp_path, threads=True)
     assert alone.weights == shared.weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, stack", [("product", 512), ("cnn", 1536), ("channels", 2560)])
+def test_stacks_are_as_large_as_the_page_says(name, stack, tmp_path):
+    """docs/export.md: 0.4 MB in products, 1.3 MB in 3 x 3 convolutions, 2 MB in wide ones."""
+    need("x86-64-v4")
+    rng = np.random.default_rng(0)
+    if name == "cnn":
+        training = Training("cnn")
+        function, specs, calls = training.step, training.specs, training.calls(1)
+    else:
+        wide = name == "channels"
+        function = el.nn.Conv2d(496, 32, 3, padding=1) if wide else el.nn.Linear(1024, 1024)
+        specs = "f32[n,496,32,32]" if wide else "f32[n,1024]"
+        shape = (3, 496, 32, 32) if wide else (256, 1024)
+        calls = [[rng.normal(size=shape).astype(np.float32)]]
+    made = el.export_native(function, specs, "host", tmp_path / "m")
+    found = run_elsewhere(made, calls, tmp_path, threads=False, stack=stack)
+    assert found.statuses == [Status.OK]
