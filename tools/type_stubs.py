@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/tensor/linalg.pyi, random.pyi
+    src/elinvar/tensor/fft.pyi, linalg.pyi, random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -31,7 +31,7 @@ import elinvar as el
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
-from elinvar.tensor import linalg, random
+from elinvar.tensor import fft, linalg, random
 from elinvar.tensor.methods import TensorMethods
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "elinvar"
@@ -369,6 +369,7 @@ def top_level() -> str:
         "from elinvar import export as export",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
+        "from elinvar.tensor import fft as fft",
         "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
     ]
@@ -409,11 +410,11 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
     return body, lines
 
 
-def linalg_module() -> str:
-    """src/elinvar/tensor/linalg.pyi"""
-    body, lines = functions_module(linalg, linalg.__all__)
+def listed_module(module: ModuleType) -> str:
+    """src/elinvar/tensor/fft.pyi or linalg.pyi"""
+    body, lines = functions_module(module, module.__all__)
     lines.append(private_imports(body))
-    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(module)}"
 
 
 def functional_module() -> str:
@@ -689,7 +690,8 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
-        SOURCE / "tensor" / "linalg.pyi": linalg_module(),
+        SOURCE / "tensor" / "fft.pyi": listed_module(fft),
+        SOURCE / "tensor" / "linalg.pyi": listed_module(linalg),
         SOURCE / "tensor" / "random.pyi": random_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),

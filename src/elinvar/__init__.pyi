@@ -33,6 +33,7 @@ from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import fft as fft
 from elinvar.tensor import linalg as linalg
 from elinvar.tensor import random as random
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
@@ -952,6 +953,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",

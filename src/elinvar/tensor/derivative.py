@@ -238,7 +238,7 @@ class Rule:
                 raise ValueError("its kernels are made for the sizes at hand")
             results = list(self._results)
             everything = [*operands, *results, *(c for c in cotangents if c is not None)]
-            literal = oneop.literal_axes(self.op)
+            literal = oneop.literal_axes(self.op, self.params)
             types, strides, values = oneop.symbolic(everything, literal)
             params = oneop.with_symbols(self.op, self.params, values)
             symbolic = Drawing(self.op, params, types[: len(operands)], self.mask)
