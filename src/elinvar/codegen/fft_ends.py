@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.butterflies import Complex, multiply
-from elinvar.codegen.fft import Planes, Writer
+from elinvar.codegen.complex_vectors import Planes, Writer
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.core.dtypes import DType
 from elinvar.ops.scalars import Scalar, fma
@@ -211,7 +211,7 @@ class _Chirp(_Ends):
         body, w = self.body, self.w
         self.start()
         table = Planes("%table", w.pointer("%table", "%length"))
-        swaps = w.test("ne", "%swaps", "0")
+        keeps = w.test("eq", "%swaps", "0")
         with body.loop("%begin", "%end", hint="task") as task:
             near = body.mul(body.mul(task, "%padded"), "%inner")
             planes = w.pointer("%source" if not into else "%target", near)
@@ -220,13 +220,7 @@ class _Chirp(_Ends):
             pairs = w.pointer("%source" if into else "%target", far)
 
             def exchanged(value: Complex, lanes: int) -> Complex:
-                kind = llvm_type(self.dtype, lanes)
-                a, b = value[0].payload, value[1].payload
-                found = [
-                    body.instruction(f"select i1 {swaps}, {kind} {x}, {kind} {y}")
-                    for x, y in ((b, a), (a, b))
-                ]
-                return w.scalar(found[0], lanes), w.scalar(found[1], lanes)
+                return w.exchanged(keeps, value, lanes)
 
             def act(place: str, factor: Complex, lanes: int) -> None:
                 if into:

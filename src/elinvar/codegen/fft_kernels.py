@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from elinvar.codegen.body import Body, kernel_module
-from elinvar.codegen.fft import LEAF_NUMBERS, LEAF_POINTERS, Leaf, Writer
+from elinvar.codegen.complex_vectors import Writer
+from elinvar.codegen.fft import LEAF_NUMBERS, LEAF_POINTERS, Leaf
 from elinvar.core.dtypes import DType
 
 # The numbers of a pass, in elements of the parts' dtype. Strides are those of the outer index, the
