@@ -54,7 +54,7 @@ def _is_joined(x: Value) -> bool:
 
 def _complex(f: Namespace, operands: Operands, params: Params) -> Value | None:
     """`complex(real(x), imag(x))` → `x`."""
-    re, im = (made_by(operand, name) for operand, name in zip(operands, ("real", "imag"), strict=True))
+    re, im = made_by(operands[0], "real"), made_by(operands[1], "imag")
     if re is not None and im is not None and re.operands[0] is im.operands[0]:
         return re.operands[0]
     return None

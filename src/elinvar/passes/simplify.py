@@ -1,8 +1,8 @@
 """Simplification by rules that keep every bit, constant folding (`fold.py`) included.
 
 `x * 1` is x for every float, NaN and -0 included; `x + 0` is not (-0 + 0 is +0), so that rule
-exists only for integers, and for floats with -0. Movement has its own rules in `movement_rules.py`, complex
-numbers in `part_rules.py`.
+exists only for integers, and for floats with -0. Movement has its own rules in
+`movement_rules.py`, complex numbers in `part_rules.py`.
 A `barrier` is never touched: a recomputation stands behind it.
 """
 
