@@ -46,6 +46,12 @@ from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.named_axes import all_gather as all_gather
+from elinvar.tensor.named_axes import axis_size as axis_size
+from elinvar.tensor.named_axes import pmax as pmax
+from elinvar.tensor.named_axes import pmean as pmean
+from elinvar.tensor.named_axes import pmin as pmin
+from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
@@ -180,6 +186,9 @@ def atan2(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def atanh(x: _ArrayLike, /) -> Tensor:
     """The inverse hyperbolic tangent; ±∞ at ±1 and NaN beyond."""
+
+def axis_index(axis_name: Name) -> Tensor:
+    """The place of the running example along a mapped axis: int64, 0-d."""
 
 def bernoulli(
     p: _ArrayLike,
@@ -401,6 +410,20 @@ def greater(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def greater_equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """Whether x ≥ y, element by element; false where an operand is NaN."""
 
+def hessian(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: _bool = False,
+) -> Callable[..., Tensor]:
+    """A function that gives the matrix of second derivatives: `jacfwd(jacrev(f))`."""
+
+def hvp(
+    function: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+) -> Tensor:
+    """The product of the Hessian of f with the tangents: H · t."""
+
 def hypot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The length of the hypotenuse, √(x1² + x2²), without overflow."""
 
@@ -433,6 +456,20 @@ def isinf(x: _ArrayLike, /) -> Tensor:
 
 def isnan(x: _ArrayLike, /) -> Tensor:
     """True where an element is not a number."""
+
+def jacfwd(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: _bool = False,
+) -> Callable[..., Tensor]:
+    """A function that gives the Jacobian of f, column by column: for f of few arguments."""
+
+def jacrev(
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: _bool = False,
+) -> Callable[..., Tensor]:
+    """A function that gives the Jacobian of f, row by row: for f of few results."""
 
 def lerp(start: _ArrayLike, end: _ArrayLike, weight: _ArrayLike) -> Tensor:
     """Linear interpolation: start + weight · (end - start)."""
@@ -603,6 +640,9 @@ def positive(x: _ArrayLike, /) -> Tensor:
 
 def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 raised to the power x2, with broadcasting."""
+
+def ppermute(x: T, axis_name: _ArrayLike, perm: Iterable[tuple[int, int]]) -> T:
+    """x of another example: who is named as a target receives it from its source, others …"""
 
 def prod(
     x: _ArrayLike,
@@ -842,6 +882,16 @@ def vecdot(
 ) -> Tensor:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
 
+def vmap(
+    function: Callable[P, R],
+    in_axes: _ArrayLike = 0,
+    out_axes: _ArrayLike = 0,
+    axis_name: _ArrayLike | None = None,
+    axis_size: DimLike | None = None,
+    randomness: str = "error",
+) -> Callable[P, R]:
+    """A function of one example as a function of many: result i is f(argument i)."""
+
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 where the condition holds, else x2; all three broadcast together."""
 
@@ -876,6 +926,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "any",
     "arange",
@@ -890,6 +941,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -953,6 +1006,8 @@ __all__ = [
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "inf",
@@ -968,6 +1023,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -1016,10 +1073,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -1078,6 +1140,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
