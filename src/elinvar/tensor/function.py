@@ -12,7 +12,7 @@ from sys import getrefcount
 from typing import Any
 
 from elinvar.graph.ir import Graph, inline
-from elinvar.graph.sizes import Limits, resolve_sizes
+from elinvar.graph.sizes import Limits, resolve_sizes, specialize
 from elinvar.graph.walk import fingerprint
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
@@ -230,7 +230,11 @@ class TracedFunction:
 
     def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
         """Build the nodes in the running trace: a tape of eager operations is walked in there."""
-        values = inline(trace.builder, self.graph, [trace.read(x) for x in operands])
+        graph, given = self.graph, [trace.read(x) for x in operands]
+        sizes = resolve_sizes(graph.input_types, [x.shape for x in given])
+        if sizes:
+            graph = specialize(graph, sizes)
+        values = inline(trace.builder, graph, given)
         results = [trace.wrap(value) for value in values]
         if self._trace is not None and any(x._node is not None for x in operands):
             self.record(operands, results)
