@@ -245,6 +245,7 @@ if TYPE_CHECKING:
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
 __array_api_version__ = "2024.12"
@@ -258,11 +259,13 @@ _LATER = {
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "stack_module_state": "elinvar.nn.stateless",
 }
 
 
@@ -388,6 +391,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
@@ -497,6 +501,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",

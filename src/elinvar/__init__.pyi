@@ -29,6 +29,8 @@ from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
+from elinvar.nn.stateless import functional_call as functional_call
+from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
 from elinvar.tensor import linalg as linalg
@@ -45,12 +47,18 @@ from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
+from elinvar.tensor.jacobians import hessian as hessian
+from elinvar.tensor.jacobians import hvp as hvp
+from elinvar.tensor.jacobians import jacfwd as jacfwd
+from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
 from elinvar.tensor.named_axes import all_gather as all_gather
+from elinvar.tensor.named_axes import axis_index as axis_index
 from elinvar.tensor.named_axes import axis_size as axis_size
 from elinvar.tensor.named_axes import pmax as pmax
 from elinvar.tensor.named_axes import pmean as pmean
 from elinvar.tensor.named_axes import pmin as pmin
+from elinvar.tensor.named_axes import ppermute as ppermute
 from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
@@ -65,6 +73,7 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.vmap import vmap as vmap
 
 _bool = builtins.bool
 
@@ -186,9 +195,6 @@ def atan2(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def atanh(x: _ArrayLike, /) -> Tensor:
     """The inverse hyperbolic tangent; ±∞ at ±1 and NaN beyond."""
-
-def axis_index(axis_name: Name) -> Tensor:
-    """The place of the running example along a mapped axis: int64, 0-d."""
 
 def bernoulli(
     p: _ArrayLike,
@@ -410,20 +416,6 @@ def greater(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def greater_equal(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """Whether x ≥ y, element by element; false where an operand is NaN."""
 
-def hessian(
-    function: Callable[..., Any],
-    argnums: Argnums = 0,
-    has_aux: _bool = False,
-) -> Callable[..., Tensor]:
-    """A function that gives the matrix of second derivatives: `jacfwd(jacrev(f))`."""
-
-def hvp(
-    function: Callable[..., Any],
-    primals: tuple[Any, ...],
-    tangents: tuple[Any, ...],
-) -> Tensor:
-    """The product of the Hessian of f with the tangents: H · t."""
-
 def hypot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The length of the hypotenuse, √(x1² + x2²), without overflow."""
 
@@ -456,20 +448,6 @@ def isinf(x: _ArrayLike, /) -> Tensor:
 
 def isnan(x: _ArrayLike, /) -> Tensor:
     """True where an element is not a number."""
-
-def jacfwd(
-    function: Callable[..., Any],
-    argnums: Argnums = 0,
-    has_aux: _bool = False,
-) -> Callable[..., Tensor]:
-    """A function that gives the Jacobian of f, column by column: for f of few arguments."""
-
-def jacrev(
-    function: Callable[..., Any],
-    argnums: Argnums = 0,
-    has_aux: _bool = False,
-) -> Callable[..., Tensor]:
-    """A function that gives the Jacobian of f, row by row: for f of few results."""
 
 def lerp(start: _ArrayLike, end: _ArrayLike, weight: _ArrayLike) -> Tensor:
     """Linear interpolation: start + weight · (end - start)."""
@@ -640,9 +618,6 @@ def positive(x: _ArrayLike, /) -> Tensor:
 
 def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 raised to the power x2, with broadcasting."""
-
-def ppermute(x: T, axis_name: _ArrayLike, perm: Iterable[tuple[int, int]]) -> T:
-    """x of another example: who is named as a target receives it from its source, others …"""
 
 def prod(
     x: _ArrayLike,
@@ -882,16 +857,6 @@ def vecdot(
 ) -> Tensor:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
 
-def vmap(
-    function: Callable[P, R],
-    in_axes: _ArrayLike = 0,
-    out_axes: _ArrayLike = 0,
-    axis_name: _ArrayLike | None = None,
-    axis_size: DimLike | None = None,
-    randomness: str = "error",
-) -> Callable[P, R]:
-    """A function of one example as a function of many: result i is f(argument i)."""
-
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 where the condition holds, else x2; all three broadcast together."""
 
@@ -1002,6 +967,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
@@ -1111,6 +1077,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",

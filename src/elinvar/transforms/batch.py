@@ -5,8 +5,9 @@ and some do not. What depends on no mapped argument is built as it is, once for 
 the rest the `batching` rules of the op records apply. So a value of the new graph holds, in row i,
 the bits that the old graph gives for example i.
 
-Control operations, whose sub-graphs have to be batched too, are in `batch_control.py`, operations
-along named axes in `batch_named.py`, and sums over all examples in `batch_sums.py`.
+Control operations, whose sub-graphs have to be batched too, are in `batch_control.py`, convolutions
+whose algorithm the batch would change in `batch_convolution.py`, operations along named axes in
+`batch_named.py`, and sums over all examples in `batch_sums.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from elinvar.ops.record import Absent, Namespace
 from elinvar.ops.rules import batched
 from elinvar.ops.table import BY_NAME
 from elinvar.transforms.batch_control import batch_control
+from elinvar.transforms.batch_convolution import batch_convolution
 from elinvar.transforms.batch_named import batch_named, is_named
 from elinvar.transforms.batch_sums import sum_over_examples
 
@@ -87,6 +89,10 @@ class Batching:
         op = node.op
         assert op is not None
         size = self.axis.size
+        if op.name == "convolution":
+            one_by_one = batch_convolution(self.f, self.axis, node, operands, mapped)
+            if one_by_one is not None:
+                return (one_by_one,)
         if op.batching == "family":
             rows = tuple(
                 batched(self.f, size, x, m) for x, m in zip(operands, mapped, strict=True)
