@@ -172,7 +172,7 @@ class Mapped:
             written, results[count:], batched.kinds[count:], found[count:], strict=True
         ):
             if kind == MAPPED:
-                _refuse_write(name, cell, one)
+                _refuse_write(trace, cell, one)
             cell._rebind(value)
 
 
@@ -181,7 +181,14 @@ def _refuse_gradients(name: str, cell: Any) -> None:
     fail(TraceError, name, text, "use `el.grad` inside of the function, or backward outside of it")
 
 
-def _refuse_write(name: str, cell: Any, value: Any) -> None:
-    text = f"each example would write another value into one tensor from outside: {cell._type}"
-    hint = "return it as a result"
-    fail(TraceError, name, text, hint, value._value.node.source)
+def _refuse_write(trace: MappedTrace, cell: Any, value: Any) -> None:
+    name = trace.name_of(cell)
+    shown = f"{name}: {cell._type}" if name else f"{cell._type}"
+    text = f"each example would write another value into one tensor from outside, {shown}"
+    hint = "return the value as a result"
+    if name:
+        hint = (
+            "call `.eval()` (or pass track_running_stats=False), or give each example buffers of "
+            "its own with `el.functional_call`"
+        )
+    fail(TraceError, trace.purpose, text, hint, value._value.node.source)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from elinvar.core.shapes import DimLike
+from elinvar.core.source import running_modules
 from elinvar.ops import named
 from elinvar.tensor.cell import current_trace
 from elinvar.tensor.dispatch import apply
@@ -32,14 +33,30 @@ class MappedTrace(Trace):
 
     def __init__(self, purpose: str, size: DimLike, axis_name: Any, randomness: str) -> None:
         outer = current_trace()
+        self.is_mapped = True
         super().__init__(purpose, region=outer is not None and outer.is_region)
         self.size, self.axis_name, self.randomness = size, axis_name, randomness
         self.number = next(_numbers)
         self.is_collective = False
+        self.writers: dict[int, Any] = {}  # the modules that rebound tensors from outside
 
     def __enter__(self) -> MappedTrace:
         super().__enter__()
         return self
+
+    def write(self, cell: Any, value: Any) -> None:
+        """Rebind a tensor; remember which module did it, for errors."""
+        super().write(cell, value)
+        if id(cell) in self.captured and running_modules.stack:
+            self.writers.setdefault(id(cell), running_modules.stack[-1])
+
+    def name_of(self, cell: Any) -> str:
+        """What the module that wrote a tensor calls it; empty where no module did."""
+        module = self.writers.get(id(cell))
+        for name, value in vars(module).items() if module is not None else ():
+            if value is cell:
+                return f"{type(module).__name__}.{name}"
+        return ""
 
     def index(self) -> Any:
         """The place of the running example along the mapped axis: int64, 0-d."""
