@@ -185,8 +185,10 @@ FORMS["min"] = FORMS["max"]
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
-    "set_printoptions", "value_and_grad", "vjp", "while_loop",
+    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
+    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
+    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
+    "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """

@@ -153,6 +153,7 @@ from elinvar.tensor.elementwise import (
 )
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
+from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
@@ -173,6 +174,16 @@ from elinvar.tensor.manipulation import (
     stack,
     tile,
     unstack,
+)
+from elinvar.tensor.named_axes import (
+    all_gather,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
 )
 from elinvar.tensor.printing import set_printoptions
 from elinvar.tensor.profile import profile
@@ -232,12 +243,14 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
     from elinvar import data, export, nn, optim
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
 __array_api_version__ = "2024.12"
@@ -251,11 +264,13 @@ _LATER = {
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "stack_module_state": "elinvar.nn.stateless",
 }
 
 
@@ -305,6 +320,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "angle",
     "any",
@@ -320,6 +336,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -382,10 +400,13 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -402,6 +423,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -450,10 +473,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -483,6 +511,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
@@ -512,6 +541,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",

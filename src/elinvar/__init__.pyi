@@ -31,6 +31,8 @@ from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
+from elinvar.nn.stateless import functional_call as functional_call
+from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
 from elinvar.tensor import linalg as linalg
@@ -47,7 +49,19 @@ from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
+from elinvar.tensor.jacobians import hessian as hessian
+from elinvar.tensor.jacobians import hvp as hvp
+from elinvar.tensor.jacobians import jacfwd as jacfwd
+from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.named_axes import all_gather as all_gather
+from elinvar.tensor.named_axes import axis_index as axis_index
+from elinvar.tensor.named_axes import axis_size as axis_size
+from elinvar.tensor.named_axes import pmax as pmax
+from elinvar.tensor.named_axes import pmean as pmean
+from elinvar.tensor.named_axes import pmin as pmin
+from elinvar.tensor.named_axes import ppermute as ppermute
+from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
@@ -61,6 +75,7 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.vmap import vmap as vmap
 
 _bool = builtins.bool
 
@@ -887,6 +902,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "angle",
     "any",
@@ -902,6 +918,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -964,10 +982,13 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -984,6 +1005,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -1032,10 +1055,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -1065,6 +1093,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
@@ -1094,6 +1123,7 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from elinvar.tensor.cell import Cell, concrete, current_trace
 from elinvar.tensor.engine import allocate
 from elinvar.tensor.layout import Layout, dense
 
+IN_VMAP = (
+    "write `el.where(condition, x, y)` or `el.cond(condition, f, g, x)` in the place of a branch; "
+    "read what is the same for all examples before the vmap"
+)
 OUT = "compute with `where`, `cond`, `while_loop` or `scan`, or read the value outside of the jit"
 
 
@@ -39,13 +43,21 @@ def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     layout = tensor._layout
     trace = current_trace()
     if trace is not None:
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if layout is None:
         need_live(tensor, op)
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if not layout.size:
         return np.empty(layout.shape, layout.dtype.storage)
     return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+
+
+def refuse_value(tensor: Cell, op: str, trace: Any) -> NoReturn:
+    """Refuse to give Python a value that a trace does not have."""
+    if trace is not None and trace.is_mapped:
+        text = f"inside of `vmap` a {tensor._type} has another value in each example"
+        fail(TraceError, op, text, IN_VMAP)
+    fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
 
 
 def need_live(tensor: Cell, op: str) -> None:
