@@ -144,8 +144,8 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
+from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jit import jit
@@ -204,7 +204,6 @@ from elinvar.tensor.reductions import (
 )
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -216,6 +215,7 @@ from elinvar.tensor.searching import (
     unique_counts,
     unique_inverse,
     unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
@@ -243,6 +243,7 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
@@ -507,3 +508,4 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})
