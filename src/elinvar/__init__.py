@@ -149,8 +149,8 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
+from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
@@ -220,7 +220,6 @@ from elinvar.tensor.reductions import (
 )
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -232,6 +231,7 @@ from elinvar.tensor.searching import (
     unique_counts,
     unique_inverse,
     unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
@@ -261,6 +261,7 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
@@ -547,3 +548,4 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})

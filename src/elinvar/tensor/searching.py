@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, normalize_axis
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.cell import current_trace
@@ -18,6 +18,7 @@ from elinvar.tensor.convert import (
     ArrayLike,
     broadcast_all,
     cast,
+    constant,
     expand,
     size_tensor,
     tensor_of,
@@ -220,30 +221,79 @@ def need_values(op: str, x: Any, way_out: str) -> None:
         fail(TraceError, op, text, way_out)
 
 
-_WAY_OUT = "use `el.where` with a fixed shape, or call it outside of the jit"
+_WAY_OUT = "pass `size=`, use `el.where` with a fixed shape, or call it outside of the jit"
 
 
-def nonzero(x: ArrayLike, /) -> tuple[Any, ...]:
-    """The indices of elements that are not zero, one tensor per axis. Not under `jit`.
+def nonzero(x: ArrayLike, /, *, size: int | None = None, fill_value: int = 0) -> tuple[Any, ...]:
+    """The indices of elements that are not zero, one tensor per axis.
+
+    Args:
+        size: the number of indices, needed under `jit`: the first ones, then `fill_value`.
 
     Raises:
-        TraceError: inside of a trace, because the result's shape would depend on values.
+        TraceError: inside of a trace without `size`, because the result's shape would depend on
+            values.
 
     Example:
         >>> import elinvar as el
         >>> [index.tolist() for index in el.nonzero(el.asarray([[0, 1], [2, 0]]))]
         [[0, 1], [1, 0]]
+        >>> el.nonzero(el.asarray([0, 5, 6]), size=3, fill_value=-1)[0].tolist()
+        [1, 2, -1]
     """
     x = tensor_of("nonzero", x)
-    need_values("nonzero", x, _WAY_OUT)
+    if size is None:
+        need_values("nonzero", x, _WAY_OUT)
     if not x.ndim:
         fail(ShapeError, "nonzero", "expected at least one dimension, received a 0-d tensor")
+    if size is not None:
+        return _first_nonzero(x, size, fill_value)
     flat = flat_nonzero(x)
     coordinates = []
     for dim in reversed(x.shape):
         coordinates.append(ew.remainder(flat, max(dim, 1)))
         flat = ew.floor_divide(flat, max(dim, 1))
     return tuple(reversed(coordinates))
+
+
+def _first_nonzero(x: Any, size: int, fill_value: int) -> tuple[Any, ...]:
+    """The first `size` places, found by counting: the k-th is where the count reaches k."""
+    mask = reshape(ew.not_equal(x, 0) if x.dtype.kind != "b" else x, (-1,))
+    wanted = F.iota(size=size, dtype=int64)
+    if mask.shape[0] == 0:
+        return (expand(constant("nonzero", fill_value, int64), (size,)),) * x.ndim
+    counts = F.cumsum(cast(mask, int64), axis=0, reverse=False)
+    flat = searchsorted(counts, ew.add(wanted, 1))
+    real = ew.less(flat, size_tensor(mask.shape[0]))
+    coordinates = []
+    for dim in reversed(x.shape):
+        coordinates.append(ew.where(real, ew.remainder(flat, dim), fill_value))
+        flat = ew.floor_divide(flat, dim)
+    return tuple(reversed(coordinates))
+
+
+def where(condition: ArrayLike, x1: Any = None, x2: Any = None, /) -> Any:
+    """x1 where the condition holds, else x2; all three broadcast together.
+
+    With the condition alone: the indices where it holds, as from `nonzero`. Not under `jit`.
+
+    Args:
+        condition: bool tensor (numbers are compared with zero).
+        x1, x2: tensors or Python numbers; the result has their promoted dtype.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.asarray([-1.0, 2.0])
+        >>> el.where(x > 0, x, 0.0).tolist()
+        [0.0, 2.0]
+        >>> el.where(x > 0)[0].tolist()
+        [1]
+    """
+    if x1 is not None and x2 is not None:
+        return ew.where(condition, x1, x2)
+    if x1 is not None or x2 is not None:
+        fail(ValueRangeError, "where", "expected one argument or three, received two")
+    return nonzero(condition)
 
 
 def flat_nonzero(x: Any) -> Any:
@@ -403,25 +453,3 @@ def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Any:
     column = F.reshape(a, shape=(*a.shape, 1))
     found = F.any(F.equal(*broadcast_all("isin", column, members)), axes=(a.ndim,))
     return F.bitwise_invert(found) if invert else found
-
-
-def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> Any:
-    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.bincount(el.asarray([0, 2, 2])).tolist()
-        [1, 0, 2]
-    """
-    x = tensor_of("bincount", x)
-    if x.ndim != 1 or x.dtype.kind not in "iu":
-        fail(DTypeError, "bincount", f"expected a 1-D tensor of integers, received {x._type}")
-    need_values("bincount", x, "add up `one_hot(x, n)` with a fixed number of bins")
-    x = cast(x, int64)
-    top = F.max(x, axes=(0,)).item() + 1 if x.shape[0] else 0
-    if x.shape[0] and F.min(x, axes=(0,)).item() < 0:
-        fail(ValueRangeError, "bincount", "expected no negative number")
-    each = tensor_of("bincount", 1 if weights is None else weights)
-    zero = F.constant(value=0.0 if each.dtype.kind == "f" else 0, dtype=each.dtype)
-    bins = expand(zero, (max(top, minlength),))
-    return F.scatter(bins, x, expand(each, x.shape), axis=0, mode="add")

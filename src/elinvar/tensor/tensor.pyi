@@ -1301,7 +1301,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Tensor:
+    def unique(self) -> Any:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:
