@@ -83,6 +83,7 @@ PARAMETERS = {
 SPECIAL = {
     ("astype", "dtype"): "DTypeLike",
     ("bitcast", "dtype"): "DTypeLike",
+    ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
     ("type", "dtype"): "DTypeLike",
     ("scaled_dot_product_attention", "attn_mask"): "ArrayLike | None",
@@ -133,8 +134,9 @@ RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
-    "__reduce_ex__": "NoReturn",
+    "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
+    "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
     "element_size": "int",
@@ -182,6 +184,15 @@ FORMS = {
     ],
 }
 FORMS["min"] = FORMS["max"]
+
+# Functions with several forms.
+FUNCTION_FORMS = {
+    "where": [
+        "(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor",
+        "(condition: ArrayLike, x1: None = ..., x2: None = ..., /, *, size: int | None = ..., "
+        "fill_value: int = ...) -> tuple[Tensor, ...]",
+    ],
+}
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
@@ -298,6 +309,8 @@ def definition(name: str, parameters: list[str], result: str, doc: str, before: 
 
 def function_stub(name: str, function: Callable[..., Any]) -> str:
     """The stub of a function of a module."""
+    if name in FUNCTION_FORMS:
+        return "".join(overload(name, form) for form in FUNCTION_FORMS[name])
     signature = inspect.signature(function)
     parameters = parameters_of(name, signature.parameters.values(), False)
     result = result_of(name, signature.return_annotation)
@@ -361,7 +374,7 @@ def top_level() -> str:
     lines = [
         "import builtins",
         "from collections.abc import Sequence",
-        "from typing import Any",
+        "from typing import Any, overload",
         "",
         "import numpy as np",
         "",
@@ -375,8 +388,9 @@ def top_level() -> str:
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
     lines.append("from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo")
-    named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
-    lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
+    lines.append("from elinvar.tensor.searching import TopK")
+    unique = "UniqueAll, UniqueCounts, UniqueInverse"
+    lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
     lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
@@ -566,7 +580,7 @@ def tensor_module() -> str:
         is_property = isinstance(value, property)
         parts.append(property_stub(name, value) if is_property else method_stub(name, value))
     parts.insert(0, "def __hash__(self) -> int: ...\n")
-    parts.insert(0, "__array_priority__: int\n__array_ufunc__: None\n")
+    parts.insert(0, "__array_priority__: int\n")
     inner = re.sub(r"(?<![\w.])(bool|int|float)\b(?!\()", r"_\1", joined(parts))
     # docstrings and parameters' names keep their words
     inner = re.sub(r'""".*?"""', lambda m: re.sub(r"_(bool|int|float)\b", r"\1", m[0]), inner)

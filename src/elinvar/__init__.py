@@ -144,7 +144,6 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
@@ -152,6 +151,7 @@ from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     chunk,
     concat,
@@ -160,7 +160,6 @@ from elinvar.tensor.manipulation import (
     matrix_transpose,
     moveaxis,
     permute_dims,
-    repeat,
     reshape,
     roll,
     split,
@@ -202,6 +201,7 @@ from elinvar.tensor.reductions import (
     sum,
     var,
 )
+from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
     bincount,
@@ -212,10 +212,7 @@ from elinvar.tensor.searching import (
     take,
     take_along_axis,
     topk,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
@@ -227,6 +224,12 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.uniques import (
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
 
 if TYPE_CHECKING:
     from elinvar import data, export, nn, optim
@@ -235,7 +238,7 @@ if TYPE_CHECKING:
     from elinvar.nn.serialization import load, save
 
 __version__ = VERSION
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 bool = bool_
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -326,6 +329,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",

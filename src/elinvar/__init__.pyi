@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -50,7 +50,7 @@ from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
-from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
@@ -59,6 +59,7 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.uniques import UniqueAll, UniqueCounts, UniqueInverse
 
 _bool = builtins.bool
 
@@ -154,7 +155,7 @@ def asarray(
     device: str | None = None,
     copy: _bool | None = None,
 ) -> Tensor:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers."""
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other …"""
 
 def asin(x: _ArrayLike, /) -> Tensor:
     """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
@@ -221,6 +222,9 @@ def bitwise_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def broadcast_arrays(*arrays: _ArrayLike) -> tuple[Tensor, ...]:
     """All tensors broadcast to their common shape."""
+
+def broadcast_shapes(*shapes: _ShapeLike) -> tuple[int, ...]:
+    """The shape that all of the given shapes broadcast to."""
 
 def broadcast_to(x: _ArrayLike, /, shape: _ShapeLike) -> Tensor:
     """x repeated along new axes and axes of size 1."""
@@ -512,7 +516,7 @@ def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
-def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of 1-D tensors."""
 
 def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
@@ -547,8 +551,14 @@ def negative(x: _ArrayLike, /) -> Tensor:
 def nextafter(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The next number of the dtype from x towards y. The gradient passes to x."""
 
-def nonzero(x: _ArrayLike, /) -> tuple[Tensor, ...]:
-    """The indices of elements that are not zero, one tensor per axis. Not under `jit`."""
+def nonzero(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: int = 0,
+) -> tuple[Tensor, ...]:
+    """The indices of elements that are not zero, one tensor per axis."""
 
 def normal(
     mean: _ArrayLike = 0.0,
@@ -652,7 +662,14 @@ def reciprocal(x: _ArrayLike, /) -> Tensor:
 def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the divisor's sign, as Python's `%`; exact for floats."""
 
-def repeat(x: _ArrayLike, repeats: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def repeat(
+    x: _ArrayLike,
+    repeats: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    total_repeat_length: int | None = None,
+) -> Tensor:
     """Each element repeated along an axis (of the flattened tensor if None)."""
 
 def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -> Tensor:
@@ -807,17 +824,41 @@ def uniform(
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
-def unique_all(x: _ArrayLike, /) -> UniqueAll:
+def unique_all(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueAll:
     """The distinct values in order, where each first occurs, the way back, and how often it …"""
 
-def unique_counts(x: _ArrayLike, /) -> UniqueCounts:
-    """The distinct values in order and how often each occurs. Not under `jit`."""
+def unique_counts(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. `size` as for `unique_all`."""
 
-def unique_inverse(x: _ArrayLike, /) -> UniqueInverse:
-    """The distinct values in order and the indices that rebuild x from them."""
+def unique_inverse(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them. `size` as for"""
 
-def unique_values(x: _ArrayLike, /) -> Tensor:
-    """The distinct values in order. Not under `jit`."""
+def unique_values(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> Tensor:
+    """The distinct values in order. `size` as for `unique_all`."""
 
 def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, as a tuple."""
@@ -842,9 +883,18 @@ def vecdot(
 ) -> Tensor:
     """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
 
-def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """x1 where the condition holds, else x2; all three broadcast together."""
-
+@overload
+def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor: ...
+@overload
+def where(
+    condition: _ArrayLike,
+    x1: None = ...,
+    x2: None = ...,
+    /,
+    *,
+    size: int | None = ...,
+    fill_value: int = ...,
+) -> tuple[Tensor, ...]: ...
 def zeros(
     shape: _ShapeLike,
     *,
@@ -902,6 +952,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
