@@ -104,6 +104,7 @@ SPECIAL = {
     ("ravel_multi_index", "multi_index"): "Any",
     ("indices", "dimensions"): "ShapeLike",
     ("bitcast", "dtype"): "DTypeLike",
+    ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
     ("type", "dtype"): "DTypeLike",
     ("scaled_dot_product_attention", "attn_mask"): "ArrayLike | None",
@@ -154,7 +155,7 @@ RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
-    "__reduce_ex__": "NoReturn",
+    "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
     "apply_over_axes": "Tensor",
     "array_equal": "bool",
@@ -167,6 +168,7 @@ RESULTS = {
     "indices": "Any",  # sparse: a tuple
     "isscalar": "bool",
     "unique": "Any",
+    "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
     "element_size": "int",
@@ -219,7 +221,8 @@ FORMS["min"] = FORMS["max"]
 FUNCTION_FORMS = {
     "where": [
         "(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor",
-        "(condition: ArrayLike, /) -> tuple[Tensor, ...]",
+        "(condition: ArrayLike, x1: None = ..., x2: None = ..., /, *, size: int | None = ..., "
+        "fill_value: int = ...) -> tuple[Tensor, ...]",
     ],
 }
 
@@ -422,8 +425,9 @@ def top_level() -> str:
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
     lines.append("from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo")
-    named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
-    lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
+    lines.append("from elinvar.tensor.searching import TopK")
+    unique = "UniqueAll, UniqueCounts, UniqueInverse"
+    lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
     lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
@@ -613,7 +617,7 @@ def tensor_module() -> str:
         is_property = isinstance(value, property)
         parts.append(property_stub(name, value) if is_property else method_stub(name, value))
     parts.insert(0, "def __hash__(self) -> int: ...\n")
-    parts.insert(0, "__array_priority__: int\n__array_ufunc__: None\n")
+    parts.insert(0, "__array_priority__: int\n")
     inner = re.sub(r"(?<![\w.])(bool|int|float)\b(?!\()", r"_\1", joined(parts))
     # docstrings and parameters' names keep their words
     inner = re.sub(r'""".*?"""', lambda m: re.sub(r"_(bool|int|float)\b", r"\1", m[0]), inner)

@@ -158,6 +158,7 @@ from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     chunk,
     concat,
@@ -166,7 +167,6 @@ from elinvar.tensor.manipulation import (
     matrix_transpose,
     moveaxis,
     permute_dims,
-    repeat,
     reshape,
     roll,
     split,
@@ -218,6 +218,7 @@ from elinvar.tensor.reductions import (
     sum,
     var,
 )
+from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
     isin,
@@ -227,10 +228,6 @@ from elinvar.tensor.searching import (
     take,
     take_along_axis,
     topk,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
     where,
 )
 from elinvar.tensor.special import erfinv
@@ -243,6 +240,12 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.uniques import (
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
@@ -253,7 +256,7 @@ if TYPE_CHECKING:
     from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 bool = bool_
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -351,6 +354,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",

@@ -66,7 +66,7 @@ from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
-from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
@@ -75,6 +75,7 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.uniques import UniqueAll, UniqueCounts, UniqueInverse
 from elinvar.tensor.vmap import vmap as vmap
 
 _bool = builtins.bool
@@ -176,7 +177,7 @@ def asarray(
     device: str | None = None,
     copy: _bool | None = None,
 ) -> Tensor:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers."""
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other …"""
 
 def asin(x: _ArrayLike, /) -> Tensor:
     """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
@@ -245,6 +246,9 @@ def bitwise_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def broadcast_arrays(*arrays: _ArrayLike) -> tuple[Tensor, ...]:
     """All tensors broadcast to their common shape."""
+
+def broadcast_shapes(*shapes: _ShapeLike) -> tuple[int, ...]:
+    """The shape that all of the given shapes broadcast to."""
 
 def broadcast_to(x: _ArrayLike, /, shape: _ShapeLike) -> Tensor:
     """x repeated along new axes and axes of size 1."""
@@ -542,7 +546,7 @@ def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
-def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of 1-D tensors."""
 
 def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
@@ -688,7 +692,14 @@ def reciprocal(x: _ArrayLike, /) -> Tensor:
 def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the divisor's sign, as Python's `%`; exact for floats."""
 
-def repeat(x: _ArrayLike, repeats: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def repeat(
+    x: _ArrayLike,
+    repeats: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    total_repeat_length: int | None = None,
+) -> Tensor:
     """Each element repeated along an axis (of the flattened tensor if None)."""
 
 def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -> Tensor:
@@ -843,17 +854,41 @@ def uniform(
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
-def unique_all(x: _ArrayLike, /) -> UniqueAll:
+def unique_all(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueAll:
     """The distinct values in order, where each first occurs, the way back, and how often it …"""
 
-def unique_counts(x: _ArrayLike, /) -> UniqueCounts:
-    """The distinct values in order and how often each occurs. Not under `jit`."""
+def unique_counts(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. `size` as for `unique_all`."""
 
-def unique_inverse(x: _ArrayLike, /) -> UniqueInverse:
-    """The distinct values in order and the indices that rebuild x from them."""
+def unique_inverse(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them. `size` as for"""
 
-def unique_values(x: _ArrayLike, /) -> Tensor:
-    """The distinct values in order. Not under `jit`."""
+def unique_values(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> Tensor:
+    """The distinct values in order. `size` as for `unique_all`."""
 
 def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, as a tuple."""
@@ -881,7 +916,15 @@ def vecdot(
 @overload
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor: ...
 @overload
-def where(condition: _ArrayLike, /) -> tuple[Tensor, ...]: ...
+def where(
+    condition: _ArrayLike,
+    x1: None = ...,
+    x2: None = ...,
+    /,
+    *,
+    size: int | None = ...,
+    fill_value: int = ...,
+) -> tuple[Tensor, ...]: ...
 def zeros(
     shape: _ShapeLike,
     *,
@@ -898,9 +941,6 @@ def zeros_like(
     device: str | None = None,
 ) -> Tensor:
     """Zeros with the shape and dtype of x."""
-
-def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
-    """The argument of a number: 0 for positive real ones, π (or 180°) for negative ones."""
 
 def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
@@ -1751,6 +1791,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
@@ -1947,7 +1988,6 @@ __all__ = [
     "while_loop",
     "zeros",
     "zeros_like",
-    "angle",
     "append",
     "apply_over_axes",
     "argpartition",

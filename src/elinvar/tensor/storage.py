@@ -12,7 +12,7 @@ from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, LeakedTensorError, TraceError, fail
 from elinvar.tensor.cell import Cell, concrete, current_trace
 from elinvar.tensor.engine import allocate
-from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.layout import Layout, dense, layout
 
 IN_VMAP = (
     "write `el.where(condition, x, y)` or `el.cond(condition, f, g, x)` in the place of a branch; "
@@ -36,6 +36,41 @@ class ArrayOwner:
             "strides": tuple(stride * step for stride in layout.strides),
             "version": 3,
         }
+
+
+class Foreign:
+    """Memory of others, kept alive by its owner."""
+
+    __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
+
+    def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
+        self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release
+
+    def __del__(self) -> None:
+        if self.release is not None:
+            self.release()
+
+
+def shared(buffer: Any, address: int, dtype: DType, shape: Any, strides: Any) -> Any:
+    """A tensor over memory of others; strides in elements."""
+    tensor = concrete(buffer, address, layout(dtype, tuple(shape), tuple(strides)))
+    trace = current_trace()
+    return tensor if trace is None else trace.constant(tensor)
+
+
+def share_array(array: Any) -> Any:
+    """A tensor over the memory of a numpy array; None where its elements have to be copied."""
+    size = array.dtype.itemsize
+    native = array.dtype.isnative or size == 1
+    aligned = array.__array_interface__["data"][0] % size == 0  # complex numbers as wholes
+    if not array.size or not aligned or not native:
+        return None
+    if any(stride % size for stride in array.strides):
+        return None
+    dtype = dtypes.from_numpy(array.dtype)
+    address = array.__array_interface__["data"][0]
+    strides = [stride // size for stride in array.strides]
+    return shared(Foreign(array, address, array.nbytes), address, dtype, array.shape, strides)
 
 
 def stored_array(tensor: Cell, op: str = "numpy") -> Any:
