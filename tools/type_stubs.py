@@ -236,7 +236,7 @@ AS_WRITTEN = {
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
+_Number: TypeAlias = bool | int | float | _complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -632,6 +632,7 @@ def tensor_module() -> str:
     )
     lines = [
         "from builtins import bool as _bool",
+        "from builtins import complex as _complex",
         "from builtins import float as _float",
         "from builtins import int as _int",
         "from collections.abc import Callable, Iterator, Sequence",

@@ -1,6 +1,7 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
 from builtins import bool as _bool
+from builtins import complex as _complex
 from builtins import float as _float
 from builtins import int as _int
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
+_Number: TypeAlias = bool | int | float | _complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
