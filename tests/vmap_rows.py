@@ -173,8 +173,7 @@ ACTIVATIONS = named(
     "tanhshrink glu",
     X,
 )
-for name in ("log_softmax", "softmax", "softmin"):
-    ACTIVATIONS[f"{name} of nn"] = (lambda x, f=getattr(N, name): f(x, -1), (X,))
+ACTIVATIONS.update(named(N, "log_softmax softmax softmin", X, dim=-1))
 ACTIVATIONS["threshold of nn"] = (lambda x: N.threshold(x, 0.1, 2.0), (X,))
 ACTIVATIONS["prelu of nn"] = (N.prelu, (X, normal(4)))
 
