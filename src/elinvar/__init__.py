@@ -21,6 +21,8 @@ from elinvar.core.dtypes import (
     DType,
     bfloat16,
     bool_,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -92,6 +94,7 @@ from elinvar.tensor.elementwise import (
     bitwise_xor,
     ceil,
     clip,
+    complex,
     conj,
     copysign,
     cos,
@@ -106,6 +109,7 @@ from elinvar.tensor.elementwise import (
     greater,
     greater_equal,
     hypot,
+    imag,
     isclose,
     isfinite,
     isinf,
@@ -144,8 +148,8 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
+from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
@@ -153,6 +157,7 @@ from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     chunk,
     concat,
@@ -161,7 +166,6 @@ from elinvar.tensor.manipulation import (
     matrix_transpose,
     moveaxis,
     permute_dims,
-    repeat,
     reshape,
     roll,
     split,
@@ -213,9 +217,9 @@ from elinvar.tensor.reductions import (
     sum,
     var,
 )
+from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -223,10 +227,7 @@ from elinvar.tensor.searching import (
     take,
     take_along_axis,
     topk,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
@@ -238,6 +239,12 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.uniques import (
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
@@ -248,7 +255,7 @@ if TYPE_CHECKING:
     from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 bool = bool_
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -256,6 +263,7 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
@@ -317,6 +325,7 @@ __all__ = [
     "all",
     "all_gather",
     "allclose",
+    "angle",
     "any",
     "arange",
     "argmax",
@@ -344,12 +353,16 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
     "checkpoint",
     "chunk",
     "clip",
+    "complex",
+    "complex128",
+    "complex64",
     "composite",
     "concat",
     "cond",
@@ -400,6 +413,7 @@ __all__ = [
     "hvp",
     "hypot",
     "iinfo",
+    "imag",
     "inf",
     "inference_mode",
     "int16",
@@ -537,3 +551,4 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})
