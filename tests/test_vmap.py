@@ -552,3 +552,28 @@ def test_integers_and_flags_are_counted():
     found = el.vmap(lambda v: el.psum(v > 1, "i"), axis_name="i")(el.arange(4))
     assert found.tolist() == [2, 2, 2, 2]
     assert el.vmap(lambda v: el.psum(1, "i") * v, axis_name="i")(el.arange(3)).tolist() == [0, 3, 6]
+
+
+def test_complex_numbers():
+    x, w = el.randn(COUNT, 3) + 1j * el.randn(COUNT, 3), el.asarray([1j, 2.0, 1 - 1j])
+
+    def function(v):
+        return (v * w * v.conj() + v).sum()
+
+    def loss(v):
+        return el.abs(function(v))
+
+    assert el.vmap(function)(x).tolist() == [function(x[n]).item() for n in range(COUNT)]
+    assert el.vmap(el.grad(loss))(x).tolist() == [
+        el.grad(loss)(x[n]).tolist() for n in range(COUNT)
+    ]
+    total = el.vmap(lambda v: el.psum(v, "i") - v, axis_name="i")(x)
+    np.testing.assert_allclose(total.numpy(), (x.sum(axis=0) - x).numpy(), rtol=1e-5)
+    moved = el.vmap(lambda v: el.ppermute(v, "i", [(0, 1)]), axis_name="i")(x)
+    assert moved[1].tolist() == x[0].tolist()
+
+    def shared(w):
+        return el.vmap(lambda v: el.abs((v * w).sum()))(x).sum()
+
+    rows = [el.grad(lambda w, n=n: el.abs((x[n] * w).sum()))(w).numpy() for n in range(COUNT)]
+    np.testing.assert_allclose(el.grad(shared)(w).numpy(), sum(rows), rtol=1e-5)
