@@ -5,6 +5,7 @@ import pytest
 
 import elinvar as el
 from elinvar import nn
+from elinvar.core.errors import TraceError
 from tests.compiled import same_bits
 
 F = nn.functional
@@ -211,3 +212,16 @@ def test_per_sample_gradients_of_a_convolution_are_one_convolution():
     names = [node.op_name for node in lowered.optimized.nodes]
     assert names.count("convolution") == 2  # the result, and the gradients of all samples
     assert "scan" not in names
+
+
+def test_kernels_of_examples_need_their_number():
+    many = el.vmap(lambda x, w: F.conv2d(x, w, stride=2))
+    x, w = el.randn(5, 2, 3, 9, 9), el.randn(5, 4, 3, 3, 3)
+    expected = el.stack([F.conv2d(x[n], w[n], stride=2) for n in range(5)])
+    compiled = el.jit(many)
+    for count in (5, 3, 4):
+        found = compiled(x[:count], w[:count])
+        assert same_bits(found.numpy(), expected[:count].numpy())
+    declared = el.jit(many, specs=("f32[n,2,3,9,9]", "f32[n,4,3,3,3]"))
+    with pytest.raises(TraceError, match="images and kernels of n examples"):
+        declared(x, w)
