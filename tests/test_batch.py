@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from compiled import run_compiled, same_bits
+from graphs import arrays_for, graphs
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from elinvar.codegen.interpreter import interpret
 from elinvar.core.dtypes import bool_, float32
@@ -13,6 +17,8 @@ from elinvar.graph.text import parse_graph
 from elinvar.graph.verify import verify
 from elinvar.ops import named
 from elinvar.transforms.batch import Axis, Batching, batch_graph
+
+COUNT = 3
 
 
 def body(graph):
@@ -147,3 +153,34 @@ def test_an_op_without_a_rule_is_named():
     value = builder.f.apply(alien, x)
     with pytest.raises(TraceError, match=r"\[alien\] cannot be batched: batched by transforms"):
         batch_graph(builder.graph([value], "g"), [True], Axis(3))
+
+
+# ---- random graphs ------------------------------------------------------------------------------
+
+FEW = settings(
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.slow
+@given(graphs(), st.integers(1, 3), st.integers(0, 2**32), st.data())
+@FEW
+def test_random_graphs_have_the_bits_of_examples(graph, rows, seed, data):
+    mapped = data.draw(
+        st.lists(st.booleans(), min_size=len(graph.inputs), max_size=len(graph.inputs))
+    )
+    several = [arrays_for(graph, rows, seed + n) for n in range(COUNT)]
+    given_arrays = [
+        np.stack([arrays[i] for arrays in several]) if is_mapped else several[0][i]
+        for i, is_mapped in enumerate(mapped)
+    ]
+    many, carries = batch_graph(graph, mapped, Axis(COUNT))
+    found = run_compiled(verify(many), given_arrays, {"B": rows})
+    for n in range(COUNT):
+        one = [x[n] if is_mapped else x for x, is_mapped in zip(given_arrays, mapped, strict=True)]
+        expected = run_compiled(graph, one, {"B": rows})
+        for got, want, carried in zip(found, expected, carries, strict=True):
+            assert same_bits(got[n] if carried else got, want), str(graph)
