@@ -153,8 +153,9 @@ class Mapped:
                     stand_in._node, stand_in._slot = Boundary(stand_in), 0
             inputs = [trace.stand_in(x) for x in stand_ins]
             found = [trace.stand_in(y) for y in call(stand_ins)]
-            if trace.changed_gradients:
-                _refuse_gradients(name, trace.changed_gradients[0][0])
+            for cell, _ in trace.changed_gradients:
+                if cell._layout is not None or id(cell) in trace.captured:
+                    _refuse_gradients(name, cell)
             written = [held.cell for held in trace.written]
             found += [trace.stand_in(cell) for cell in written]
             held = trace.inputs
