@@ -233,6 +233,7 @@ if TYPE_CHECKING:
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
 __array_api_version__ = "2024.12"
@@ -252,6 +253,7 @@ _LATER = {
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
 }
 
 
@@ -469,6 +471,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
