@@ -99,11 +99,13 @@ SPECIAL = {
     ("select", "choicelist"): "Sequence[ArrayLike]",
     ("select", "condlist"): "Sequence[ArrayLike]",
     ("pad", "mode"): "str",
+    ("piecewise", "funclist"): "Sequence[Any]",  # functions and numbers
     ("unravel_index", "shape"): "ShapeLike",
     ("ravel_multi_index", "dims"): "ShapeLike",
     ("ravel_multi_index", "multi_index"): "Any",
     ("indices", "dimensions"): "ShapeLike",
     ("bitcast", "dtype"): "DTypeLike",
+    ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
     ("type", "dtype"): "DTypeLike",
     ("scaled_dot_product_attention", "attn_mask"): "ArrayLike | None",
@@ -154,7 +156,7 @@ RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
-    "__reduce_ex__": "NoReturn",
+    "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
     "apply_over_axes": "Tensor",
     "array_equal": "bool",
@@ -167,6 +169,7 @@ RESULTS = {
     "indices": "Any",  # sparse: a tuple
     "isscalar": "bool",
     "unique": "Any",
+    "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
     "element_size": "int",
@@ -219,18 +222,21 @@ FORMS["min"] = FORMS["max"]
 FUNCTION_FORMS = {
     "where": [
         "(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor",
-        "(condition: ArrayLike, /) -> tuple[Tensor, ...]",
+        "(condition: ArrayLike, x1: None = ..., x2: None = ..., /, *, size: int | None = ..., "
+        "fill_value: int = ...) -> tuple[Tensor, ...]",
     ],
 }
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
-    "set_printoptions", "value_and_grad", "vjp", "while_loop",
+    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
+    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
+    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
+    "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -420,8 +426,9 @@ def top_level() -> str:
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
     lines.append("from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo")
-    named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
-    lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
+    lines.append("from elinvar.tensor.searching import TopK")
+    unique = "UniqueAll, UniqueCounts, UniqueInverse"
+    lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
     lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
@@ -611,7 +618,7 @@ def tensor_module() -> str:
         is_property = isinstance(value, property)
         parts.append(property_stub(name, value) if is_property else method_stub(name, value))
     parts.insert(0, "def __hash__(self) -> int: ...\n")
-    parts.insert(0, "__array_priority__: int\n__array_ufunc__: None\n")
+    parts.insert(0, "__array_priority__: int\n")
     inner = re.sub(r"(?<![\w.])(bool|int|float)\b(?!\()", r"_\1", joined(parts))
     # docstrings and parameters' names keep their words
     inner = re.sub(r'""".*?"""', lambda m: re.sub(r"_(bool|int|float)\b", r"\1", m[0]), inner)

@@ -12,6 +12,8 @@ from elinvar import nn as nn
 from elinvar import optim as optim
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
+from elinvar.core.dtypes import complex64 as complex64
+from elinvar.core.dtypes import complex128 as complex128
 from elinvar.core.dtypes import float16 as float16
 from elinvar.core.dtypes import float32 as float32
 from elinvar.core.dtypes import float64 as float64
@@ -29,6 +31,8 @@ from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
+from elinvar.nn.stateless import functional_call as functional_call
+from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
 from elinvar.tensor import linalg as linalg
@@ -45,12 +49,24 @@ from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
+from elinvar.tensor.jacobians import hessian as hessian
+from elinvar.tensor.jacobians import hvp as hvp
+from elinvar.tensor.jacobians import jacfwd as jacfwd
+from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.named_axes import all_gather as all_gather
+from elinvar.tensor.named_axes import axis_index as axis_index
+from elinvar.tensor.named_axes import axis_size as axis_size
+from elinvar.tensor.named_axes import pmax as pmax
+from elinvar.tensor.named_axes import pmean as pmean
+from elinvar.tensor.named_axes import pmin as pmin
+from elinvar.tensor.named_axes import ppermute as ppermute
+from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
-from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
@@ -59,6 +75,8 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.uniques import UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.vmap import vmap as vmap
 
 _bool = builtins.bool
 
@@ -97,6 +115,9 @@ def allclose(
     equal_nan: _bool = False,
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
+
+def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -156,7 +177,7 @@ def asarray(
     device: str | None = None,
     copy: _bool | None = None,
 ) -> Tensor:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers."""
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other …"""
 
 def asin(x: _ArrayLike, /) -> Tensor:
     """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
@@ -226,6 +247,9 @@ def bitwise_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def broadcast_arrays(*arrays: _ArrayLike) -> tuple[Tensor, ...]:
     """All tensors broadcast to their common shape."""
 
+def broadcast_shapes(*shapes: _ShapeLike) -> tuple[int, ...]:
+    """The shape that all of the given shapes broadcast to."""
+
 def broadcast_to(x: _ArrayLike, /, shape: _ShapeLike) -> Tensor:
     """x repeated along new axes and axes of size 1."""
 
@@ -246,11 +270,14 @@ def clip(
 ) -> Tensor:
     """Limit values to min … max; either bound may be None."""
 
+def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
+    """The complex numbers re + i·im, with broadcasting."""
+
 def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
-    """The complex conjugate; tensors are real, so x itself."""
+    """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
 def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The size of x with the sign of y."""
@@ -357,7 +384,7 @@ def eye(
     """Ones on the k-th diagonal, zeros elsewhere."""
 
 def finfo(type: _DTypeLike | _ArrayLike, /) -> FloatInfo:
-    """The limits of a floating dtype."""
+    """The limits of a floating dtype; of a complex one, those of its parts."""
 
 def flip(x: _ArrayLike, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The elements along axes in reverse order (all axes if None)."""
@@ -410,6 +437,9 @@ def hypot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def iinfo(type: _DTypeLike | _ArrayLike, /) -> IntegerInfo:
     """The limits of an integer dtype."""
+
+def imag(x: _ArrayLike, /) -> Tensor:
+    """The imaginary part; of real numbers 0."""
 
 def isclose(
     x1: _ArrayLike,
@@ -516,7 +546,7 @@ def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
-def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of 1-D tensors."""
 
 def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
@@ -654,7 +684,7 @@ def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tens
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
-    """The real part; tensors are real, so x itself."""
+    """The real part; of real numbers x itself."""
 
 def reciprocal(x: _ArrayLike, /) -> Tensor:
     """1 / x of each element; integers become float32."""
@@ -662,7 +692,14 @@ def reciprocal(x: _ArrayLike, /) -> Tensor:
 def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the divisor's sign, as Python's `%`; exact for floats."""
 
-def repeat(x: _ArrayLike, repeats: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def repeat(
+    x: _ArrayLike,
+    repeats: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    total_repeat_length: int | None = None,
+) -> Tensor:
     """Each element repeated along an axis (of the flattened tensor if None)."""
 
 def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -> Tensor:
@@ -817,17 +854,41 @@ def uniform(
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
-def unique_all(x: _ArrayLike, /) -> UniqueAll:
+def unique_all(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueAll:
     """The distinct values in order, where each first occurs, the way back, and how often it …"""
 
-def unique_counts(x: _ArrayLike, /) -> UniqueCounts:
-    """The distinct values in order and how often each occurs. Not under `jit`."""
+def unique_counts(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. `size` as for `unique_all`."""
 
-def unique_inverse(x: _ArrayLike, /) -> UniqueInverse:
-    """The distinct values in order and the indices that rebuild x from them."""
+def unique_inverse(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them. `size` as for"""
 
-def unique_values(x: _ArrayLike, /) -> Tensor:
-    """The distinct values in order. Not under `jit`."""
+def unique_values(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> Tensor:
+    """The distinct values in order. `size` as for `unique_all`."""
 
 def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, as a tuple."""
@@ -850,12 +911,20 @@ def vecdot(
     axis: int = -1,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
+    """The dot product of vectors along an axis: Σ conj(x1) · x2; other axes broadcast."""
 
 @overload
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor: ...
 @overload
-def where(condition: _ArrayLike, /) -> tuple[Tensor, ...]: ...
+def where(
+    condition: _ArrayLike,
+    x1: None = ...,
+    x2: None = ...,
+    /,
+    *,
+    size: int | None = ...,
+    fill_value: int = ...,
+) -> tuple[Tensor, ...]: ...
 def zeros(
     shape: _ShapeLike,
     *,
@@ -872,9 +941,6 @@ def zeros_like(
     device: str | None = None,
 ) -> Tensor:
     """Zeros with the shape and dtype of x."""
-
-def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
-    """The argument of a number: 0 for positive real ones, π (or 180°) for negative ones."""
 
 def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
@@ -1452,7 +1518,7 @@ def percentile(
 def piecewise(
     x: _ArrayLike,
     condlist: Any,
-    funclist: Sequence[_ArrayLike],
+    funclist: Sequence[Any],
     /,
     *args: Any,
 ) -> Tensor:
@@ -1695,7 +1761,9 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
+    "angle",
     "any",
     "arange",
     "argmax",
@@ -1709,6 +1777,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -1721,12 +1791,16 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
     "checkpoint",
     "chunk",
     "clip",
+    "complex",
+    "complex128",
+    "complex64",
     "composite",
     "concat",
     "cond",
@@ -1768,12 +1842,16 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
+    "imag",
     "inf",
     "inference_mode",
     "int16",
@@ -1787,6 +1865,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -1835,10 +1915,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -1868,6 +1953,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
@@ -1897,11 +1983,11 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
     "zeros_like",
-    "angle",
     "append",
     "apply_over_axes",
     "argpartition",

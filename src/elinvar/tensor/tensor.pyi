@@ -17,7 +17,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -40,7 +40,6 @@ class Tensor(Cell):
     """An n-dimensional array of one data type that can carry a gradient."""
 
     __array_priority__: _int
-    __array_ufunc__: None
 
     def __hash__(self) -> _int: ...
     def __abs__(self) -> Tensor: ...
@@ -110,7 +109,7 @@ class Tensor(Cell):
     def __pow__(self, other: _ArrayLike) -> Tensor: ...
     def __radd__(self, other: _ArrayLike) -> Tensor: ...
     def __rand__(self, other: _ArrayLike) -> Tensor: ...
-    def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: _ArrayLike) -> Tensor: ...
     def __rlshift__(self, other: _ArrayLike) -> Tensor: ...
@@ -401,7 +400,7 @@ class Tensor(Cell):
         """Another tensor with the same content; gradients flow through."""
 
     def conj(x, /) -> Tensor:
-        """The complex conjugate; tensors are real, so x itself."""
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
@@ -614,6 +613,10 @@ class Tensor(Cell):
     def hypot(x1, x2: _ArrayLike, /) -> Tensor:
         """The length of the hypotenuse, √(x1² + x2²), without overflow."""
 
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part; of real numbers 0."""
+
     def index_add(
         self,
         dim: _int,
@@ -653,7 +656,7 @@ class Tensor(Cell):
         """x as int32."""
 
     def is_complex(self) -> _bool:
-        """Whether the dtype is complex: never."""
+        """Whether the dtype is a complex one."""
 
     def is_contiguous(self) -> _bool:
         """Whether the elements lie in row-major order in memory."""
@@ -1000,6 +1003,10 @@ class Tensor(Cell):
 
     def ravel(self) -> Tensor:
         """All elements along one axis."""
+
+    @property
+    def real(self) -> Tensor:
+        """The real part; of real numbers the tensor itself."""
 
     def reciprocal(x, /) -> Tensor:
         """1 / x of each element; integers become float32."""

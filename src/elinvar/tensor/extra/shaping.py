@@ -14,8 +14,8 @@ from elinvar.tensor import manipulation as man
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.gathering import checked_index, gathered, scattered
-from elinvar.tensor.searching import flat_nonzero, need_values
+from elinvar.tensor.gathering import checked_index, gathered, scattered, true_positions
+from elinvar.tensor.searching import is_nonzero, need_values
 from elinvar.tensor.storage import stored_array
 
 
@@ -432,7 +432,7 @@ def trim_zeros(x: Any, /, trim: str = "fb") -> Any:
     need_values("trim_zeros", x, "call it outside of the jit")
     if x.ndim != 1:
         fail(ShapeError, "trim_zeros", f"expected a 1-D tensor, received {x._type}")
-    places = flat_nonzero(x)
+    places = true_positions(is_nonzero(x))
     if not places.shape[0]:
         return man.sliced(x, 0, 0, 0)
     first = places[0].item() if "f" in trim.lower() else 0
