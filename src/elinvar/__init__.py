@@ -253,6 +253,7 @@ if TYPE_CHECKING:
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
 __array_api_version__ = "2025.12"
@@ -273,6 +274,7 @@ _LATER = {
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
 }
 
@@ -510,6 +512,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
