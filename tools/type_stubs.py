@@ -48,6 +48,16 @@ PARAMETERS = {
     "arrays_and_dtypes": "ArrayLike | DType",
     "axis": "Axis",
     "axes": "Sequence[int]",
+    "bins": "Any",  # a number, edges, a name
+    "condlist": "Any",
+    "funclist": "Any",
+    "function": "Callable[..., Any]",
+    "indices_or_sections": "int | Sequence[int]",
+    "kth": "int | Sequence[int]",
+    "pad_width": "Any",
+    "stat_length": "Any",
+    "window_shape": "ShapeLike",
+    "new_shape": "ShapeLike",
     "changes": "Any",
     "destination": "int | tuple[int, ...]",
     "device": "str | None",
@@ -81,7 +91,18 @@ PARAMETERS = {
 
 # Parameters whose name alone does not tell, as (function, parameter).
 SPECIAL = {
+    ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("delete", "obj"): "Any",  # ints, slices, masks
+    ("insert", "obj"): "Any",
+    ("lexsort", "keys"): "Any",
+    ("select", "choicelist"): "Sequence[ArrayLike]",
+    ("select", "condlist"): "Sequence[ArrayLike]",
+    ("pad", "mode"): "str",
+    ("unravel_index", "shape"): "ShapeLike",
+    ("ravel_multi_index", "dims"): "ShapeLike",
+    ("ravel_multi_index", "multi_index"): "Any",
+    ("indices", "dimensions"): "ShapeLike",
     ("bitcast", "dtype"): "DTypeLike",
     ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
@@ -136,6 +157,17 @@ RESULTS = {
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
+    "apply_over_axes": "Tensor",
+    "array_equal": "bool",
+    "array_equiv": "bool",
+    "atleast_1d": "Any",  # one tensor, or several
+    "atleast_2d": "Any",
+    "atleast_3d": "Any",
+    "average": "Any",  # with `returned` a pair
+    "gradient": "Any",
+    "indices": "Any",  # sparse: a tuple
+    "isscalar": "bool",
+    "unique": "Any",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
@@ -196,8 +228,10 @@ FUNCTION_FORMS = {
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
-    "set_printoptions", "value_and_grad", "vjp", "while_loop",
+    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
+    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
+    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
+    "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """
@@ -353,12 +387,15 @@ AS_IT_IS = ("load", "save", "export_native", "load_native")
 def top_level() -> str:
     """src/elinvar/__init__.pyi"""
     same: dict[str, list[str]] = {}  # module → names that are passed on
-    functions = []
+    functions, objects = [], []
     for name in el.__all__:
         value = getattr(el, name)
         if isinstance(value, ModuleType):
             continue
         if isinstance(value, el.DType) or isinstance(value, float) or value is None:
+            continue
+        if not callable(value):
+            objects.append(f"{name}: Any\n")
             continue
         place = value.__module__
         if isinstance(value, type) or name in AS_IT_IS or (
@@ -373,7 +410,7 @@ def top_level() -> str:
     body = re.sub(r"\bbool\b(?!\()", "_bool", body)
     lines = [
         "import builtins",
-        "from collections.abc import Sequence",
+        "from collections.abc import Callable, Sequence",
         "from typing import Any, overload",
         "",
         "import numpy as np",
@@ -397,7 +434,7 @@ def top_level() -> str:
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"
         "__version__: str\n__array_api_version__: str\n\nbool: DType\n"
-        f"{constants}newaxis: None\n\n{body}\n"
+        f"{constants}newaxis: None\n{''.join(objects)}\n{body}\n"
         "def __array_namespace_info__() -> NamespaceInfo: ...\n\n" + all_list(el)
     )
 

@@ -21,6 +21,8 @@ from elinvar.core.dtypes import (
     DType,
     bfloat16,
     bool_,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -79,6 +81,7 @@ from elinvar.tensor.elementwise import (
     acos,
     acosh,
     add,
+    angle,
     asin,
     asinh,
     atan,
@@ -92,6 +95,7 @@ from elinvar.tensor.elementwise import (
     bitwise_xor,
     ceil,
     clip,
+    complex,
     conj,
     copysign,
     cos,
@@ -106,6 +110,7 @@ from elinvar.tensor.elementwise import (
     greater,
     greater_equal,
     hypot,
+    imag,
     isclose,
     isfinite,
     isinf,
@@ -145,8 +150,10 @@ from elinvar.tensor.elementwise import (
     tanh,
     trunc,
 )
+from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
+from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
@@ -167,6 +174,16 @@ from elinvar.tensor.manipulation import (
     stack,
     tile,
     unstack,
+)
+from elinvar.tensor.named_axes import (
+    all_gather,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
 )
 from elinvar.tensor.printing import set_printoptions
 from elinvar.tensor.profile import profile
@@ -204,7 +221,6 @@ from elinvar.tensor.reductions import (
 from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -230,12 +246,14 @@ from elinvar.tensor.uniques import (
     unique_inverse,
     unique_values,
 )
+from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
     from elinvar import data, export, nn, optim
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
 __array_api_version__ = "2025.12"
@@ -246,14 +264,17 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "stack_module_state": "elinvar.nn.stateless",
 }
 
 
@@ -303,7 +324,9 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
+    "angle",
     "any",
     "arange",
     "argmax",
@@ -317,6 +340,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -336,6 +361,9 @@ __all__ = [
     "checkpoint",
     "chunk",
     "clip",
+    "complex",
+    "complex128",
+    "complex64",
     "composite",
     "concat",
     "cond",
@@ -377,12 +405,16 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
+    "imag",
     "inf",
     "inference_mode",
     "int16",
@@ -396,6 +428,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -444,10 +478,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -477,6 +516,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
@@ -506,8 +546,10 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})

@@ -144,7 +144,7 @@ def copied(x: Any, deep: bool) -> Any:
 # ---- DLPack -------------------------------------------------------------------------------------
 
 CPU = 1
-_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
+_CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 _BFLOAT = 4
 _READ_ONLY, _IS_COPIED = 1, 2
 _NAME, _VERSIONED = b"dltensor", b"dltensor_versioned"

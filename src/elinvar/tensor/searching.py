@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, normalize_axis
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.cell import current_trace
@@ -295,6 +295,8 @@ def where(
     """
     if x1 is None and x2 is None:
         return nonzero(condition, size=size, fill_value=fill_value)
+    if x1 is None or x2 is None:
+        fail(ValueRangeError, "where", "expected one argument or three, received two")
     if size is not None:
         text = "size is for the indices alone: `el.where(condition, size=n)`"
         fail(ValueRangeError, "where", text)
@@ -413,25 +415,3 @@ def _found_in(a: Any, members: Any) -> Any:
     ordered = F.sort(members, axis=0, descending=False)
     place = ew.minimum(searchsorted(ordered, a), ew.subtract(ordered.shape[0], 1))
     return F.equal(F.gather(ordered, place, axis=0), a)
-
-
-def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> Any:
-    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.bincount(el.asarray([0, 2, 2])).tolist()
-        [1, 0, 2]
-    """
-    x = tensor_of("bincount", x)
-    if x.ndim != 1 or x.dtype.kind not in "iu":
-        fail(DTypeError, "bincount", f"expected a 1-D tensor of integers, received {x._type}")
-    need_values("bincount", x, "add up `one_hot(x, n)` with a fixed number of bins")
-    x = cast(x, int64)
-    top = F.max(x, axes=(0,)).item() + 1 if x.shape[0] else 0
-    if x.shape[0] and F.min(x, axes=(0,)).item() < 0:
-        fail(ValueRangeError, "bincount", "expected no negative number")
-    each = tensor_of("bincount", 1 if weights is None else weights)
-    zero = F.constant(value=0.0 if each.dtype.kind == "f" else 0, dtype=each.dtype)
-    bins = expand(zero, (max(top, minlength),))
-    return F.scatter(bins, x, expand(each, x.shape), axis=0, mode="add")
