@@ -38,7 +38,8 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar import linalg
+from elinvar.tensor import methods, random
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,

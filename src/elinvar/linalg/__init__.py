@@ -1,0 +1,48 @@
+"""Linear algebra by the Array API standard's names and PyTorch's: what `elinvar.linalg` offers."""
+
+from __future__ import annotations
+
+from elinvar.core.errors import LinAlgError
+from elinvar.linalg.positive import cholesky, cholesky_ex, cholesky_solve
+from elinvar.linalg.systems import det, inv, inv_ex, lu, lu_factor, lu_solve, slogdet, solve
+from elinvar.linalg.triangular import solve_triangular
+from elinvar.tensor.linear import (
+    cross,
+    diagonal,
+    matmul,
+    matrix_norm,
+    matrix_power,
+    outer,
+    tensordot,
+    trace,
+    vecdot,
+)
+from elinvar.tensor.manipulation import matrix_transpose
+from elinvar.tensor.reductions import vector_norm
+
+__all__ = [
+    "LinAlgError",
+    "cholesky",
+    "cholesky_ex",
+    "cholesky_solve",
+    "cross",
+    "det",
+    "diagonal",
+    "inv",
+    "inv_ex",
+    "lu",
+    "lu_factor",
+    "lu_solve",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "matrix_transpose",
+    "outer",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "tensordot",
+    "trace",
+    "vecdot",
+    "vector_norm",
+]
