@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elinvar.core.errors import LinAlgError
+from elinvar.linalg.orthogonal import qr
 from elinvar.linalg.positive import cholesky, cholesky_ex, cholesky_solve
 from elinvar.linalg.systems import det, inv, inv_ex, lu, lu_factor, lu_solve, slogdet, solve
 from elinvar.linalg.triangular import solve_triangular
@@ -38,6 +39,7 @@ __all__ = [
     "matrix_power",
     "matrix_transpose",
     "outer",
+    "qr",
     "slogdet",
     "solve",
     "solve_triangular",

@@ -198,3 +198,8 @@ def with_diagonal(values: Any) -> Any:
     """Square matrices with these diagonals, zeros elsewhere."""
     places = count(values.shape[-1])
     return ew.where(ew.equal(as_column(places), places), as_row(values), 0.0)
+
+
+def size(dim: DimLike) -> Any:
+    """A size as a 0-d tensor."""
+    return size_tensor(dim)
