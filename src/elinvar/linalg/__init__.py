@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from elinvar.core.errors import LinAlgError
+from elinvar.linalg.hermitian import eigh, eigvalsh
 from elinvar.linalg.orthogonal import qr
 from elinvar.linalg.positive import cholesky, cholesky_ex, cholesky_solve
+from elinvar.linalg.singular import svd, svdvals
 from elinvar.linalg.systems import det, inv, inv_ex, lu, lu_factor, lu_solve, slogdet, solve
 from elinvar.linalg.triangular import solve_triangular
 from elinvar.tensor.linear import (
@@ -29,6 +31,8 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eigh",
+    "eigvalsh",
     "inv",
     "inv_ex",
     "lu",
@@ -43,6 +47,8 @@ __all__ = [
     "slogdet",
     "solve",
     "solve_triangular",
+    "svd",
+    "svdvals",
     "tensordot",
     "trace",
     "vecdot",

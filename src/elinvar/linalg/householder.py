@@ -28,17 +28,17 @@ def reflection(x: Any, place: Any) -> tuple[Any, Any, Any]:
     here = parts.as_column(parts.column(x, place))
     scale = ew.maximum(parts.largest(below, 1), ew.abs(here))
     scale = ew.where(scale > 0.0, scale, 1.0)
-    small = cast(scale, x.dtype)
-    total = reductions.sum(parts.squared(below / small), axis=-1, keepdims=True)
+    below, own = below / cast(scale, x.dtype), here / cast(scale, x.dtype)
+    total = reductions.sum(parts.squared(below), axis=-1, keepdims=True)
     is_done = ew.equal(total, 0.0)
     if x.dtype.kind == "c":
-        is_done = ew.logical_and(is_done, ew.equal(here.imag, 0.0))
-    norm = scale * ew.sqrt(total + parts.squared(here / small))
-    norm = cast(ew.negative(ew.copysign(norm, ew.real(here))), x.dtype)
-    factor = ew.where(is_done, 0.0, (norm - here) / ew.where(is_done, 1.0, norm))
-    below = below / ew.where(is_done, 1.0, here - norm)
+        is_done = ew.logical_and(is_done, ew.equal(own.imag, 0.0))
+    norm = ew.sqrt(total + parts.squared(own))
+    norm = cast(ew.negative(ew.copysign(norm, ew.real(own))), x.dtype)
+    factor = ew.where(is_done, 0.0, (norm - own) / ew.where(is_done, 1.0, norm))
+    below = below / ew.where(is_done, 1.0, own - norm)
     vector = ew.where(ew.equal(places, place), 1.0, below)
-    return vector, factor, ew.where(is_done, here, norm)
+    return vector, factor, ew.where(is_done, here, norm * cast(scale, x.dtype))
 
 
 def reduce_panel(panel: Any, start: Any, size: Any) -> tuple[Any, Any]:

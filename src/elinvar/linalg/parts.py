@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from elinvar.core.dtypes import DType, float32, float64, int64
+from elinvar.core.dtypes import DType, float32, float64, int32, int64
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions
@@ -203,3 +203,20 @@ def with_diagonal(values: Any) -> Any:
 def size(dim: DimLike) -> Any:
     """A size as a 0-d tensor."""
     return size_tensor(dim)
+
+
+def power_of_two(x: Any) -> Any:
+    """The largest power of two up to x > 0; 1 for 0 and numbers below the normal ones."""
+    if x.dtype is float64:
+        bits, mask = F.bitcast(x, dtype=int64), 0x7FF << 52
+        found = F.bitcast(ew.bitwise_and(bits, F.constant(value=mask, dtype=int64)), dtype=float64)
+    else:
+        bits, mask = F.bitcast(x, dtype=int32), 0xFF << 23
+        found = F.bitcast(ew.bitwise_and(bits, F.constant(value=mask, dtype=int32)), dtype=float32)
+    return ew.where(found > 0.0, found, 1.0)
+
+
+def frobenius(x: Any) -> Any:
+    """‖A‖_F of matrices (…, 1, 1), where squares do not overflow; 1 in place of 0."""
+    found = ew.sqrt(reductions.sum(squared(x), axis=(-2, -1), keepdims=True))
+    return ew.where(found > 0.0, found, 1.0)
