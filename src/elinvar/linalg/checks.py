@@ -1,7 +1,7 @@
 """What arguments must be, the words for those that are not, and what a program cannot refuse.
 
-    square, matrix        the checks of one argument
-    refuse_singular       raises in eager mode; under a trace no value is known and nothing is done
+square, matrix        the checks of one argument
+refuse_singular       raises in eager mode; under a trace no value is known and nothing is done
 """
 
 from __future__ import annotations

@@ -78,11 +78,15 @@ def factor(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
 
     def whole(x: Any) -> Any:
         found, order, swaps = _panel(x, parts.index(0), size)
-        return found, order, F.slice(
-            swaps,
-            start=(0,) * swaps.ndim,
-            size=(*swaps.shape[:-1], size),
-            step=(1,) * swaps.ndim,
+        return (
+            found,
+            order,
+            F.slice(
+                swaps,
+                start=(0,) * swaps.ndim,
+                size=(*swaps.shape[:-1], size),
+                step=(1,) * swaps.ndim,
+            ),
         )
 
     def by_blocks(x: Any) -> Any:

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 from elinvar.linalg import checks, householder, jacobi, parts, tridiagonal
 from elinvar.linalg.rules import differentiable
 from elinvar.tensor import elementwise as ew
-from elinvar.tensor import reductions
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import tril, zeros
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal, matmul
 from elinvar.tensor.manipulation import concat
+from elinvar.tensor.tensor import Tensor
 
 
 class EighResult(NamedTuple):
     """Results of `eigh`."""
 
-    eigenvalues: Any
-    eigenvectors: Any
+    eigenvalues: Tensor
+    eigenvectors: Tensor
 
 
 def hermitian(x: Any) -> Any:

@@ -22,7 +22,7 @@ from elinvar.tensor.manipulation import squeeze
 
 
 def reflection(x: Any, place: Any) -> tuple[Any, Any, Any]:
-    """v, τ (…, 1) and what stays at `place` (…, 1): the reflection of x's elements from there on."""
+    """v, τ (…, 1), and what stays at `place` (…, 1), for x's elements from there on."""
     places = parts.count(x.shape[-1])
     below = ew.where(places > place, x, 0.0)
     here = parts.as_column(parts.column(x, place))
@@ -71,7 +71,7 @@ def vectors(panel: Any, start: Any, is_there: Any) -> Any:
 
 
 def joined(v: Any, factors: Any) -> Any:
-    """T, so that the reflections' product is I - V T Vᴴ: T = (I + D striu(Vᴴ V))⁻¹ D, D = diag τ."""
+    """T of I - V T Vᴴ, the product of reflections: (I + D striu(Vᴴ V))⁻¹ D with D = diag τ."""
     inner = triu(matmul(parts.adjoint(v), v), k=1)
     triangle = parts.as_column(factors) * inner
     scaled = parts.with_diagonal(factors)

@@ -19,7 +19,6 @@ from elinvar.tensor.control import while_loop
 from elinvar.tensor.convert import cast
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal
-from elinvar.tensor.manipulation import squeeze
 
 SWEEPS = 30  # at most; 6 to 10 are usual
 

@@ -15,6 +15,7 @@ from elinvar.tensor.convert import cast, expand
 from elinvar.tensor.creation import tril, triu, zeros
 from elinvar.tensor.linear import matmul
 from elinvar.tensor.manipulation import concat
+from elinvar.tensor.tensor import Tensor
 
 MODES = ("reduced", "complete", "r")
 
@@ -22,8 +23,8 @@ MODES = ("reduced", "complete", "r")
 class QRResult(NamedTuple):
     """Results of `qr`."""
 
-    Q: Any
-    R: Any
+    Q: Tensor
+    R: Tensor
 
 
 @composite

@@ -26,7 +26,7 @@ STABLE = 100.0  # c up to which Cholesky's decomposition is accurate
 
 def weights(epsilon: float) -> list[tuple[float, float, float]]:
     """(a, b, c) of each step, from a lower bound of the singular values: ε to 1 - ε."""
-    found = []
+    found: list[tuple[float, float, float]] = []
     low = epsilon
     while 1.0 - low > 4.0 * epsilon and len(found) < 8:
         square = low * low

@@ -22,13 +22,14 @@ from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import tril, zeros
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal, matmul
+from elinvar.tensor.tensor import Tensor
 
 
 class CholeskyEx(NamedTuple):
     """Results of `cholesky_ex`."""
 
-    L: Any
-    info: Any
+    L: Tensor
+    info: Tensor
 
 
 def _panel(panel: Any, start: Any, size: Any) -> Any:

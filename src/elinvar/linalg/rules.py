@@ -56,6 +56,4 @@ def differentiable(derive: Derivative) -> Callable[[Callable[..., Any]], Callabl
 
 def zeros_where_none(cotangents: Any, results: Any) -> list[Any]:
     """The cotangents, zeros where nothing flows."""
-    return [
-        F.zeros_like(y) if g is None else g for g, y in zip(cotangents, results, strict=True)
-    ]
+    return [F.zeros_like(y) if g is None else g for g, y in zip(cotangents, results, strict=True)]

@@ -24,7 +24,7 @@ from elinvar.tensor.creation import triu, zeros
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal, matmul
 from elinvar.tensor.manipulation import concat
-
+from elinvar.tensor.tensor import Tensor
 
 FLOOR = 8.0  # in units of ε: what products of rows may err by, relative to ‖A‖ and the longer row
 
@@ -32,9 +32,9 @@ FLOOR = 8.0  # in units of ε: what products of rows may err by, relative to ‖
 class SVDResult(NamedTuple):
     """Results of `svd`."""
 
-    U: Any
-    S: Any
-    Vh: Any
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
 
 
 def doubled(dtype: DType) -> DType:
@@ -117,12 +117,11 @@ def _large(a: Any) -> Any:
     own = reductions.sum(parts.squared(w), axis=-1)
     longest = ew.sqrt(reductions.max(own, axis=-1, keepdims=True))
     places = parts.count(a.shape[-1])
-    limit = _limit(
-        parts.as_column(own), parts.as_row(own), parts.as_column(longest), 0.0, 2.0 * FLOOR * parts.epsilon(a.dtype)
-    )
+    floor = FLOOR * parts.epsilon(a.dtype)
+    pairs = parts.as_column(own), parts.as_row(own)
+    limit = _limit(*pairs, parts.as_column(longest), 0.0, 2.0 * floor)
     is_open = ew.abs(matmul(w, parts.adjoint(w))) > limit
     is_open = ew.logical_and(is_open, ew.not_equal(parts.as_column(places), places))
-    floor = FLOOR * parts.epsilon(a.dtype)
     w, vectors = _orthogonalized(w, vectors, floor, reductions.any(is_open))
     return _in_order(reductions.sum(parts.squared(w), axis=-1), vectors)
 
@@ -271,7 +270,8 @@ def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     if full_matrices and width != size:
         vh = concat([vh, parts.adjoint(_others(parts.adjoint(vh)))], axis=-2)
     narrow = checks.narrow(u.dtype, dtype)
-    return SVDResult(cast(u, narrow), cast(values, checks.narrow(values.dtype, dtype)), cast(vh, narrow))
+    values = cast(values, checks.narrow(values.dtype, dtype))
+    return SVDResult(cast(u, narrow), values, cast(vh, narrow))
 
 
 def svdvals(x: Any, /) -> Any:

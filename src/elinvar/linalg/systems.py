@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from elinvar.core.errors import ShapeError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, fail
 from elinvar.linalg import checks, general, parts
 from elinvar.linalg.rules import differentiable
 from elinvar.tensor import elementwise as ew
@@ -12,8 +12,10 @@ from elinvar.tensor import reductions
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, expand
 from elinvar.tensor.creation import ones, tril, triu, zeros
-from elinvar.tensor.linear import diagonal, matmul
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.linear import diagonal
 from elinvar.tensor.manipulation import matrix_transpose
+from elinvar.tensor.tensor import Tensor
 
 SINGULAR = "is singular: element {number} of U's diagonal is 0"
 
@@ -21,30 +23,30 @@ SINGULAR = "is singular: element {number} of U's diagonal is 0"
 class LU(NamedTuple):
     """Results of `lu`."""
 
-    P: Any
-    L: Any
-    U: Any
+    P: Tensor
+    L: Tensor
+    U: Tensor
 
 
 class LUFactor(NamedTuple):
     """Results of `lu_factor`."""
 
-    LU: Any
-    pivots: Any
+    LU: Tensor
+    pivots: Tensor
 
 
 class InvEx(NamedTuple):
     """Results of `inv_ex`."""
 
-    inverse: Any
-    info: Any
+    inverse: Tensor
+    info: Tensor
 
 
 class SlogdetResult(NamedTuple):
     """Results of `slogdet`."""
 
-    sign: Any
-    logabsdet: Any
+    sign: Tensor
+    logabsdet: Tensor
 
 
 def lu_factor(x: Any, /) -> LUFactor:
@@ -260,8 +262,8 @@ def det(x: Any, /) -> Any:
 
     Example:
         >>> import elinvar as el
-        >>> el.linalg.det(el.asarray([[1.0, 2.0], [3.0, 4.0]])).item()
-        -2.0
+        >>> el.linalg.det(el.asarray([[1.0, 2.0], [2.0, 6.0]])).item()
+        2.0
     """
     dtype = checks.original("det", x)
     x = checks.square("det", x)
@@ -317,7 +319,7 @@ def slogdet(x: Any, /) -> SlogdetResult:
         """Ā = ḡ · A⁻ᴴ (Giles 2008, 2.2.3); a complex sign s turns: + i Im(s̄ · conj(s))."""
         sign, logarithm = results
         scale = cotangents[1]
-        scale = ew.zeros_like(logarithm) if scale is None else scale
+        scale = F.zeros_like(logarithm) if scale is None else scale
         scale = cast(scale, sign.dtype)
         if sign.dtype.kind == "c" and cotangents[0] is not None:
             turn = cotangents[0] * ew.conj(sign)
@@ -331,5 +333,5 @@ def slogdet(x: Any, /) -> SlogdetResult:
         return _log_determinant(factors[0], swaps)
 
     signs, logarithms = logarithm(x)
-    narrow = checks.narrow(x.dtype, dtype)
-    return SlogdetResult(cast(signs, narrow), cast(logarithms, checks.narrow(logarithms.dtype, dtype)))
+    signs = cast(signs, checks.narrow(x.dtype, dtype))
+    return SlogdetResult(signs, cast(logarithms, checks.narrow(logarithms.dtype, dtype)))

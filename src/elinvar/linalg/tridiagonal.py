@@ -38,7 +38,7 @@ def reduced(a: Any) -> tuple[Any, Any, Any, Any]:
         vector, factor, left = householder.reflection(parts.column(a, place), place + 1)
         across = squeeze(matmul(a, parts.as_column(vector)), axis=-1)
         across = ew.where(parts.count(size) > place, across * factor, 0.0)
-        inner = reductions.sum(across * ew.conj(vector), axis=-1, keepdims=True)
+        inner = reductions.sum(ew.conj(across) * vector, axis=-1, keepdims=True)
         across = across - vector * (0.5 * factor * inner)
         change = parts.outer(vector, ew.conj(across)) + parts.outer(across, ew.conj(vector))
         rest = a - change
