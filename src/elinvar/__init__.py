@@ -17,6 +17,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar import linalg
 from elinvar.core.dtypes import (
     DType,
     bfloat16,
@@ -40,7 +41,7 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar.tensor import methods, random
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
