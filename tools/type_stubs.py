@@ -185,7 +185,7 @@ FORMS["min"] = FORMS["max"]
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
+    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "linearize", "scan",
     "set_printoptions", "value_and_grad", "vjp", "while_loop",
 }  # fmt: skip
 

@@ -73,6 +73,7 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -146,7 +147,7 @@ from elinvar.tensor.elementwise import (
     trunc,
     where,
 )
-from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
+from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
@@ -219,6 +220,7 @@ from elinvar.tensor.searching import (
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -398,6 +400,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",

@@ -40,9 +40,8 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
-from elinvar.tensor.gradients import custom_vjp as custom_vjp
+from elinvar.tensor.custom import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
-from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
 from elinvar.tensor.jit import jit as jit
@@ -52,6 +51,8 @@ from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.tangents import jvp as jvp
+from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -974,6 +975,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",

@@ -170,12 +170,12 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
                     gradients[slot] = F.zeros_like(restore(results[slot]))
             if not (create or rule.is_direct or traces.active):
                 return rule.run(operands, results, gradients)
-            given = [*map(restore, operands), *_restored_results(node, create), *gradients]
+            given = [*map(restore, operands), *restored_results(node, create), *gradients]
             return rule.replay(apply, given)
         if isinstance(rule, Rule):
             rule = rule.op
         found = tuple([restore(held) for held in operands])
-        return _apply_rule(node, rule, found, tuple(_restored_results(node, create)), gradients)
+        return _apply_rule(node, rule, found, tuple(restored_results(node, create)), gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):
@@ -184,7 +184,7 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         raise type(error)(text) from error
 
 
-def _restored_results(node: TapeNode, create: bool) -> Any:
+def restored_results(node: TapeNode, create: bool) -> Any:
     for slot, held in enumerate(node.results or ()):
         result = restore(held)
         if create and result.dtype.kind == "f":

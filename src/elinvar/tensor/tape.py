@@ -54,6 +54,22 @@ class Boundary(Leaf):
     is_pinned = False
 
 
+class Derivative:
+    """A Derive function that also says what forward mode does.
+
+    `push(operands, results, tangents)` gives one tangent or None for each result. A Derive function
+    without it is transposed instead.
+    """
+
+    __slots__ = ("derive", "push")
+
+    def __init__(self, derive: Derive, push: Derive) -> None:
+        self.derive, self.push = derive, push
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
+        return self.derive(operands, results, cotangents)
+
+
 class TapeNode:
     """One recorded operation. `rule` is a Rule, an Op with `params`, or a Derive function."""
 
