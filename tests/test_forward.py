@@ -17,7 +17,8 @@ from elinvar.ops.record import Absent
 from elinvar.ops.table import TABLE
 from elinvar.passes.pipeline import optimize
 from elinvar.transforms.differentiate import vjp_graph
-from elinvar.transforms.forward import jvp_graph, transposed
+from elinvar.transforms.forward import jvp_graph
+from elinvar.transforms.transpose import transposed
 
 
 def bits(x):
@@ -109,7 +110,7 @@ def test_values_come_first_where_asked_and_zeros_where_nothing_flows():
         jvp_graph(parse_graph("graph main(%0: i64[3]) { return %0 }"), [0])
     square = parse_graph("graph main(%0: f64[3]) { %1: f64[3] = multiply %0, %0 return %1 }")
     with pytest.raises(GraphError, match="not linear"):
-        transposed(square, [0])
+        transposed(square, [0], "square", vjp_graph)
 
 
 def test_the_source_of_the_forward_node_stays():

@@ -73,7 +73,7 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
-from elinvar.tensor.custom import custom_vjp
+from elinvar.tensor.custom import custom_jvp, custom_vjp
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -344,6 +344,7 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
     "diff",

@@ -40,6 +40,7 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
+from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
@@ -919,6 +920,7 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
     "diff",

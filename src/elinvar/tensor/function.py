@@ -22,7 +22,7 @@ from elinvar.tensor.forward import push_forward
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.tape import Derivative, Leaf, record_call
 from elinvar.tensor.trace import Trace
-from elinvar.transforms.forward import replayed
+from elinvar.transforms.transpose import replayed
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps

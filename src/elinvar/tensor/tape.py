@@ -174,6 +174,8 @@ def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
     if op.name == "cond":
         inner = frozenset(n - 1 for n in active if n)
         reached = influenced(params["true"], inner) | influenced(params["false"], inner)
+    elif op.name == "custom":
+        reached = set(range(count)) if any(n < params["moving"] for n in active) else set()
     else:
         while True:  # a carry may be reached through another one, a step later
             reached = influenced(params["body"], frozenset(active))

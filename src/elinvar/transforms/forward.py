@@ -26,6 +26,7 @@ from elinvar.ops.record import Absent, Namespace, Op
 from elinvar.ops.table import BY_NAME
 from elinvar.transforms.differentiate import vjp_graph
 from elinvar.transforms.forward_control import ControlUse, push_control
+from elinvar.transforms.transpose import replayed, transposed
 
 MOST_KEPT = 8192
 Tangents = Sequence[Any]  # a value, or None where it is zero
@@ -146,7 +147,8 @@ def tangents_of(
     if still or not any(y.dtype.is_floating for y in results):
         return [None] * len(results)
     if op.family == "control":
-        return push_control(f, ControlUse(op.name, operands, tangents, params), jvp_graph)
+        use = ControlUse(op.name, operands, tangents, params)
+        return push_control(f, use, jvp_graph, vjp_graph)
     rule = LINEAR.get(op.name)
     if rule is not None:
         return [rule(f, operands, tangents, params)]
@@ -286,7 +288,8 @@ class ForwardDrawing:
             return
         backward = drawn.graph([v for _, v in pairs], f"{op.name}_derivative")
         first = len(xs) + len(ys)
-        forward = transposed(backward, range(first, first + len(places)), op.name)
+        linear = range(first, first + len(places))
+        forward = transposed(backward, linear, op.name, vjp_graph)
         arguments = [*operands, *results, *(tangents[n] for n, _ in pairs)]
         pushed = inline(builder, forward, arguments)
         carried = _depending(pushed, [t for t in tangents if t is not None])
@@ -317,19 +320,6 @@ def _depending(outputs: Sequence[Value], inputs: Sequence[Value]) -> set[Value]:
     return found.intersection(outputs)
 
 
-def replayed(f: Namespace, graph: Graph, values: dict[Value, Any]) -> list[Any]:
-    """The outputs of a graph whose nodes are applied one by one over a namespace.
-
-    `values`: what stands for its inputs.
-    """
-    for node in graph.nodes:
-        assert node.op is not None
-        made = getattr(f, node.op.name)(*[values[v] for v in node.operands], **node.params)
-        results = made if isinstance(made, tuple) else (made,)
-        values.update(zip(node.results, results, strict=True))
-    return [values[value] for value in graph.outputs]
-
-
 def forward_drawing(
     op: Op,
     params: dict[str, Any],
@@ -348,26 +338,3 @@ def forward_drawing(
             _drawings.clear()
         found = _drawings[key] = ForwardDrawing(op, params, types, mask)
     return found
-
-
-def transposed(graph: Graph, linear: Sequence[int], name: str = "transpose") -> Graph:
-    """The transpose of a graph that is linear in some of its inputs.
-
-    Args:
-        graph: (others, linear inputs) → outputs, all of the latter floating; the linear inputs are
-            the last ones.
-        linear: their positions.
-
-    Shape:
-        inputs: the others, then one for each output of the graph.
-        outputs: one for each linear input.
-
-    Raises:
-        GraphError: the graph is not linear in them, as its transpose still reads them.
-    """
-    backward = vjp_graph(graph, list(linear))
-    gone = {backward.inputs[i].node for i in linear}
-    if any(node in gone for node in reachable(backward.outputs)):
-        fail(GraphError, name, "the derivative is not linear in what it is given")
-    inputs = [v for i, v in enumerate(backward.inputs) if i not in set(linear)]
-    return Graph(inputs, backward.outputs, f"{graph.name}_transpose")

@@ -3,6 +3,7 @@
     cond        a cond whose branches are the branches' own Jacobian-vector products
     scan        a scan whose body steps values and tangents together
     while_loop  likewise, under the same condition; the number of steps need not be known
+    custom      its own derivative, transposed where that goes in reverse
 
 A carry has a tangent if it starts with one or if a step gives it one.
 """
@@ -17,6 +18,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, inline
 from elinvar.ops.record import Namespace
 from elinvar.transforms.control import influenced
+from elinvar.transforms.transpose import through_custom
 
 JvpOfGraph = Callable[[Graph, Sequence[int], Sequence[int], bool], Graph]
 
@@ -31,14 +33,19 @@ class ControlUse:
     params: dict[str, Any]
 
 
-def push_control(f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph) -> list[Any]:
+def push_control(
+    f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph, vjp_of_graph: Any
+) -> list[Any]:
     """The tangents of the results of a control op (None where they are zero).
 
     Args:
         f: the primitives, over graph values or tensors.
         use: the application to push tangents through.
         jvp_of_graph: `(graph, wrt, outputs, values) -> graph`, see `forward.jvp_graph`.
+        vjp_of_graph: `differentiate.vjp_graph`.
     """
+    if use.name == "custom":
+        return through_custom(f, use.operands, use.tangents, use.params, "jvp", vjp_of_graph)
     rule = {"cond": _cond, "scan": _scan, "while_loop": _while_loop}[use.name]
     return rule(f, use, jvp_of_graph)
 
