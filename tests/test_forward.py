@@ -26,7 +26,7 @@ def bits(x):
 
 
 def floating(values):
-    return [i for i, value in enumerate(values) if value.dtype.is_floating]
+    return [i for i, value in enumerate(values) if value.dtype.is_inexact]
 
 
 # ---- graphs -------------------------------------------------------------------------------------
@@ -42,13 +42,18 @@ def check_adjoint(graph, arrays, wrt=None):
     backward = verify(vjp_graph(graph, wrt))
     assert forward.output_types == tuple(graph.outputs[i].type for i in outputs)
     values = interpret(graph, arrays)
-    tangents = [rng.normal(size=np.shape(arrays[i])).astype(arrays[i].dtype) for i in wrt]
-    cotangents = [rng.normal(size=values[i].shape).astype(values[i].dtype) for i in outputs]
-    pushed = interpret(forward, [*arrays, *tangents])
-    pulled = interpret(backward, [*arrays, *cotangents])
-    one = sum(float(np.sum(p.astype(float) * c)) for p, c in zip(pushed, cotangents, strict=True))
-    two = sum(float(np.sum(p.astype(float) * t)) for p, t in zip(pulled, tangents, strict=True))
-    tolerance = 1e-9 if arrays[wrt[0]].dtype == np.float64 else 1e-3
+
+    def drawn(like):
+        found = rng.normal(size=np.shape(like)) + 1j * rng.normal(size=np.shape(like))
+        return (found if np.iscomplexobj(like) else found.real).astype(like.dtype)
+
+    def inner(xs, ys):
+        return sum(float(np.sum(np.real(np.conj(x) * y))) for x, y in zip(xs, ys, strict=True))
+
+    tangents, cotangents = [drawn(arrays[i]) for i in wrt], [drawn(values[i]) for i in outputs]
+    one = inner(interpret(forward, [*arrays, *tangents]), cotangents)
+    two = inner(interpret(backward, [*arrays, *cotangents]), tangents)
+    tolerance = 1e-9 if arrays[wrt[0]].dtype in (np.float64, np.complex128) else 1e-3
     assert abs(one - two) <= tolerance * max(1.0, abs(one)), (one, two)
 
 
@@ -158,6 +163,11 @@ FUNCTIONS = {
     "cond": lambda x: el.cond(x.sum() > 0, lambda v: v * v * v, lambda v: v, x),
     "checkpoint": lambda x: el.checkpoint(lambda v: el.exp(el.sin(v)) * v, x),
     "stopped": lambda x: x * el.stop_gradient(x) + el.sin(x),
+    "vmap": lambda x: el.vmap(lambda a, b: el.sin(a) * b + (x * a).sum())(x, el.flip(x)),
+    "vmap of grad": lambda x: el.vmap(el.grad(lambda a: a**3 * x[0]))(x),
+    "vmap along a name": el.vmap(lambda a: a * el.psum(a * a, "n"), axis_name="n"),
+    "complex": lambda x: el.abs(el.exp(el.complex(x, x * x)) * el.complex(x, 1.0 + x)),
+    "parts": lambda x: el.real(el.complex(x, x) ** 2.0) + el.imag(el.sqrt(el.complex(x, x * x))),
     "identity": lambda x: x,
     "constant": lambda x: el.ones(3, dtype=el.float64),
 }
@@ -223,6 +233,36 @@ def test_jvp_of_jvp(name, way):
 def test_jvp_of_python_that_looks_at_values():
     assert bits(el.jvp(branching, (X,), (T,))[1]) == bits(el.exp(X) * T)
     assert bits(el.jvp(branching, (-X,), (T,))[1]) == bits(T)
+
+
+@WAYS
+def test_complex_primals_and_tangents(way):
+    z = el.asarray([1.0 + 2.0j, -0.5 + 0.25j], dtype=el.complex128)
+    t = el.asarray([0.5 - 1.0j, 2.0 + 1.0j], dtype=el.complex128)
+    function = lambda v: el.exp(v) * v / (1.0 + v * v)  # noqa: E731
+    value, tangent = way(lambda z, t: el.jvp(function, (z,), (t,)))(z, t)
+    expected = slope(function, z, t)
+    assert value.dtype is tangent.dtype is el.complex128
+    np.testing.assert_allclose(tangent.numpy(), expected, rtol=1e-6, atol=1e-8)
+    assert bits(tangent) == bits(el.jvp(function, (z,), (t,))[1])
+
+
+def test_custom_functions_under_vmap():
+    for mode in ("vjp", "jvp"):
+        if mode == "vjp":
+            function = el.custom_vjp(lambda x, y: x * y)
+            function.defvjp(lambda x, y: (x * y, (x, y)), lambda r, g: (g * r[1] * 10, g * r[0]))
+        else:
+            function = el.custom_jvp(lambda x, y: x * y)
+            function.defjvps(lambda t, z, x, y: t * y * 10, lambda t, z, x, y: t * x)
+        stepped = lambda x, y, f=function: el.scan(lambda c, _: (f(c, y), None), x, length=1)[0]  # noqa: E731
+        for f in (function, stepped):
+            assert el.vmap(f, in_axes=(0, None))(X, X[1]).tolist() == (X * X[1]).tolist()
+            of_rows = lambda x, f=f: el.vmap(f, in_axes=(0, None))(x, X[1]).sum()  # noqa: E731
+            assert el.grad(of_rows)(X).tolist() == [-12.5] * 3
+            rows = el.vmap(el.grad(f), in_axes=(0, None))(X, X[1])
+            assert rows.tolist() == [-12.5] * 3
+            assert el.jvp(of_rows, (X,), (T,))[1].item() == (T * -12.5).sum().item()
 
 
 # ---- nesting ------------------------------------------------------------------------------------

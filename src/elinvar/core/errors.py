@@ -12,7 +12,7 @@
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
-    ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
+    ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
 
@@ -75,8 +75,8 @@ class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
 
 
-class BufferError_(ElinvarError, RuntimeError):
-    """Memory was freed, donated or cannot be shared."""
+class BufferError_(ElinvarError, BufferError, ValueError, RuntimeError):
+    """Memory was freed, donated or cannot be shared (or a copy is needed that was refused)."""
 
 
 class GraphError(ElinvarError, RuntimeError):

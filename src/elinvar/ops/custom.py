@@ -22,7 +22,7 @@ MODES = ("vjp", "jvp", "none")
 
 def floating(types: Any) -> tuple[TensorType, ...]:
     """The floating ones among types: those that have tangents and cotangents."""
-    return tuple(found for found in types if found.dtype.is_floating)
+    return tuple(found for found in types if found.dtype.is_inexact)
 
 
 def _type(*operands: TensorType, body: Any, derivative: Any, mode: str, moving: int) -> Any:

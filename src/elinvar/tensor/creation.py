@@ -11,6 +11,7 @@ from elinvar.core.dtypes import (
     ALL,
     DType,
     as_dtype,
+    default_complex,
     default_float,
     default_int,
     int64,
@@ -28,19 +29,19 @@ from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.convert import (
     Number,
     cast,
-    check_integer,
     expand,
     is_number,
     number_dtype,
     optional_dtype,
     pair,
+    python_number,
     size_tensor,
     tensor_of,
 )
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.manipulation import as_shape, reshape
+from elinvar.tensor.storage import Foreign, from_stored, share_array, stored_array
 from elinvar.tensor.storage import from_numpy as copy_array
-from elinvar.tensor.storage import from_stored, stored_array
 
 _DTYPE_NAMES = {text for dtype in ALL for text in (dtype.name, dtype.short)}
 
@@ -68,10 +69,11 @@ def dtype_of_target(op: str, value: Any) -> DType | None:
 def asarray(
     obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
 ) -> Any:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers.
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other arrays.
 
     Python floats become float32 and ints int64; numpy arrays keep their dtype. Data of others is
-    copied, because tensors' memory never changes (see `from_numpy` for sharing).
+    copied, because tensors' memory never changes, unless `copy=False` asks to share it (see
+    `from_numpy`).
 
     Args:
         obj: the data.
@@ -97,12 +99,15 @@ def asarray(
             return F.cast(obj, dtype=target)
         return fresh(obj) if copy else obj
     if copy is False:
-        text = f"data of {type(obj).__name__} has to be copied"
-        fail(BufferError_, "asarray", text, "share memory with `from_numpy` or `from_dlpack`")
+        return _borrowed(obj, target)
     if isinstance(obj, (np.ndarray, np.generic)):
         return _converted(copy_array(np.asarray(obj)), target)
     if is_number(obj):
         return _full_number("asarray", (), obj, target or number_dtype(obj))
+    if not isinstance(obj, (list, tuple, range)):
+        array = _buffered(obj)
+        if array is not None:
+            return _converted(copy_array(array), target)
     found = tensor_of("asarray", obj, target)
     return _converted(found, target)
 
@@ -112,8 +117,37 @@ def _converted(x: Any, target: DType | None) -> Any:
 
 
 def fresh(x: Any) -> Any:
-    """Another cell with the same value; in a trace and on the tape an identity."""
-    return F.reshape(x, shape=x.shape)
+    """Another cell with the same value; in a trace and on the tape an identity.
+
+    Memory that never changes is shared; that of others is copied, for its owner may write to it.
+    """
+    found = F.reshape(x, shape=x.shape)
+    if type(found._buffer) is Foreign:
+        own = from_stored(stored_array(x, "copy"), x.dtype)
+        found._buffer, found._address, found._layout = own._buffer, own._address, own._layout
+    return found
+
+
+def _buffered(obj: Any) -> Any:
+    """The numpy array over an object with Python's buffer protocol; None for other objects."""
+    if isinstance(obj, (np.ndarray, np.generic)):
+        return np.asarray(obj)
+    try:
+        return np.asarray(memoryview(obj))
+    except (TypeError, ValueError):
+        return None
+
+
+def _borrowed(obj: Any, target: DType | None) -> Any:
+    """The data of others without a copy, for `asarray(obj, copy=False)`."""
+    array = _buffered(obj)
+    if array is None and hasattr(obj, "__dlpack__"):
+        array = np.from_dlpack(obj)
+    found = None if array is None else share_array(array)
+    if found is None or (target is not None and target is not found.dtype):
+        text = f"data of {type(obj).__name__} has to be copied"
+        fail(BufferError_, "asarray", text, "leave out `copy=False`")
+    return found
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
@@ -136,13 +170,7 @@ array = tensor
 
 def _full_number(op: str, shape: Shape, value: Number, dtype: DType) -> Any:
     """A tensor filled with a Python number: memory at once, or a broadcast constant in a trace."""
-    if dtype.kind in "iu":
-        check_integer(op, value, dtype)
-        value = int(value)
-    elif dtype.kind == "f":
-        value = float(value)
-    else:
-        value = bool(value)
+    value = python_number(op, value, dtype)
     if current_trace() is None and is_static(shape):
         if dtype.name == "bfloat16":
             bits = stored_array(copy_array(np.full((), value, np.float32), dtype))
@@ -351,8 +379,10 @@ def linspace(
     if num < 0:
         fail(ValueRangeError, "linspace", f"num must not be negative, received {num}")
     start, stop = _python_number(start), _python_number(stop)
-    target = optional_dtype(dtype) or default_float
-    values = np.linspace(float(start), float(stop), num, endpoint=endpoint)
+    is_complex = isinstance(start, complex) or isinstance(stop, complex)
+    target = optional_dtype(dtype) or (default_complex if is_complex else default_float)
+    kind = complex if is_complex else float
+    values = np.linspace(kind(start), kind(stop), num, endpoint=endpoint)
     return copy_array(values, target)
 
 
@@ -417,7 +447,7 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
     return _triangle("triu", x, "greater_equal", k)
 
 
-def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinate grids of 1-D tensors.
 
     Args:
@@ -448,7 +478,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     for place, item in zip(places, tensors, strict=True):
         alone = tuple(shape[place] if axis == place else 1 for axis in range(rank))
         grids.append(expand(reshape(item, alone), tuple(shape)))
-    return grids
+    return tuple(grids)
 
 
 def one_hot(x: Any, num_classes: int, /, *, dtype: Any = None) -> Any:

@@ -140,12 +140,12 @@ class _Custom:
         body.refuse_writes()
         results = [value.type for value in body.outputs]
         sources = results if self.mode == "vjp" else types
-        moving = [kind for kind in sources if kind.dtype.is_floating]
+        moving = [kind for kind in sources if kind.dtype.is_inexact]
         count = len(types)
 
         def derived(*tensors: Any) -> Any:
             flowing = iter(tensors[count:])
-            directions = [next(flowing) if kind.dtype.is_floating else None for kind in sources]
+            directions = [next(flowing) if kind.dtype.is_inexact else None for kind in sources]
             return rule(list(tensors[:count]), directions, body.structure)
 
         derivative, depth = body, _depths.of.get(self, 0)
@@ -176,7 +176,7 @@ class _Custom:
 
 
 def _stopped(x: Any) -> Any:
-    return F.stop_gradient(x) if x.dtype.kind == "f" else x
+    return F.stop_gradient(x) if x.dtype.kind in "fc" else x
 
 
 class custom_vjp(_Custom, Generic[*Xs, R]):
@@ -260,7 +260,7 @@ class custom_vjp(_Custom, Generic[*Xs, R]):
         return [
             F.zeros_like(x) if c is None else _fitting(self._name, "a cotangent", c, x)
             for x, c in zip(tensors, found, strict=True)
-            if x.dtype.kind == "f"
+            if x.dtype.kind in "fc"
         ]
 
 
@@ -368,7 +368,7 @@ class custom_jvp(_Custom, Generic[*Xs, R]):
             )
             fail(GradientError, self._name, f"{text}: {shown}")
         return [
-            _fitting(self._name, "the tangent", t, y) if y.dtype.kind == "f" else None
+            _fitting(self._name, "the tangent", t, y) if y.dtype.kind in "fc" else None
             for t, y in zip(leaves, made, strict=True)
         ]
 
@@ -380,7 +380,7 @@ class custom_jvp(_Custom, Generic[*Xs, R]):
         seeds = []
         for x in tensors:
             seed = plain(F.zeros_like(x))
-            if x.dtype.kind == "f" and x._node is not None:
+            if x.dtype.kind in "fc" and x._node is not None:
                 seed._node, seed._slot = Leaf(seed), 0
             seeds.append(seed)
         with enable_grad():

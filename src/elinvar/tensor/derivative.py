@@ -15,12 +15,14 @@ from typing import Any
 
 from elinvar.core.errors import ElinvarError
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Graph, Value
+from elinvar.graph.ir import Builder, Graph, Value, result_types
+from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor import oneop, views
 from elinvar.tensor.cell import Snapshot, concrete
 from elinvar.tensor.engine import allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
+from elinvar.transforms.differentiate import backpropagate
 from elinvar.transforms.forward import ForwardDrawing, forward_drawing
 
 MOST_RULES = 8192
@@ -38,10 +40,14 @@ class Drawing:
     ) -> None:
         builder = Builder(capture_source=False)
         operands = tuple(builder.input(kind) for kind in types)
-        made = op.result_types(tuple(types), params)
+        made = result_types(op, types, params)
         results = tuple(builder.input(kind) for kind in made)
-        cotangents = tuple(builder.input(k) if k.dtype.kind == "f" else None for k in made)
-        found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
+        cotangents = tuple(builder.input(k) if k.dtype.kind in "fc" else None for k in made)
+        found: Any
+        if parts_rule(op, operands, params) is None:
+            found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
+        else:
+            found = _of_parts(builder, op, params, operands, cotangents)
         pairs = [(n, value) for n, value in enumerate(found) if mask[n] and value is not None]
         self.places = [n for n, _ in pairs]  # operands that get a cotangent
         outputs = [value for _, value in pairs]
@@ -50,6 +56,45 @@ class Drawing:
         self.used = [n for n, value in enumerate(given) if value in reached]
         builder.inputs = [given[n] for n in self.used]  # type: ignore[misc]
         self.graph = builder.graph(outputs, f"{op.name}_derivative")
+
+
+AnyDrawing = Drawing | ForwardDrawing
+
+
+def replayed_drawing(
+    drawing: AnyDrawing, apply: Callable[..., Any], given: Any, count: int
+) -> list[Any]:
+    """Compute a derivative on tensors, one operation at a time, so that it can be recorded.
+
+    Args:
+        drawing: the derivative.
+        apply: applies an op to tensors.
+        given: all operands, results and cotangents (or tangents).
+        count: how many things derivatives could be found for.
+    """
+    graph = drawing.graph
+    values = {v: given[n] for v, n in zip(graph.inputs, drawing.used, strict=True)}
+    for node in graph.nodes:
+        results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
+        if len(node.results) == 1:
+            values[node.results[0]] = results
+        else:
+            values.update(zip(node.results, results, strict=True))
+    found: list[Any] = [None] * count
+    for place, value in zip(drawing.places, graph.outputs, strict=True):
+        found[place] = values[value]
+    return found
+
+
+def _of_parts(
+    builder: Builder, op: Op, params: dict[str, Any], operands: Any, cotangents: Any
+) -> list[Value | None]:
+    """The derivative of an operation on complex numbers, through the real ones that compute it."""
+    made = builder.add(op, operands, params)
+    pairs = [(y, c) for y, c in zip(made, cotangents, strict=True) if c is not None]
+    if not pairs:
+        return [None] * len(operands)
+    return backpropagate(builder, [y for y, _ in pairs], [c for _, c in pairs], operands)
 
 
 def _reached_inputs(outputs: list[Value]) -> set[Value]:
@@ -70,9 +115,6 @@ def moves_only(graph: Graph) -> bool:
 
 def _blank(layout: Layout) -> Snapshot:
     return (None, 0, layout, None, None, 0)
-
-
-AnyDrawing = Drawing | ForwardDrawing
 
 
 class Drawn(ABC):
@@ -147,20 +189,8 @@ class Drawn(ABC):
 
         `given`: all operands, results and cotangents.
         """
-        drawing = self.drawing
-        assert drawing is not None
-        graph = drawing.graph
-        values = {v: given[n] for v, n in zip(graph.inputs, drawing.used, strict=True)}
-        for node in graph.nodes:
-            results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
-            if len(node.results) == 1:
-                values[node.results[0]] = results
-            else:
-                values.update(zip(node.results, results, strict=True))
-        found: list[Any] = [None] * len(self.targets)
-        for place, value in zip(drawing.places, graph.outputs, strict=True):
-            found[place] = values[value]
-        return found
+        assert self.drawing is not None
+        return replayed_drawing(self.drawing, apply, given, len(self.targets))
 
     def _compile(self, cotangents: tuple[Any, ...]) -> Any:
         drawing = self.drawing
@@ -252,7 +282,7 @@ class Rule(Drawn):
         self.name = op.name
         self._forward: dict[tuple[bool, ...], ForwardRule] = {}
         count, made = len(layouts), len(results)
-        self.carries = any(y.dtype.kind == "f" for y in results)
+        self.carries = any(y.dtype.kind in "fc" for y in results)
         self.passes: list[tuple[int, int]] | None = None
         self.keep_operands: Any = (True,) * count
         self.blank_operands = [_blank(x) for x in layouts]

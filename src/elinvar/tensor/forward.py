@@ -169,7 +169,7 @@ def pushed_by_transposing(
     transpose: what it makes of zeros is recorded, and backward from there starts at the tangents.
     """
     create = state.grad_enabled
-    seeds = [_seed(y) if y.dtype.kind == "f" else None for y in results]
+    seeds = [_seed(y) if y.dtype.kind in "fc" else None for y in results]
     with enable_grad():
         taped = [_with_tape(x, t is not None) for x, t in zip(operands, tangents, strict=True)]
         found = derive(tuple(taped), tuple(results), tuple(seeds))

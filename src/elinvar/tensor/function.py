@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
-from elinvar.core.shapes import Dim
-from elinvar.graph.ir import Graph
+from elinvar.core.shapes import Dim, is_static
+from elinvar.graph.ir import Graph, inline
 from elinvar.graph.sizes import Limits, resolve_sizes, specialize
+from elinvar.graph.walk import fingerprint
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
-from elinvar.tensor.dispatch import F, packed
+from elinvar.tensor.dispatch import packed
 from elinvar.tensor.engine import Compiled, allocator, compile_graph
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.oneop import kept
 from elinvar.tensor.tape import Derivative, Leaf, record_call
 from elinvar.tensor.trace import Trace
-from elinvar.transforms.transpose import replayed
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
@@ -186,6 +187,7 @@ class TracedFunction:
     keeps_lines = False
     settled: tuple[int, ...] = ()
     numerics = "exact"
+    _is_shared = False
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -218,7 +220,7 @@ class TracedFunction:
         """
         operands = [*tensors, *self.held] if self.held else tensors
         if traces.active and state.trace is not None:
-            return self._inline(operands)
+            return self._in_trace(state.trace, operands)
         program = self._programs.get(tuple([x._layout for x in operands]))
         if program is None:
             program = self.program(operands)
@@ -230,16 +232,19 @@ class TracedFunction:
                     break
         return results
 
-    def _inline(self, operands: list[Any]) -> list[Any]:
-        """Apply the graph's operations one by one."""
-        graph, sizes = self.graph, {}
-        for kind, x in zip(graph.input_types, operands, strict=True):
-            for dim, size in zip(kind.shape, x.shape, strict=True):
-                if isinstance(dim, Dim) and dim.terms == Dim(next(iter(dim.names()))).terms:
-                    sizes[next(iter(dim.names()))] = size
+    def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
+        """Build the nodes in the running trace: a tape of eager operations is walked in there."""
+        graph, given = self.graph, [trace.read(x) for x in operands]
+        if not state.grad_enabled:
+            given = [trace.cut(value) for value in given]
+        sizes = _sizes(graph.input_types, [x.shape for x in given])
         if sizes:
             graph = specialize(graph, sizes)
-        return replayed(F, graph, dict(zip(graph.inputs, operands, strict=True)))
+        values = inline(trace.builder, graph, given)
+        results = [trace.wrap(value) for value in values]
+        if self._trace is not None and any(x._node is not None for x in operands):
+            self.record(operands, results)
+        return results
 
     def record(self, operands: list[Any], results: list[Any]) -> None:
         """Put the call on the tape."""
@@ -267,10 +272,20 @@ class TracedFunction:
             inputs = set(self.graph.inputs)
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             graph = Graph(self.graph.inputs, outputs, self.name)
-            self._compiled = compile_graph(
-                graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
-            )
+
+            def made() -> Compiled:
+                return compile_graph(
+                    graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
+                )
+
+            key = ("shared", fingerprint(graph), self.numerics) if self._is_shared else None
+            self._compiled = kept(key, made) if key else made()
         return self._compiled
+
+    def share_code(self) -> None:
+        """Take the machine code of an equal graph, here and in derivatives: for what is traced in
+        each call."""
+        self._is_shared, self.keeps_lines, self.settled = True, False, ()
 
     def check_sizes(self, sizes: dict[str, int]) -> None:
         """Refuse sizes for which some array inside cannot exist."""
@@ -348,6 +363,8 @@ class TracedFunction:
         cells = [one.cell for one in held]
         vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
         vjp.numerics = self.numerics
+        if self._is_shared:
+            vjp.share_code()
         return vjp, places
 
 
@@ -390,7 +407,22 @@ class TracedFunction:
         cells = [one.cell for one in held]
         jvp = TracedFunction(f"{self.name}_jvp", trace, inputs, tangents, cells)
         jvp.numerics = self.numerics
+        if self._is_shared:
+            jvp.share_code()
         return jvp, places
+
+
+def _sizes(types: Any, shapes: Any) -> dict[str, Any]:
+    """The sizes of a graph's symbols; they may be symbols of the running trace."""
+    if all(is_static(shape) for shape in shapes):
+        return resolve_sizes(types, shapes)
+    found = {}
+    for kind, shape in zip(types, shapes, strict=True):
+        for dim, size in zip(kind.shape, shape, strict=True):
+            names = sorted(dim.names()) if isinstance(dim, Dim) else []
+            if len(names) == 1 and dim == Dim(names[0]):
+                found[names[0]] = size
+    return found
 
 
 def _true(flags: tuple[bool, ...]) -> list[int]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import LeakedTensorError, TraceError, fail
+from elinvar.core.errors import DTypeError, LeakedTensorError, TraceError, fail
 from elinvar.tensor.cell import Cell, concrete, current_trace
 from elinvar.tensor.engine import allocate
-from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.layout import Layout, dense, layout
 
+IN_VMAP = (
+    "write `el.where(condition, x, y)` or `el.cond(condition, f, g, x)` in the place of a branch; "
+    "read what is the same for all examples before the vmap"
+)
 OUT = "compute with `where`, `cond`, `while_loop` or `scan`, or read the value outside of the jit"
 
 
@@ -34,18 +38,61 @@ class ArrayOwner:
         }
 
 
+class Foreign:
+    """Memory of others, kept alive by its owner."""
+
+    __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
+
+    def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
+        self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release
+
+    def __del__(self) -> None:
+        if self.release is not None:
+            self.release()
+
+
+def shared(buffer: Any, address: int, dtype: DType, shape: Any, strides: Any) -> Any:
+    """A tensor over memory of others; strides in elements."""
+    tensor = concrete(buffer, address, layout(dtype, tuple(shape), tuple(strides)))
+    trace = current_trace()
+    return tensor if trace is None else trace.constant(tensor)
+
+
+def share_array(array: Any) -> Any:
+    """A tensor over the memory of a numpy array; None where its elements have to be copied."""
+    size = array.dtype.itemsize
+    native = array.dtype.isnative or size == 1
+    aligned = array.__array_interface__["data"][0] % size == 0  # complex numbers as wholes
+    if not array.size or not aligned or not native:
+        return None
+    if any(stride % size for stride in array.strides):
+        return None
+    dtype = dtypes.from_numpy(array.dtype)
+    address = array.__array_interface__["data"][0]
+    strides = [stride // size for stride in array.strides]
+    return shared(Foreign(array, address, array.nbytes), address, dtype, array.shape, strides)
+
+
 def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     """A read-only view of the memory (bfloat16 as its bits in uint16)."""
     layout = tensor._layout
     trace = current_trace()
     if trace is not None:
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if layout is None:
         need_live(tensor, op)
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if not layout.size:
         return np.empty(layout.shape, layout.dtype.storage)
     return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+
+
+def refuse_value(tensor: Cell, op: str, trace: Any) -> NoReturn:
+    """Refuse to give Python a value that a trace does not have."""
+    if trace is not None and trace.is_mapped:
+        text = f"inside of `vmap` a {tensor._type} has another value in each example"
+        fail(TraceError, op, text, IN_VMAP)
+    fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
 
 
 def need_live(tensor: Cell, op: str) -> None:
@@ -84,6 +131,9 @@ def from_numpy(array: Any, dtype: DType | None = None) -> Any:
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is None:
         dtype = dtypes.from_numpy(array.dtype)
+    if array.dtype.kind == "c" and dtype.kind in "iuf":
+        text = f"complex numbers cannot become {dtype.name}"
+        fail(DTypeError, "tensor", text, "take `.real` or `.imag`, or a complex dtype")
     if dtype.name == "bfloat16":
         if array.dtype.name == "bfloat16":
             return from_stored(array.view(np.uint16), dtype)
@@ -103,13 +153,14 @@ def _bfloat16_bits(array: Any) -> Any:
 def from_data(data: Any, dtype: DType | None = None) -> Any:
     """A new tensor from Python numbers, nested lists or a numpy array.
 
-    Python floats become float32 and ints int64, unless `dtype` says otherwise.
+    Python floats become float32, complex numbers complex64 and ints int64, unless `dtype` says
+    otherwise.
     """
     if isinstance(data, np.ndarray | np.generic):
         return from_numpy(np.asarray(data), dtype)
     array = np.asarray(data)
-    if array.dtype == np.float64 and dtype is None:
-        dtype = dtypes.default_float
-    if array.dtype.kind not in "biuf":
-        fail(dtypes.DTypeError, "tensor", f"cannot make a tensor of {type(data).__name__} {data!r}")
+    if dtype is None and array.dtype in (np.float64, np.complex128):
+        dtype = dtypes.default_float if array.dtype == np.float64 else dtypes.default_complex
+    if array.dtype.kind not in "biufc":
+        fail(DTypeError, "tensor", f"cannot make a tensor of {type(data).__name__} {data!r}")
     return from_numpy(array, dtype)

@@ -40,7 +40,6 @@ class Tensor(Cell):
     """An n-dimensional array of one data type that can carry a gradient."""
 
     __array_priority__: _int
-    __array_ufunc__: None
 
     def __hash__(self) -> _int: ...
     def __abs__(self) -> Tensor: ...
@@ -110,7 +109,7 @@ class Tensor(Cell):
     def __pow__(self, other: _ArrayLike) -> Tensor: ...
     def __radd__(self, other: _ArrayLike) -> Tensor: ...
     def __rand__(self, other: _ArrayLike) -> Tensor: ...
-    def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: _ArrayLike) -> Tensor: ...
     def __rlshift__(self, other: _ArrayLike) -> Tensor: ...
@@ -243,6 +242,9 @@ class Tensor(Cell):
         out: None = None,
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
+
+    def angle(x, /) -> Tensor:
+        """The angle of a complex number from the positive real axis, in radians: -π … π."""
 
     def any(
         self,
@@ -401,7 +403,7 @@ class Tensor(Cell):
         """Another tensor with the same content; gradients flow through."""
 
     def conj(x, /) -> Tensor:
-        """The complex conjugate; tensors are real, so x itself."""
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
@@ -614,6 +616,10 @@ class Tensor(Cell):
     def hypot(x1, x2: _ArrayLike, /) -> Tensor:
         """The length of the hypotenuse, √(x1² + x2²), without overflow."""
 
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part; of real numbers 0."""
+
     def index_add(
         self,
         dim: _int,
@@ -653,7 +659,7 @@ class Tensor(Cell):
         """x as int32."""
 
     def is_complex(self) -> _bool:
-        """Whether the dtype is complex: never."""
+        """Whether the dtype is a complex one."""
 
     def is_contiguous(self) -> _bool:
         """Whether the elements lie in row-major order in memory."""
@@ -1001,6 +1007,10 @@ class Tensor(Cell):
     def ravel(self) -> Tensor:
         """All elements along one axis."""
 
+    @property
+    def real(self) -> Tensor:
+        """The real part; of real numbers the tensor itself."""
+
     def reciprocal(x, /) -> Tensor:
         """1 / x of each element; integers become float32."""
 
@@ -1290,7 +1300,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Tensor:
+    def unique(self) -> Any:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:

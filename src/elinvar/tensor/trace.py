@@ -95,6 +95,8 @@ def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) ->
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
+    is_mapped = False  # whether its stand-ins, or those of a trace around it, are single examples
+
     def __init__(self, purpose: str, region: bool = False) -> None:
         self.purpose = purpose
         self.is_region = region  # differentiated as a graph, not by its tape
@@ -111,6 +113,8 @@ class Trace:
 
     def __enter__(self) -> Trace:
         self._parents.append(state.trace)
+        if state.trace is not None and state.trace.is_mapped:
+            self.is_mapped = True
         state.trace = self
         with _lock:
             traces.active += 1
@@ -155,7 +159,7 @@ class Trace:
 
     def cut(self, value: Value) -> Value:
         """The value without its derivative, where the graph itself will be differentiated."""
-        if not self.is_region or value.dtype.kind != "f":
+        if not self.is_region or value.dtype.kind not in "fc":
             return value
         return self.builder.f.stop_gradient(value)
 

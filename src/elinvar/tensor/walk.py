@@ -55,7 +55,7 @@ class Walk:
 
     def _floating(self, leaf: Any, what: str) -> Any:
         x = as_tensor(leaf)
-        if x.dtype.kind != "f":
+        if x.dtype.kind not in "fc":
             text = f"{what} must be floating to be differentiated, received {x._type}"
             hint = "cast it with `.float()`, or close over it"
             if self.name == "grad":
@@ -141,7 +141,8 @@ class Walk:
 def like(op: str, what: str, given: Any, expected: Any) -> Any:
     """A tangent or cotangent as a tensor of the type of what it belongs to."""
     x = as_tensor(given)
-    if x.shape != expected.shape or x.dtype.kind not in "fiu":
+    kinds = "fiuc" if expected.dtype.kind == "c" else "fiu"
+    if x.shape != expected.shape or x.dtype.kind not in kinds:
         fail(ShapeError, op, f"{what} must be like {expected._type}, received {x._type}")
     return x if x.dtype is expected.dtype else F.cast(x, dtype=expected.dtype)
 

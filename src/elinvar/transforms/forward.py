@@ -21,7 +21,8 @@ from typing import Any
 from elinvar.core.errors import GradientError, GraphError, fail
 from elinvar.core.source import Source
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Graph, Value, inline, reachable
+from elinvar.graph.ir import Builder, Graph, Value, inline, reachable, result_types
+from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Namespace, Op
 from elinvar.ops.table import BY_NAME
 from elinvar.transforms.differentiate import vjp_graph
@@ -53,13 +54,13 @@ def jvp_graph(
             them cannot be differentiated.
     """
     if outputs is None:
-        outputs = [i for i, value in enumerate(graph.outputs) if value.dtype.is_floating]
+        outputs = [i for i, value in enumerate(graph.outputs) if value.dtype.is_inexact]
     for what, found, positions in (
         ("input", graph.inputs, wrt),
         ("output", graph.outputs, outputs),
     ):
         for i in positions:
-            if not found[i].dtype.is_floating:
+            if not found[i].dtype.is_inexact:
                 text = f"{what} {i} is {found[i].type}; only floating values have tangents"
                 fail(GradientError, "jvp", text)
     builder = Builder(capture_source=False)
@@ -144,7 +145,7 @@ def tangents_of(
     types where the rule does not read them.
     """
     still = all(tangent is None for tangent in tangents)
-    if still or not any(y.dtype.is_floating for y in results):
+    if still or not any(y.dtype.is_inexact for y in results):
         return [None] * len(results)
     if op.family == "control":
         use = ControlUse(op.name, operands, tangents, params)
@@ -167,7 +168,7 @@ def _same(name: str) -> Linear:
 
     def rule(f: Any, operands: Any, tangents: Any, params: Any) -> Any:
         given = [
-            (f.zeros_like(x) if x.dtype.is_floating else x) if t is None else t
+            (f.zeros_like(x) if x.dtype.is_inexact else x) if t is None else t
             for x, t in zip(operands, tangents, strict=True)
         ]
         return getattr(f, name)(*given, **params)
@@ -206,7 +207,7 @@ def _subtract(f: Any, operands: Any, tangents: Any, params: Any) -> Any:
 
 
 def _cast(f: Any, operands: Any, tangents: Any, params: Any) -> Any:
-    return f.cast(tangents[0], **params) if params["dtype"].is_floating else None
+    return f.cast(tangents[0], **params) if params["dtype"].is_inexact else None
 
 
 def _nothing(f: Any, operands: Any, tangents: Any, params: Any) -> Any:
@@ -215,7 +216,7 @@ def _nothing(f: Any, operands: Any, tangents: Any, params: Any) -> Any:
 
 _MOVED = (
     "reshape", "permute", "broadcast", "concatenate", "flip", "slice", "pad", "windows", "fold",
-    "gather", "scatter", "where", "sum", "cumsum", "negative", "barrier",
+    "gather", "scatter", "where", "sum", "cumsum", "negative", "barrier", "complex", "real", "imag",
 )  # fmt: skip
 LINEAR: dict[str, Linear] = {
     **{name: _same(name) for name in _MOVED},
@@ -244,9 +245,9 @@ class ForwardDrawing:
     def __init__(
         self, op: Op, params: dict[str, Any], types: tuple[TensorType, ...], mask: Sequence[bool]
     ) -> None:
-        made = op.result_types(types, params)
+        made = result_types(op, types, params)
         self.count = len(made)
-        wanted = [n for n, flag in enumerate(mask) if flag and types[n].dtype.is_floating]
+        wanted = [n for n, flag in enumerate(mask) if flag and types[n].dtype.is_inexact]
         builder = Builder(capture_source=False)
         operands = tuple(builder.input(kind) for kind in types)
         results = tuple(builder.input(kind) for kind in made)
@@ -257,6 +258,13 @@ class ForwardDrawing:
             found = LINEAR[op.name](builder.f, operands, tangents, params)
             if found is not None:
                 self.places, outputs = [0], [found]
+        elif parts_rule(op, operands, params) is not None:
+            computed = builder.add(op, operands, params)  # complex numbers, by way of real ones
+            flowing = [(x, t) for x, t in zip(operands, tangents, strict=True) if t is not None]
+            sources, seeds = [x for x, _ in flowing], [t for _, t in flowing]
+            pushed = push_through(builder, sources, seeds, computed)
+            self.places = [n for n, tangent in enumerate(pushed) if tangent is not None]
+            outputs = [tangent for tangent in pushed if tangent is not None]
         else:
             self._transpose(builder, op, params, wanted, operands, results, tangents, outputs)
         reached = {node for node in reachable(outputs) if node.is_input}
@@ -280,7 +288,7 @@ class ForwardDrawing:
         drawn = Builder(capture_source=False)
         xs = tuple(drawn.input(v.type) for v in operands)
         ys = tuple(drawn.input(v.type) for v in results)
-        seeds = tuple(drawn.input(v.type) if v.dtype.is_floating else None for v in results)
+        seeds = tuple(drawn.input(v.type) if v.dtype.is_inexact else None for v in results)
         found = op.derivative(drawn.f, xs, ys, seeds, **params)  # type: ignore[operator]
         pairs = [(n, v) for n, v in enumerate(found) if n in wanted and v is not None]
         places = [n for n, seed in enumerate(seeds) if seed is not None]

@@ -42,7 +42,7 @@ def replayed(f: Namespace, graph: Graph, values: dict[Value, Any]) -> list[Any]:
     """
     for node in graph.nodes:
         assert node.op is not None
-        made = getattr(f, node.op.name)(*[values[v] for v in node.operands], **node.params)
+        made = f.apply(node.op, *[values[v] for v in node.operands], **node.params)
         results = made if isinstance(made, tuple) else (made,)
         values.update(zip(node.results, results, strict=True))
     return [values[value] for value in graph.outputs]
@@ -78,8 +78,8 @@ def through_custom(
     filled = [
         f.zeros_like(value) if g is None else g
         for value, g in zip(sources, given, strict=True)
-        if value.dtype.is_floating
+        if value.dtype.is_inexact
     ]
     arguments = dict(zip(derivative.inputs, (*operands, *filled), strict=True))
     found = iter(replayed(f, derivative, arguments))
-    return [next(found) if v.dtype.is_floating else None for v in targets] + [None] * rest
+    return [next(found) if v.dtype.is_inexact else None for v in targets] + [None] * rest
