@@ -157,6 +157,7 @@ from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
+from elinvar.tensor.looping import associative_scan, map, switch
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
     broadcast_shapes,
@@ -338,6 +339,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -454,6 +456,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -525,6 +528,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",

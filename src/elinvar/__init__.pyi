@@ -54,6 +54,9 @@ from elinvar.tensor.jacobians import hvp as hvp
 from elinvar.tensor.jacobians import jacfwd as jacfwd
 from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.looping import associative_scan as associative_scan
+from elinvar.tensor.looping import map as map
+from elinvar.tensor.looping import switch as switch
 from elinvar.tensor.named_axes import all_gather as all_gather
 from elinvar.tensor.named_axes import axis_index as axis_index
 from elinvar.tensor.named_axes import axis_size as axis_size
@@ -1775,6 +1778,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -1891,6 +1895,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -1962,6 +1967,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
