@@ -192,7 +192,7 @@ def test_a_while_loop_goes_forward_any_number_of_steps(way):
         """Newton's iteration for the square root, until it stands."""
 
         def step(state):
-            old, new = state
+            _, new = state
             return new, (new + x / new) * 0.5
 
         return el.while_loop(lambda s: el.abs(s[0] - s[1]) > 1e-14, step, (x + 1.0, x))[1]
