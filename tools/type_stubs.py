@@ -242,10 +242,10 @@ FUNCTION_FORMS = {
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
-    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
-    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
-    "vjp", "vmap", "while_loop",
+    "all_gather", "associative_scan", "axis_index", "axis_size", "checkpoint", "composite", "cond",
+    "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp",
+    "linearize", "map", "pmax", "pmean", "pmin", "ppermute", "psum", "scan", "set_printoptions",
+    "stack_module_state", "switch", "value_and_grad", "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """

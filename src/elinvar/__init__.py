@@ -76,6 +76,7 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.custom import custom_jvp, custom_vjp
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -151,11 +152,12 @@ from elinvar.tensor.elementwise import (
     trunc,
 )
 from elinvar.tensor.extra.names import PLACES
-from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
+from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
+from elinvar.tensor.looping import associative_scan, map, switch
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
     broadcast_shapes,
@@ -232,6 +234,7 @@ from elinvar.tensor.searching import (
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -338,6 +341,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -376,6 +380,7 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
     "diff",
@@ -438,6 +443,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -452,6 +458,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -524,6 +531,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",

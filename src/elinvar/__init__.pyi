@@ -44,9 +44,9 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
-from elinvar.tensor.gradients import custom_vjp as custom_vjp
+from elinvar.tensor.custom import custom_jvp as custom_jvp
+from elinvar.tensor.custom import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
-from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
 from elinvar.tensor.jacobians import hessian as hessian
@@ -54,6 +54,9 @@ from elinvar.tensor.jacobians import hvp as hvp
 from elinvar.tensor.jacobians import jacfwd as jacfwd
 from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.looping import associative_scan as associative_scan
+from elinvar.tensor.looping import map as map
+from elinvar.tensor.looping import switch as switch
 from elinvar.tensor.named_axes import all_gather as all_gather
 from elinvar.tensor.named_axes import axis_index as axis_index
 from elinvar.tensor.named_axes import axis_size as axis_size
@@ -68,6 +71,8 @@ from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.tangents import jvp as jvp
+from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -1773,6 +1778,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -1811,6 +1817,7 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
     "diff",
@@ -1873,6 +1880,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -1887,6 +1895,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -1958,6 +1967,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
