@@ -14,7 +14,7 @@ from elinvar.core.shapes import SIZE_HINT, Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
 from elinvar.graph.sizes import resolve_sizes
-from elinvar.tensor.cell import Cell, concrete, state
+from elinvar.tensor.cell import Cell, concrete, snapshot, state
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.function import Program, TracedFunction
 from elinvar.tensor.tape import Boundary, Leaf
@@ -132,6 +132,8 @@ class JitProgram:
             self._prepare(program)
         for number in program.unpacked:
             operands[number] = packed(operands[number])
+        if state.changes is not None:
+            self._note_changes(given)
         for cell in self._replaced:
             cell._grad = None  # its memory serves the new one
         buffers = program.compute(operands, self._donated)
@@ -156,6 +158,13 @@ class JitProgram:
                 cell._grad = None if result is None else outputs[result]
         found = [self._result(kind, what, outputs, given) for kind, what in self.results]
         return found[0] if self.structure is tree.LEAF else tree.unflatten(self.structure, found)
+
+    def _note_changes(self, given: Any) -> None:
+        """Tell a checkpoint what the cells hold that will be rebound."""
+        for place, _, _ in self.writes:
+            cell = place.find(given)
+            if isinstance(cell, Cell):
+                state.note_change(cell, snapshot(cell))
 
     def _prepare(self, program: Program) -> None:
         """Sort the writes: tensors from outside that get an output's memory and no tape, others."""

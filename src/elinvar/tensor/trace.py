@@ -108,10 +108,12 @@ class Trace:
         self.finished = False
         self.line: Source | None = None  # of the forward operation that is being differentiated
         self._parents: list[Any] = []
+        self._changes: list[Any] = []
 
     def __enter__(self) -> Trace:
         self._parents.append(state.trace)
-        state.trace = self
+        self._changes.append(state.changes)
+        state.trace, state.changes = self, None  # what is rebound inside is put back at the end
         with _lock:
             traces.active += 1
         self.finished = False
@@ -121,6 +123,7 @@ class Trace:
         with _lock:
             traces.active -= 1
         state.trace = parent = self._parents.pop()
+        state.changes = self._changes.pop()
         if parent is not None:
             parent.requirements += self.requirements
         for held in self.captured.values():
