@@ -22,7 +22,7 @@ FLOORS = (
     ("codegen",),
     ("run",),
     ("tensor",),
-    ("nn", "optim", "data"),
+    ("nn", "optim", "data", "testing"),
     ("train",),
     ("export",),
     ("cli",),

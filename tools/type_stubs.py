@@ -369,6 +369,7 @@ def top_level() -> str:
         "from elinvar import export as export",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
+        "from elinvar import testing as testing",
         "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
     ]

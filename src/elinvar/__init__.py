@@ -229,7 +229,7 @@ from elinvar.tensor.tape import (
 from elinvar.tensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim
+    from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
@@ -251,6 +251,7 @@ _LATER = {
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "testing": "elinvar.testing",
 }
 
 
@@ -483,6 +484,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",

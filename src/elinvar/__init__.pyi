@@ -10,6 +10,7 @@ from elinvar import data as data
 from elinvar import export as export
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import float16 as float16
@@ -1059,6 +1060,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",

@@ -12,6 +12,7 @@
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
+    ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
@@ -73,6 +74,10 @@ class DataError(ElinvarError, ValueError):
 
 class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
+
+
+class CheckError(ElinvarError, AssertionError):
+    """A check of `el.testing` failed."""
 
 
 class BufferError_(ElinvarError, RuntimeError):
