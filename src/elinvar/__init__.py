@@ -73,6 +73,7 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.debugging import debug_nans
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -345,6 +346,7 @@ __all__ = [
     "cumulative_sum",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",

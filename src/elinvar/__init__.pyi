@@ -41,6 +41,7 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
+from elinvar.tensor.debugging import debug_nans as debug_nans
 from elinvar.tensor.gradients import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import jvp as jvp
@@ -921,6 +922,7 @@ __all__ = [
     "cumulative_sum",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",

@@ -14,12 +14,14 @@ from typing import Any
 from elinvar.graph.ir import Graph
 from elinvar.graph.sizes import Limits, resolve_sizes
 from elinvar.tensor.backward import backward
-from elinvar.tensor.cell import concrete, state
+from elinvar.tensor.cell import concrete, state, traces
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.engine import Compiled, allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.replaying import examine_program
 from elinvar.tensor.tape import Leaf, record_call
 from elinvar.tensor.trace import Trace
+from elinvar.tensor.watching import watch
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
@@ -178,11 +180,13 @@ class TracedFunction:
         keeps_lines: whether the user's lines in the graph are those of every call.
         settled: numbers of the inputs that are expected to be the same in most calls.
         numerics: the order in which sums are added, here and in derivatives.
+        lines_are_own: whether the lines in the graph are of the user's own code.
     """
 
     keeps_lines = False
     settled: tuple[int, ...] = ()
     numerics = "exact"
+    lines_are_own = False
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -221,6 +225,15 @@ class TracedFunction:
                 if x._node is not None:
                     self.record(operands, results)
                     break
+        return results
+
+    def examined(self, tensors: list[Any], name: str) -> list[Any]:
+        """The same while somebody watches for NaN: refused where the program makes one.
+
+        `name`: see `replaying.examine_program`.
+        """
+        results = self(list(tensors))
+        examine_program(name, self.graph, [*tensors, *self.held], results, self.lines_are_own)
         return results
 
     def record(self, operands: list[Any], results: list[Any]) -> None:
@@ -289,7 +302,9 @@ class TracedFunction:
         found: list[Any] = [None] * len(operands)
         if places:
             given = [*operands, *(c for c in cotangents if c is not None)]
-            for place, gradient in zip(places, vjp(given), strict=True):
+            watched = traces.active and watch.on and state.trace is None
+            gradients = vjp.examined(given, "") if watched else vjp(given)
+            for place, gradient in zip(places, gradients, strict=True):
                 found[place] = gradient
         return found
 
@@ -329,7 +344,7 @@ class TracedFunction:
         inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
         vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
-        vjp.numerics = self.numerics
+        vjp.numerics, vjp.lines_are_own = self.numerics, self.lines_are_own
         return vjp, places
 
 

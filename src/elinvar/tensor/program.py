@@ -17,8 +17,10 @@ from elinvar.graph.sizes import resolve_sizes
 from elinvar.tensor.cell import Cell, concrete, snapshot, state
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.function import Program, TracedFunction
+from elinvar.tensor.replaying import replay
 from elinvar.tensor.tape import Boundary, Leaf
 from elinvar.tensor.trace import Trace
+from elinvar.tensor.watching import any_bad, report, watch
 
 # where a tensor from outside is found at the time of a call
 CELL, GRADIENT_OF_CELL, GRADIENT_OF_ARGUMENT, ARGUMENT, OUTPUT, VALUE = range(6)
@@ -74,7 +76,7 @@ class JitProgram:
     """A traced function with its places. `run` does what the Python function would do."""
 
     def __init__(self, function: TracedFunction) -> None:
-        function.keeps_lines = True
+        function.keeps_lines = function.lines_are_own = True
         self.function = function
         self.captured: list[CapturedInput] = []
         self.guards: list[tuple[Any, str, Any]] = []
@@ -121,8 +123,12 @@ class JitProgram:
                 return False
         return True
 
-    def run(self, tensors: Any, given: Any) -> Any:
-        """Run on tensors; rebind what the function rebinds; return what it returns."""
+    def run(self, tensors: Any, given: Any, examine: Any = None) -> Any:
+        """Run on tensors; rebind what the function rebinds; return what it returns.
+
+        `examine`: called with the results before anything is rebound, and nothing old is
+        overwritten; it may refuse them.
+        """
         operands = list(tensors)
         for held in self.captured:
             place = held.place
@@ -134,9 +140,13 @@ class JitProgram:
             operands[number] = packed(operands[number])
         if state.changes is not None:
             self._note_changes(given)
-        for cell in self._replaced:
-            cell._grad = None  # its memory serves the new one
-        buffers = program.compute(operands, self._donated)
+        if examine is None:
+            for cell in self._replaced:
+                cell._grad = None  # its memory serves the new one
+            buffers = program.compute(operands, self._donated)
+        else:
+            buffers = program.compute(operands)
+            examine(operands, program.tensors(operands, buffers))
         if self.function.can_record and state.grad_enabled:
             outputs: Any = program.tensors(operands, buffers)
             if any(x._node is not None for x in operands):
@@ -265,6 +275,31 @@ def trace_program(
     program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program
+
+
+def examine_call(
+    program: JitProgram, function: Any, call: Any, operands: list[Any], results: list[Any]
+) -> None:
+    """Refuse bad values that a jitted function made, while somebody watches for them.
+
+    The function is traced again where its trace was not watched, so that every operation knows its
+    module.
+    """
+    if not any_bad(results):
+        return
+    name, graph, inputs = program.function.name, program.function.graph, operands
+    if not any(node in watch.origins for node in graph.nodes):
+        try:
+            again = trace_program(function, name, call, numerics=program.function.numerics)
+        except Exception:  # what it depends on has changed: then modules stay unknown
+            again = None
+        if again is not None:
+            graph = again.function.graph
+            captured = [held.place.find(call.given) for held in again.captured]
+            inputs = [*call.tensors, *captured]
+    birth = replay(name, graph, inputs)
+    if birth is not None:
+        report(birth, name)
 
 
 @contextmanager

@@ -48,6 +48,24 @@ def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
 
 
+def number_array(tensor: Cell) -> Any:
+    """The elements of a concrete tensor as numbers that numpy knows: bfloat16 as float32."""
+    layout = tensor._layout
+    assert layout is not None
+    if not layout.size:
+        stored = np.empty(layout.shape, layout.dtype.storage)
+    else:
+        stored = np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+    return as_numbers(stored, layout.dtype)
+
+
+def as_numbers(stored: Any, dtype: DType) -> Any:
+    """Stored elements as numbers that numpy knows: bfloat16 as float32."""
+    if dtype.name != "bfloat16":
+        return stored
+    return (stored.astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
+
+
 def need_live(tensor: Cell, op: str) -> None:
     """Refuse a traced tensor whose trace has ended."""
     if tensor._buffer.finished:

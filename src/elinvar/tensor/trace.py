@@ -14,7 +14,6 @@ trace may read what an outer one made.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -28,8 +27,7 @@ from elinvar.ops.record import Op
 from elinvar.tensor.cell import Cell, current_trace, state, traced, traces
 from elinvar.tensor.storage import need_live
 from elinvar.tensor.tape import Boundary, next_serial
-
-_lock = threading.Lock()
+from elinvar.tensor.watching import watch
 
 
 class Captured:
@@ -114,14 +112,12 @@ class Trace:
         self._parents.append(state.trace)
         self._changes.append(state.changes)
         state.trace, state.changes = self, None  # what is rebound inside is put back at the end
-        with _lock:
-            traces.active += 1
+        traces.add(1)
         self.finished = False
         return self
 
     def __exit__(self, *_: Any) -> None:
-        with _lock:
-            traces.active -= 1
+        traces.add(-1)
         state.trace = parent = self._parents.pop()
         state.changes = self._changes.pop()
         if parent is not None:
@@ -150,6 +146,8 @@ class Trace:
         if self.is_region and not state.grad_enabled:
             values = [self.cut(value) for value in values]
         results = self.builder.add(op, tuple(values), params, self.line or user_source())
+        if watch.on:
+            watch.note(results[0].node)
         return [traced(self, value) for value in results]
 
     def wrap(self, value: Value) -> Any:

@@ -13,7 +13,7 @@ from elinvar.core.errors import CheckError, DTypeError, fail
 from elinvar.core.types import TensorType
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.creation import asarray
-from elinvar.tensor.storage import stored_array
+from elinvar.tensor.storage import as_numbers, stored_array
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -36,7 +36,8 @@ class Leaf(NamedTuple):
     @property
     def values(self) -> Array:
         """The elements as numbers that numpy knows; bfloat16 as float32."""
-        return as_numbers(self.stored, self.dtype)
+        found: Array = as_numbers(self.stored, self.dtype)
+        return found
 
     @property
     def words(self) -> Array:
@@ -48,16 +49,10 @@ class Leaf(NamedTuple):
         return stored.reshape(self.shape).view(_BITS[self.dtype.itemsize])
 
 
-def as_numbers(stored: Array, dtype: DType) -> Array:
-    """Stored elements as numbers; bfloat16 as float32."""
-    if dtype.name != "bfloat16":
-        return stored
-    return (stored.astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
-
-
 def numbers(x: Any) -> Array:
     """The elements of a tensor as numbers; bfloat16 as float32."""
-    return as_numbers(stored_array(x, "testing"), x.dtype)
+    found: Array = as_numbers(stored_array(x, "testing"), x.dtype)
+    return found
 
 
 def leaves(value: Any, op: str) -> list[Leaf]:
