@@ -46,7 +46,10 @@ def same_bits(a, b):
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
+    if a.dtype.kind == "c":
+        return same_bits(a.real, b.real) and same_bits(a.imag, b.imag)
     if a.dtype.kind == "f":
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
         both = np.isnan(a) & np.isnan(b)
         whole = np.dtype(f"u{a.dtype.itemsize}")
         return bool(np.all(both | (a.view(whole) == b.view(whole))))

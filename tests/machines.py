@@ -33,6 +33,8 @@ def bits_of(tensor):
         array = np.ascontiguousarray(wide.numpy())
     else:
         array = np.ascontiguousarray(tensor)
+    if array.dtype.kind == "c":
+        array = np.stack([array.real, array.imag])
     if array.dtype.kind == "f":
         array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
         array[np.isnan(array)] = abs(array.dtype.type(np.nan))

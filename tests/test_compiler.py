@@ -30,6 +30,9 @@ def one_op(op, sample):
 
 
 def close(got, want, dtype):
+    if dtype.kind == "c":
+        parts = (got.real, want.real), (got.imag, want.imag)
+        return all(close(one, other, dtype.part) for one, other in parts)
     if dtype.kind != "f":
         return np.array_equal(got, want)
     tolerance = ULP[dtype.name]

@@ -18,12 +18,24 @@ from elinvar.ops.table import TABLE
 from elinvar.passes.pipeline import optimize
 from elinvar.transforms.differentiate import value_and_vjp, vjp_graph
 
-STEP = {"float64": 1e-6, "float32": 2e-2}
-TOLERANCE = {"float64": 2e-5, "float32": 2e-2}
+STEP = {"float64": 1e-6, "float32": 2e-2, "complex128": 1e-6}
+TOLERANCE = {"float64": 2e-5, "float32": 2e-2, "complex128": 2e-5}
 
 
 def floats(values):
-    return [i for i, value in enumerate(values) if value.dtype.is_floating]
+    return [i for i, value in enumerate(values) if value.dtype.is_inexact]
+
+
+def inner(a, b):
+    """⟨a, b⟩ of numbers whose real and imaginary parts count as two."""
+    return float(np.sum(np.real(np.conj(a) * b)))
+
+
+def draw(rng, shape, dtype):
+    found = rng.normal(size=shape)
+    if np.dtype(dtype).kind == "c":
+        found = found + 1j * rng.normal(size=shape)
+    return found.astype(dtype)
 
 
 def slope(graph, inputs, wrt, directions, cotangents, step):
@@ -34,9 +46,10 @@ def slope(graph, inputs, wrt, directions, cotangents, step):
         for i, direction in zip(wrt, directions, strict=True):
             moved[i] = (inputs[i] + sign * step * direction).astype(inputs[i].dtype)
         found = interpret(graph, moved)
-        ends.append([found[i].astype(np.float64) for i in floats(graph.outputs)])
+        kinds = [np.complex128 if x.dtype.kind == "c" else np.float64 for x in found]
+        ends.append([found[i].astype(kinds[i]) for i in floats(graph.outputs)])
     return sum(
-        float(np.sum((a - b) * c)) / (2 * step) for a, b, c in zip(*ends, cotangents, strict=True)
+        inner(a - b, c) / (2 * step) for a, b, c in zip(*ends, cotangents, strict=True)
     )
 
 
@@ -46,15 +59,16 @@ def check(graph, inputs, order=1, wrt=None):
     wrt = floats(graph.inputs) if wrt is None else wrt
     name = graph.inputs[wrt[0]].dtype.name
     shapes = [value.shape for value in interpret(graph, inputs)]
-    cotangents = [rng.normal(size=shapes[i]) for i in floats(graph.outputs)]
     kinds = [graph.outputs[i].dtype.name for i in floats(graph.outputs)]
-    cotangents = [c.astype(kind) for c, kind in zip(cotangents, kinds, strict=True)]
+    wanted = [shapes[i] for i in floats(graph.outputs)]
+    cotangents = [draw(rng, shape, kind) for shape, kind in zip(wanted, kinds, strict=True)]
     derivative = verify(vjp_graph(graph, wrt))
     assert derivative.output_types == tuple(graph.inputs[i].type for i in wrt)
     found = interpret(derivative, [*inputs, *cotangents])
-    directions = [rng.normal(size=inputs[i].shape) for i in wrt]
+    kinds = [complex if inputs[i].dtype.kind == "c" else float for i in wrt]
+    directions = [draw(rng, inputs[i].shape, k) for i, k in zip(wrt, kinds, strict=True)]
     expected = slope(graph, inputs, wrt, directions, cotangents, STEP[name])
-    got = sum(float(np.sum(g * d)) for g, d in zip(found, directions, strict=True))
+    got = sum(inner(g, d) for g, d in zip(found, directions, strict=True))
     scale = max(1.0, abs(expected), sum(np.abs(g).sum() for g in found))
     assert abs(got - expected) <= TOLERANCE[name] * scale, (got, expected)
     if order > 1:
@@ -69,7 +83,8 @@ def in_double(sample):
     fixed = any(isinstance(value, (Region, DType)) for value in sample.params.values())
     if fixed or sample.bfloat16:
         return sample
-    wide = tuple(x.astype(np.float64) if x.dtype == np.float32 else x for x in sample.operands)
+    wider = {"float32": np.float64, "complex64": np.complex128}
+    wide = tuple(x.astype(wider.get(x.dtype.name, x.dtype)) for x in sample.operands)
     return Sample(wide, sample.params)
 
 
@@ -80,8 +95,8 @@ def smooth(op, sample):
     if any(x.dtype == np.float16 for x in sample.operands):
         return False
     results = op.result_types(sample.types, build_params(sample.params))
-    return any(kind.dtype.is_floating for kind in sample.types) and any(
-        kind.dtype.is_floating for kind in results
+    return any(kind.dtype.is_inexact for kind in sample.types) and any(
+        kind.dtype.is_inexact for kind in results
     )
 
 

@@ -13,6 +13,8 @@ from elinvar import optim as optim
 from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
+from elinvar.core.dtypes import complex64 as complex64
+from elinvar.core.dtypes import complex128 as complex128
 from elinvar.core.dtypes import float16 as float16
 from elinvar.core.dtypes import float32 as float32
 from elinvar.core.dtypes import float64 as float64
@@ -97,6 +99,9 @@ def allclose(
     equal_nan: _bool = False,
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
+
+def angle(x: _ArrayLike, /) -> Tensor:
+    """The angle of a complex number from the positive real axis, in radians: -π … π."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -244,11 +249,14 @@ def clip(
 ) -> Tensor:
     """Limit values to min … max; either bound may be None."""
 
+def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
+    """The complex numbers re + i·im, with broadcasting."""
+
 def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
-    """The complex conjugate; tensors are real, so x itself."""
+    """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
 def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The size of x with the sign of y."""
@@ -355,7 +363,7 @@ def eye(
     """Ones on the k-th diagonal, zeros elsewhere."""
 
 def finfo(type: _DTypeLike | _ArrayLike, /) -> FloatInfo:
-    """The limits of a floating dtype."""
+    """The limits of a floating dtype; of a complex one, those of its parts."""
 
 def flip(x: _ArrayLike, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The elements along axes in reverse order (all axes if None)."""
@@ -408,6 +416,9 @@ def hypot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def iinfo(type: _DTypeLike | _ArrayLike, /) -> IntegerInfo:
     """The limits of an integer dtype."""
+
+def imag(x: _ArrayLike, /) -> Tensor:
+    """The imaginary part; of real numbers 0."""
 
 def isclose(
     x1: _ArrayLike,
@@ -646,7 +657,7 @@ def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tens
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
-    """The real part; tensors are real, so x itself."""
+    """The real part; of real numbers x itself."""
 
 def reciprocal(x: _ArrayLike, /) -> Tensor:
     """1 / x of each element; integers become float32."""
@@ -842,7 +853,7 @@ def vecdot(
     axis: int = -1,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
+    """The dot product of vectors along an axis: Σ conj(x1) · x2; other axes broadcast."""
 
 def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 where the condition holds, else x2; all three broadcast together."""
@@ -879,6 +890,7 @@ __all__ = [
     "add",
     "all",
     "allclose",
+    "angle",
     "any",
     "arange",
     "argmax",
@@ -910,6 +922,9 @@ __all__ = [
     "checkpoint",
     "chunk",
     "clip",
+    "complex",
+    "complex128",
+    "complex64",
     "composite",
     "concat",
     "cond",
@@ -958,6 +973,7 @@ __all__ = [
     "greater_equal",
     "hypot",
     "iinfo",
+    "imag",
     "inf",
     "inference_mode",
     "int16",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
-from elinvar.codegen.masked import masked_load
+from elinvar.codegen.masked import masked_load, masked_store
 from elinvar.codegen.patterns import (
     HOLDS,
     Origin,
@@ -469,12 +469,8 @@ class Evaluator:
         if lanes == 1 or not guard.tests:
             self.body.emit(f"store {kind} {payload}, ptr {pointer}, align {size}")
             return
-        name, bits = f"@llvm.masked.store.v{lanes}{_suffix(element)}.p0", f"<{lanes} x i1>"
-        self.body.declare(f"declare void {name}({kind}, ptr, i32, {bits})")
-        self.body.emit(
-            f"call void {name}({kind} {payload}, ptr {pointer}, i32 {size}, "
-            f"{bits} {self.guard(guard, lanes)})"
-        )
+        mask, suffix = self.guard(guard, lanes), _suffix(element)
+        masked_store(self.body, pointer, element, size, lanes, mask, suffix, payload)
 
     # values
 

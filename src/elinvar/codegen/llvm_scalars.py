@@ -1,7 +1,8 @@
 """The LLVM handler: scalar instructions printed as LLVM IR text, for any number of lanes.
 
 In registers a bool is `i1`, integers are `iN`, f32 is `float`, f64 is `double`; f16 and bf16 are
-their bit patterns, `i16`. With `lanes > 1` every value is a vector of that many elements. No
+their bit patterns, `i16`; complex numbers are two floats side by side, as the integer `i64` or
+`i128` that lies so in memory. With `lanes > 1` every value is a vector of that many elements. No
 fast-math flag is ever printed, so the result of an instruction is the same on every target and in
 every lane. Nothing here becomes a call into a library: what a target lacks is in `stand_ins.py`.
 """
@@ -109,8 +110,13 @@ def _odd_float32(value: float) -> int:
     return (bits - (abs(float(rounded)) > abs(value))) | 1
 
 
-def constant_text(dtype: DType, value: float | int | bool) -> str:
+def constant_text(dtype: DType, value: complex | int | bool) -> str:
     """One constant element as LLVM text, without its type."""
+    if dtype.kind == "c":
+        parts = np.array(value, dtype.numpy).tobytes()
+        number = int.from_bytes(parts, "little")
+        return str(number - (1 << dtype.bits) if number >> (dtype.bits - 1) else number)
+    assert not isinstance(value, complex)
     if dtype.kind == "b":
         return "true" if value else "false"
     if is_half(dtype):
@@ -155,6 +161,10 @@ class LLVMHandler:
             return self.cast(payloads[0], source, dtype)
         if name == "bitcast":
             return self._bitcast(payloads[0], source, dtype)
+        if name == "complex":
+            return self._join(source, payloads)
+        if name in ("real", "imag"):
+            return self._part(payloads[0], source, name == "imag")
         if is_half(source):
             return self._half(name, source, payloads)
         if name in COMPARISONS:
@@ -292,6 +302,35 @@ class LLVMHandler:
         if name in COMPARISONS:
             return self._compare(name, dtypes.float32, wide)
         return self.cast(self._float(name, dtypes.float32, wide), dtypes.float32, dtype)
+
+    # ---- complex numbers ----
+
+    def _join(self, part: DType, payloads: list[str]) -> str:
+        """A complex number of its parts: their vectors, element by element in turns."""
+        element, whole = _element_type(part), f"i{2 * part.bits}"
+        lanes, pair = self.lanes, f"<{2 * self.lanes} x {_element_type(part)}>"
+        if lanes == 1:
+            first = self._new(f"insertelement {pair} poison, {element} {payloads[0]}, i64 0")
+            joined = self._new(f"insertelement {pair} {first}, {element} {payloads[1]}, i64 1")
+        else:
+            order = ", ".join(f"i32 {n}, i32 {n + lanes}" for n in range(lanes))
+            kind = _vector(element, lanes)
+            joined = self._new(
+                f"shufflevector {kind} {payloads[0]}, {kind} {payloads[1]}, "
+                f"<{2 * lanes} x i32> <{order}>"
+            )
+        return self._new(f"bitcast {pair} {joined} to {_vector(whole, lanes)}")
+
+    def _part(self, payload: str, source: DType, is_imaginary: bool) -> str:
+        lanes, element = self.lanes, _element_type(source.part)
+        pair = f"<{2 * lanes} x {element}>"
+        parts = self._new(f"bitcast {llvm_type(source, lanes)} {payload} to {pair}")
+        if lanes == 1:
+            return self._new(f"extractelement {pair} {parts}, i64 {int(is_imaginary)}")
+        order = ", ".join(f"i32 {2 * n + is_imaginary}" for n in range(lanes))
+        return self._new(
+            f"shufflevector {pair} {parts}, {pair} poison, <{lanes} x i32> <{order}>"
+        )
 
     # ---- conversions ----
 

@@ -1,4 +1,4 @@
-"""Masked loads, cut into pieces where LLVM may not be left to cut them.
+"""Masked loads and stores, cut into pieces where LLVM may not be left to cut them.
 
 Where a masked load is wider than the machine's vectors, LLVM cuts it in halves, and where the mask
 of one half is known to be off, LLVM 22 gives wrong lanes on AVX2, or ends the process. Pieces of
@@ -13,6 +13,7 @@ from elinvar.codegen.body import Body
 from elinvar.codegen.patterns import joined, shuffled
 
 PIECE = 32  # bytes
+LARGEST = 8  # bytes of an element that machines can mask; a wider one is two halves
 
 
 def masked_load(
@@ -32,6 +33,13 @@ def masked_load(
         mask: a vector of `lanes` bits.
         known: False for lanes that are known to be off; None: there are none.
     """
+    if size > LARGEST:
+        order = _halves(lanes)
+        mask = shuffled(body, "i1", lanes, mask, "poison", order)
+        both = None if known is None else [known[lane] for lane in order]
+        found = masked_load(body, pointer, "i64", 8, 2 * lanes, mask, "i64", both)
+        text = f"bitcast <{2 * lanes} x i64> {found} to <{lanes} x {element}>"
+        return body.instruction(text, "x")
     width = PIECE // size
     known = known or [True] * lanes
     open_pieces = [any(known[first : first + width]) for first in range(0, lanes, width)]
@@ -52,6 +60,33 @@ def masked_load(
     if width == lanes:
         return pieces[0]
     return shuffled(body, element, width, pieces[0], "poison", list(range(lanes)))
+
+
+def _halves(lanes: int) -> list[int]:
+    """The element to which each half belongs."""
+    return [half // 2 for half in range(2 * lanes)]
+
+
+def masked_store(
+    body: Body,
+    pointer: str,
+    element: str,
+    size: int,
+    lanes: int,
+    mask: str,
+    suffix: str,
+    payload: str,
+) -> None:
+    """Write the elements where the mask is on; arguments as for `masked_load`."""
+    if size > LARGEST:
+        mask = shuffled(body, "i1", lanes, mask, "poison", _halves(lanes))
+        text = f"bitcast <{lanes} x {element}> {payload} to <{2 * lanes} x i64>"
+        payload = body.instruction(text)
+        element, suffix, size, lanes = "i64", "i64", 8, 2 * lanes
+    vector, bits = f"<{lanes} x {element}>", f"<{lanes} x i1>"
+    name = f"@llvm.masked.store.v{lanes}{suffix}.p0"
+    body.declare(f"declare void {name}({vector}, ptr, i32, {bits})")
+    body.emit(f"call void {name}({vector} {payload}, ptr {pointer}, i32 {size}, {bits} {mask})")
 
 
 def _load(

@@ -113,6 +113,8 @@ class _Printer:
 def _element(dtype: DType) -> str:
     if dtype.kind == "b":
         return "i1"
+    if dtype.kind == "c":
+        return f"complex<{dtype.part.short}>"
     return f"ui{dtype.bits}" if dtype.kind == "u" else dtype.short
 
 

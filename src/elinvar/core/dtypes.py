@@ -47,6 +47,16 @@ class DType:
         return self.kind == "c"
 
     @property
+    def is_inexact(self) -> bool:
+        """Floating or complex: what gradients flow through."""
+        return self.kind in "fc"
+
+    @property
+    def part(self) -> DType:
+        """The dtype of the real and the imaginary part; of real numbers their own."""
+        return self if self.kind != "c" else float32 if self.bits == 64 else float64
+
+    @property
     def is_floating_point(self) -> bool:
         """PyTorch's spelling of `is_floating`."""
         return self.kind == "f"
@@ -94,6 +104,8 @@ _ROWS = (
     ("bfloat16", "bf16", "f", 16),
     ("float32", "f32", "f", 32),
     ("float64", "f64", "f", 64),
+    ("complex64", "c64", "c", 64),
+    ("complex128", "c128", "c", 128),
 )
 ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
 (
@@ -110,15 +122,19 @@ ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
     bfloat16,
     float32,
     float64,
+    complex64,
+    complex128,
 ) = ALL
 _BY_NAME = {d.name: d for d in ALL} | {d.short: d for d in ALL}
+REALS = ALL[:-2]
 FLOATS = (float16, bfloat16, float32, float64)
+COMPLEX = (complex64, complex128)
 INTEGERS = (int8, int16, int32, int64, uint8, uint16, uint32, uint64)
 SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 NUMERIC = INTEGERS + FLOATS
 
-default_float, default_int = float32, int64
+default_float, default_int, default_complex = float32, int64, complex64
 
 
 def by_name(name: str) -> DType:
@@ -130,7 +146,7 @@ def by_name(name: str) -> DType:
 
 
 def as_dtype(value: Any) -> DType:
-    """Accept a DType, a name, a numpy dtype or scalar type, or Python's bool, int and float."""
+    """Accept a DType, a name, a numpy dtype or scalar type, or one of Python's number types."""
     if isinstance(value, DType):
         return value
     if value is bool:
@@ -139,6 +155,8 @@ def as_dtype(value: Any) -> DType:
         return default_int
     if value is float:
         return default_float
+    if value is complex:
+        return default_complex
     if isinstance(value, str):
         return by_name(value)
     try:
@@ -155,7 +173,7 @@ def from_numpy(value: np.dtype[Any]) -> DType:
             DTypeError,
             "from_numpy",
             f"numpy dtype {value} has no Elinvar counterpart",
-            "convert the array with `.astype(...)` to a native bool, int or float type",
+            "convert the array with `.astype(...)` to a native bool, int, float or complex type",
         )
     return found
 
@@ -164,7 +182,8 @@ def promote(a: DType, b: DType) -> DType:
     """The type that holds both; the standard's table, and mixed kinds as PyTorch has them.
 
     bool with anything gives the other; an integer with a float gives the float; float16 with
-    bfloat16 gives float32; uint64 with a signed integer is refused, as in the standard.
+    bfloat16 gives float32; a complex type holds the promoted parts; uint64 with a signed integer is
+    refused, as in the standard.
     """
     if a is b:
         return a
@@ -172,6 +191,8 @@ def promote(a: DType, b: DType) -> DType:
         return b
     if b.kind == "b":
         return a
+    if a.kind == "c" or b.kind == "c":
+        return complex_of(promote(a.part, b.part))
     if a.kind == "f" or b.kind == "f":
         if a.kind != b.kind:
             return a if a.kind == "f" else b
@@ -193,12 +214,19 @@ def promote(a: DType, b: DType) -> DType:
     return by_name(f"int{unsigned.bits * 2}")
 
 
+def complex_of(dtype: DType) -> DType:
+    """The complex type whose parts hold the numbers of a real one."""
+    return complex128 if dtype is float64 else complex64
+
+
 def scalar_dtype(value: Any, other: DType) -> DType:
     """The type of an operation between a tensor of type `other` and a Python scalar (weak)."""
     if isinstance(value, bool):
         return other
     if isinstance(value, int):
         return default_int if other.kind == "b" else other
+    if isinstance(value, complex):
+        return other if other.kind == "c" else complex_of(other)
     return other if other.kind in "fc" else default_float
 
 

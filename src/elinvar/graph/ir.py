@@ -19,6 +19,7 @@ from elinvar.core.shapes import Shape
 from elinvar.core.source import Source, user_source
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
+from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Namespace, Op
 from elinvar.ops.table import BY_NAME
 
@@ -165,6 +166,10 @@ class Builder:
         key = node_key(op, operands, params)
         node = self._known.get(key)
         if node is None:
+            rule = parts_rule(op, operands, params)
+            if rule is not None:
+                found = rule(self.f, *operands, **params)
+                return found if isinstance(found, tuple) else (found,)
             types = op.result_types(tuple(value.type for value in operands), params)
             if source is None and self._capture_source:
                 source = user_source()
@@ -193,6 +198,21 @@ class Builder:
         return Graph(self.inputs, outputs, name)
 
 
+def result_types(
+    op: Op, types: Iterable[TensorType], params: dict[str, Any]
+) -> tuple[TensorType, ...]:
+    """What an op gives for operands of these types; raises the op's own error if it refuses them.
+
+    Unlike the record's own rule, this knows what complex operands give.
+    """
+    kinds = tuple(types)
+    if all(kind.dtype.kind != "c" for kind in kinds):
+        return op.result_types(kinds, params)
+    builder = Builder(capture_source=False)
+    found = builder.add(op, tuple(builder.input(kind) for kind in kinds), params)
+    return tuple(value.type for value in found)
+
+
 def node_key(op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
     """What nodes that a builder would share have in common."""
     return (op.name, operands, tuple((name, _keyed(params[name])) for name in sorted(params)))
@@ -203,7 +223,7 @@ def _keyed(value: Any) -> Any:
     kind = type(value)
     if kind is tuple:
         return tuple(_keyed(item) for item in value)
-    if kind is float and (value == 0 or value != value):
+    if kind is complex or (kind is float and (value == 0 or value != value)):
         return (kind, str(value))
     return (kind, value)
 

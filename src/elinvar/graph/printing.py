@@ -7,9 +7,10 @@
     }
 
 Values are numbered by position, inputs first, so equal graphs print alike. Params are written in
-the order of the op's record: ints, floats (shortest digits that read back, `inf`, `nan`), `True`,
-`False`, `None`, strings in double quotes, dtypes by their short names, dims as polynomials, tuples
-in parentheses, and graphs, which nest and number their own values from %0.
+the order of the op's record: ints, floats (shortest digits that read back, `inf`, `nan`), complex
+numbers as `complex(re, im)`, `True`, `False`, `None`, strings in double quotes, dtypes by their
+short names, dims as polynomials, tuples in parentheses, and graphs, which nest and number their own
+values from %0.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _INDENT = "    "
 # A dim that reads like one of these words is written as a product: `1*inf`.
 RESERVED = frozenset(
-    ("True", "False", "None", "inf", "nan", "graph", *(dtype.short for dtype in ALL))
+    ("True", "False", "None", "inf", "nan", "graph", "complex", *(dtype.short for dtype in ALL))
 )
 
 
@@ -44,6 +45,8 @@ def format_param(value: Any, indent: str = "") -> str:
         return str(int(value))
     if isinstance(value, float):
         return "nan" if math.isnan(value) else repr(float(value))
+    if isinstance(value, complex):
+        return f"complex({format_param(value.real)}, {format_param(value.imag)})"
     if isinstance(value, str):
         return json.dumps(value)
     if isinstance(value, DType):

@@ -5,7 +5,8 @@
     node      = values ":" type { "," type } "=" op [ values ] [ params ] [ source ]
     source    = "# file:line in function"
     params    = "{" name ":" param { "," name ":" param } "}"
-    param     = int | float | "True" | "False" | "None" | string | dtype | dim | tuple | graph
+    param     = int | float | "complex" "(" float "," float ")" | "True" | "False" | "None" | string
+              | dtype | dim | tuple | graph
     values    = value { "," value }           value = "%" digits            label = name | string
 
 A text may come from outside: its nesting is bounded, every type is derived again by the op's rule
@@ -242,6 +243,8 @@ class _Reader:
             return self._string()
         if token.kind == "name" and token.text == "graph":
             return self.graph(depth)
+        if token.kind == "name" and token.text == "complex":
+            return self._complex()
         if self._took("("):
             items: list[Any] = []
             while not self._took(")"):
@@ -250,6 +253,17 @@ class _Reader:
                     self._mark(",")
             return tuple(items)
         return self._number_or_word()
+
+    def _complex(self) -> complex:
+        self._mark("complex")
+        self._mark("(")
+        re_ = self._number_or_word()
+        self._mark(",")
+        im = self._number_or_word()
+        if not isinstance(re_, int | float) or not isinstance(im, int | float):
+            self.refuse("two numbers")
+        self._mark(")")
+        return complex(re_, im)
 
     def _number_or_word(self) -> Any:
         parts: list[_Token] = []

@@ -258,7 +258,8 @@ def _where_derivative(f: Any, operands: Any, results: Any, cotangents: Any) -> A
 def _where_samples() -> list[Sample]:
     rng = generator()
     found = []
-    for dtype in (np.float32, np.float64, np.float16, np.int32, np.int64, np.uint8, np.bool_):
+    kinds = (np.float32, np.float64, np.float16, np.int32, np.int64, np.uint8, np.bool_)
+    for dtype in (*kinds, np.complex64, np.complex128):
         condition = rng.integers(0, 2, (3, 13)).astype(bool)
         x, y = (rng.integers(-9, 9, (3, 13)).astype(dtype) for _ in range(2))
         differentiable = dtype in (np.float32, np.float64)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.dtypes import (
-    ALL,
     FLOATS,
+    REALS,
     DType,
     bfloat16,
     bool_,
     by_name,
+    complex64,
+    complex128,
     float16,
     float32,
     float64,
@@ -22,7 +24,7 @@ from elinvar.core.dtypes import (
 from elinvar.core.errors import DTypeError, ValueRangeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops.elementwise import (
-    ALL_DTYPES,
+    EVERY_DTYPE,
     XY,
     X,
     document,
@@ -42,8 +44,12 @@ from elinvar.ops.scalars import Scalar, select
 def _check_number(value: Any, dtype: DType) -> None:
     if isinstance(value, (bool, np.bool_)):
         return
-    if not isinstance(value, (int, float)):
+    if not isinstance(value, (int, float, complex)):
         fail(DTypeError, "constant", f"value must be a Python number, received {value!r}")
+    if dtype.kind == "c":
+        return
+    if isinstance(value, complex):
+        fail(ValueRangeError, "constant", f"{value!r} is no value of {dtype.name}")
     if dtype.kind == "f":
         return
     if isinstance(value, float) and not value.is_integer():
@@ -67,6 +73,9 @@ def _constant_type(*, value: Any, dtype: DType) -> TensorType:
 
 
 def _constant_reference(*, value: Any, dtype: DType) -> Any:
+    if dtype.kind == "c":
+        with np.errstate(all="ignore"):
+            return np.asarray(complex(value)).astype(dtype.numpy)
     if dtype.kind != "f":
         return np.asarray(int(value)).astype(dtype.numpy)
     with np.errstate(all="ignore"):
@@ -77,8 +86,10 @@ def _constant_samples() -> list[Sample]:
     values = [(1.5, float32), (-0.0, float64), (3, float32), (0.1, float16), (0.1, bfloat16)]
     found = [{"value": value, "dtype": dtype} for value, dtype in values]
     found.append({"value": float("nan"), "dtype": float32})
+    found += [{"value": 1.5 - 2j, "dtype": complex64}, {"value": 0.1 + 0j, "dtype": complex128}]
+    found.append({"value": complex(-0.0, float("inf")), "dtype": complex128})
     found.append({"value": float("-inf"), "dtype": float64})
-    for dtype in ALL:
+    for dtype in REALS:
         if dtype.is_integer:
             found += [{"value": limit, "dtype": dtype} for limit in _limits(dtype)]
     found += [{"value": True, "dtype": bool_}, {"value": 0, "dtype": bool_}]
@@ -89,7 +100,7 @@ CONSTANT = Op(
     name="constant",
     family="elementwise",
     doc=(
-        "One number.\n\n    y = value\n\nArgs:\n    value: a Python bool, int or float.\n"
+        "One number.\n\n    y = value\n\nArgs:\n    value: a Python bool, int, float or complex.\n"
         "    dtype: the dtype of the result; the number is rounded to it once.\n\n"
         "Shape:\n    0-d.\n\nExample:\n    >>> import elinvar as el\n"
         "    >>> el.asarray(2.5).item()\n    2.5\n"
@@ -187,7 +198,7 @@ def _cast_samples() -> list[Sample]:
                 limits = np.iinfo(dtype)
                 near = [limits.min, limits.max, limits.max // 3, limits.max // 2 + 1]
                 column = np.concatenate([column, np.array(near, dtype)])
-            found += [Sample((column,), {"dtype": to}, differentiable=False) for to in ALL]
+            found += [Sample((column,), {"dtype": to}, differentiable=False) for to in REALS]
     smooth = rng.uniform(-3, 3, (4, 5))
     found.append(Sample((smooth.astype(np.float32),), {"dtype": float64}))
     return found
@@ -337,7 +348,7 @@ OPS: tuple[Op, ...] = (
     elementwise(
         "stop_gradient", X, "The same value, as a constant for differentiation.", "y = x",
         ">>> el.stop_gradient(el.asarray([1.0, 2.0])).tolist()\n[1.0, 2.0]",
-        accepted=ALL_DTYPES,
+        accepted=EVERY_DTYPE,
         reference=lambda x: x,
         derivative=None,
         lowering=lambda x: x,

@@ -22,7 +22,7 @@ from elinvar.ops.rules import (
     need_equal_dtypes,
     reshaped,
 )
-from elinvar.ops.sampling import bad, booleans, floats, integers
+from elinvar.ops.sampling import bad, booleans, complexes, floats, integers
 
 # ---- slice --------------------------------------------------------------------------------------
 
@@ -248,6 +248,7 @@ def _pad_samples() -> list[Sample]:
     return [
         *found,
         Sample((booleans(3), np.array(True)), params, differentiable=False),
+        Sample((complexes(19), np.array(1 - 2j)), params),
         Sample((integers(3), np.array(7)), params, differentiable=False),
         Sample((floats(3, dtype=np.float16), np.float16(2)), params, differentiable=False),
     ]

@@ -16,13 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.dtypes import FLOATS, INTEGERS, NUMERIC, DType, bool_, float32, float64, int32
+from elinvar.core.dtypes import (
+    COMPLEX,
+    FLOATS,
+    INTEGERS,
+    NUMERIC,
+    DType,
+    bool_,
+    float32,
+    float64,
+    int32,
+)
 from elinvar.core.errors import DTypeError, ShapeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops.record import BadSample, Op, Sample
 
 INTEGERS_AND_BOOL = (*INTEGERS, bool_)
 ALL_DTYPES = (*NUMERIC, bool_)
+EVERY_DTYPE = (*ALL_DTYPES, *COMPLEX)
 _KINDS = {
     FLOATS: "a floating dtype",
     NUMERIC: "a numeric dtype",
@@ -229,6 +240,7 @@ _DTYPE_WORDS = {
     INTEGERS: "an integer dtype",
     INTEGERS_AND_BOOL: "an integer dtype or bool",
     ALL_DTYPES: "any dtype",
+    EVERY_DTYPE: "any dtype",
 }
 
 

@@ -67,6 +67,9 @@ def literal(value: Any, dtype: DType) -> str:
     """A number as MLIR reads it; floats that do not read well are written as bits."""
     if dtype.kind == "b":
         return "true" if value else "false"
+    if dtype.kind == "c":
+        parts = complex(value)
+        return f"({literal(parts.real, dtype.part)}, {literal(parts.imag, dtype.part)})"
     if dtype.kind != "f":
         return str(int(value))
     text = repr(float(value))

@@ -31,7 +31,7 @@ from elinvar.ops.rules import (
     reshaped,
     widened,
 )
-from elinvar.ops.sampling import bad, booleans, brain_floats, floats, integers
+from elinvar.ops.sampling import bad, booleans, brain_floats, complexes, floats, integers
 
 _NO_OPERANDS = absent("there is no operand that could carry a batch dimension")
 
@@ -262,6 +262,7 @@ GATHER = Op(
     samples=lambda: [
         *(Sample((floats(*shape), i), {"axis": axis}) for shape, i, axis in _index_samples()),
         Sample((booleans(4), np.array([3, 0])), {"axis": 0}, differentiable=False),
+        Sample((complexes(4), np.array([3, 0])), {"axis": 0}),
         Sample((brain_floats(4), np.array([3, 0])), {"axis": 0}, False, bfloat16=True),
     ],
     bad_samples=lambda: [

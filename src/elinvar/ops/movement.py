@@ -28,7 +28,7 @@ from elinvar.ops.rules import (
     replaced,
     reshaped,
 )
-from elinvar.ops.sampling import bad, booleans, brain_floats, floats, integers
+from elinvar.ops.sampling import bad, booleans, brain_floats, complexes, floats, integers
 
 # ---- reshape ------------------------------------------------------------------------------------
 
@@ -98,6 +98,7 @@ def _reshape_samples() -> list[Sample]:
     return [
         *found,
         Sample((booleans(2, 3),), {"shape": (3, 2)}, differentiable=False),
+        Sample((complexes(2, 3),), {"shape": (3, 2)}),
         Sample((integers(2, 3, dtype=np.int8),), {"shape": (6,)}, differentiable=False),
         Sample((brain_floats(4),), {"shape": (2, 2)}, False, bfloat16=True),
     ]
@@ -197,6 +198,7 @@ PERMUTE = Op(
             )
         ),
         Sample((booleans(2, 3),), {"axes": (1, 0)}, differentiable=False),
+        Sample((complexes(20, 30),), {"axes": (1, 0)}),
         Sample((floats(2, 3, dtype=np.float16),), {"axes": (1, 0)}, differentiable=False),
     ],
     bad_samples=lambda: [
@@ -290,6 +292,7 @@ BROADCAST = Op(
             )
         ),
         Sample((booleans(2, 1),), {"shape": (2, 3)}, differentiable=False),
+        Sample((complexes(2, 1),), {"shape": (2, 3)}),
         Sample((integers(1, 3, dtype=np.uint16),), {"shape": (2, 3)}, differentiable=False),
     ],
     bad_samples=lambda: [
@@ -376,6 +379,7 @@ CONCATENATE = Op(
         Sample((floats(2, 2),), {"axis": 1}),
         Sample((floats(0, 2), floats(0, 1)), {"axis": 1}),
         Sample((booleans(2), booleans(1)), {"axis": 0}, differentiable=False),
+        Sample((complexes(2), complexes(33)), {"axis": 0}),
         Sample((integers(2, 2), integers(2, 1, seed=1)), {"axis": 1}, differentiable=False),
         Sample((brain_floats(2), brain_floats(3)), {"axis": 0}, False, bfloat16=True),
     ],
@@ -433,6 +437,7 @@ FLIP = Op(
         Sample((floats(2, 3),), {"axes": ()}),
         Sample((floats(0, 3),), {"axes": (0, 1)}),
         Sample((booleans(3),), {"axes": (0,)}, differentiable=False),
+        Sample((complexes(35),), {"axes": (0,)}),
     ],
     bad_samples=lambda: [
         bad("f32[2,3]", "[flip] axis 2 is out of range for f32[2,3]", axes=(2,)),

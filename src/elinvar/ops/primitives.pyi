@@ -184,6 +184,15 @@ class Primitives(Generic[V]):
     def nextafter(self, x: V, y: V, /) -> V:
         """The next number of the dtype from x towards y. The gradient passes to x."""
 
+    def complex(self, re: V, im: V, /) -> V:
+        """The complex numbers with these parts."""
+
+    def real(self, x: V, /) -> V:
+        """The real part of complex numbers."""
+
+    def imag(self, x: V, /) -> V:
+        """The imaginary part of complex numbers."""
+
     def sum(self, x: V, /, *, axes: tuple[int, ...]) -> V:
         """The sum of the elements along some axes: y = Σ x."""
 

@@ -38,6 +38,12 @@ def booleans(*shape: int, seed: int = 0) -> Any:
     return integers(*shape, seed=seed, low=0, high=1).astype(bool)
 
 
+def complexes(*shape: int, seed: int = 0, dtype: Any = np.complex128) -> Any:
+    """Complex numbers with normally distributed parts."""
+    pair = floats(2, *shape, seed=seed)
+    return (pair[0] + 1j * pair[1]).astype(dtype)
+
+
 def brain_floats(*shape: int, seed: int = 0) -> Any:
     """Float32 arrays that hold bfloat16 values."""
     return round_to_bfloat16(floats(*shape, seed=seed, dtype=np.float32))

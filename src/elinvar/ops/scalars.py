@@ -5,14 +5,14 @@ handler gives the instructions their meaning: the LLVM emitter prints them, the 
 evaluates them, others may count or bound them. Python numbers take the other operand's dtype.
 
     add sub mul div rem neg abs fma sqrt floor ceil trunc rint min max copysign
-    eq ne lt le gt ge  and or xor not shl shr  select cast bitcast const
+    eq ne lt le gt ge  and or xor not shl shr  select cast bitcast const  complex real imag
 
 Meaning: IEEE-754 round to nearest even for floats, wrap-around for integers. `div` and `rem` of
 integers truncate towards zero, and give 0 for a zero divisor (`rem` then gives the dividend).
 `min`/`max` propagate NaN and order -0 < +0. `shr` is arithmetic for signed and logical for
 unsigned types; shift counts ≥ the width are the lowering's business. Comparisons give bool; those
 with NaN are false except `ne`. Casts from float to integer saturate and send NaN to 0. `cast` to
-bool is `!= 0`.
+bool is `!= 0`. `complex` joins two floats, `real` and `imag` take them apart.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from elinvar.core.dtypes import DType, bool_
 INSTRUCTIONS = (
     "add", "sub", "mul", "div", "rem", "neg", "abs", "fma", "sqrt", "floor", "ceil", "trunc",
     "rint", "min", "max", "copysign", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor",
-    "not", "shl", "shr", "select", "cast", "bitcast", "const",
+    "not", "shl", "shr", "select", "cast", "bitcast", "const", "complex", "real", "imag",
 )  # fmt: skip
 COMPARISONS = frozenset(("eq", "ne", "lt", "le", "gt", "ge"))
 

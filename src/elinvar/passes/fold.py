@@ -65,7 +65,7 @@ def _nonzero(arrays: list[Array], params: Params, kind: TensorType) -> bool:
 _EXACT = {
     **dict.fromkeys(("add", "subtract", "multiply", "divide", "negative", "abs"), _always),
     **dict.fromkeys(("floor", "ceil", "trunc", "round", "sqrt"), _always),
-    **dict.fromkeys(("isfinite", "where", "cast"), _always),
+    **dict.fromkeys(("isfinite", "where", "cast", "complex", "real", "imag"), _always),
     **dict.fromkeys(("equal", "not_equal", "less", "less_equal"), _always),
     **dict.fromkeys(("greater", "greater_equal"), _always),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"), _always),
@@ -117,7 +117,7 @@ def _compute(
     if not exact(arrays, params, kind):
         return None
     found = run_reference(op, arrays, params, (kind,))[0]
-    if kind.dtype.is_floating and np.isnan(found):
+    if kind.dtype.is_inexact and np.isnan(found):
         return None
     number: Number = found.item()
     return number
@@ -126,7 +126,7 @@ def _compute(
 def _constant(f: Namespace, operands: Operands, params: Params) -> Value | None:
     """`constant 0` of a float dtype is written `0.0`, so that equal constants look equal."""
     number, dtype = params["value"], params["dtype"]
-    kind = float if dtype.is_floating else bool if dtype.kind == "b" else int
+    kind: Any = {"f": float, "c": complex, "b": bool}.get(dtype.kind, int)
     if type(number) is kind or abs(number) > _LARGEST_EXACT or kind(number) != number:
         return None
     value: Value = f.constant(value=kind(number), dtype=dtype)

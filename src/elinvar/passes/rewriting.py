@@ -23,7 +23,7 @@ Operands = tuple[Value, ...]
 Params = dict[str, Any]
 Rule = Callable[[Namespace, Operands, Params], Value | Operands | None]
 Rules = Mapping[str, Sequence[Rule]]
-Number = float | int | bool
+Number = complex | float | int | bool
 
 
 class Rewriter:
@@ -116,7 +116,13 @@ def is_number(value: Value, number: Number) -> bool:
     found = number_of(value)
     if found is None or found != number:
         return False
-    return not value.dtype.is_floating or str(float(found)) == str(float(number))
+    if value.dtype.kind == "c":
+        return str(complex(found)) == str(complex(number))
+    if not value.dtype.is_floating:
+        return True
+    assert not isinstance(found, complex)
+    assert not isinstance(number, complex)
+    return str(float(found)) == str(float(number))
 
 
 def uniform(f: Namespace, number: Number, kind: TensorType) -> Value:

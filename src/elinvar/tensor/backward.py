@@ -12,9 +12,10 @@ from typing import Any
 from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
 from elinvar.core.shapes import format_shape
 from elinvar.core.source import Source
+from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import current_trace, detached, restore, state, traces
-from elinvar.tensor.derivative import Rule
+from elinvar.tensor.derivative import Drawing, Rule
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
 from elinvar.tensor.watching import watch
@@ -177,7 +178,7 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         operands, results = node.operands, node.results
         if isinstance(rule, Rule) and rule.drawing is not None:
             for slot, gradient in enumerate(gradients):
-                if gradient is None and results[slot][2].dtype.kind == "f":
+                if gradient is None and results[slot][2].dtype.kind in "fc":
                     gradients[slot] = F.zeros_like(restore(results[slot]))
             if not (create or rule.is_direct or traces.active):
                 return rule.run(operands, results, gradients)
@@ -198,7 +199,7 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
 def _restored_results(node: TapeNode, create: bool) -> Any:
     for slot, held in enumerate(node.results or ()):
         result = restore(held)
-        if create and result.dtype.kind == "f":
+        if create and result.dtype.kind in "fc":
             result._node, result._slot = node, slot
         yield result
 
@@ -213,9 +214,13 @@ def _apply_rule(node: TapeNode, rule: Any, operands: Any, results: Any, gradient
     if isinstance(rule.derivative, Absent):
         no_derivative(rule.derivative, rule.name, node.source)
     cotangents = tuple(
-        F.zeros_like(result) if gradient is None and result.dtype.kind == "f" else gradient
+        F.zeros_like(result) if gradient is None and result.dtype.kind in "fc" else gradient
         for gradient, result in zip(gradients, results, strict=True)
     )
+    if parts_rule(rule, operands, node.params) is not None:
+        types = [x._type for x in operands]
+        drawing = Drawing(rule, node.params, types, tuple([x._node is not None for x in operands]))
+        return drawing.replay(apply, [*operands, *results, *cotangents], len(operands))
     return rule.derivative(F, operands, results, cotangents, **node.params)  # type: ignore[operator]
 
 

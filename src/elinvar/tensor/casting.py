@@ -145,14 +145,14 @@ _MANTISSA_AND_EXPONENT = {
 
 
 def finfo(type: Any, /) -> FloatInfo:
-    """The limits of a floating dtype.
+    """The limits of a floating dtype; of a complex one, those of its parts.
 
     Example:
         >>> import elinvar as el
         >>> el.finfo(el.float32).eps == 2.0**-23
         True
     """
-    dtype = type.dtype if isinstance(type, Cell) else as_dtype(type)
+    dtype = (type.dtype if isinstance(type, Cell) else as_dtype(type)).part
     if dtype.kind != "f":
         fail(DTypeError, "finfo", f"expected a floating dtype, received {dtype.name}")
     mantissa, exponent = _MANTISSA_AND_EXPONENT[dtype.name]
@@ -190,6 +190,7 @@ class NamespaceInfo:
         """The dtypes of Python numbers."""
         return {
             "real floating": dtypes.default_float,
+            "complex floating": dtypes.default_complex,
             "integral": dtypes.default_int,
             "indexing": dtypes.int64,
         }

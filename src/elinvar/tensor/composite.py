@@ -208,7 +208,7 @@ class Composite:
             with Trace(name) as trace:
                 inputs = [trace.input(kind) for kind in types]
                 for x in inputs:
-                    if x.dtype.kind == "f":
+                    if x.dtype.kind in "fc":
                         x._node, x._slot = Leaf(x), 0
                 places = iter(inputs)
                 given = [next(places) if isinstance(arg, Cell) else arg for arg in args]

@@ -14,6 +14,7 @@ import numpy as np
 from elinvar.core.dtypes import (
     DType,
     as_dtype,
+    default_complex,
     default_float,
     default_int,
     int64,
@@ -28,18 +29,18 @@ from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.storage import from_numpy
 
-Number = bool | int | float
+Number = bool | int | float | complex
 ArrayLike = Any  # a tensor, a Python number, a numpy array or nested lists of numbers
 
 
 def is_number(value: Any) -> bool:
-    """True for Python's bool, int and float (their dtype is weak)."""
-    return isinstance(value, (bool, int, float))
+    """True for Python's bool, int, float and complex (their dtype is weak)."""
+    return isinstance(value, (bool, int, float, complex))
 
 
 def is_weak(value: Any) -> bool:
     """True for Python numbers, and for sizes that are symbols: they count as ints."""
-    return isinstance(value, (bool, int, float, Dim))
+    return isinstance(value, (bool, int, float, complex, Dim))
 
 
 def cast(x: Any, dtype: DType) -> Any:
@@ -59,16 +60,10 @@ def constant(op: str, value: Number, dtype: DType) -> Any:
     """
     if isinstance(value, Dim):
         return size_tensor(value, dtype)
-    if dtype.kind == "f":
-        value = float(value)
-    elif dtype.kind == "b":
-        value = bool(value)
-    else:
-        check_integer(op, value, dtype)
-        value = int(value)
+    value = python_number(op, value, dtype)
     if current_trace() is not None:
         return F.constant(value=value, dtype=dtype)
-    key = (dtype, value, str(value) if value == 0 else "")  # 0.0 == -0.0
+    key = (dtype, value, str(value) if dtype.kind == "c" or value == 0 else "")  # 0.0 == -0.0
     found = _CONSTANTS.get(key)
     if found is None:
         if len(_CONSTANTS) >= 4096:
@@ -80,7 +75,22 @@ def constant(op: str, value: Number, dtype: DType) -> Any:
 _CONSTANTS: dict[Any, Any] = {}
 
 
-def check_integer(op: str, value: Number, dtype: DType) -> None:
+def python_number(op: str, value: Any, dtype: DType) -> Any:
+    """A Python number as the type that holds values of the dtype; refuses those that do not fit."""
+    if dtype.kind == "c":
+        return complex(value)
+    if isinstance(value, complex):
+        text = f"the complex number {value} does not fit into {dtype.name}"
+        fail(DTypeError, op, text, "use `.real`, or a complex dtype")
+    if dtype.kind == "f":
+        return float(value)
+    if dtype.kind == "b":
+        return bool(value)
+    check_integer(op, value, dtype)
+    return int(value)
+
+
+def check_integer(op: str, value: Any, dtype: DType) -> None:
     """Refuse a Python number that an integer dtype cannot hold."""
     low, high = integer_range(dtype)
     if value != value or not low <= value <= high:
@@ -98,6 +108,8 @@ def number_dtype(value: Number) -> DType:
     """The dtype of a Python number that stands alone."""
     if isinstance(value, bool):
         return bool_dtype
+    if isinstance(value, complex):
+        return default_complex
     return default_int if isinstance(value, int) else default_float
 
 
@@ -138,13 +150,14 @@ def from_nested(op: str, values: Any, dtype: DType | None) -> Any:
         array = np.array(values)
     except (ValueError, OverflowError) as error:
         fail(ShapeError, op, f"lists must be regular and hold numbers: {error}")
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biufc":
         if array.size == 0:
             array = np.zeros(array.shape, np.float32)
         else:
             fail(DTypeError, op, f"expected numbers, received {array.dtype} in {values!r:.60}")
     if dtype is None:
         kinds = {"b": bool_dtype, "i": default_int, "u": uint64, "f": default_float}
+        kinds["c"] = default_complex
         # numpy scalars inside a list keep their own type; Python numbers take the defaults
         typed = _first(values)
         dtype = kinds[array.dtype.kind]
@@ -234,9 +247,9 @@ def broadcast_all(op: str, *values: Any) -> tuple[Any, ...]:
 
 
 def floating(op: str, x: Any) -> Any:
-    """x as floats: integers and bool become float32."""
+    """x as floats or complex numbers: integers and bool become float32."""
     x = tensor_of(op, x)
-    return x if x.dtype.kind == "f" else F.cast(x, dtype=default_float)
+    return x if x.dtype.kind in "fc" else F.cast(x, dtype=default_float)
 
 
 def count_of(shape: Shape, axes: tuple[int, ...], dtype: DType) -> Any:

@@ -11,6 +11,7 @@ from elinvar.core.dtypes import (
     ALL,
     DType,
     as_dtype,
+    default_complex,
     default_float,
     default_int,
     int64,
@@ -28,12 +29,12 @@ from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.convert import (
     Number,
     cast,
-    check_integer,
     expand,
     is_number,
     number_dtype,
     optional_dtype,
     pair,
+    python_number,
     size_tensor,
     tensor_of,
 )
@@ -136,13 +137,7 @@ array = tensor
 
 def _full_number(op: str, shape: Shape, value: Number, dtype: DType) -> Any:
     """A tensor filled with a Python number: memory at once, or a broadcast constant in a trace."""
-    if dtype.kind in "iu":
-        check_integer(op, value, dtype)
-        value = int(value)
-    elif dtype.kind == "f":
-        value = float(value)
-    else:
-        value = bool(value)
+    value = python_number(op, value, dtype)
     if current_trace() is None and is_static(shape):
         if dtype.name == "bfloat16":
             bits = stored_array(copy_array(np.full((), value, np.float32), dtype))
@@ -351,8 +346,10 @@ def linspace(
     if num < 0:
         fail(ValueRangeError, "linspace", f"num must not be negative, received {num}")
     start, stop = _python_number(start), _python_number(stop)
-    target = optional_dtype(dtype) or default_float
-    values = np.linspace(float(start), float(stop), num, endpoint=endpoint)
+    is_complex = isinstance(start, complex) or isinstance(stop, complex)
+    target = optional_dtype(dtype) or (default_complex if is_complex else default_float)
+    kind = complex if is_complex else float
+    values = np.linspace(kind(start), kind(stop), num, endpoint=endpoint)
     return copy_array(values, target)
 
 

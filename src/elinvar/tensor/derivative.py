@@ -13,12 +13,14 @@ from typing import Any
 
 from elinvar.core.errors import ElinvarError
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Value
+from elinvar.graph.ir import Builder, Value, result_types
+from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor import oneop, views
 from elinvar.tensor.cell import Snapshot, concrete
 from elinvar.tensor.engine import allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
+from elinvar.transforms.differentiate import backpropagate
 
 MOST_RULES = 8192
 _MOVING = {*views.VIEWS, "constant", "pad"}
@@ -35,10 +37,14 @@ class Drawing:
     ) -> None:
         builder = Builder(capture_source=False)
         operands = tuple(builder.input(kind) for kind in types)
-        made = op.result_types(tuple(types), params)
+        made = result_types(op, types, params)
         results = tuple(builder.input(kind) for kind in made)
-        cotangents = tuple(builder.input(k) if k.dtype.kind == "f" else None for k in made)
-        found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
+        cotangents = tuple(builder.input(k) if k.dtype.kind in "fc" else None for k in made)
+        found: Any
+        if parts_rule(op, operands, params) is None:
+            found = op.derivative(builder.f, operands, results, cotangents, **params)  # type: ignore[operator]
+        else:
+            found = _of_parts(builder, op, params, operands, cotangents)
         pairs = [(n, value) for n, value in enumerate(found) if mask[n] and value is not None]
         self.places = [n for n, _ in pairs]  # operands that get a cotangent
         outputs = [value for _, value in pairs]
@@ -48,10 +54,39 @@ class Drawing:
         builder.inputs = [given[n] for n in self.used]  # type: ignore[misc]
         self.graph = builder.graph(outputs, f"{op.name}_derivative")
 
+    def replay(self, apply: Callable[..., Any], given: Any, count: int) -> list[Any]:
+        """Compute on tensors, one operation at a time, so that it can be recorded.
+
+        `given`: all operands (`count` of them), results and cotangents.
+        """
+        graph = self.graph
+        values = {v: given[n] for v, n in zip(graph.inputs, self.used, strict=True)}
+        for node in graph.nodes:
+            results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
+            if len(node.results) == 1:
+                values[node.results[0]] = results
+            else:
+                values.update(zip(node.results, results, strict=True))
+        found: list[Any] = [None] * count
+        for place, value in zip(self.places, graph.outputs, strict=True):
+            found[place] = values[value]
+        return found
+
     @property
     def moves_only(self) -> bool:
         """Whether the graph has nothing to compute (`pad` is two copies)."""
         return all(node.op_name in _MOVING for node in self.graph.nodes)
+
+
+def _of_parts(
+    builder: Builder, op: Op, params: dict[str, Any], operands: Any, cotangents: Any
+) -> list[Value | None]:
+    """The derivative of an operation on complex numbers, through the real ones that compute it."""
+    made = builder.add(op, operands, params)
+    pairs = [(y, c) for y, c in zip(made, cotangents, strict=True) if c is not None]
+    if not pairs:
+        return [None] * len(operands)
+    return backpropagate(builder, [y for y, _ in pairs], [c for _, c in pairs], operands)
 
 
 def _reached_inputs(outputs: list[Value]) -> set[Value]:
@@ -108,7 +143,7 @@ class Rule:
         count, made = len(layouts), len(results)
         self.drawing: Drawing | None = None
         self.is_direct = True
-        self.carries = any(y.dtype.kind == "f" for y in results)
+        self.carries = any(y.dtype.kind in "fc" for y in results)
         self.passes: list[tuple[int, int]] | None = None
         self.keep_operands: Any = (True,) * count
         self.blank_operands = [_blank(x) for x in layouts]
@@ -161,24 +196,9 @@ class Rule:
         return found
 
     def replay(self, apply: Callable[..., Any], given: list[Any]) -> list[Any]:
-        """The same on tensors, one operation at a time, so that it can be recorded.
-
-        `given`: all operands, results and cotangents.
-        """
-        drawing = self.drawing
-        assert drawing is not None
-        graph = drawing.graph
-        values = {v: given[n] for v, n in zip(graph.inputs, drawing.used, strict=True)}
-        for node in graph.nodes:
-            results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
-            if len(node.results) == 1:
-                values[node.results[0]] = results
-            else:
-                values.update(zip(node.results, results, strict=True))
-        found: list[Any] = [None] * len(self._layouts)
-        for place, value in zip(drawing.places, graph.outputs, strict=True):
-            found[place] = values[value]
-        return found
+        """The same on tensors; see `Drawing.replay`."""
+        assert self.drawing is not None
+        return self.drawing.replay(apply, given, len(self._layouts))
 
     def _compile(self, cotangents: tuple[Any, ...]) -> Any:
         drawing = self.drawing

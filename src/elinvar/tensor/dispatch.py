@@ -60,12 +60,12 @@ def as_tensor(value: Any, dtype: DType | None = None) -> Any:
     """`value` itself if it is a tensor (cast if `dtype` is given), or a new tensor of it."""
     if isinstance(value, Cell):
         return value if dtype is None or value.dtype is dtype else F.cast(value, dtype=dtype)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | complex):
         return scalar(value, dtype or dtypes.as_dtype(type(value)))
     return storage.from_data(value, dtype)
 
 
-def scalar(value: float | int | bool, dtype: DType) -> Any:
+def scalar(value: complex | int | bool, dtype: DType) -> Any:
     """A 0-d constant tensor."""
     return F.constant(value=value, dtype=dtype)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, OutOfBoundsError, fail
-from elinvar.graph.ir import Builder
+from elinvar.graph.ir import Builder, result_types
 from elinvar.graph.walk import fingerprint, is_graph
 from elinvar.ops.record import Op
 from elinvar.tensor import oneop, views
@@ -94,7 +94,7 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
 
 def make_run(op: Op, layouts: list[Any], params: dict[str, Any]) -> Run:
     """What runs `op` on operands of these layouts. Raises the op's own errors."""
-    op.result_types(tuple(layout.type for layout in layouts), params)
+    result_types(op, [layout.type for layout in layouts], params)
     if op.name in views.VIEWS:
         view = views.VIEWS[op.name](layouts[0], **params)
         if view is not None:
@@ -200,7 +200,7 @@ def packed(x: Any) -> Any:
 
 def _constant(op: Op, params: dict[str, Any]) -> Entry:
     value, dtype = params["value"], params["dtype"]
-    key = (dtype, type(value), value if value else str(value))
+    key = (dtype, type(value), value if value and type(value) is not complex else str(value))
     held = _constants.get(key)
     if held is None:
         op.type_rule(**params)

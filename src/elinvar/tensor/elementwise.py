@@ -8,6 +8,7 @@ integers and bool into float32.
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,7 @@ def _float_unary(name: str, op: str | None = None) -> Unary:
     primitive = getattr(F, op or name)
 
     def function(x: Any, /) -> Any:
-        if not isinstance(x, Cell) or x.dtype.kind != "f":
+        if not isinstance(x, Cell) or x.dtype.kind not in "fc":
             x = floating(name, x)
         return primitive(x)
 
@@ -95,7 +96,7 @@ def _float_binary(name: str, op: str | None = None) -> Binary:
 
     def function(x1: Any, x2: Any, /) -> Any:
         a, b = pair(name, x1, x2)
-        if a.dtype.kind != "f":
+        if a.dtype.kind not in "fc":
             a, b = cast(a, default_float), cast(b, default_float)
         return primitive(a, b)
 
@@ -214,7 +215,9 @@ def _constant_power(x: Any, exponent: float) -> Any:
     if x.dtype.kind in "iu" and isinstance(exponent, int) and exponent < 0:
         text = f"an integer tensor to a negative integer power: {x._type} ** {exponent}"
         fail(ValueRangeError, "pow", text, "cast it first: `x.float() ** -1`")
-    if x.dtype.kind == "b" or (x.dtype.kind != "f" and isinstance(exponent, float)):
+    if x.dtype.kind == "b" or (x.dtype.kind in "iu" and not isinstance(exponent, int)):
+        return None
+    if isinstance(exponent, builtins.complex):
         return None
     if exponent == 1:
         return positive(x)
@@ -232,6 +235,8 @@ def _constant_power(x: Any, exponent: float) -> Any:
 def _tested(name: str, x: Any, test: Callable[[Any], Any]) -> Any:
     """`test(x)` for floats, False everywhere for other dtypes."""
     x = tensor_of(name, x)
+    if x.dtype.kind == "c":
+        return F.bitwise_or(test(F.real(x)), test(F.imag(x)))
     return test(x) if x.dtype.kind == "f" else F.not_equal(x, x)
 
 
@@ -266,7 +271,7 @@ def isfinite(x: Any, /) -> Any:
         [True, False, False]
     """
     x = tensor_of("isfinite", x)
-    return F.isfinite(x) if x.dtype.kind == "f" else F.equal(x, x)
+    return F.isfinite(x) if x.dtype.kind in "fc" else F.equal(x, x)
 
 
 def signbit(x: Any, /) -> Any:
@@ -450,22 +455,71 @@ def lerp(start: Any, end: Any, weight: Any) -> Any:
 
 
 def real(x: Any, /) -> Any:
-    """The real part; tensors are real, so x itself.
+    """The real part; of real numbers x itself.
 
     Example:
         >>> import elinvar as el
-        >>> el.real(el.asarray([1.5])).tolist()
+        >>> el.real(el.asarray([1.5 + 2j])).tolist()
         [1.5]
     """
-    return tensor_of("real", x)
+    x = tensor_of("real", x)
+    return F.real(x) if x.dtype.kind == "c" else x
+
+
+def imag(x: Any, /) -> Any:
+    """The imaginary part; of real numbers 0.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.imag(el.asarray([1.5 + 2j])).tolist()
+        [2.0]
+    """
+    x = tensor_of("imag", x)
+    return F.imag(x) if x.dtype.kind == "c" else F.zeros_like(x)
 
 
 def conj(x: Any, /) -> Any:
-    """The complex conjugate; tensors are real, so x itself.
+    """The complex conjugate, x - iy for x + iy; of real numbers x itself.
 
     Example:
         >>> import elinvar as el
-        >>> el.conj(el.asarray([1.5])).tolist()
-        [1.5]
+        >>> el.conj(el.asarray([1.5 + 2j])).tolist()
+        [(1.5-2j)]
     """
-    return tensor_of("conj", x)
+    x = tensor_of("conj", x)
+    return _conj(x) if x.dtype.kind == "c" else x
+
+
+@composite
+def _conj(x: Any) -> Any:
+    return F.complex(F.real(x), F.negative(F.imag(x)))
+
+
+def complex(re: Any, im: Any, /) -> Any:
+    """The complex numbers re + i·im, with broadcasting.
+
+    Args:
+        re, im: real tensors or numbers; float64 ones give complex128, all others complex64.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.complex(el.asarray([1.0, 2.0]), -1.0).tolist()
+        [(1-1j), (2-1j)]
+    """
+    a, b = pair("complex", re, im)
+    dtype = a.dtype if a.dtype.bits == 64 and a.dtype.kind == "f" else default_float
+    return F.complex(cast(a, dtype), cast(b, dtype))
+
+
+def angle(x: Any, /) -> Any:
+    """The angle of a complex number from the positive real axis, in radians: -π … π.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.angle(el.asarray([1.0, 2j, -1.0])).tolist()
+        [0.0, 1.5707963705062866, 3.1415927410125732]
+    """
+    x = floating("angle", x)
+    if x.dtype.kind == "c":
+        return F.atan2(F.imag(x), F.real(x))
+    return F.atan2(F.zeros_like(x), x)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core.shapes import broadcast_shapes
+from elinvar.graph.ir import result_types
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import cell, oneop, views
@@ -120,7 +121,7 @@ def _taped(op: Op, entry: Any, general: Any, swapped: bool = False) -> Callable[
     call, allocate, nbytes, layout = entry
     rules: dict[tuple[bool, bool], Any] = {}
     active = traces
-    is_float = layout.dtype.kind == "f"
+    is_float = layout.dtype.kind in "fc"
     kind = cell.tensor_class()
 
     def run(x: Any, y: Any) -> Any:
@@ -190,7 +191,7 @@ def _entry(op: Op, x: Any, y: Any, result: Any) -> Any:
         return None
     shape: Any = broadcast_shapes(op.name, x.shape, y.shape)
     layouts = [z if z.shape == shape else views.broadcast(z, shape)[1] for z in (x, y)]
-    if op.result_types(tuple(z.type for z in layouts), {})[0] != result._layout.type:
+    if result_types(op, [z.type for z in layouts], {})[0] != result._layout.type:
         return None
     call, arena_nbytes, ((nbytes, layout),) = oneop.elementwise_program(op, layouts, {})
     if call is None or arena_nbytes:

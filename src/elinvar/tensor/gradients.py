@@ -71,7 +71,7 @@ class Walk:
 
     def _floating(self, leaf: Any, what: str) -> Any:
         x = as_tensor(leaf)
-        if x.dtype.kind != "f":
+        if x.dtype.kind not in "fc":
             text = f"{what} must be floating to be differentiated, received {x._type}"
             fail(GradientError, self.name, text, "cast it with `.float()`, or change `argnums`")
         return x

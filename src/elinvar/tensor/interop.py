@@ -61,7 +61,8 @@ def from_numpy(array: Any, /) -> Any:
     dtype = dtypes.from_numpy(array.dtype)
     size = array.dtype.itemsize
     apart = all(stride % size == 0 for stride in array.strides)
-    if not array.size or not array.flags.aligned or not apart:
+    aligned = array.__array_interface__["data"][0] % size == 0  # complex numbers as wholes
+    if not array.size or not aligned or not apart:
         return copy_array(np.ascontiguousarray(array))
     address = array.__array_interface__["data"][0]
     strides = [stride // size for stride in array.strides]
@@ -134,7 +135,7 @@ def copied(x: Any, deep: bool) -> Any:
 # ---- DLPack -------------------------------------------------------------------------------------
 
 CPU = 1
-_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}
+_CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 _BFLOAT = 4
 _READ_ONLY, _IS_COPIED = 1, 2
 _NAME, _VERSIONED = b"dltensor", b"dltensor_versioned"

@@ -64,7 +64,7 @@ def vecdot(
     axis: int = -1,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast."""
+    """The dot product of vectors along an axis: Σ conj(x1) · x2; other axes broadcast."""
 
 def vector_norm(
     x: _ArrayLike,

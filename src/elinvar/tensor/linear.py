@@ -158,7 +158,7 @@ def tensordot(
 
 
 def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, dtype: Any = None) -> Any:
-    """The dot product of vectors along an axis: Σ x1 · x2; other axes broadcast.
+    """The dot product of vectors along an axis: Σ conj(x1) · x2; other axes broadcast.
 
     Args:
         axis: along which the vectors lie.
@@ -178,7 +178,7 @@ def vecdot(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1, dtype: Any = None
     if a.shape[axis] != b.shape[axis]:
         text = f"sizes along axis {axis} differ: {a._type} and {b._type}"
         fail(ShapeError, "vecdot", text)
-    a, b = broadcast_all("vecdot", a, b)
+    a, b = broadcast_all("vecdot", ew.conj(a), b)
     axis = normalize_axis("vecdot", axis, a.ndim)
     lead = tuple(i for i in range(a.ndim) if i != axis)
     return _product("vecdot", a, b, dtype, (lead, lead), ((axis,), (axis,)))

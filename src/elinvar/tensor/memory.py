@@ -11,6 +11,7 @@ from elinvar.core.dtypes import DType
 _CODES = {
     "bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q", "uint8": "B",
     "uint16": "H", "uint32": "I", "uint64": "Q", "float16": "e", "float32": "f", "float64": "d",
+    "complex64": "ff", "complex128": "dd",
 }  # fmt: skip
 
 
@@ -18,6 +19,9 @@ def number_bytes(value: Any, dtype: DType) -> bytes:
     """A Python number as it lies in memory, rounded to the dtype."""
     if dtype.kind == "f":
         return _float_bytes(float(value), dtype)
+    if dtype.kind == "c":
+        number = complex(value)
+        return _float_bytes(number.real, dtype.part) + _float_bytes(number.imag, dtype.part)
     if dtype.kind == "b":
         return b"\x01" if value else b"\x00"
     number = int(value) & ((1 << dtype.bits) - 1)
@@ -71,4 +75,5 @@ def read_number(x: Any) -> Any:
     content = ctypes.string_at(x._address, dtype.itemsize)
     if dtype.name == "bfloat16":
         return struct.unpack("<f", b"\0\0" + content)[0]
-    return struct.unpack("<" + _CODES[dtype.name], content)[0]
+    found = struct.unpack("<" + _CODES[dtype.name], content)
+    return complex(*found) if dtype.kind == "c" else found[0]

@@ -32,7 +32,7 @@ from elinvar.tensor.methods_math import MathMethods
 from elinvar.tensor.methods_shape import ShapeMethods, given_sizes
 from elinvar.tensor.storage import stored_array
 
-_OPERANDS = (Cell, int, float, Dim, np.ndarray, np.generic, list, tuple)
+_OPERANDS = (Cell, int, float, complex, Dim, np.ndarray, np.generic, list, tuple)
 Function = Callable[[Any, Any], Any]
 
 
@@ -382,8 +382,18 @@ class ConversionMethods(Cell):
         return self.dtype.kind == "f"
 
     def is_complex(self) -> Any:
-        """Whether the dtype is complex: never."""
-        return False
+        """Whether the dtype is a complex one."""
+        return self.dtype.kind == "c"
+
+    @property
+    def real(self) -> Any:
+        """The real part; of real numbers the tensor itself."""
+        return ew.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary part; of real numbers 0."""
+        return ew.imag(self)
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None) -> Any:
         """A tensor of this dtype filled with a value."""

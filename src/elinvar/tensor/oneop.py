@@ -15,7 +15,7 @@ from typing import Any
 from elinvar.core.errors import ElinvarError
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder
+from elinvar.graph.ir import Builder, result_types
 from elinvar.ops.record import Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor.engine import Compiled, compile_graph
@@ -103,7 +103,7 @@ def collapse(layouts: list[Layout]) -> tuple[list[int], list[list[int]]]:
 def elementwise_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> OneOp:
     """The program of an elementwise op."""
     shape = layouts[0].shape
-    results = op.result_types(tuple(layout.type for layout in layouts), params)
+    results = result_types(op, [layout.type for layout in layouts], params)
     if 0 in shape:
         return None, 0, [(0, dense(kind.dtype, shape)) for kind in results]
     sizes, strides = collapse(layouts)

@@ -89,6 +89,8 @@ def _number_texts(array: Any, options: PrintOptions) -> Any:
     flat = array.reshape(-1).tolist()
     if array.dtype.kind == "f":
         texts = _float_texts(flat, options)
+    elif array.dtype.kind == "c":
+        texts = _complex_texts(flat, options)
     else:
         texts = [str(value) for value in flat]
     width = max(len(text) for text in texts)
@@ -111,6 +113,15 @@ def _float_texts(values: list[float], options: PrintOptions) -> list[str]:
         use_exponent = high >= 1e8 or high < 1e-3
     kind = "e" if use_exponent else "f"
     return [format(value, f".{options.precision}{kind}") for value in values]
+
+
+def _complex_texts(values: list[complex], options: PrintOptions) -> list[str]:
+    re = _float_texts([value.real for value in values], options)
+    im = _float_texts([value.imag for value in values], options)
+    return [
+        f"{one}{'' if other.startswith('-') else '+'}{other}j"
+        for one, other in zip(re, im, strict=True)
+    ]
 
 
 def _rows(texts: Any, shape: list[int], short: bool, indent: int, options: PrintOptions) -> str:

@@ -199,7 +199,7 @@ def _mean(x: Any, *, axes: tuple[int, ...]) -> Any:
 def wide_mean(x: Any, axes: tuple[int, ...]) -> Any:
     """The mean along axes (at least one may be empty: NaN), reduced axes dropped."""
     total = F.sum(x, axes=axes) if axes else x
-    count = count_of(x.shape, axes, x.dtype)
+    count = count_of(x.shape, axes, x.dtype.part)
     return F.divide(total, expand(count, total.shape))
 
 

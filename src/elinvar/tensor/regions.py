@@ -141,7 +141,7 @@ def written(x: Any, update: Any, region: Region, in_place: bool = False) -> Any:
     whole = x._layout
     if whole is None or update._layout is None or current_trace() is not None:
         return _written_traced(x, update, region)
-    wanted = state.grad_enabled and whole.dtype.kind == "f"
+    wanted = state.grad_enabled and whole.dtype.kind in "fc"
     if wanted and update._node is not None and update.shape != region.form.shape:
         update = F.broadcast(update, shape=region.form.shape)
     target = dense(whole.dtype, whole.shape)
@@ -204,7 +204,7 @@ def record(name: str, derive: Any, operands: Any, result: Any, flowing: Any = (T
     `flowing`: for each operand whether a gradient can flow to it.
     """
     made = result._layout
-    if not state.grad_enabled or made.dtype.kind != "f":
+    if not state.grad_enabled or made.dtype.kind not in "fc":
         return
     held = []
     for x, flows in zip(operands, flowing, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import LeakedTensorError, TraceError, fail
+from elinvar.core.errors import DTypeError, LeakedTensorError, TraceError, fail
 from elinvar.tensor.cell import Cell, concrete, current_trace
 from elinvar.tensor.engine import allocate
 from elinvar.tensor.layout import Layout, dense
@@ -102,6 +102,9 @@ def from_numpy(array: Any, dtype: DType | None = None) -> Any:
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype is None:
         dtype = dtypes.from_numpy(array.dtype)
+    if array.dtype.kind == "c" and dtype.kind in "iuf":
+        text = f"complex numbers cannot become {dtype.name}"
+        fail(DTypeError, "tensor", text, "take `.real` or `.imag`, or a complex dtype")
     if dtype.name == "bfloat16":
         if array.dtype.name == "bfloat16":
             return from_stored(array.view(np.uint16), dtype)
@@ -121,13 +124,14 @@ def _bfloat16_bits(array: Any) -> Any:
 def from_data(data: Any, dtype: DType | None = None) -> Any:
     """A new tensor from Python numbers, nested lists or a numpy array.
 
-    Python floats become float32 and ints int64, unless `dtype` says otherwise.
+    Python floats become float32, complex numbers complex64 and ints int64, unless `dtype` says
+    otherwise.
     """
     if isinstance(data, np.ndarray | np.generic):
         return from_numpy(np.asarray(data), dtype)
     array = np.asarray(data)
-    if array.dtype == np.float64 and dtype is None:
-        dtype = dtypes.default_float
-    if array.dtype.kind not in "biuf":
-        fail(dtypes.DTypeError, "tensor", f"cannot make a tensor of {type(data).__name__} {data!r}")
+    if dtype is None and array.dtype in (np.float64, np.complex128):
+        dtype = dtypes.default_float if array.dtype == np.float64 else dtypes.default_complex
+    if array.dtype.kind not in "biufc":
+        fail(DTypeError, "tensor", f"cannot make a tensor of {type(data).__name__} {data!r}")
     return from_numpy(array, dtype)

@@ -147,7 +147,7 @@ def record_rule(rule: Rule, operands: Any, results: Any, inner: int = 5) -> None
     node.hooks = None
     node._place = user_place(inner)
     for slot, result in enumerate(results):
-        if result._layout.dtype.kind == "f":
+        if result._layout.dtype.kind in "fc":
             result._node = node
             result._slot = slot
 
@@ -199,7 +199,7 @@ def _attach(
 ) -> None:
     node = None
     for slot, result in enumerate(results):
-        if result.dtype.kind == "f" and (differentiable is None or differentiable[slot]):
+        if result.dtype.kind in "fc" and (differentiable is None or differentiable[slot]):
             if node is None:
                 held = tuple([snapshot(x) for x in operands])
                 made = tuple([snapshot(y) for y in results]) if keep_results else ()

@@ -142,7 +142,7 @@ class Tensor(TensorMethods, Cell):
     def requires_grad(self, wanted: bool) -> None:
         node = self._node
         if wanted and node is None:
-            if self.dtype.kind != "f":
+            if self.dtype.kind not in "fc":
                 text = f"only floating tensors can require a gradient, received {self._type}"
                 fail(GradientError, "requires_grad", text)
             self._node, self._slot = Leaf(self), 0

@@ -244,6 +244,9 @@ class Tensor(Cell):
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
 
+    def angle(x, /) -> Tensor:
+        """The angle of a complex number from the positive real axis, in radians: -π … π."""
+
     def any(
         self,
         dim: _Axis = ...,
@@ -401,7 +404,7 @@ class Tensor(Cell):
         """Another tensor with the same content; gradients flow through."""
 
     def conj(x, /) -> Tensor:
-        """The complex conjugate; tensors are real, so x itself."""
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
@@ -614,6 +617,10 @@ class Tensor(Cell):
     def hypot(x1, x2: _ArrayLike, /) -> Tensor:
         """The length of the hypotenuse, √(x1² + x2²), without overflow."""
 
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part; of real numbers 0."""
+
     def index_add(
         self,
         dim: _int,
@@ -653,7 +660,7 @@ class Tensor(Cell):
         """x as int32."""
 
     def is_complex(self) -> _bool:
-        """Whether the dtype is complex: never."""
+        """Whether the dtype is a complex one."""
 
     def is_contiguous(self) -> _bool:
         """Whether the elements lie in row-major order in memory."""
@@ -1000,6 +1007,10 @@ class Tensor(Cell):
 
     def ravel(self) -> Tensor:
         """All elements along one axis."""
+
+    @property
+    def real(self) -> Tensor:
+        """The real part; of real numbers the tensor itself."""
 
     def reciprocal(x, /) -> Tensor:
         """1 / x of each element; integers become float32."""

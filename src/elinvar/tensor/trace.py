@@ -156,7 +156,7 @@ class Trace:
 
     def cut(self, value: Value) -> Value:
         """The value without its derivative, where the graph itself will be differentiated."""
-        if not self.is_region or value.dtype.kind != "f":
+        if not self.is_region or value.dtype.kind not in "fc":
             return value
         return self.builder.f.stop_gradient(value)
 

@@ -43,7 +43,7 @@ def influenced(graph: Graph, positions: Sequence[int] | frozenset[int]) -> set[i
     active = {graph.inputs[position] for position in positions}
     for node in reachable(graph.outputs):
         if node.op_name != "stop_gradient" and any(v in active for v in node.operands):
-            active.update(value for value in node.results if value.dtype.is_floating)
+            active.update(value for value in node.results if value.dtype.is_inexact)
     return {position for position, value in enumerate(graph.outputs) if value in active}
 
 

@@ -51,13 +51,13 @@ def _differentiated(
     graph: Graph, wrt: Sequence[int], outputs: Sequence[int] | None
 ) -> tuple[Builder, tuple[Value, ...], list[Value]]:
     if outputs is None:
-        outputs = [i for i, value in enumerate(graph.outputs) if value.dtype.is_floating]
+        outputs = [i for i, value in enumerate(graph.outputs) if value.dtype.is_inexact]
     for what, values, positions in (
         ("input", graph.inputs, wrt),
         ("output", graph.outputs, outputs),
     ):
         for i in positions:
-            if not values[i].dtype.is_floating:
+            if not values[i].dtype.is_inexact:
                 text = f"{what} {i} is {values[i].type}; only floating values have derivatives"
                 fail(GradientError, "vjp", text)
     builder = Builder(capture_source=False)
@@ -125,10 +125,10 @@ class _Place:
 
 def _active_values(nodes: list[Node], wrt: Sequence[Value]) -> set[Value]:
     """The floating values that depend on `wrt`, other than through stop_gradient."""
-    active = {value for value in wrt if value.dtype.is_floating}
+    active = {value for value in wrt if value.dtype.is_inexact}
     for node in nodes:
         if node.op_name != "stop_gradient" and any(v in active for v in node.operands):
-            active.update(value for value in node.results if value.dtype.is_floating)
+            active.update(value for value in node.results if value.dtype.is_inexact)
     return active
 
 
@@ -145,7 +145,7 @@ def _operand_cotangents(
         text = f"has no derivative: {op.derivative.reason}"
         fail(GradientError, op.name, text, "put `stop_gradient` around it", where=node.source)
     filled = [
-        f.zeros_like(value) if cotangent is None and value.dtype.is_floating else cotangent
+        f.zeros_like(value) if cotangent is None and value.dtype.is_inexact else cotangent
         for value, cotangent in zip(node.results, cotangents, strict=True)
     ]
     found: Sequence[Value | None] = op.derivative(
