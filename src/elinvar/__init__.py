@@ -76,6 +76,7 @@ from elinvar.tensor.creation import (
     zeros_like,
 )
 from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -294,6 +295,7 @@ def __dir__() -> list[str]:
 
 
 methods.namespace[0] = sys.modules[__name__]
+offer_backend()
 
 __all__ = [
     "DType",

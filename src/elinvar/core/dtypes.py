@@ -77,6 +77,11 @@ class DType:
         return np.dtype(self.name)
 
     @property
+    def __numpy_dtype__(self) -> np.dtype[Any]:
+        """What `np.dtype(el.float32)` gives, from numpy 2.4 on."""
+        return self.numpy
+
+    @property
     def storage(self) -> np.dtype[Any]:
         """A numpy dtype of the same size that numpy itself knows (bfloat16 → uint16)."""
         return np.dtype(np.uint16) if self.name == "bfloat16" else np.dtype(self.name)

@@ -1194,11 +1194,11 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
-    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
-    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1253,8 +1253,8 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
