@@ -87,6 +87,12 @@ def test_every_floating_dtype(dtype):
     assert "result[1] = nan of -2" in str(error)
 
 
+def test_complex_numbers():
+    x = el.complex(el.asarray([inf, 1.0]), el.asarray([0.0, 1.0]))
+    error, _ = both(lambda x: x * x, x)
+    assert error.op == "multiply" and error.indices == ((0,),)
+
+
 def test_operands_of_other_operations_are_summed_up():
     x = el.asarray([[inf, 1.0, nan], [2.0, -3.0, 1.0]])[:, :2]
     text = str(caught(lambda: x @ el.asarray([[0.0], [5.0]])))

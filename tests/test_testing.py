@@ -189,6 +189,21 @@ def test_narrow_dtypes_have_tolerances_of_their_own(dtype):
     check_grads(lambda x: x.sum() * 10, (10 * x,), order=1)
 
 
+def test_complex_derivatives():
+    x = el.complex(draw(2, 3), draw(2, 3, seed=1))
+    check_grads(lambda x: el.abs(x * x + 1).sum(), (x,))
+    check_grads(lambda x: el.exp(x) * el.conj(x), (x,), order=1)
+    check_grads(lambda x: (x * x).real, (x.astype(el.complex64),), order=1)
+
+    @el.custom_vjp
+    def wrong(x):
+        return x * x
+
+    wrong.defvjp(lambda x: (x * x, x), lambda x, g: (g * 2 * x,))  # the conjugate is missing
+    text = refusal(CheckError, check_grads, wrong, (x,), 1, "rev")
+    assert "by args[0], c128[2,3], is wrong in mode 'rev'" in text and "j, received" in text
+
+
 def squares(factor):
     """x², whose derivative is wrong by a factor."""
 

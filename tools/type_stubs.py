@@ -48,6 +48,16 @@ PARAMETERS = {
     "arrays_and_dtypes": "ArrayLike | DType",
     "axis": "Axis",
     "axes": "Sequence[int]",
+    "bins": "Any",  # a number, edges, a name
+    "condlist": "Any",
+    "funclist": "Any",
+    "function": "Callable[..., Any]",
+    "indices_or_sections": "int | Sequence[int]",
+    "kth": "int | Sequence[int]",
+    "pad_width": "Any",
+    "stat_length": "Any",
+    "window_shape": "ShapeLike",
+    "new_shape": "ShapeLike",
     "changes": "Any",
     "destination": "int | tuple[int, ...]",
     "device": "str | None",
@@ -81,8 +91,20 @@ PARAMETERS = {
 
 # Parameters whose name alone does not tell, as (function, parameter).
 SPECIAL = {
+    ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("delete", "obj"): "Any",  # ints, slices, masks
+    ("insert", "obj"): "Any",
+    ("lexsort", "keys"): "Any",
+    ("select", "choicelist"): "Sequence[ArrayLike]",
+    ("select", "condlist"): "Sequence[ArrayLike]",
+    ("pad", "mode"): "str",
+    ("unravel_index", "shape"): "ShapeLike",
+    ("ravel_multi_index", "dims"): "ShapeLike",
+    ("ravel_multi_index", "multi_index"): "Any",
+    ("indices", "dimensions"): "ShapeLike",
     ("bitcast", "dtype"): "DTypeLike",
+    ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
     ("type", "dtype"): "DTypeLike",
     ("scaled_dot_product_attention", "attn_mask"): "ArrayLike | None",
@@ -133,8 +155,20 @@ RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
-    "__reduce_ex__": "NoReturn",
+    "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
+    "apply_over_axes": "Tensor",
+    "array_equal": "bool",
+    "array_equiv": "bool",
+    "atleast_1d": "Any",  # one tensor, or several
+    "atleast_2d": "Any",
+    "atleast_3d": "Any",
+    "average": "Any",  # with `returned` a pair
+    "gradient": "Any",
+    "indices": "Any",  # sparse: a tuple
+    "isscalar": "bool",
+    "unique": "Any",
+    "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
     "element_size": "int",
@@ -183,10 +217,21 @@ FORMS = {
 }
 FORMS["min"] = FORMS["max"]
 
+# Functions with several forms.
+FUNCTION_FORMS = {
+    "where": [
+        "(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor",
+        "(condition: ArrayLike, x1: None = ..., x2: None = ..., /, *, size: int | None = ..., "
+        "fill_value: int = ...) -> tuple[Tensor, ...]",
+    ],
+}
+
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
-    "set_printoptions", "value_and_grad", "vjp", "while_loop",
+    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
+    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
+    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
+    "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """
@@ -298,6 +343,8 @@ def definition(name: str, parameters: list[str], result: str, doc: str, before: 
 
 def function_stub(name: str, function: Callable[..., Any]) -> str:
     """The stub of a function of a module."""
+    if name in FUNCTION_FORMS:
+        return "".join(overload(name, form) for form in FUNCTION_FORMS[name])
     signature = inspect.signature(function)
     parameters = parameters_of(name, signature.parameters.values(), False)
     result = result_of(name, signature.return_annotation)
@@ -340,12 +387,15 @@ AS_IT_IS = ("load", "save", "export_native", "load_native")
 def top_level() -> str:
     """src/elinvar/__init__.pyi"""
     same: dict[str, list[str]] = {}  # module → names that are passed on
-    functions = []
+    functions, objects = [], []
     for name in el.__all__:
         value = getattr(el, name)
         if isinstance(value, ModuleType):
             continue
         if isinstance(value, el.DType) or isinstance(value, float) or value is None:
+            continue
+        if not callable(value):
+            objects.append(f"{name}: Any\n")
             continue
         place = value.__module__
         if isinstance(value, type) or name in AS_IT_IS or (
@@ -360,8 +410,8 @@ def top_level() -> str:
     body = re.sub(r"\bbool\b(?!\()", "_bool", body)
     lines = [
         "import builtins",
-        "from collections.abc import Sequence",
-        "from typing import Any",
+        "from collections.abc import Callable, Sequence",
+        "from typing import Any, overload",
         "",
         "import numpy as np",
         "",
@@ -376,15 +426,16 @@ def top_level() -> str:
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
     lines.append("from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo")
-    named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
-    lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
+    lines.append("from elinvar.tensor.searching import TopK")
+    unique = "UniqueAll, UniqueCounts, UniqueInverse"
+    lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
     lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"
         "__version__: str\n__array_api_version__: str\n\nbool: DType\n"
-        f"{constants}newaxis: None\n\n{body}\n"
+        f"{constants}newaxis: None\n{''.join(objects)}\n{body}\n"
         "def __array_namespace_info__() -> NamespaceInfo: ...\n\n" + all_list(el)
     )
 
@@ -567,7 +618,7 @@ def tensor_module() -> str:
         is_property = isinstance(value, property)
         parts.append(property_stub(name, value) if is_property else method_stub(name, value))
     parts.insert(0, "def __hash__(self) -> int: ...\n")
-    parts.insert(0, "__array_priority__: int\n__array_ufunc__: None\n")
+    parts.insert(0, "__array_priority__: int\n")
     inner = re.sub(r"(?<![\w.])(bool|int|float)\b(?!\()", r"_\1", joined(parts))
     # docstrings and parameters' names keep their words
     inner = re.sub(r'""".*?"""', lambda m: re.sub(r"_(bool|int|float)\b", r"\1", m[0]), inner)

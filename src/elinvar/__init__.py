@@ -151,14 +151,16 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
+from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
+from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     chunk,
     concat,
@@ -167,7 +169,6 @@ from elinvar.tensor.manipulation import (
     matrix_transpose,
     moveaxis,
     permute_dims,
-    repeat,
     reshape,
     roll,
     split,
@@ -175,6 +176,16 @@ from elinvar.tensor.manipulation import (
     stack,
     tile,
     unstack,
+)
+from elinvar.tensor.named_axes import (
+    all_gather,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
 )
 from elinvar.tensor.printing import set_printoptions
 from elinvar.tensor.profile import profile
@@ -209,9 +220,9 @@ from elinvar.tensor.reductions import (
     sum,
     var,
 )
+from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -219,10 +230,7 @@ from elinvar.tensor.searching import (
     take,
     take_along_axis,
     topk,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
@@ -234,15 +242,23 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.uniques import (
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
     from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.nn.stateless import functional_call, stack_module_state
 
 __version__ = VERSION
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 bool = bool_
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -250,14 +266,17 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "stack_module_state": "elinvar.nn.stateless",
     "testing": "elinvar.testing",
 }
 
@@ -309,6 +328,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "angle",
     "any",
@@ -324,6 +344,8 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -336,6 +358,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
@@ -387,10 +410,13 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -407,6 +433,8 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
@@ -455,10 +483,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -488,6 +521,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
@@ -518,8 +552,10 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})

@@ -40,7 +40,7 @@ from elinvar.codegen.winograd_transforms import (
     spreading,
 )
 from elinvar.core.dtypes import DType
-from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
+from elinvar.ops.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
 STEP = 32  # tiles of a block, and
 GROUP = 256  # of a group: part of the numerics contract

@@ -20,7 +20,7 @@ from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import constant_text, llvm_type
 from elinvar.codegen.product_parts import fma, function, load, splat, store
 from elinvar.core.dtypes import DType
-from elinvar.passes.winograd import CHANNELS, SEEN
+from elinvar.ops.winograd import CHANNELS, SEEN
 
 NEAR, FAR = 11 / 16, 3 / 2
 BOTH = NEAR**2 * FAR**2

@@ -14,7 +14,7 @@
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
     ├── CheckError (AssertionError)      a check of `el.testing` failed
-    ├── BufferError_ (RuntimeError)      memory was freed, donated or cannot be shared
+    ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
 
@@ -97,8 +97,8 @@ class CheckError(ElinvarError, AssertionError):
     """A check of `el.testing` failed."""
 
 
-class BufferError_(ElinvarError, RuntimeError):
-    """Memory was freed, donated or cannot be shared."""
+class BufferError_(ElinvarError, BufferError, ValueError, RuntimeError):
+    """Memory was freed, donated or cannot be shared (or a copy is needed that was refused)."""
 
 
 class GraphError(ElinvarError, RuntimeError):

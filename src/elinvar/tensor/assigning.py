@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import ShapeError, TraceError, fail
+from elinvar.core.errors import AxisError, ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.composite import composite
@@ -43,6 +43,7 @@ from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
 from elinvar.tensor.storage import stored_array
+from elinvar.tensor.truths import lifted
 
 MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
@@ -199,6 +200,9 @@ def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     simple = _put_whole(op, x, key, update)
     if simple is not None:
         return simple
+    single = lifted(op, x, key)
+    if single is not None:
+        return F.reshape(_assigned(*single, update, op), shape=x.shape)
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
@@ -353,16 +357,16 @@ def _unplaced(update: Any, items: Items, axis: int, count: int) -> Any:
 
 def _masked(op: str, x: Any, key: Any, update: Any) -> Any:
     """x[mask] = one value for the whole mask, as a `where`; None for every other assignment."""
-    if not isinstance(key, Cell) or key.dtype.kind != "b" or not key.ndim:
+    if not isinstance(key, Cell) or key.dtype.kind != "b":
         if current_trace() is not None and isinstance(key, tuple):
-            if any(isinstance(item, Cell) and item.dtype.kind == "b" for item in key):
+            if any(isinstance(i, Cell) and i.dtype.kind == "b" and i.ndim for i in key):
                 text = "a mask beside other indices needs the mask's values"
                 fail(TraceError, op, text, "use `el.where` with a mask of the tensor's shape")
         return None
     rank = key.ndim
     if rank > x.ndim or key.shape != x.shape[:rank]:
         text = f"mask {key._type} does not fit {x._type}"
-        fail(ShapeError, op, text)
+        fail(AxisError, op, text)
     rest = x.shape[rank:]
     lead = update.ndim - len(rest)
     if lead > 0 and any(dim != 1 for dim in update.shape[:lead]):

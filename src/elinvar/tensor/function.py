@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
 
-from elinvar.graph.ir import Graph
-from elinvar.graph.sizes import Limits, resolve_sizes
+from elinvar.graph.ir import Graph, inline
+from elinvar.graph.sizes import Limits, resolve_sizes, specialize
+from elinvar.graph.walk import fingerprint
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.engine import Compiled, allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.oneop import kept
 from elinvar.tensor.replaying import examine_program
 from elinvar.tensor.tape import Leaf, record_call
 from elinvar.tensor.trace import Trace
@@ -187,6 +189,7 @@ class TracedFunction:
     settled: tuple[int, ...] = ()
     numerics = "exact"
     lines_are_own = False
+    _is_shared = False
 
     def __init__(
         self, name: str, trace: Trace, inputs: list[Any], outputs: list[Any], held: list[Any]
@@ -216,6 +219,8 @@ class TracedFunction:
         The list may be changed.
         """
         operands = [*tensors, *self.held] if self.held else tensors
+        if traces.active and state.trace is not None:
+            return self._in_trace(state.trace, operands)
         program = self._programs.get(tuple([x._layout for x in operands]))
         if program is None:
             program = self.program(operands)
@@ -234,6 +239,18 @@ class TracedFunction:
         """
         results = self(list(tensors))
         examine_program(name, self.graph, [*tensors, *self.held], results, self.lines_are_own)
+        return results
+
+    def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
+        """Build the nodes in the running trace: a tape of eager operations is walked in there."""
+        graph, given = self.graph, [trace.read(x) for x in operands]
+        sizes = resolve_sizes(graph.input_types, [x.shape for x in given])
+        if sizes:
+            graph = specialize(graph, sizes)
+        values = inline(trace.builder, graph, given)
+        results = [trace.wrap(value) for value in values]
+        if self._trace is not None and any(x._node is not None for x in operands):
+            self.record(operands, results)
         return results
 
     def record(self, operands: list[Any], results: list[Any]) -> None:
@@ -262,10 +279,20 @@ class TracedFunction:
             inputs = set(self.graph.inputs)
             outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
             graph = Graph(self.graph.inputs, outputs, self.name)
-            self._compiled = compile_graph(
-                graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
-            )
+
+            def made() -> Compiled:
+                return compile_graph(
+                    graph, lines=self.keeps_lines, settled=self.settled, numerics=self.numerics
+                )
+
+            key = ("shared", fingerprint(graph), self.numerics) if self._is_shared else None
+            self._compiled = kept(key, made) if key else made()
         return self._compiled
+
+    def share_code(self) -> None:
+        """Take the machine code of an equal graph, here and in derivatives: for what is traced in
+        each call."""
+        self._is_shared, self.keeps_lines, self.settled = True, False, ()
 
     def check_sizes(self, sizes: dict[str, int]) -> None:
         """Refuse sizes for which some array inside cannot exist."""
@@ -345,6 +372,8 @@ class TracedFunction:
         cells = [one.cell for one in held]
         vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
         vjp.numerics, vjp.lines_are_own = self.numerics, self.lines_are_own
+        if self._is_shared:
+            vjp.share_code()
         return vjp, places
 
 

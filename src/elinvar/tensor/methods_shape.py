@@ -18,6 +18,8 @@ from elinvar.tensor.elementwise import where
 from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
+from elinvar.tensor.repeating import repeat
+from elinvar.tensor.uniques import unique_values
 
 
 def given_sizes(sizes: tuple[Any, ...]) -> Any:
@@ -102,7 +104,7 @@ class ShapeMethods(Cell):
 
     def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Any:
         """Each element repeated (`el.repeat`)."""
-        return man.repeat(self, repeats, axis=dim)
+        return repeat(self, repeats, axis=dim)
 
     # -- axes --
 
@@ -320,4 +322,4 @@ class ShapeMethods(Cell):
 
     def unique(self) -> Any:
         """The distinct values in order. Not under `jit`."""
-        return find.unique_values(self)
+        return unique_values(self)

@@ -93,6 +93,8 @@ def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) ->
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
+    is_mapped = False  # whether its stand-ins, or those of a trace around it, are single examples
+
     def __init__(self, purpose: str, region: bool = False) -> None:
         self.purpose = purpose
         self.is_region = region  # differentiated as a graph, not by its tape
@@ -111,6 +113,8 @@ class Trace:
     def __enter__(self) -> Trace:
         self._parents.append(state.trace)
         self._changes.append(state.changes)
+        if state.trace is not None and state.trace.is_mapped:
+            self.is_mapped = True
         state.trace, state.changes = self, None  # what is rebound inside is put back at the end
         traces.add(1)
         self.finished = False
