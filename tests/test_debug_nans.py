@@ -321,6 +321,12 @@ def test_backward_of_a_loop():
     assert "of scan" in str(error) and "in the backward of scan" in str(error)
 
 
+def test_vmap():
+    x = el.asarray([[1.0, -2.0], [3.0, 4.0]])
+    error, _ = both(el.vmap(lambda row: el.log(row).sum()), x)
+    assert error.indices == ((0, 1),) and "log(f32[2,2])" in str(error) and "in vmap" in str(error)
+
+
 # ---- backward -------------------------------------------------------------------------------------
 
 

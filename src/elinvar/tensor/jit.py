@@ -267,7 +267,9 @@ class Jit(Generic[P, R]):
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]
         program = known[0] if known else self._program(call, args, kwargs)
-        examine = functools.partial(examine_call, program, self.function, call)
+        examine = functools.partial(
+            examine_call, program, self.function, call, f"the jitted function {self.name}"
+        )
         return program.run(call.tensors, call.given, examine)
 
     def _program(self, call: Call, args: Any, kwargs: Any) -> JitProgram:

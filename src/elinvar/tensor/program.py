@@ -278,9 +278,16 @@ def trace_program(
 
 
 def examine_call(
-    program: JitProgram, function: Any, call: Any, operands: list[Any], results: list[Any]
+    program: JitProgram,
+    function: Any,
+    call: Any,
+    what: str,
+    operands: list[Any],
+    results: list[Any],
 ) -> None:
     """Refuse bad values that a jitted function made, while somebody watches for them.
+
+    `what`: how to call it in the error.
 
     The function is traced again where its trace was not watched, so that every operation knows its
     module.
@@ -299,7 +306,7 @@ def examine_call(
             inputs = [*call.tensors, *captured]
     birth = replay(name, graph, inputs)
     if birth is not None:
-        report(birth, name)
+        report(birth, what)
 
 
 @contextmanager

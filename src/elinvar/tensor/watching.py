@@ -226,7 +226,7 @@ def _hint(name: str, kinds: list[str]) -> str | None:
 
 
 def report(birth: Birth, program: str = "") -> NoReturn:
-    """Raise the error about a birth, in a jitted function if it has a name."""
+    """Raise the error about a birth; `program`: what it is a part of, as in `the jitted f`."""
     origin = here() if birth.origin is None else birth.origin
     where = birth.source or user_source()
     parts = [f"in the composite {name.lstrip('_')}" for name in reversed(origin.composites)]
@@ -235,7 +235,7 @@ def report(birth: Birth, program: str = "") -> NoReturn:
         parts.append(f"in the backward of {origin.backward_of}")
     elif where is not None and where.function.endswith(", backward"):
         parts.append("in the backward of that line")
-    parts += [f"in the jitted function {program}"] if program else []
+    parts += [f"in {program}"] if program else []
     text = "\n".join([*birth.lines, *(f"  {part}" for part in parts)])
     error = BadValueError(message(birth.op, text, birth.hint, where, origin.module))
     error.op, error.source = birth.op, where
