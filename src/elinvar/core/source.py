@@ -107,7 +107,7 @@ class RunningModules(threading.local):
         self.stack: list[Any] = []
 
 
-running_modules = RunningModules()
+running_modules: RunningModules = RunningModules()
 
 
 def module_path() -> str:

@@ -92,6 +92,9 @@ class Traces:
 
     __slots__ = ("active", "lock")
 
+    lock: threading.Lock
+    active: int
+
     def __init__(self) -> None:
         self.active = 0
         self.lock = threading.Lock()
@@ -102,8 +105,8 @@ class Traces:
             self.active += count
 
 
-state = State()
-traces = Traces()
+state: State = State()
+traces: Traces = Traces()
 _new = object.__new__
 _class: list[type[Any]] = [Cell]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from elinvar.core.errors import ElinvarError
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Value, result_types
+from elinvar.graph.ir import Builder, Graph, Value, result_types
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor import oneop, views
@@ -31,6 +31,10 @@ class Drawing:
     """A derivative rule as a graph, for operands of given types."""
 
     __slots__ = ("graph", "places", "used")
+
+    places: list[int]
+    used: list[int]
+    graph: Graph
 
     def __init__(
         self, op: Op, params: dict[str, Any], types: Sequence[Any], mask: tuple[bool, ...]
@@ -133,6 +137,14 @@ class Rule:
         "params",
         "passes",
     )
+
+    mask: tuple[bool, ...]
+    name: str
+    op: Op
+    params: dict[str, Any]
+    blank_operands: list[Snapshot]
+    carries: bool
+    is_direct: bool
 
     def __init__(
         self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]

@@ -7,7 +7,7 @@ in the traced code mean what they mean in eager code, to any order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -22,7 +22,7 @@ from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.oneop import kept
 from elinvar.tensor.replaying import examine_program
 from elinvar.tensor.tape import Leaf, record_call
-from elinvar.tensor.trace import Trace
+from elinvar.tensor.trace import Requirement, Trace
 from elinvar.tensor.watching import watch
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
@@ -94,13 +94,25 @@ class Program:
         "unpacked",
     )
 
+    call: Any
+    arena_nbytes: Any
+    sizes: list[Any]
+    results: list[Any]
+    unpacked: list[int]
+    overwriting: Any
+    kept: Kept | None
+    kept_nbytes: Any
+    prepare: Any
+    prepare_arena: Any
+    prepares_from: Any
+
     def __init__(self, bound: Any, results: list[Any], unpacked: list[int], kept: Kept) -> None:
         self.call = bound.call
         self.arena_nbytes = bound.arena_nbytes
         self.sizes = [output.nbytes for output in bound.outputs]
         self.results = results
         self.unpacked = unpacked
-        self.allocate = allocator()
+        self.allocate: Callable[[int], Any] = allocator()
         self.aliases: set[tuple[int, int]] = set(bound.aliases)
         self.overwriting = bound.overwriting
         self.kept = kept if bound.kept_nbytes else None
@@ -185,10 +197,14 @@ class TracedFunction:
         lines_are_own: whether the lines in the graph are of the user's own code.
     """
 
-    keeps_lines = False
+    graph: Graph
+    differentiable: list[bool]
+    requirements: list[Requirement]
+
+    keeps_lines: bool = False
     settled: tuple[int, ...] = ()
-    numerics = "exact"
-    lines_are_own = False
+    numerics: str = "exact"
+    lines_are_own: bool = False
     _is_shared = False
 
     def __init__(

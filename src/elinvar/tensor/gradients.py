@@ -53,6 +53,10 @@ def _pass_on(operands: Any, results: Any, cotangents: Any) -> Any:
 class Walk:
     """Runs a function with some arguments replaced by fresh tensors, and differentiates it."""
 
+    has_aux: bool
+    name: str
+    records_outside: bool
+
     def __init__(self, name: str, has_aux: bool) -> None:
         self.name, self.has_aux = name, has_aux
         self.records_outside = state.grad_enabled

@@ -55,6 +55,8 @@ class Static:
 
     __slots__ = ("value",)
 
+    value: Any
+
     def __init__(self, value: Any) -> None:
         self.value = value
 
@@ -74,6 +76,11 @@ class Call:
     """The arguments of one call, sorted into tensors, static values and their structure."""
 
     __slots__ = ("given", "key", "kind", "leaves", "structure", "tensors")
+
+    tensors: list[Any]
+    given: Any
+    leaves: Any
+    structure: Any
 
     def __init__(self, tensors: list[Any], given: Any, leaves: Any, structure: Any) -> None:
         self.tensors = tensors  # one for each input
@@ -188,6 +195,10 @@ class Jit(Generic[P, R]):
         numerics: the order in which its programs add.
         specs: as they were given.
     """
+
+    function: Callable[P, R]
+    numerics: str
+    compilations: int
 
     def __init__(
         self,

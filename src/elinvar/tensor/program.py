@@ -31,6 +31,9 @@ class Place:
 
     __slots__ = ("kind", "what")
 
+    kind: int
+    what: Any
+
     def __init__(self, kind: int, what: Any) -> None:
         self.kind, self.what = kind, what
 
@@ -50,6 +53,10 @@ class CapturedInput:
     """A tensor from outside that the program reads, with the type it was traced for."""
 
     __slots__ = ("layout", "need", "place")
+
+    layout: Any
+    place: Place
+    need: int
 
     def __init__(self, place: Place, layout: Any, node: Any) -> None:
         self.place, self.layout = place, layout

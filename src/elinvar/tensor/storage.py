@@ -26,6 +26,8 @@ class ArrayOwner:
 
     __slots__ = ("__array_interface__", "_buffer")
 
+    __array_interface__: dict[str, tuple[int, ...] | str | tuple[int, bool] | int]
+
     def __init__(self, buffer: Any, address: int, layout: Layout) -> None:
         step = layout.dtype.itemsize
         self._buffer = buffer
@@ -42,6 +44,11 @@ class Foreign:
     """Memory of others, kept alive by its owner."""
 
     __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
+
+    address: int
+    nbytes: int
+    owner: Any
+    release: Any
 
     def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
         self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release

@@ -35,6 +35,10 @@ class Captured:
 
     __slots__ = ("cell", "content", "node", "tensor")
 
+    cell: Any
+    content: tuple[Any, Any, Any, Any]
+    node: Any
+
     def __init__(self, cell: Any) -> None:
         self.cell = cell
         self.content = (cell._buffer, cell._address, cell._layout, cell._value)
@@ -93,7 +97,12 @@ def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) ->
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
-    is_mapped = False  # whether its stand-ins, or those of a trace around it, are single examples
+    builder: Builder
+    first_serial: int
+    finished: bool
+
+    # whether its stand-ins, or those of a trace around it, are single examples
+    is_mapped: bool = False
 
     def __init__(self, purpose: str, region: bool = False) -> None:
         self.purpose = purpose

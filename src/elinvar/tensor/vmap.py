@@ -79,6 +79,12 @@ def vmap(
 class Options:
     """What vmap was told."""
 
+    in_axes: Any
+    axis_name: Any
+    out_axes: Any
+    axis_size: Any
+    randomness: str
+
     def __init__(
         self, in_axes: Any, out_axes: Any, axis_name: Any, axis_size: Any, randomness: str
     ) -> None:

@@ -52,6 +52,9 @@ class Watch:
 
     __slots__ = ("infs", "modules", "on", "origins")
 
+    infs: bool
+    on: bool
+
     def __init__(self) -> None:
         self.on = self.infs = False
         self.origins: WeakKeyDictionary[Any, Origin] = WeakKeyDictionary()
@@ -70,7 +73,7 @@ class Watch:
                 self.modules.setdefault(result._node, module_path())
 
 
-watch = Watch()
+watch: Watch = Watch()
 
 
 def here() -> Origin:
