@@ -99,6 +99,7 @@ SPECIAL = {
     ("select", "choicelist"): "Sequence[ArrayLike]",
     ("select", "condlist"): "Sequence[ArrayLike]",
     ("pad", "mode"): "str",
+    ("piecewise", "funclist"): "Sequence[Any]",  # functions and numbers
     ("unravel_index", "shape"): "ShapeLike",
     ("ravel_multi_index", "dims"): "ShapeLike",
     ("ravel_multi_index", "multi_index"): "Any",
@@ -235,7 +236,7 @@ AS_WRITTEN = {
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]

@@ -83,7 +83,6 @@ from elinvar.tensor.elementwise import (
     acos,
     acosh,
     add,
-    angle,
     asin,
     asinh,
     atan,

@@ -118,8 +118,8 @@ def allclose(
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
 
-def angle(x: _ArrayLike, /) -> Tensor:
-    """The angle of a complex number from the positive real axis, in radians: -π … π."""
+def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -1520,7 +1520,7 @@ def percentile(
 def piecewise(
     x: _ArrayLike,
     condlist: Any,
-    funclist: Sequence[_ArrayLike],
+    funclist: Sequence[Any],
     /,
     *args: Any,
 ) -> Tensor:

@@ -509,17 +509,3 @@ def complex(re: Any, im: Any, /) -> Any:
     a, b = pair("complex", re, im)
     dtype = a.dtype if a.dtype.bits == 64 and a.dtype.kind == "f" else default_float
     return F.complex(cast(a, dtype), cast(b, dtype))
-
-
-def angle(x: Any, /) -> Any:
-    """The angle of a complex number from the positive real axis, in radians: -π … π.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.angle(el.asarray([1.0, 2j, -1.0])).tolist()
-        [0.0, 1.5707963705062866, 3.1415927410125732]
-    """
-    x = floating("angle", x)
-    if x.dtype.kind == "c":
-        return F.atan2(F.imag(x), F.real(x))
-    return F.atan2(F.zeros_like(x), x)

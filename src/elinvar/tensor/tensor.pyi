@@ -17,7 +17,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -242,9 +242,6 @@ class Tensor(Cell):
         out: None = None,
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
-
-    def angle(x, /) -> Tensor:
-        """The angle of a complex number from the positive real axis, in radians: -π … π."""
 
     def any(
         self,
