@@ -236,7 +236,7 @@ AS_WRITTEN = {
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]

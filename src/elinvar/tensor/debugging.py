@@ -14,7 +14,45 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class debug_nans:
+class DebugMode:
+    """What `debug_nans` returns: a context manager and a decorator."""
+
+    def __init__(self, enabled: bool, inf: bool) -> None:
+        self._wanted = (enabled, inf)
+        self._before: list[tuple[bool, bool]] = []
+        self._first: tuple[bool, bool] | None = None
+
+    def switch(self) -> Self:
+        """Count at once; `with` then restores what was before."""
+        self._first = _switch(self._wanted)
+        return self
+
+    def __enter__(self) -> None:
+        before = _switch(self._wanted)
+        first, self._first = self._first, None
+        self._before.append(before if first is None else first)
+
+    def __exit__(self, *_: object) -> None:
+        _switch(self._before.pop())
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        if self._first is not None:  # as a decorator, it counts in calls alone
+            _switch(self._first)
+            self._first = None
+
+        @functools.wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+            with DebugMode(*self._wanted):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+@overload
+def debug_nans(enabled: Callable[P, R], *, inf: bool = False) -> Callable[P, R]: ...
+@overload
+def debug_nans(enabled: bool | None = None, *, inf: bool = False) -> DebugMode: ...
+def debug_nans(enabled: Any = None, *, inf: bool = False) -> Any:
     """Find where a NaN is born: within, an operation that makes one raises `BadValueError`.
 
     A NaN is born where an operation's result has one and its operands have none. The error names
@@ -42,50 +80,15 @@ class debug_nans:
         >>> el.log(el.asarray([1.0, -2.0])).tolist()
         [0.0, nan]
     """
-
-    @overload
-    def __new__(cls, enabled: Callable[P, R], *, inf: bool = False) -> Callable[P, R]: ...  # type: ignore[misc]
-    @overload
-    def __new__(cls, enabled: bool | None = None, *, inf: bool = False) -> Self: ...
-    def __new__(cls, enabled: Any = None, *, inf: bool = False) -> Any:
-        mode = super().__new__(cls)
-        if enabled is None or isinstance(enabled, bool):
-            return mode
-        if not callable(enabled):
-            text = f"expected True, False or a function, received {enabled!r}"
-            fail(DTypeError, "debug_nans", text, "write `with el.debug_nans():`")
-        mode.__init__(inf=inf)  # type: ignore[misc]
-        return mode(enabled)
-
-    def __init__(self, enabled: bool | None = None, *, inf: bool = False) -> None:
-        self._wanted = (enabled is None or enabled, bool(inf))
-        self._before: list[tuple[bool, bool]] = []
-        self._first: tuple[bool, bool] | None = None
-        if enabled is not None:
-            self._first = _switch(self._wanted)
-
-    def __enter__(self) -> None:
-        before = _switch(self._wanted)
-        first, self._first = self._first, None
-        self._before.append(before if first is None else first)
-
-    def __exit__(self, *_: object) -> None:
-        _switch(self._before.pop())
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        if self._first is not None:  # as a decorator, it counts in calls alone
-            _switch(self._first)
-            self._first = None
-        enabled, inf = self._wanted
-
-        @functools.wraps(function)
-        def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-            mode = debug_nans(inf=inf)
-            mode._wanted = (enabled, inf)
-            with mode:
-                return function(*args, **kwargs)
-
-        return wrapped
+    mode = DebugMode(enabled is not False, bool(inf))
+    if enabled is None:
+        return mode
+    if isinstance(enabled, bool):
+        return mode.switch()
+    if not callable(enabled):
+        text = f"expected True, False or a function, received {enabled!r}"
+        fail(DTypeError, "debug_nans", text, "write `with el.debug_nans():`")
+    return mode(enabled)
 
 
 def _switch(wanted: tuple[bool, bool]) -> tuple[bool, bool]:

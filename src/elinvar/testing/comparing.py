@@ -10,6 +10,7 @@ from elinvar.core.dtypes import DType, uint64
 from elinvar.core.errors import CheckError, DTypeError, ShapeError, fail
 from elinvar.core.shapes import format_shape
 from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.tensor import Tensor
 from elinvar.testing.leaves import Array, Leaf, exact, leaves, named, pairs
 
 # relative tolerances that a result of a few operations keeps
@@ -93,7 +94,7 @@ def shown(side: Leaf, place: tuple[int, ...]) -> str:
     return str(value)
 
 
-def ulp_distance(a: Any, b: Any) -> Any:
+def ulp_distance(a: Any, b: Any) -> Tensor:
     """How many floating-point numbers lie between two, element by element, as uint64.
 
     Neighbours are 1 apart, -0.0 and 0.0 not at all, nor are two NaNs; a NaN and a number are as far
@@ -114,7 +115,8 @@ def ulp_distance(a: Any, b: Any) -> Any:
         fail(DTypeError, "ulp_distance", text)
     if x.shape != y.shape:
         fail(ShapeError, "ulp_distance", f"the shapes differ: {x} and {y}")
-    return from_numpy(_distance(x.values, y.values, x), uint64)
+    found: Tensor = from_numpy(_distance(x.values, y.values, x), uint64)
+    return found
 
 
 def _distance(x: Array, y: Array, kind: Leaf) -> Array:
@@ -158,7 +160,8 @@ def assert_allclose(
     Dtypes may differ, shapes may not. Infinities are close to themselves only.
 
     Args:
-        actual, expected: tensors, arrays, numbers, or nested containers of them.
+        actual, expected: tensors, arrays, numbers, or nested containers of them. A number beside a
+            tensor is held against all of its elements.
         rtol: by default by the less precise dtype: 1e-7 for float64, 1e-5 for float32, 2e-3 for
             float16, 2e-2 for bfloat16, 0 for whole numbers.
         atol: the tolerance where `expected` is 0.

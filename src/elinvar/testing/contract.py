@@ -8,7 +8,7 @@ its end is compared like a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
 from elinvar.core.errors import CheckError, ShapeError, ValueRangeError, fail
@@ -17,6 +17,8 @@ from elinvar.tensor.cell import Cell, detached, restore, state
 from elinvar.tensor.jit import Jit, jit
 from elinvar.testing.comparing import first_difference
 
+X = TypeVar("X")
+Xs = TypeVarTuple("Xs")
 Written = dict[int, tuple[Any, Any]]  # id → (cell, what it held before)
 
 
@@ -72,7 +74,9 @@ def _same(op: str, expected: Run, found: Run, what: str) -> None:
         fail(CheckError, op, f"{what}: {text}")
 
 
-def assert_eager_equals_jit(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+def assert_eager_equals_jit(
+    function: Callable[[Unpack[Xs]], Any], *args: *Xs, **kwargs: Any
+) -> None:
     """Raise unless a function gives the same bits eager and under `el.jit`.
 
     The jitted function runs twice, so that programs that overwrite old state take part.
@@ -90,16 +94,16 @@ def assert_eager_equals_jit(function: Callable[..., Any], *args: Any, **kwargs: 
         >>> el.testing.assert_eager_equals_jit(lambda x: (x * 1.1).exp().sum(), el.arange(9.0))
     """
     op = "assert_eager_equals_jit"
-    plain = function.function if isinstance(function, Jit) else function
-    compiled = function if isinstance(function, Jit) else jit(function)
+    plain: Any = function.function if isinstance(function, Jit) else function
+    compiled: Any = function if isinstance(function, Jit) else jit(plain)
     expected = run(plain, args, kwargs)
     for _ in range(2):
         _same(op, expected, run(compiled, args, kwargs), "eager (left) and jitted (right) differ")
 
 
 def assert_same_on_threads(
-    function: Callable[..., Any],
-    *args: Any,
+    function: Callable[[Unpack[Xs]], Any],
+    *args: *Xs,
     threads: Sequence[int] = (1, 2, 3),
     **kwargs: Any,
 ) -> None:
@@ -134,7 +138,7 @@ def assert_same_on_threads(
 
 
 def assert_batch_equals_rows(
-    function: Callable[..., Any], batch: Any, *args: Any, **kwargs: Any
+    function: Callable[[X, Unpack[Xs]], Any], batch: X, *args: *Xs, **kwargs: Any
 ) -> None:
     """Raise unless a function gives each row of a batch the bits that it gives the row alone.
 

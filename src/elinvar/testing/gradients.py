@@ -11,7 +11,7 @@ of the derivatives x ↦ jvp(f, x, t) and x ↦ vjp(f, x)(c), in all combination
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar, TypeVarTuple, Unpack, overload
 
 import numpy as np
 
@@ -31,6 +31,8 @@ _OP = "check_grads"
 _MODES = ("fwd", "rev")
 _MOST_TRIED = 256  # elements that are moved one by one to find the worst of a wrong gradient
 Function = Callable[..., list[Any]]
+X = TypeVar("X")
+Xs = TypeVarTuple("Xs")
 
 
 class Precision(NamedTuple):
@@ -63,6 +65,30 @@ class Check(NamedTuple):
     random: np.random.Generator
 
 
+@overload
+def check_grads(
+    function: Callable[[Unpack[Xs]], Any],
+    args: tuple[*Xs],
+    order: int = 2,
+    modes: str | Sequence[str] = _MODES,
+    eps: float | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    kwargs: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> None: ...
+@overload
+def check_grads(
+    function: Callable[[X], Any],
+    args: X,
+    order: int = 2,
+    modes: str | Sequence[str] = _MODES,
+    eps: float | None = None,
+    atol: float | None = None,
+    rtol: float | None = None,
+    kwargs: dict[str, Any] | None = None,
+    seed: int = 0,
+) -> None: ...
 def check_grads(
     function: Callable[..., Any],
     args: Any,

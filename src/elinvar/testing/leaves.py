@@ -69,10 +69,13 @@ def leaves(value: Any, op: str) -> list[Leaf]:
 
 
 def exact(value: Any, other: Any) -> Any:
-    """The container with Python's floats as float64; lists stand for an array where the other is
-    one."""
-    if isinstance(value, list | tuple) and isinstance(other, Cell | np.ndarray):
-        value = np.asarray(value)
+    """The container with Python's floats as float64; lists and numbers stand for an array where
+    the other is one."""
+    if isinstance(other, Cell | np.ndarray):
+        if isinstance(value, list | tuple):
+            value = np.asarray(value)
+        elif isinstance(value, int | float | complex):
+            value = np.full(other.shape, value)
     return tree.map_tree(lambda x: np.float64(x) if type(x) is float else x, value)
 
 
