@@ -249,7 +249,7 @@ AS_WRITTEN = {
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = bool | int | float | _complex
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -434,7 +434,9 @@ def top_level() -> str:
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
         "from elinvar import linalg as linalg",
+        "from elinvar import testing as testing",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
@@ -650,7 +652,6 @@ def tensor_module() -> str:
     )
     lines = [
         "from builtins import bool as _bool",
-        "from builtins import complex as _complex",
         "from builtins import float as _float",
         "from builtins import int as _int",
         "from collections.abc import Callable, Iterator, Sequence",

@@ -77,6 +77,8 @@ from elinvar.tensor.creation import (
     zeros_like,
 )
 from elinvar.tensor.custom import custom_jvp, custom_vjp
+from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
@@ -252,7 +254,7 @@ from elinvar.tensor.uniques import (
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim
+    from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
@@ -280,6 +282,7 @@ _LATER = {
     "save": "elinvar.nn.serialization",
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
+    "testing": "elinvar.testing",
 }
 
 
@@ -316,6 +319,7 @@ def __dir__() -> list[str]:
 
 
 methods.namespace[0] = sys.modules[__name__]
+offer_backend()
 
 __all__ = [
     "DType",
@@ -383,6 +387,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -538,6 +543,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",

@@ -11,6 +11,7 @@ from elinvar import export as export
 from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -46,6 +47,7 @@ from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
@@ -273,7 +275,7 @@ def clip(
     min: _ArrayLike | None = None,
     max: _ArrayLike | None = None,
 ) -> Tensor:
-    """Limit values to min … max; either bound may be None."""
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN."""
 
 def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
     """The complex numbers re + i·im, with broadcasting."""
@@ -321,6 +323,9 @@ def cumulative_sum(
     include_initial: _bool = False,
 ) -> Tensor:
     """Running sums along an axis."""
+
+def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
+    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
 
 def diff(
     x: _ArrayLike,
@@ -1820,6 +1825,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -1957,6 +1963,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -1974,6 +1981,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",

@@ -111,6 +111,8 @@ class Digest:
     one, for which one an operation gives differs between instruction sets.
     """
 
+    values: int
+
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.values = 0

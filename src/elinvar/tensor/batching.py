@@ -42,6 +42,12 @@ class BatchedFunction:
         is_collective: whether examples hear of each other.
     """
 
+    axis: Axis
+    function: TracedFunction
+    mapped: list[bool]
+    is_collective: bool
+    kinds: list[int]
+
     def __init__(
         self,
         function: TracedFunction,
@@ -151,6 +157,8 @@ def _plus(x: Any, y: Any) -> Any:
 
 class Mapped:
     """One call of a mapped function in a running trace: its results, and what it wrote."""
+
+    results: list[tuple[Any, int]]
 
     def __init__(
         self,
