@@ -135,8 +135,13 @@ def test_unversioned_capsules():
     assert x.tolist() == [0, 1, 2]
     capsule = x.__dlpack__()  # unversioned: a copy that may be written to
     assert 'capsule object "dltensor"' in repr(capsule)
-    with pytest.raises(errors.BufferError_, match="read-only"):
-        x.__dlpack__(copy=False)
+    assert el.from_dlpack(Producer(np.arange(3)), copy=True).tolist() == [0, 1, 2]
+
+    class Asking(Producer):  # of a tensor: the memory itself, without a word about writing
+        def __dlpack__(self):
+            return self.array.__dlpack__(copy=False)
+
+    assert address(el.from_dlpack(Asking(x)).numpy()) == address(x.numpy())
     assert '"dltensor_versioned"' in repr(x.__dlpack__(max_version=(1, 1)))
     assert x.__dlpack_device__() == (1, 0)
 
@@ -171,7 +176,9 @@ def test_dlpack_refusals():
         (lambda: el.ones(2).__dlpack__(stream=1), "no streams"),
         (lambda: el.ones(2).__dlpack__(dl_device=(2, 0)), "not (2, 0)"),
         (lambda: el.from_numpy(np.ones(2, "O")), "has no Elinvar counterpart"),
-        (lambda: el.asarray(np.ones(2), copy=False), "has to be copied"),
+        (lambda: el.asarray([1.0], copy=False), "has to be copied"),
+        (lambda: el.asarray(np.ones(2), dtype=el.float32, copy=False), "has to be copied"),
+        (lambda: el.asarray(np.ones(2, ">f8"), copy=False), "has to be copied"),
     ):
         with pytest.raises(errors.ElinvarError) as caught:
             action()
@@ -189,9 +196,37 @@ def test_a_capsule_is_used_once():
         el.from_dlpack(Used(capsule))
 
 
-def test_pickle_is_refused():
-    with pytest.raises(TypeError, match=r"cannot be pickled[\s\S]*safetensors"):
-        pickle.dumps(el.ones(2))
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles(protocol):
+    def there_and_back(x):
+        return pickle.loads(pickle.dumps(x, protocol))
+
+    for name in (*DTYPES, "bfloat16"):
+        x = el.asarray(np.arange(6).reshape(2, 3)).to(name).mT
+        y = there_and_back(x)
+        assert type(y) is el.Tensor and y.dtype is x.dtype and y.shape == (3, 2)
+        assert y.tolist() == x.tolist() and not y.requires_grad
+    assert there_and_back(el.zeros((0, 2))).shape == (0, 2) and there_and_back(el.asarray(2)).item() == 2
+    p = there_and_back(el.nn.Parameter(el.ones(2)))
+    assert type(p) is el.nn.Parameter and p.requires_grad and p.is_leaf and p.grad is None
+    b = there_and_back(el.nn.Buffer(el.ones(2), persistent=False))
+    assert type(b) is el.nn.Buffer and not b.persistent
+    b += 1  # memory of its own
+    assert b.tolist() == [2.0, 2.0] and there_and_back(el.float32) is el.float32
+    layer = there_and_back(el.nn.Linear(3, 2))
+    assert layer(el.ones(3)).shape == (2,)
+
+
+def test_what_cannot_be_pickled():
+    x = el.ones(2).requires_grad_()
+    with pytest.raises(errors.GradientError, match=r"cannot be pickled[\s\S]*detach"):
+        pickle.dumps(x * 2)
+    with pytest.raises(errors.TraceError, match="has no value yet"):
+        el.jit(lambda x: pickle.dumps(x))(el.ones(2))
+    buffers = []
+    content = pickle.dumps(el.zeros(100_000), 5, buffer_callback=buffers.append)
+    assert len(content) < 1000 and len(buffers) == 1  # out of band, without a copy
+    assert pickle.loads(content, buffers=buffers).sum().item() == 0
 
 
 def test_copies():
@@ -315,3 +350,12 @@ def test_all_public_names_exist():
     assert not undocumented
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         el.nothing
+
+
+@pytest.mark.skipif(
+    tuple(map(int, np.__version__.split(".")[:2])) < (2, 4), reason="numpy asks from 2.4 on"
+)
+def test_numpy_takes_dtypes():
+    for dtype in (el.float32, el.int8, el.bool, el.float64):
+        assert np.zeros(2, dtype).dtype == np.dtype(dtype) == dtype.numpy
+    assert np.issubdtype(el.float16, np.floating)

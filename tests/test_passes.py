@@ -477,10 +477,10 @@ def test_orient_keeps_other_products(change):
 
 
 def test_pipeline_reads_as_its_contents_page():
-    assert [step.name for step in PIPELINE] == ["simplify", "share", "dead"]
+    assert [step.name for step in PIPELINE] == ["unfold", "simplify", "share", "dead"]
     for step in PIPELINE:
         assert step.run.__name__ == step.name and step.purpose
-    assert describe().splitlines()[0].split(maxsplit=1) == ["simplify", PIPELINE[0].purpose]
+    assert describe().splitlines()[0].split(maxsplit=1) == ["unfold", PIPELINE[0].purpose]
 
 
 def test_pipeline_reports_times_and_recurses():
@@ -493,9 +493,9 @@ def test_pipeline_reports_times_and_recurses():
     after = optimize(parse_graph(text), verify=True, report=report)
     (node,) = after.nodes
     assert [inner.op_name for inner in node.params["body"].nodes] == ["add"]
-    assert [row[0] for row in report.rows[:3]] == ["simplify", "share", "dead"]
+    assert [row[0] for row in report.rows[:4]] == ["unfold", "simplify", "share", "dead"]
     assert all(seconds >= 0 for _, seconds, _ in report.rows)
-    assert str(report).splitlines()[1].startswith("simplify")
+    assert str(report).splitlines()[1].startswith("unfold")
 
 
 def test_a_faulty_pass_is_named():
@@ -506,3 +506,33 @@ def test_a_faulty_pass_is_named():
     with pytest.raises(GraphError, match=r"\[after pass lose\] an input of another graph"):
         optimize(graph, [Pass("lose", lose_inputs, "for this test")], verify=True)
     optimize(graph, [Pass("lose", lose_inputs, "for this test")], verify=False)
+
+
+# ---- complex numbers ----------------------------------------------------------------------------
+
+
+def test_parts_that_were_just_joined_are_not_taken_apart():
+    graph = parse_graph(
+        """graph main(%0: f32[3], %1: f32[3], %2: bool[2,3], %3: c64[3]) {
+        %4: c64[3] = complex %0, %1
+        %5: c64[2,3] = broadcast %4 {shape: (2, 3)}
+        %6: c64[] = constant {value: complex(2.0, -1.0), dtype: c64}
+        %7: c64[2,3] = broadcast %6 {shape: (2, 3)}
+        %8: c64[2,3] = where %2, %5, %7
+        %9: f32[2,3] = imag %8
+        %10: f32[3] = real %3
+        %11: f32[3] = imag %3
+        %12: c64[3] = complex %10, %11
+        return %9, %12
+    }"""
+    )
+    assert (
+        str(simplify(graph))
+        == """graph main(%0: f32[3], %1: f32[3], %2: bool[2,3], %3: c64[3]) {
+    %4: f32[2,3] = broadcast %1 {shape: (2, 3)}
+    %5: f32[] = constant {value: -1.0, dtype: f32}
+    %6: f32[2,3] = broadcast %5 {shape: (2, 3)}
+    %7: f32[2,3] = where %2, %4, %6
+    return %7, %3
+}"""
+    )

@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/tensor/fft.pyi, linalg.pyi, random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/fft.pyi, random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -28,10 +28,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import elinvar as el
+from elinvar import linalg
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
-from elinvar.tensor import fft, linalg, random
+from elinvar.tensor import fft, random
 from elinvar.tensor.methods import TensorMethods
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "elinvar"
@@ -48,6 +49,16 @@ PARAMETERS = {
     "arrays_and_dtypes": "ArrayLike | DType",
     "axis": "Axis",
     "axes": "Sequence[int]",
+    "bins": "Any",  # a number, edges, a name
+    "condlist": "Any",
+    "funclist": "Any",
+    "function": "Callable[..., Any]",
+    "indices_or_sections": "int | Sequence[int]",
+    "kth": "int | Sequence[int]",
+    "pad_width": "Any",
+    "stat_length": "Any",
+    "window_shape": "ShapeLike",
+    "new_shape": "ShapeLike",
     "changes": "Any",
     "destination": "int | tuple[int, ...]",
     "device": "str | None",
@@ -81,8 +92,21 @@ PARAMETERS = {
 
 # Parameters whose name alone does not tell, as (function, parameter).
 SPECIAL = {
+    ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("delete", "obj"): "Any",  # ints, slices, masks
+    ("insert", "obj"): "Any",
+    ("lexsort", "keys"): "Any",
+    ("select", "choicelist"): "Sequence[ArrayLike]",
+    ("select", "condlist"): "Sequence[ArrayLike]",
+    ("pad", "mode"): "str",
+    ("piecewise", "funclist"): "Sequence[Any]",  # functions and numbers
+    ("unravel_index", "shape"): "ShapeLike",
+    ("ravel_multi_index", "dims"): "ShapeLike",
+    ("ravel_multi_index", "multi_index"): "Any",
+    ("indices", "dimensions"): "ShapeLike",
     ("bitcast", "dtype"): "DTypeLike",
+    ("broadcast_shapes", "shapes"): "ShapeLike",
     ("isdtype", "dtype"): "DTypeLike",
     ("type", "dtype"): "DTypeLike",
     ("scaled_dot_product_attention", "attn_mask"): "ArrayLike | None",
@@ -133,8 +157,20 @@ RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
-    "__reduce_ex__": "NoReturn",
+    "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",
+    "apply_over_axes": "Tensor",
+    "array_equal": "bool",
+    "array_equiv": "bool",
+    "atleast_1d": "Any",  # one tensor, or several
+    "atleast_2d": "Any",
+    "atleast_3d": "Any",
+    "average": "Any",  # with `returned` a pair
+    "gradient": "Any",
+    "indices": "Any",  # sparse: a tuple
+    "isscalar": "bool",
+    "unique": "Any",
+    "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
     "element_size": "int",
@@ -154,6 +190,18 @@ RESULTS = {
     "chunk method": "tuple[Tensor, ...]",
     "unbind": "tuple[Tensor, ...]",
 }
+
+# Results with several parts, by the file of their class.
+LINALG_RESULTS = {
+    "hermitian": {"eigh": "EighResult"},
+    "inverses": {"lstsq": "LstsqResult"},
+    "orthogonal": {"qr": "QRResult"},
+    "positive": {"cholesky_ex": "CholeskyEx"},
+    "singular": {"svd": "SVDResult"},
+    "systems": {"inv_ex": "InvEx", "lu": "LU", "lu_factor": "LUFactor", "slogdet": "SlogdetResult"},
+}
+for _found in LINALG_RESULTS.values():
+    RESULTS |= _found
 
 # Methods with several forms.
 FORMS = {
@@ -183,14 +231,25 @@ FORMS = {
 }
 FORMS["min"] = FORMS["max"]
 
+# Functions with several forms.
+FUNCTION_FORMS = {
+    "where": [
+        "(condition: ArrayLike, x1: ArrayLike, x2: ArrayLike, /) -> Tensor",
+        "(condition: ArrayLike, x1: None = ..., x2: None = ..., /, *, size: int | None = ..., "
+        "fill_value: int = ...) -> tuple[Tensor, ...]",
+    ],
+}
+
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "checkpoint", "composite", "cond", "fori_loop", "grad", "jit", "jvp", "scan",
-    "set_printoptions", "value_and_grad", "vjp", "while_loop",
+    "all_gather", "associative_scan", "axis_index", "axis_size", "checkpoint", "composite", "cond",
+    "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp",
+    "linearize", "map", "pmax", "pmean", "pmin", "ppermute", "psum", "scan", "set_printoptions",
+    "stack_module_state", "switch", "value_and_grad", "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -298,6 +357,8 @@ def definition(name: str, parameters: list[str], result: str, doc: str, before: 
 
 def function_stub(name: str, function: Callable[..., Any]) -> str:
     """The stub of a function of a module."""
+    if name in FUNCTION_FORMS:
+        return "".join(overload(name, form) for form in FUNCTION_FORMS[name])
     signature = inspect.signature(function)
     parameters = parameters_of(name, signature.parameters.values(), False)
     result = result_of(name, signature.return_annotation)
@@ -340,12 +401,15 @@ AS_IT_IS = ("load", "save", "export_native", "load_native")
 def top_level() -> str:
     """src/elinvar/__init__.pyi"""
     same: dict[str, list[str]] = {}  # module → names that are passed on
-    functions = []
+    functions, objects = [], []
     for name in el.__all__:
         value = getattr(el, name)
         if isinstance(value, ModuleType):
             continue
         if isinstance(value, el.DType) or isinstance(value, float) or value is None:
+            continue
+        if not callable(value):
+            objects.append(f"{name}: Any\n")
             continue
         place = value.__module__
         if isinstance(value, type) or name in AS_IT_IS or (
@@ -360,31 +424,34 @@ def top_level() -> str:
     body = re.sub(r"\bbool\b(?!\()", "_bool", body)
     lines = [
         "import builtins",
-        "from collections.abc import Sequence",
-        "from typing import Any",
+        "from collections.abc import Callable, Sequence",
+        "from typing import Any, overload",
         "",
         "import numpy as np",
         "",
         "from elinvar import data as data",
         "from elinvar import export as export",
+        "from elinvar import linalg as linalg",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
+        "from elinvar import testing as testing",
         "from elinvar.tensor import fft as fft",
-        "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
     lines.append("from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo")
-    named_results = [n for n in ("TopK", "UniqueAll", "UniqueCounts", "UniqueInverse") if n in body]
-    lines.append(f"from elinvar.tensor.searching import {', '.join(named_results)}")
+    lines.append("from elinvar.tensor.searching import TopK")
+    unique = "UniqueAll, UniqueCounts, UniqueInverse"
+    lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
     lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"
         "__version__: str\n__array_api_version__: str\n\nbool: DType\n"
-        f"{constants}newaxis: None\n\n{body}\n"
+        f"{constants}newaxis: None\n{''.join(objects)}\n{body}\n"
         "def __array_namespace_info__() -> NamespaceInfo: ...\n\n" + all_list(el)
     )
 
@@ -410,11 +477,23 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
     return body, lines
 
 
-def listed_module(module: ModuleType) -> str:
-    """src/elinvar/tensor/fft.pyi or linalg.pyi"""
-    body, lines = functions_module(module, module.__all__)
+def fft_module() -> str:
+    """src/elinvar/tensor/fft.pyi"""
+    body, lines = functions_module(fft, fft.__all__)
     lines.append(private_imports(body))
-    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(module)}"
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(fft)}"
+
+
+def linalg_module() -> str:
+    """src/elinvar/linalg/__init__.pyi"""
+    names = [name for name in linalg.__all__ if isinstance(getattr(linalg, name), FunctionType)]
+    body, lines = functions_module(linalg, names)
+    lines.append("from elinvar.core.errors import LinAlgError as LinAlgError")
+    for place, found in LINALG_RESULTS.items():
+        results = sorted(found.values(), key=lambda name: (not name.isupper(), name))
+        lines.append(f"from elinvar.linalg.{place} import {', '.join(results)}")
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
 
 
 def functional_module() -> str:
@@ -567,7 +646,7 @@ def tensor_module() -> str:
         is_property = isinstance(value, property)
         parts.append(property_stub(name, value) if is_property else method_stub(name, value))
     parts.insert(0, "def __hash__(self) -> int: ...\n")
-    parts.insert(0, "__array_priority__: int\n__array_ufunc__: None\n")
+    parts.insert(0, "__array_priority__: int\n")
     inner = re.sub(r"(?<![\w.])(bool|int|float)\b(?!\()", r"_\1", joined(parts))
     # docstrings and parameters' names keep their words
     inner = re.sub(r'""".*?"""', lambda m: re.sub(r"_(bool|int|float)\b", r"\1", m[0]), inner)
@@ -690,8 +769,8 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
-        SOURCE / "tensor" / "fft.pyi": listed_module(fft),
-        SOURCE / "tensor" / "linalg.pyi": listed_module(linalg),
+        SOURCE / "tensor" / "fft.pyi": fft_module(),
+        SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),

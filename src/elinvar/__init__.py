@@ -17,6 +17,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar import linalg
 from elinvar.core.dtypes import (
     DType,
     bfloat16,
@@ -40,7 +41,7 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar.tensor import methods, random
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
@@ -75,13 +76,15 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.custom import custom_jvp, custom_vjp
+from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
     acos,
     acosh,
     add,
-    angle,
     asin,
     asinh,
     atan,
@@ -149,14 +152,17 @@ from elinvar.tensor.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
-from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
+from elinvar.tensor.extra.names import PLACES
+from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
+from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
+from elinvar.tensor.looping import associative_scan, map, switch
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
+    broadcast_shapes,
     broadcast_to,
     chunk,
     concat,
@@ -165,7 +171,6 @@ from elinvar.tensor.manipulation import (
     matrix_transpose,
     moveaxis,
     permute_dims,
-    repeat,
     reshape,
     roll,
     split,
@@ -173,6 +178,16 @@ from elinvar.tensor.manipulation import (
     stack,
     tile,
     unstack,
+)
+from elinvar.tensor.named_axes import (
+    all_gather,
+    axis_index,
+    axis_size,
+    pmax,
+    pmean,
+    pmin,
+    ppermute,
+    psum,
 )
 from elinvar.tensor.printing import set_printoptions
 from elinvar.tensor.profile import profile
@@ -207,9 +222,9 @@ from elinvar.tensor.reductions import (
     sum,
     var,
 )
+from elinvar.tensor.repeating import repeat
 from elinvar.tensor.searching import (
     argsort,
-    bincount,
     isin,
     nonzero,
     searchsorted,
@@ -217,13 +232,11 @@ from elinvar.tensor.searching import (
     take,
     take_along_axis,
     topk,
-    unique_all,
-    unique_counts,
-    unique_inverse,
-    unique_values,
+    where,
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -232,15 +245,24 @@ from elinvar.tensor.tape import (
     set_grad_enabled,
 )
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.uniques import (
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
+)
+from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim
+    from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
+    from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
-__array_api_version__ = "2024.12"
+__array_api_version__ = "2025.12"
 
 bool = bool_
 e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
@@ -248,15 +270,20 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
     "fft": "elinvar.tensor.fft",
+    "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
+    "stack_module_state": "elinvar.nn.stateless",
+    "testing": "elinvar.testing",
 }
 
 
@@ -293,6 +320,7 @@ def __dir__() -> list[str]:
 
 
 methods.namespace[0] = sys.modules[__name__]
+offer_backend()
 
 __all__ = [
     "DType",
@@ -306,6 +334,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "angle",
     "any",
@@ -317,10 +346,13 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -333,6 +365,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
@@ -352,8 +385,10 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -384,10 +419,13 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -404,12 +442,15 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -424,6 +465,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -452,10 +494,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -480,21 +527,25 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",
@@ -514,8 +565,10 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
     "zeros_like",
 ]
+__all__ += sorted({*PLACES} - {*__all__})

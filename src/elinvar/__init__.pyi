@@ -1,15 +1,17 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
 import builtins
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, overload
 
 import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -31,10 +33,11 @@ from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
+from elinvar.nn.stateless import functional_call as functional_call
+from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
 from elinvar.tensor import fft as fft
-from elinvar.tensor import linalg as linalg
 from elinvar.tensor import random as random
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
@@ -43,18 +46,36 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
-from elinvar.tensor.gradients import custom_vjp as custom_vjp
+from elinvar.tensor.custom import custom_jvp as custom_jvp
+from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
-from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
+from elinvar.tensor.jacobians import hessian as hessian
+from elinvar.tensor.jacobians import hvp as hvp
+from elinvar.tensor.jacobians import jacfwd as jacfwd
+from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.looping import associative_scan as associative_scan
+from elinvar.tensor.looping import map as map
+from elinvar.tensor.looping import switch as switch
+from elinvar.tensor.named_axes import all_gather as all_gather
+from elinvar.tensor.named_axes import axis_index as axis_index
+from elinvar.tensor.named_axes import axis_size as axis_size
+from elinvar.tensor.named_axes import pmax as pmax
+from elinvar.tensor.named_axes import pmean as pmean
+from elinvar.tensor.named_axes import pmin as pmin
+from elinvar.tensor.named_axes import ppermute as ppermute
+from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
-from elinvar.tensor.searching import TopK, UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.tangents import jvp as jvp
+from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -62,6 +83,8 @@ from elinvar.tensor.tape import no_grad as no_grad
 from elinvar.tensor.tape import set_grad_enabled as set_grad_enabled
 from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
+from elinvar.tensor.uniques import UniqueAll, UniqueCounts, UniqueInverse
+from elinvar.tensor.vmap import vmap as vmap
 
 _bool = builtins.bool
 
@@ -74,6 +97,8 @@ inf: float
 nan: float
 pi: float
 newaxis: None
+mgrid: Any
+ogrid: Any
 
 def abs(x: _ArrayLike, /) -> Tensor:
     """The absolute value. Its derivative at 0 is 0."""
@@ -99,8 +124,8 @@ def allclose(
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
 
-def angle(x: _ArrayLike, /) -> Tensor:
-    """The angle of a complex number from the positive real axis, in radians: -π … π."""
+def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -160,7 +185,7 @@ def asarray(
     device: str | None = None,
     copy: _bool | None = None,
 ) -> Tensor:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers."""
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other …"""
 
 def asin(x: _ArrayLike, /) -> Tensor:
     """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
@@ -201,8 +226,10 @@ def bincount(
     /,
     weights: _ArrayLike | None = None,
     minlength: int = 0,
+    *,
+    length: int | None = None,
 ) -> Tensor:
-    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`."""
+    """How often each of 0 … max(x) occurs in a 1-D tensor of integers."""
 
 def bitcast(x: _ArrayLike, dtype: _DTypeLike, /) -> Tensor:
     """The same bits read as another dtype of the same size."""
@@ -228,6 +255,9 @@ def bitwise_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def broadcast_arrays(*arrays: _ArrayLike) -> tuple[Tensor, ...]:
     """All tensors broadcast to their common shape."""
 
+def broadcast_shapes(*shapes: _ShapeLike) -> tuple[int, ...]:
+    """The shape that all of the given shapes broadcast to."""
+
 def broadcast_to(x: _ArrayLike, /, shape: _ShapeLike) -> Tensor:
     """x repeated along new axes and axes of size 1."""
 
@@ -246,7 +276,7 @@ def clip(
     min: _ArrayLike | None = None,
     max: _ArrayLike | None = None,
 ) -> Tensor:
-    """Limit values to min … max; either bound may be None."""
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN."""
 
 def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
     """The complex numbers re + i·im, with broadcasting."""
@@ -294,6 +324,9 @@ def cumulative_sum(
     include_initial: _bool = False,
 ) -> Tensor:
     """Running sums along an axis."""
+
+def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
+    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
 
 def diff(
     x: _ArrayLike,
@@ -524,7 +557,7 @@ def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
-def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> list[Tensor]:
+def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of 1-D tensors."""
 
 def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
@@ -559,8 +592,14 @@ def negative(x: _ArrayLike, /) -> Tensor:
 def nextafter(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The next number of the dtype from x towards y. The gradient passes to x."""
 
-def nonzero(x: _ArrayLike, /) -> tuple[Tensor, ...]:
-    """The indices of elements that are not zero, one tensor per axis. Not under `jit`."""
+def nonzero(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: int = 0,
+) -> tuple[Tensor, ...]:
+    """The indices of elements that are not zero, one tensor per axis."""
 
 def normal(
     mean: _ArrayLike = 0.0,
@@ -664,7 +703,14 @@ def reciprocal(x: _ArrayLike, /) -> Tensor:
 def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the divisor's sign, as Python's `%`; exact for floats."""
 
-def repeat(x: _ArrayLike, repeats: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def repeat(
+    x: _ArrayLike,
+    repeats: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    total_repeat_length: int | None = None,
+) -> Tensor:
     """Each element repeated along an axis (of the flattened tensor if None)."""
 
 def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -> Tensor:
@@ -819,17 +865,41 @@ def uniform(
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
-def unique_all(x: _ArrayLike, /) -> UniqueAll:
+def unique_all(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueAll:
     """The distinct values in order, where each first occurs, the way back, and how often it …"""
 
-def unique_counts(x: _ArrayLike, /) -> UniqueCounts:
-    """The distinct values in order and how often each occurs. Not under `jit`."""
+def unique_counts(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueCounts:
+    """The distinct values in order and how often each occurs. `size` as for `unique_all`."""
 
-def unique_inverse(x: _ArrayLike, /) -> UniqueInverse:
-    """The distinct values in order and the indices that rebuild x from them."""
+def unique_inverse(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> UniqueInverse:
+    """The distinct values in order and the indices that rebuild x from them. `size` as for"""
 
-def unique_values(x: _ArrayLike, /) -> Tensor:
-    """The distinct values in order. Not under `jit`."""
+def unique_values(
+    x: _ArrayLike,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> Tensor:
+    """The distinct values in order. `size` as for `unique_all`."""
 
 def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, as a tuple."""
@@ -854,9 +924,18 @@ def vecdot(
 ) -> Tensor:
     """The dot product of vectors along an axis: Σ conj(x1) · x2; other axes broadcast."""
 
-def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """x1 where the condition holds, else x2; all three broadcast together."""
-
+@overload
+def where(condition: _ArrayLike, x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor: ...
+@overload
+def where(
+    condition: _ArrayLike,
+    x1: None = ...,
+    x2: None = ...,
+    /,
+    *,
+    size: int | None = ...,
+    fill_value: int = ...,
+) -> tuple[Tensor, ...]: ...
 def zeros(
     shape: _ShapeLike,
     *,
@@ -874,6 +953,811 @@ def zeros_like(
 ) -> Tensor:
     """Zeros with the shape and dtype of x."""
 
+def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """x with values behind it along an axis (both flattened if None)."""
+
+def apply_over_axes(
+    function: Callable[..., Any],
+    x: _ArrayLike,
+    axes: int | Sequence[int],
+    /,
+) -> Tensor:
+    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put back."""
+
+def argpartition(
+    x: _ArrayLike,
+    kth: int | Sequence[int],
+    /,
+    axis: int | None = -1,
+) -> Tensor:
+    """The indices of `partition`."""
+
+def argwhere(x: _ArrayLike, /) -> Tensor:
+    """The indices of elements that are not zero, one row for each. Not under `jit`."""
+
+def around(x: _ArrayLike, /, decimals: int = 0) -> Tensor:
+    """The nearest number with some decimals; halves go to the even neighbour."""
+
+def array_equal(x1: _ArrayLike, x2: _ArrayLike, /, equal_nan: _bool = False) -> _bool:
+    """Whether shapes and all elements are equal, as one Python _bool."""
+
+def array_equiv(x1: _ArrayLike, x2: _ArrayLike, /) -> _bool:
+    """Whether two tensors broadcast together and then are equal, as one Python _bool."""
+
+def array_split(
+    x: _ArrayLike,
+    indices_or_sections: int | Sequence[int],
+    /,
+    *,
+    axis: int = 0,
+) -> tuple[Tensor, ...]:
+    """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
+
+def atleast_1d(*arrays: _ArrayLike) -> Any:
+    """Tensors with at least one axis; a single one comes back bare, several as a tuple."""
+
+def atleast_2d(*arrays: _ArrayLike) -> Any:
+    """Tensors with at least two axes, new ones in front."""
+
+def atleast_3d(*arrays: _ArrayLike) -> Any:
+    """Tensors with at least three axes: (N,) → (1, N, 1), (M, N) → (M, N, 1)."""
+
+def average(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    weights: _ArrayLike | None = None,
+    returned: _bool = False,
+    *,
+    keepdims: _bool = False,
+) -> Any:
+    """The weighted mean along axes: Σ w·x / Σ w."""
+
+def bartlett(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The triangular window: 1 - |2i / (n - 1) - 1|."""
+
+def blackman(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Blackman window: 0.42 - ½ cos(2πi / (n - 1)) + 0.08 cos(4πi / (n - 1))."""
+
+def block(arrays: _ArrayLike, /) -> Tensor:
+    """A tensor of nested lists of blocks: the innermost lists are joined along the last axis."""
+
+def cbrt(x: _ArrayLike, /) -> Tensor:
+    """The cube root, also of negative numbers."""
+
+def choose(x: _ArrayLike, choices: _ArrayLike, /, mode: str = "raise") -> Tensor:
+    """For each element i of x the element of choices[i] at the same place."""
+
+def column_stack(arrays: Sequence[_ArrayLike], /) -> Tensor:
+    """1-D tensors as columns, matrices as they are, side by side."""
+
+def compress(
+    condition: _ArrayLike,
+    x: _ArrayLike,
+    /,
+    axis: int | None = None,
+) -> Tensor:
+    """The slices along an axis (of the flattened tensor if None) where a condition holds."""
+
+def convolve(x1: _ArrayLike, x2: _ArrayLike, /, mode: str = "full") -> Tensor:
+    """The discrete convolution of two 1-D tensors: y[k] = Σ x1[i] · x2[k - i]."""
+
+def corrcoef(
+    x: _ArrayLike,
+    /,
+    y: _ArrayLike | None = None,
+    rowvar: _bool = True,
+) -> Tensor:
+    """The matrix of correlation coefficients: cov(i, j) / √(var(i) · var(j))."""
+
+def correlate(x1: _ArrayLike, x2: _ArrayLike, /, mode: str = "valid") -> Tensor:
+    """The cross-correlation of two 1-D tensors: y[k] = Σ x1[i + k] · x2[i]."""
+
+def cov(
+    m: _ArrayLike,
+    /,
+    y: _ArrayLike | None = None,
+    rowvar: _bool = True,
+    bias: _bool = False,
+    ddof: int | None = None,
+    fweights: _ArrayLike | None = None,
+    aweights: _ArrayLike | None = None,
+) -> Tensor:
+    """The covariance matrix of variables, which are the rows (the columns if not `rowvar`)."""
+
+def cross(
+    x1: _ArrayLike,
+    x2: _ArrayLike,
+    /,
+    axisa: int = -1,
+    axisb: int = -1,
+    axisc: int = -1,
+    axis: int | None = None,
+) -> Tensor:
+    """The cross product of vectors of three (or two, whose third element is 0) along an axis."""
+
+def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The greatest element so far along an axis; NaN from the first NaN on."""
+
+def cummin(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """The least element so far along an axis; NaN from the first NaN on."""
+
+def cumprod(
+    x: _ArrayLike,
+    /,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Running products along an axis (of the flattened tensor if None), as in NumPy."""
+
+def cumsum(
+    x: _ArrayLike,
+    /,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Running sums along an axis (of the flattened tensor if None), as in NumPy."""
+
+def deg2rad(x: _ArrayLike, /) -> Tensor:
+    """Degrees as radians: x · π / 180."""
+
+def delete(x: _ArrayLike, obj: Any, /, *, axis: int | None = None) -> Tensor:
+    """x without the slices at some places of an axis (of the flattened tensor if None)."""
+
+def diag(x: _ArrayLike, /, k: int = 0) -> Tensor:
+    """The k-th diagonal of a matrix, or the square matrix with a given diagonal."""
+
+def diag_indices(n: int, /, ndim: int = 2) -> tuple[Tensor, ...]:
+    """The indices of the diagonal of a tensor with `ndim` axes of size n."""
+
+def diagflat(x: _ArrayLike, /, k: int = 0) -> Tensor:
+    """The square matrix whose k-th diagonal holds the flattened elements."""
+
+def diagonal(
+    x: _ArrayLike,
+    /,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+) -> Tensor:
+    """The diagonal of two axes as the last axis, as in NumPy (see also `el.linalg.diagonal`)."""
+
+def digitize(x: _ArrayLike, bins: Any, /, right: _bool = False) -> Tensor:
+    """The number of the bin of each element: i with bins[i-1] ≤ x < bins[i]."""
+
+def divmod(x1: _ArrayLike, x2: _ArrayLike, /) -> tuple[Tensor, Tensor]:
+    """(x1 // x2, x1 % x2)."""
+
+def dsplit(
+    x: _ArrayLike,
+    indices_or_sections: int | Sequence[int],
+    /,
+) -> tuple[Tensor, ...]:
+    """`array_split` into equal pieces along the third axis."""
+
+def dstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
+    """Tensors joined along the third axis."""
+
+def ediff1d(
+    x: _ArrayLike,
+    /,
+    to_end: _ArrayLike | None = None,
+    to_begin: _ArrayLike | None = None,
+) -> Tensor:
+    """Differences of neighbours in the flattened tensor."""
+
+def exp2(x: _ArrayLike, /) -> Tensor:
+    """2 to the power x."""
+
+def extract(condition: _ArrayLike, x: _ArrayLike, /) -> Tensor:
+    """The elements of x where a condition of its size holds. Not under `jit`."""
+
+def fill_diagonal(
+    x: _ArrayLike,
+    val: _ArrayLike,
+    wrap: _bool = False,
+    *,
+    inplace: _bool = False,
+) -> Tensor:
+    """A copy of x whose elements (i, i, …) are val; 1-D values are repeated along it."""
+
+def flatnonzero(x: _ArrayLike, /) -> Tensor:
+    """The places of elements that are not zero in the flattened tensor. Not under `jit`."""
+
+def fliplr(x: _ArrayLike, /) -> Tensor:
+    """The second axis in reverse order."""
+
+def flipud(x: _ArrayLike, /) -> Tensor:
+    """The first axis in reverse order."""
+
+def float_power(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """x1 to the power x2 in float64."""
+
+def fmax(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The larger of two numbers; where one is NaN, the other."""
+
+def fmin(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The smaller of two numbers; where one is NaN, the other."""
+
+def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
+
+def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
+    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32."""
+
+def fromfunction(
+    function: Callable[..., Any],
+    shape: _ShapeLike,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """`function(i, j, …)` called once on the indices of a grid."""
+
+def gcd(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The greatest common divisor of |x1| and |x2|; gcd(0, 0) = 0."""
+
+def geomspace(
+    start: _ArrayLike,
+    stop: _ArrayLike,
+    /,
+    num: int = 50,
+    endpoint: _bool = True,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Numbers from start to stop whose neighbours have one ratio."""
+
+def gradient(
+    x: _ArrayLike,
+    /,
+    *varargs: _ArrayLike,
+    axis: _Axis = None,
+    edge_order: int = 1,
+) -> Any:
+    """Central differences along axes, one-sided ones at the ends; one tensor for each axis."""
+
+def hamming(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Hamming window: 0.54 - 0.46 cos(2πi / (n - 1))."""
+
+def hanning(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Hann window: ½ - ½ cos(2πi / (n - 1))."""
+
+def heaviside(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The step function: 0 where x1 < 0, 1 where x1 > 0, x2 where x1 = 0; NaN stays NaN."""
+
+def histogram(
+    x: _ArrayLike,
+    /,
+    bins: Any = 10,
+    range: _ArrayLike | None = None,
+    density: _bool = False,
+    weights: _ArrayLike | None = None,
+) -> tuple[Tensor, Tensor]:
+    """How many elements fall into each of several bins; gives (counts, edges)."""
+
+def histogram2d(
+    x: _ArrayLike,
+    y: _ArrayLike,
+    /,
+    bins: Any = 10,
+    range: _ArrayLike | None = None,
+    density: _bool = False,
+    weights: _ArrayLike | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A histogram of points in a plane; gives (counts, edges along x, edges along y)."""
+
+def histogram_bin_edges(
+    x: _ArrayLike,
+    /,
+    bins: Any = 10,
+    range: _ArrayLike | None = None,
+    weights: _ArrayLike | None = None,
+) -> Tensor:
+    """The edges of the bins of `histogram`."""
+
+def histogramdd(
+    sample: _ArrayLike,
+    /,
+    bins: Any = 10,
+    range: _ArrayLike | None = None,
+    density: _bool = False,
+    weights: _ArrayLike | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """A histogram of points with D coordinates; gives (counts, the edges along each of them)."""
+
+def hsplit(
+    x: _ArrayLike,
+    indices_or_sections: int | Sequence[int],
+    /,
+) -> tuple[Tensor, ...]:
+    """`array_split` into equal pieces along the second axis (of 1-D tensors: the only one)."""
+
+def hstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
+    """Tensors side by side: along the second axis, 1-D ones along their only one."""
+
+def indices(
+    dimensions: _ShapeLike,
+    /,
+    dtype: _DTypeLike | None = None,
+    sparse: _bool = False,
+) -> Any:
+    """The indices of a grid: result[d, i, j, …] is the d-th index of (i, j, …)."""
+
+def inner(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The sum of products over the last axes of both."""
+
+def insert(
+    x: _ArrayLike,
+    obj: Any,
+    values: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+) -> Tensor:
+    """x with values put before some places of an axis (of the flattened tensor if None)."""
+
+def interp(
+    x: _ArrayLike,
+    xp: _ArrayLike,
+    fp: _ArrayLike,
+    /,
+    left: _ArrayLike | None = None,
+    right: _ArrayLike | None = None,
+    period: _ArrayLike | None = None,
+) -> Tensor:
+    """Linear interpolation between the points (xp, fp)."""
+
+def intersect1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The distinct values in order that two tensors share. Not under `jit`."""
+
+def isneginf(x: _ArrayLike, /) -> Tensor:
+    """True where an element is -∞."""
+
+def isposinf(x: _ArrayLike, /) -> Tensor:
+    """True where an element is +∞."""
+
+def isreal(x: _ArrayLike, /) -> Tensor:
+    """True where an element has no imaginary part."""
+
+def isscalar(x: _ArrayLike, /) -> _bool:
+    """Whether something is a plain number (tensors without axes are not)."""
+
+def ix_(*args: Any) -> tuple[Tensor, ...]:
+    """1-D indices shaped such that they pick a grid: x[el.ix_([0, 2], [1])]."""
+
+def kron(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The Kronecker product: each element of x1 times all of x2, as blocks."""
+
+def lcm(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The least common multiple of |x1| and |x2|; 0 if one is 0."""
+
+def ldexp(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """x1 · 2^x2, rounded once."""
+
+def lexsort(keys: Any, /, axis: int = -1) -> Tensor:
+    """The indices that sort by several keys; the last key counts first."""
+
+def logaddexp2(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """log2(2^x1 + 2^x2) without overflow."""
+
+def logcumsumexp(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+    """log Σ exp(x) over the elements so far along an axis, without overflow."""
+
+def logspace(
+    start: _ArrayLike,
+    stop: _ArrayLike,
+    /,
+    num: int = 50,
+    endpoint: _bool = True,
+    base: float = 10.0,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """base to evenly spaced powers from start to stop."""
+
+def median(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
+    """The middle of the sorted elements; the mean of the two middle ones of an even number."""
+
+def modf(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
+    """Fraction and integer part, both with the sign of x."""
+
+def nan_to_num(
+    x: _ArrayLike,
+    /,
+    copy: _bool = True,
+    nan: float = 0.0,
+    posinf: _ArrayLike | None = None,
+    neginf: _ArrayLike | None = None,
+) -> Tensor:
+    """NaN and infinities replaced; infinities by default by the dtype's extremes."""
+
+def nanargmax(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The index of the greatest element that is not NaN."""
+
+def nanargmin(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The index of the least element that is not NaN. As `nanargmax`."""
+
+def nancumprod(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None)."""
+
+def nancumsum(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: int | None = None,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Running sums in which NaN counts as 0 (of the flattened tensor if the axis is None)."""
+
+def nanmax(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The greatest of the elements that are not NaN; NaN where there is none."""
+
+def nanmean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The mean of the elements that are not NaN; NaN where there is none."""
+
+def nanmedian(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    *,
+    keepdims: _bool = False,
+) -> Tensor:
+    """`median` of the elements that are not NaN; NaN where there is none."""
+
+def nanmin(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+    """The least of the elements that are not NaN; NaN where there is none."""
+
+def nanpercentile(
+    x: _ArrayLike,
+    q: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: _bool = False,
+) -> Tensor:
+    """`percentile` of the elements that are not NaN; NaN where there is none."""
+
+def nanprod(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The product of the elements that are not NaN."""
+
+def nanquantile(
+    x: _ArrayLike,
+    q: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: _bool = False,
+) -> Tensor:
+    """`quantile` of the elements that are not NaN; NaN where there is none."""
+
+def nanstd(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    correction: float = 0.0,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The standard deviation of the elements that are not NaN."""
+
+def nansum(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The sum of the elements that are not NaN."""
+
+def nanvar(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    correction: float = 0.0,
+    keepdims: _bool = False,
+) -> Tensor:
+    """The variance of the elements that are not NaN: Σ (x - mean)² / (n - correction)."""
+
+def packbits(
+    x: _ArrayLike,
+    /,
+    axis: int | None = None,
+    bitorder: str = "big",
+) -> Tensor:
+    """Eight elements (0 or not) as the bits of one uint8, zeros behind the last ones."""
+
+def pad(
+    x: _ArrayLike,
+    pad_width: Any,
+    mode: str = "constant",
+    *,
+    constant_values: _ArrayLike = 0,
+    end_values: _ArrayLike = 0,
+    stat_length: Any = None,
+    reflect_type: str = "even",
+) -> Tensor:
+    """x with elements put before and behind it along its axes, as in NumPy."""
+
+def partition(
+    x: _ArrayLike,
+    kth: int | Sequence[int],
+    /,
+    axis: int | None = -1,
+) -> Tensor:
+    """Elements such that those before place kth are not greater, those after it not less."""
+
+def percentile(
+    x: _ArrayLike,
+    q: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: _bool = False,
+) -> Tensor:
+    """`quantile` with q in percent."""
+
+def piecewise(
+    x: _ArrayLike,
+    condlist: Any,
+    funclist: Sequence[Any],
+    /,
+    *args: Any,
+) -> Tensor:
+    """A function given in pieces: the last piece whose condition holds counts, as in NumPy."""
+
+def place(x: _ArrayLike, mask: _ArrayLike, values: _ArrayLike, /) -> Tensor:
+    """A copy of x in which elements under a mask are replaced by the values in turn."""
+
+def polyadd(p1: _ArrayLike, p2: _ArrayLike, /) -> Tensor:
+    """The sum of two polynomials, highest power first."""
+
+def polyder(p: _ArrayLike, /, m: int = 1) -> Tensor:
+    """The m-th derivative of a polynomial, highest power first."""
+
+def polyint(p: _ArrayLike, /, m: int = 1, k: float = 0.0) -> Tensor:
+    """The m-th integral of a polynomial, highest power first; k is each time the constant."""
+
+def polymul(p1: _ArrayLike, p2: _ArrayLike, /) -> Tensor:
+    """The product of two polynomials, highest power first."""
+
+def polyval(p: _ArrayLike, x: _ArrayLike, /) -> Tensor:
+    """A polynomial's values, by Horner's rule: p[0]·x^(n-1) + … + p[n-1]."""
+
+def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
+    """The range along axes: max - min."""
+
+def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
+    """A copy of x in which elements of the flattened tensor are replaced; values are repeated."""
+
+def put_along_axis(
+    x: _ArrayLike,
+    indices: _ArrayLike,
+    values: _ArrayLike,
+    axis: int | None,
+) -> Tensor:
+    """A copy of x in which result[…, indices[…, i, …], …] = values[…, i, …] along an axis."""
+
+def quantile(
+    x: _ArrayLike,
+    q: _ArrayLike,
+    /,
+    axis: _Axis = None,
+    *,
+    method: str = "linear",
+    keepdims: _bool = False,
+) -> Tensor:
+    """The q-quantiles along axes: the values that a share q of the elements does not exceed."""
+
+def rad2deg(x: _ArrayLike, /) -> Tensor:
+    """Radians as degrees: x · 180 / π."""
+
+def ravel(x: _ArrayLike, /) -> Tensor:
+    """All elements along one axis, in row-major order."""
+
+def ravel_multi_index(
+    multi_index: Any,
+    dims: _ShapeLike,
+    /,
+    mode: str = "raise",
+) -> Tensor:
+    """One tensor of indices for each axis as places in the flattened tensor."""
+
+def resize(x: _ArrayLike, new_shape: _ShapeLike, /) -> Tensor:
+    """The elements in row-major order, repeated or cut to fill a shape."""
+
+def rot90(x: _ArrayLike, /, k: int = 1, axes: tuple[int, int] = ...) -> Tensor:
+    """A plane turned k times by 90°, from the first of the two axes towards the second."""
+
+def segment_max(
+    data: _ArrayLike,
+    segment_ids: _ArrayLike,
+    num_segments: int | None = None,
+    indices_are_sorted: _bool = False,
+) -> Tensor:
+    """The greatest of the rows of each segment, element by element; NaN if one is NaN."""
+
+def segment_mean(
+    data: _ArrayLike,
+    segment_ids: _ArrayLike,
+    num_segments: int | None = None,
+    indices_are_sorted: _bool = False,
+) -> Tensor:
+    """The mean of the rows of each segment; NaN for segments without rows."""
+
+def segment_min(
+    data: _ArrayLike,
+    segment_ids: _ArrayLike,
+    num_segments: int | None = None,
+    indices_are_sorted: _bool = False,
+) -> Tensor:
+    """The least of the rows of each segment, element by element; NaN if one is NaN."""
+
+def segment_prod(
+    data: _ArrayLike,
+    segment_ids: _ArrayLike,
+    num_segments: int | None = None,
+    indices_are_sorted: _bool = False,
+) -> Tensor:
+    """The product of the rows of each segment; 1 for segments without rows."""
+
+def segment_sum(
+    data: _ArrayLike,
+    segment_ids: _ArrayLike,
+    num_segments: int | None = None,
+    indices_are_sorted: _bool = False,
+) -> Tensor:
+    """The sum of the rows of each segment, added in the order of the rows."""
+
+def select(
+    condlist: Sequence[_ArrayLike],
+    choicelist: Sequence[_ArrayLike],
+    /,
+    default: _ArrayLike = 0,
+) -> Tensor:
+    """From the first condition that holds the element of its choice, else the default."""
+
+def setdiff1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The distinct values in order of x1 that x2 does not have. Not under `jit`."""
+
+def setxor1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The distinct values in order that only one of two tensors has. Not under `jit`."""
+
+def sinc(x: _ArrayLike, /) -> Tensor:
+    """sin(πx) / (πx), 1 at 0."""
+
+def sliding_window_view(
+    x: _ArrayLike,
+    window_shape: _ShapeLike,
+    /,
+    axis: _Axis = None,
+) -> Tensor:
+    """All windows of a shape, as new last axes."""
+
+def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+    """Two axes exchanged."""
+
+def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum of the diagonal of two axes, as in NumPy (see also `el.linalg.trace`)."""
+
+def trapezoid(
+    y: _ArrayLike,
+    /,
+    x: _ArrayLike | None = None,
+    dx: _ArrayLike = 1.0,
+    axis: int = -1,
+) -> Tensor:
+    """The integral along an axis by the trapezoidal rule."""
+
+def tri(
+    n: int,
+    m: int | None = None,
+    /,
+    k: int = 0,
+    *,
+    dtype: _DTypeLike | None = None,
+) -> Tensor:
+    """Ones on and below the k-th diagonal, zeros above."""
+
+def tril_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, Tensor]:
+    """The indices (rows, columns) of the lower triangle of an n × m matrix."""
+
+def tril_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
+    """`tril_indices` for the shape of a matrix."""
+
+def trim_zeros(x: _ArrayLike, /, trim: str = "fb") -> Tensor:
+    """A 1-D tensor without the zeros at its front ("f") and back ("b"). Not under `jit`."""
+
+def triu_indices(n: int, /, k: int = 0, m: int | None = None) -> tuple[Tensor, Tensor]:
+    """The indices (rows, columns) of the upper triangle of an n × m matrix."""
+
+def triu_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
+    """`triu_indices` for the shape of a matrix."""
+
+def union1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The distinct values of two tensors in order. Not under `jit`."""
+
+def unique(
+    x: _ArrayLike,
+    /,
+    return_index: _bool = False,
+    return_inverse: _bool = False,
+    return_counts: _bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: _bool = True,
+    size: int | None = None,
+    fill_value: _ArrayLike | None = None,
+) -> Any:
+    """The distinct values in order, or the distinct slices along an axis."""
+
+def unpackbits(
+    x: _ArrayLike,
+    /,
+    axis: int | None = None,
+    count: int | None = None,
+    bitorder: str = "big",
+) -> Tensor:
+    """The bits of uint8 numbers, as uint8; the inverse of `packbits`."""
+
+def unravel_index(indices: _ArrayLike, shape: _ShapeLike, /) -> tuple[Tensor, ...]:
+    """Places in a flattened tensor as one tensor of indices for each axis."""
+
+def unwrap(
+    x: _ArrayLike,
+    /,
+    discont: float | None = None,
+    axis: int = -1,
+    *,
+    period: float = 6.283185307179586,
+) -> Tensor:
+    """Jumps of more than half a period taken out of a sequence by whole periods."""
+
+def vander(x: _ArrayLike, /, n: int | None = None, increasing: _bool = False) -> Tensor:
+    """The Vandermonde matrix: the powers n-1 … 0 (or 0 … n-1) of each element."""
+
+def vdot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
+    """The dot product of two flattened tensors."""
+
+def vsplit(
+    x: _ArrayLike,
+    indices_or_sections: int | Sequence[int],
+    /,
+) -> tuple[Tensor, ...]:
+    """`array_split` into equal pieces along the first axis."""
+
+def vstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
+    """Tensors one below the other; 1-D ones are rows."""
+
 def __array_namespace_info__() -> NamespaceInfo: ...
 
 __all__ = [
@@ -888,6 +1772,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "all_gather",
     "allclose",
     "angle",
     "any",
@@ -899,10 +1784,13 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
     "atanh",
+    "axis_index",
+    "axis_size",
     "bernoulli",
     "bfloat16",
     "bincount",
@@ -915,6 +1803,7 @@ __all__ = [
     "bitwise_xor",
     "bool",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "ceil",
@@ -934,8 +1823,10 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -966,10 +1857,13 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "functional_call",
     "get_num_threads",
     "grad",
     "greater",
     "greater_equal",
+    "hessian",
+    "hvp",
     "hypot",
     "iinfo",
     "imag",
@@ -986,12 +1880,15 @@ __all__ = [
     "isin",
     "isinf",
     "isnan",
+    "jacfwd",
+    "jacrev",
     "jit",
     "jvp",
     "lerp",
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -1006,6 +1903,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -1034,10 +1932,15 @@ __all__ = [
     "permutation",
     "permute_dims",
     "pi",
+    "pmax",
+    "pmean",
+    "pmin",
     "positive",
     "pow",
+    "ppermute",
     "prod",
     "profile",
+    "psum",
     "rand",
     "randint",
     "randn",
@@ -1062,21 +1965,25 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
     "squeeze",
     "stack",
+    "stack_module_state",
     "std",
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",
@@ -1096,8 +2003,156 @@ __all__ = [
     "var",
     "vecdot",
     "vjp",
+    "vmap",
     "where",
     "while_loop",
     "zeros",
     "zeros_like",
+    "append",
+    "apply_over_axes",
+    "argpartition",
+    "argwhere",
+    "around",
+    "array_equal",
+    "array_equiv",
+    "array_split",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "average",
+    "bartlett",
+    "blackman",
+    "block",
+    "cbrt",
+    "choose",
+    "column_stack",
+    "compress",
+    "convolve",
+    "corrcoef",
+    "correlate",
+    "cov",
+    "cross",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "deg2rad",
+    "delete",
+    "diag",
+    "diag_indices",
+    "diagflat",
+    "diagonal",
+    "digitize",
+    "divmod",
+    "dsplit",
+    "dstack",
+    "ediff1d",
+    "exp2",
+    "extract",
+    "fill_diagonal",
+    "flatnonzero",
+    "fliplr",
+    "flipud",
+    "float_power",
+    "fmax",
+    "fmin",
+    "fmod",
+    "frexp",
+    "fromfunction",
+    "gcd",
+    "geomspace",
+    "gradient",
+    "hamming",
+    "hanning",
+    "heaviside",
+    "histogram",
+    "histogram2d",
+    "histogram_bin_edges",
+    "histogramdd",
+    "hsplit",
+    "hstack",
+    "indices",
+    "inner",
+    "insert",
+    "interp",
+    "intersect1d",
+    "isneginf",
+    "isposinf",
+    "isreal",
+    "isscalar",
+    "ix_",
+    "kron",
+    "lcm",
+    "ldexp",
+    "lexsort",
+    "logaddexp2",
+    "logcumsumexp",
+    "logspace",
+    "median",
+    "mgrid",
+    "modf",
+    "nan_to_num",
+    "nanargmax",
+    "nanargmin",
+    "nancumprod",
+    "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanpercentile",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
+    "ogrid",
+    "packbits",
+    "pad",
+    "partition",
+    "percentile",
+    "piecewise",
+    "place",
+    "polyadd",
+    "polyder",
+    "polyint",
+    "polymul",
+    "polyval",
+    "ptp",
+    "put",
+    "put_along_axis",
+    "quantile",
+    "rad2deg",
+    "ravel",
+    "ravel_multi_index",
+    "resize",
+    "rot90",
+    "segment_max",
+    "segment_mean",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
+    "select",
+    "setdiff1d",
+    "setxor1d",
+    "sinc",
+    "sliding_window_view",
+    "swapaxes",
+    "trace",
+    "trapezoid",
+    "tri",
+    "tril_indices",
+    "tril_indices_from",
+    "trim_zeros",
+    "triu_indices",
+    "triu_indices_from",
+    "union1d",
+    "unique",
+    "unpackbits",
+    "unravel_index",
+    "unwrap",
+    "vander",
+    "vdot",
+    "vsplit",
+    "vstack",
 ]

@@ -34,7 +34,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Node, Value
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import Number, Place, Sizes, Step
-from elinvar.passes.winograd import CHANNELS, POINTS, Winograd
+from elinvar.ops.winograd import CHANNELS, POINTS, Winograd
 
 BLOCK_PANELS = 2  # panels of tiles of a task: transformed they stay in a core's cache
 MANY_CHANNELS = 512  # from so many on a panel is enough

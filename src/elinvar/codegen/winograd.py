@@ -40,7 +40,7 @@ from elinvar.codegen.winograd_transforms import (
     spreading,
 )
 from elinvar.core.dtypes import DType
-from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
+from elinvar.ops.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
 STEP = 32  # tiles of a block, and
 GROUP = 256  # of a group: part of the numerics contract
@@ -96,6 +96,14 @@ def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
 
 class Tiles:
     """What the kernels over tiles share: where a tile stands, and its transform."""
+
+    dtype: DType
+    name: str
+    tile: Tile
+    element: str
+    lanes: int
+    body: Body
+    plane: str
 
     def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
         self.name, self.dtype, self.tile = name, dtype, tile

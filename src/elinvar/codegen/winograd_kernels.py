@@ -24,7 +24,7 @@ from elinvar.codegen.winograd_transforms import (
     spreading,
 )
 from elinvar.core.dtypes import DType
-from elinvar.passes.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
+from elinvar.ops.winograd import CHANNELS, POINTS, SEEN, TILE, WINDOW
 
 _SOURCE = ["%w.row", "%w.column", "%w.input", "%w.output"]  # strides of the kernels
 

@@ -20,7 +20,7 @@ from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import constant_text, llvm_type
 from elinvar.codegen.product_parts import fma, function, load, splat, store
 from elinvar.core.dtypes import DType
-from elinvar.passes.winograd import CHANNELS, SEEN
+from elinvar.ops.winograd import CHANNELS, SEEN
 
 NEAR, FAR = 11 / 16, 3 / 2
 BOTH = NEAR**2 * FAR**2
@@ -30,6 +30,12 @@ FAR_SCALE = 1 / (2 * FAR**2 * (FAR**2 - NEAR**2))
 
 class Lanes:
     """Arithmetic on vectors of channels."""
+
+    body: Body
+    count: int
+    dtype: DType
+    element: str
+    kind: str
 
     def __init__(self, body: Body, dtype: DType, count: int) -> None:
         self.body, self.dtype, self.count = body, dtype, count

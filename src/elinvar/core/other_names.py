@@ -6,10 +6,10 @@ Top-level functions have the names of the Python Array API standard.
 from __future__ import annotations
 
 _SAME = {
-    "concat": "cat concatenate hstack vstack",
-    "permute_dims": "permute transpose swapaxes movedim",
+    "concat": "cat concatenate",
+    "permute_dims": "permute transpose movedim",
     "matmul": "mm bmm",
-    "reshape": "flatten ravel",
+    "reshape": "flatten",
     "clip": "clamp",
     "expand_dims": "unsqueeze",
     "subtract": "sub",
@@ -34,8 +34,6 @@ _SAME = {
     "eye": "identity",
     "pow": "power",
     "repeat": "repeat_interleave",
-    "cumulative_sum": "cumsum",
-    "cumulative_prod": "cumprod",
     "float32": "float",
     "float64": "double",
     "float16": "half",

@@ -118,6 +118,7 @@ from elinvar.nn.resampling import (
     ZeroPad2d,
 )
 from elinvar.nn.serialization import load, save
+from elinvar.nn.stateless import functional_call, stack_module_state
 from elinvar.nn.summary import Summary
 from elinvar.nn.transformer import (
     Transformer,
@@ -126,7 +127,6 @@ from elinvar.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
-from elinvar.nn.utils import functional_call
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -255,5 +255,6 @@ __all__ = [
     "init",
     "load",
     "save",
+    "stack_module_state",
     "utils",
 ]

@@ -1,15 +1,14 @@
-"""Helpers on parameters: clipping gradients, one long vector, calling with other parameters."""
+"""Helpers on parameters: clipping gradients, one long vector."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from elinvar.core.errors import ShapeError, StateError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
-from elinvar.nn.module import Module
 from elinvar.nn.parameter import set_value
+from elinvar.nn.stateless import functional_call
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.manipulation import concat, stack
 from elinvar.tensor.tape import no_grad
@@ -114,51 +113,6 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         part = vec.detach()[start : start + size].reshape(cell.shape)
         set_value(cell, part.astype(cell.dtype))
         start += size
-
-
-def functional_call(
-    module: Module,
-    values: Mapping[str, Any],
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
-) -> Any:
-    """Call a module with other tensors in the place of some parameters and buffers.
-
-    The module itself is not changed, so this is a pure function of `values` and the arguments,
-    which the transforms (`el.grad`, `el.vmap`, …) can work on.
-
-    Args:
-        module: the module.
-        values: path → tensor, as in `state_dict()`.
-        args: the arguments, or one argument.
-        kwargs: the keyword arguments.
-
-    Example:
-        >>> import elinvar as el
-        >>> layer = el.nn.Linear(2, 1, bias=False)
-        >>> el.nn.functional_call(layer, {"weight": el.ones((1, 2))}, el.ones((3, 2))).tolist()
-        [[2.0], [2.0], [2.0]]
-    """
-    cells: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-    cells.update(module.named_buffers(remove_duplicate=False))
-    unknown = [path for path in values if path not in cells]
-    if unknown:
-        text = f"{type(module).__name__} has no parameter or buffer {', '.join(unknown)}"
-        fail(StateError, "functional_call", text)
-    replaced = {id(cells[path]): value for path, value in values.items()}
-    places = []
-    for path, cell in cells.items():
-        if id(cell) in replaced:
-            owner, _, name = path.rpartition(".")
-            places.append((module.get_submodule(owner), name, cell))
-    try:
-        for owner_module, name, cell in places:
-            owner_module.__dict__[name] = replaced[id(cell)]
-        positional = args if isinstance(args, tuple) else (args,)
-        return module(*positional, **(kwargs or {}))
-    finally:
-        for owner_module, name, cell in places:
-            owner_module.__dict__[name] = cell
 
 
 __all__ = [

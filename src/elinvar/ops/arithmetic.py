@@ -105,7 +105,15 @@ def _floor_divide_stablehlo(f: Any, x: Any, y: Any) -> Any:
     up = f.greater(f.subtract(exact, floor), f.full(0.5, x))
     nearest = f.where(up, f.add(floor, f.full(1, x)), floor)
     whole = f.where(f.equal(exact, zero), f.copysign(zero, quotient), nearest)
-    return f.where(f.equal(y, zero), quotient, whole)
+    infinity = f.full(float("inf"), x)
+    infinite = f.bitwise_or(f.equal(f.abs(x), infinity), f.equal(f.abs(y), infinity))
+    return f.where(f.bitwise_or(infinite, f.equal(y, zero)), quotient, whole)
+
+
+def _floor_divided(x: Any, y: Any) -> Any:
+    if x.dtype.kind != "f":
+        return np.floor_divide(x, y)
+    return np.where(np.isinf(x) | np.isinf(y), x / y, np.floor_divide(x, y))
 
 
 def _float_native(name: str) -> Any:
@@ -243,12 +251,13 @@ _BINARY: tuple[Op, ...] = (
     ),
     elementwise(
         "floor_divide", XY,
-        "The quotient rounded down, as Python's `//`. Integers give 0 for a zero divisor. "
-        "The derivative is 0.",
+        "The quotient rounded down, as Python's `//`. Integers give 0 for a zero divisor. Beside "
+        "infinities it is x / y, as the standard has it (Python: 1 // -∞ = -1). The derivative is "
+        "0.",
         "z = ⌊x / y⌋",
         ">>> el.floor_divide(el.asarray([7, -7]), el.asarray([2, 2])).tolist()\n[3, -4]",
         accepted=NUMERIC,
-        reference=quiet(np.floor_divide),
+        reference=quiet(_floor_divided),
         derivative=None,
         lowering=division.floor_divide,
         stablehlo=_floor_divide_stablehlo,

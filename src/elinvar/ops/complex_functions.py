@@ -23,6 +23,9 @@ class Real:
 
     __slots__ = ("f", "value")
 
+    f: Any
+    value: Any
+
     def __init__(self, f: Any, value: Any) -> None:
         self.f, self.value = f, value
 
@@ -118,9 +121,15 @@ def _multiply(a: Pair, b: Pair) -> Pair:
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
-def _finite(x: Real, otherwise: float = 0.0) -> Real:
-    """x, or a plain number where x is infinite or NaN: derivatives stay clean there."""
-    return x.isfinite().where(x, otherwise)
+def _signed_zero(x: Real) -> Real:
+    """0 with the sign of x, +0 for NaN."""
+    zero = Real(x.f, x.f.zeros_like(x.value))
+    return x.isnan().where(zero, zero.copysign(x))
+
+
+def _signed(number: float, x: Real) -> Real:
+    """A number with the sign of x."""
+    return Real(x.f, x.f.full(number, x.value)).copysign(x)
 
 
 # ---- size ---------------------------------------------------------------------------------------
@@ -152,10 +161,8 @@ def _sign(f: Any, z: Any) -> Any:
     infinite = large.eq(INFINITY)
     divisor = zero.where(1.0, large)
     # infinite parts count as ±1 beside finite ones
-    u = infinite.where(a.eq(INFINITY).where(Real(f, f.full(1, a.value)).copysign(x), x * 0.0),
-                       x / divisor)  # fmt: skip
-    v = infinite.where(b.eq(INFINITY).where(Real(f, f.full(1, b.value)).copysign(y), y * 0.0),
-                       y / divisor)  # fmt: skip
+    u = infinite.where(a.eq(INFINITY).where(_signed(1, x), x * 0.0), x / divisor)
+    v = infinite.where(b.eq(INFINITY).where(_signed(1, y), y * 0.0), y / divisor)
     length = zero.where(1.0, (u * u + v * v).sqrt())
     return _joined((zero.where(0.0, u / length), zero.where(0.0, v / length)))
 
@@ -175,9 +182,8 @@ def _quotient(z: Pair, w: Pair) -> Pair:
     large, small = wide.where(c, d), wide.where(d, c)
     known = ~large.eq(0.0)
     ratio = small / known.where(large, 1.0)
-    ratio = (small.isinf() & large.isinf()).where(
-        Real(c.f, c.f.full(1, c.value)).copysign(small) * Real(c.f, c.f.full(1, c.value)).copysign(
-            large), ratio)  # fmt: skip
+    diagonal = small.isinf() & large.isinf()
+    ratio = diagonal.where(_signed(1, small) * _signed(1, large), ratio)
     total = large + small * ratio
     first, second = wide.where(a, b), wide.where(b, a)
     re = (first + second * ratio) / total
@@ -192,13 +198,10 @@ def _power(f: Any, z: Any, w: Any) -> Any:
     is_zero = x.eq(0.0) & y.eq(0.0)
     safe = is_zero.where(1.0, x), is_zero.where(0.0, y)
     found = _exp_pair(*_multiply((c, d), _log_pair(*safe)))
-    exponent_is_zero = c.eq(0.0) & d.eq(0.0)
-    nan = x * math.nan
-    at_zero = exponent_is_zero.where(1.0, ((c > 0.0) & d.isfinite()).where(0.0, nan))
-    is_one = exponent_is_zero
-    re = is_zero.where(at_zero, is_one.where(1.0, found[0]))
-    im_at_zero = (exponent_is_zero | ((c > 0.0) & d.isfinite())).where(0.0, nan)
-    im = is_zero.where(im_at_zero, is_one.where(0.0, found[1]))
+    is_one = c.eq(0.0) & d.eq(0.0)
+    zero_or_nan = ((c > 0.0) & d.isfinite()).where(0.0, Real(f, f.full(math.nan, x.value)))
+    re = is_one.where(1.0, is_zero.where(zero_or_nan, found[0]))
+    im = is_one.where(0.0, is_zero.where(zero_or_nan, found[1]))
     return _joined((re, im))
 
 
@@ -208,9 +211,8 @@ def _power(f: Any, z: Any, w: Any) -> Any:
 def _exp_pair(x: Real, y: Real) -> Pair:
     """eˣ (cos y + i sin y)"""
     top = 88.0 if x.dtype is float32 else 709.0
-    shift = (x > top).where(math.floor(top * 0.9), x * 0.0)  # eˣ may be too large where the
-    over = (x > top) & (x < 2.0 * top)  # product is not
-    shift = over.where(shift, 0.0)
+    over = (x > top) & (x < 2.0 * top)  # eˣ is too large where the product may not be
+    shift = over.where(math.floor(top * 0.9), _signed_zero(x).abs())
     size = (x - shift).apply("exp")
     more = shift.apply("exp")
     plain = y.isfinite()
@@ -222,7 +224,7 @@ def _exp_pair(x: Real, y: Real) -> Pair:
     vanishes = x.eq(-INFINITY) & ~plain
     grows = x.eq(INFINITY) & ~plain
     u = vanishes.where(0.0, grows.where(INFINITY, size * re * more))
-    v = is_real.where(y, vanishes.where(0.0, size * im * more))
+    v = is_real.where(y, vanishes.where(_signed_zero(y), size * im * more))
     return u, v
 
 
@@ -237,7 +239,7 @@ def _expm1(f: Any, z: Any) -> Any:
     inside = x.isfinite() & y.isfinite() & (x.abs() < 1.0)
     a, b = inside.where(x, 0.0), inside.where(y, 0.0)
     half = (b * 0.5).apply("sin")
-    near = a.apply("expm1") * b.apply("cos") - half * half * 2.0
+    near = a.apply("expm1") * b.apply("cos") - half * half * 2.0 + 0.0  # +0 for -0, too
     return _joined((inside.where(near, u - 1.0), v))
 
 
@@ -294,7 +296,7 @@ def _sqrt_pair(x: Real, y: Real) -> Pair:
     large = a.abs().apply("maximum", b.abs())
     huge, tiny = (1e37, 1e-30) if x.dtype is float32 else (1e307, 1e-290)
     grown, shrunk = large < tiny, large > huge
-    scale = grown.where(2.0**60, shrunk.where(0.25, x * 0.0 + 1.0))
+    scale = grown.where(2.0**60, shrunk.where(0.25, _signed(1, x).abs()))
     scale = large.eq(0.0).where(1.0, scale)
     scale = plain.where(scale, 1.0)
     a, b = a * scale, b * scale
@@ -302,8 +304,8 @@ def _sqrt_pair(x: Real, y: Real) -> Pair:
     inner = (a.abs() + _hypot(a, b)) * 0.5
     t = zero.where(0.0, zero.where(1.0, inner).sqrt())
     other = b.abs() / zero.where(1.0, t * 2.0)
-    right = (a >= 0.0)
-    back = grown.where(2.0**-30, shrunk.where(2.0, x * 0.0 + 1.0))
+    right = a >= 0.0
+    back = grown.where(2.0**-30, shrunk.where(2.0, _signed(1, x).abs()))
     back = large.eq(0.0).where(1.0, back)
     back = plain.where(back, 1.0)
     re, im = right.where(t, other) * back, right.where(other, t) * back
@@ -311,11 +313,10 @@ def _sqrt_pair(x: Real, y: Real) -> Pair:
     # infinities: y infinite gives ∞ ± i∞, x = -∞ gives 0 ± i∞, x = ∞ gives ∞ ± i0
     y_large = y.isinf()
     left, above = x.eq(-INFINITY), x.eq(INFINITY)
-    odd_re = y_large.where(INFINITY, left.where(y.isnan().where(math.nan, x * 0.0 + 0.0),
-                           above.where(INFINITY, x + y)))  # fmt: skip
-    odd_re = (left & y.isfinite()).where(0.0, odd_re)
-    odd_im = y_large.where(y, left.where(Real(x.f, x.f.full(INFINITY, x.value)).copysign(y),
-                           above.where(y * 0.0, x + y)))  # fmt: skip
+    odd_re = (left & y.isfinite()).where(0.0, above.where(INFINITY, x + y))
+    odd_re = y_large.where(INFINITY, odd_re)
+    odd_im = left.where(_signed(INFINITY, y), above.where(y * 0.0, x + y))
+    odd_im = y_large.where(y, odd_im)
     return plain.where(re, odd_re), plain.where(im, odd_im)
 
 
@@ -326,21 +327,13 @@ def _sqrt(f: Any, z: Any) -> Any:
 # ---- hyperbolic and circular functions ----------------------------------------------------------
 
 
-def _halved(x: Real) -> tuple[Real, Real]:
-    """|x| within what eˣ can hold, and the factor that is left."""
-    top = 85.0 if x.dtype is float32 else 700.0
-    size = x.abs()
-    over = (size > top) & (size < 2.0 * top)
-    return over.where(size - top, size).copysign(x), over.where(math.exp(top), x * 0.0 + 1.0)
-
-
 def _hyperbolic(x: Real, y: Real) -> tuple[Real, Real, Real, Real]:
     """sinh x cos y, cosh x sin y, cosh x cos y, sinh x sin y; large x without early overflow."""
     top = 85.0 if x.dtype is float32 else 700.0
     size = x.abs()
     over = (size > top) & (size < 2.0 * top)
     rest = over.where(size - top, size).copysign(x)
-    factor = over.where(math.exp(top), size * 0.0 + 1.0)
+    factor = over.where(math.exp(top), _signed(1, x).abs())
     factor = size.isfinite().where(factor, 1.0)
     sinh, cosh = rest.apply("sinh"), rest.apply("cosh")
     half = over.where(rest.abs().apply("exp") * 0.5, 1.0)  # both are eˣ / 2 there
@@ -360,10 +353,8 @@ def _sinh_pair(x: Real, y: Real) -> Pair:
 def _cosh_pair(x: Real, y: Real) -> Pair:
     _, _, re, im = _hyperbolic(x, y)
     flat = x.eq(0.0) | y.eq(0.0)
-    sign = Real(x.f, x.f.full(1, x.value)).copysign(x) * Real(x.f, x.f.full(1, x.value)).copysign(y)
     infinite = x.isinf() & ~y.isfinite()
-    zero = (x * 0.0).isnan().where(0.0, x * 0.0)
-    zero = zero.abs().copysign(sign)
+    zero = _signed(0, _signed(1, x) * _signed(1, y))
     return infinite.where(INFINITY, re), flat.where(zero, infinite.where(math.nan, im))
 
 
@@ -380,15 +371,15 @@ def _tanh_pair(x: Real, y: Real) -> Pair:
     steep = t.isinf()
     re = steep.where(rho / steep.where(s, 1.0), beta * rho * s / below)
     im = t / below
-    one = Real(x.f, x.f.full(1, x.value)).copysign(x)
+    one = _signed(1, x)
     known = y.isfinite()
     angle = known.where(y, 0.0)
     far = large & x.isfinite()
     size = far.where(x.abs(), 1.0)
     small = (angle.apply("sin") * angle.apply("cos")) * (size * -2.0).apply("exp") * 4.0
-    far_im = x.isinf().where(_zero_like(y), small)
+    far_im = x.isinf().where(_signed_zero(y), small)
     far_im = known.where(far_im, x.isinf().where(x * 0.0 * 0.0, y - y))
-    far_im = (x.isinf() & ~known).where(0.0, far_im)
+    far_im = (x.isinf() & ~known).where(_signed_zero(y), far_im)
     nan = x + (y - y)
     odd_re = x.eq(0.0).where(x, nan)  # y is infinite or NaN, or x is NaN
     odd_im = y.eq(0.0).where(y, nan)
@@ -477,9 +468,7 @@ def _acos_pair(x: Real, y: Real) -> Pair:
 def _acosh_pair(x: Real, y: Real) -> Pair:
     """±i acos z, with a positive real part."""
     u, v = _acos_pair(x, y)
-    not_number = x.isnan() | y.isnan()
-    re = not_number.where(v.abs(), v.abs())
-    return re, u.copysign(y)
+    return v.abs(), u.copysign(y)
 
 
 def _atanh_pair(x: Real, y: Real) -> Pair:
@@ -494,29 +483,22 @@ def _atanh_pair(x: Real, y: Real) -> Pair:
     re = pole.where(INFINITY, close).copysign(x)
     im = (b * 2.0).apply("atan2", off * (a + 1.0) - b * b) * 0.5
     im = pole.where(b * 0.0, im)
-    quarter = Real(x.f, x.f.full(HALF_PI, x.value)).copysign(y)
+    quarter = _signed(HALF_PI, y)
     # far away: 1/z with its real part, and ±π/2
     large, small = x.abs().apply("maximum", y.abs()), x.abs().apply("minimum", y.abs())
     finite = large.isfinite() & ~large.eq(0.0)
     ratio = finite.where(small, 0.0) / finite.where(large, 1.0)
     inverse = (x / finite.where(large, 1.0)) / (ratio * ratio + 1.0) / finite.where(large, 1.0)
-    far_re = finite.where(inverse, (x * 0.0).isnan().where(0.0, x * 0.0)).abs().copysign(x)
+    far_re = finite.where(inverse, 0.0).abs().copysign(x)
     not_number = x.isnan() | y.isnan()
     nan = x + y
-    odd_re = (x.eq(0.0) & y.isnan()).where(x, (x.isinf() | y.isinf()).where(
-        (x.isnan().where(0.0, x * 0.0).isnan().where(0.0, x * 0.0)), nan))  # fmt: skip
-    odd_re = (x.isinf() & y.isnan()).where(_zero_like(x), odd_re)
-    odd_re = (x.isnan() & y.isinf()).where(0.0, odd_re)
+    vanishes = x.eq(0.0) | x.isinf() | y.isinf()  # beside a NaN
+    odd_re = vanishes.where(_signed_zero(x), nan)
     odd_im = (x.isnan() & y.isinf()).where(quarter, nan)
     return (
         plain.where(re, not_number.where(odd_re, far_re)),
         plain.where(im, not_number.where(odd_im, quarter)),
     )
-
-
-def _zero_like(x: Real) -> Real:
-    """±0 with the sign of x."""
-    return Real(x.f, x.f.zeros_like(x.value)).copysign(x)
 
 
 RULES: dict[str, Callable[..., Any]] = {

@@ -255,7 +255,7 @@ def _by_kernel(f: Any, x: Any, w: Any, g: Any, params: dict[str, Any]) -> Any:
 # ---- batching and StableHLO ---------------------------------------------------------------------
 
 
-def _merged(f: Any, x: Any, axis: int, groups: int) -> Any:
+def merged_batch(f: Any, x: Any, axis: int, groups: int) -> Any:
     """The leading batch dimension merged into an axis, within each of its groups."""
     size, shape = x.shape[0], tuple(x.shape[1:])
     within = quotient("convolution", shape[axis], groups)
@@ -265,7 +265,7 @@ def _merged(f: Any, x: Any, axis: int, groups: int) -> Any:
 
 
 def _split(f: Any, y: Any, size: Any, axis: int, groups: int) -> Any:
-    """The inverse of `_merged`."""
+    """The inverse of `merged_batch`."""
     shape = tuple(y.shape)
     within = quotient("convolution", shape[axis], groups * size)
     split = reshaped(f, y, (*shape[:axis], groups, size, within, *shape[axis + 1 :]))
@@ -284,12 +284,13 @@ def _batching(f: Any, size: Any, operands: Any, mapped: Any, **params: Any) -> A
         wide = dict(params)
         wide["batch_groups" if batch_groups > 1 else "groups"] = max(groups, batch_groups) * size
         axis = 0 if batch_groups > 1 else 1
-        found = f.convolution(_merged(f, x, axis, 1), _merged(f, w, 0, 1), **wide)
+        found = f.convolution(merged_batch(f, x, axis, 1), merged_batch(f, w, 0, 1), **wide)
         return _split(f, found, size, 1, 1)
     if mapped[0]:
-        return _split(f, f.convolution(_merged(f, x, 0, batch_groups), w, **params), size, 0, 1)
+        found = f.convolution(merged_batch(f, x, 0, batch_groups), w, **params)
+        return _split(f, found, size, 0, 1)
     parts = max(groups, batch_groups)
-    return _split(f, f.convolution(x, _merged(f, w, 0, parts), **params), size, 1, parts)
+    return _split(f, f.convolution(x, merged_batch(f, w, 0, parts), **params), size, 1, parts)
 
 
 def _stablehlo(

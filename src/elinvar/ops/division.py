@@ -49,7 +49,11 @@ def remainder(x: Scalar, y: Scalar) -> Scalar:
 
 
 def floor_divide(x: Scalar, y: Scalar) -> Scalar:
-    """⌊x/y⌋, as Python's `//`; integers give 0 for a zero divisor."""
+    """⌊x/y⌋, as Python's `//`; integers give 0 for a zero divisor.
+
+    Beside infinities it is the rounded x / y, by the Array API standard: 1 // -∞ is -0 and ∞ // 2
+    is ∞, where Python has -1 and NaN.
+    """
     if x.dtype.kind == "u":
         return x / y
     if x.dtype.kind == "i":
@@ -64,7 +68,8 @@ def floor_divide(x: Scalar, y: Scalar) -> Scalar:
     floor = quotient.floor()
     nearest = select(quotient - floor > 0.5, floor + 1.0, floor)
     whole = select(quotient.eq(0.0), quotient.const(0.0).copysign(x / y), nearest)
-    return select(y.eq(0.0), x / y, whole)
+    infinite = x.abs().eq(float("inf")) | y.abs().eq(float("inf"))
+    return select(infinite | y.eq(0.0), x / y, whole)
 
 
 def integer_power(x: Scalar, y: Scalar) -> Scalar:

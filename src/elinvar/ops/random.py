@@ -13,8 +13,8 @@ from elinvar.core.dtypes import DType, uint32, uint64
 from elinvar.core.errors import ShapeError, fail
 from elinvar.core.shapes import Shape, size
 from elinvar.core.types import TensorType
-from elinvar.ops.record import Decompose, Op, Sample, absent
-from elinvar.ops.rules import check_dims, filled
+from elinvar.ops.record import Decompose, Op, Sample
+from elinvar.ops.rules import check_dims, expanded, filled, reshaped
 from elinvar.ops.sampling import bad
 from elinvar.ops.scalars import Handler, Scalar, select
 
@@ -129,6 +129,35 @@ def _decomposition(f: Any, state: Any, *, shape: Shape) -> Any:
     return f.reshape(philox(linear, key, counter).payload, shape=shape)
 
 
+# ---- batching: the same, on arrays whose rows have states of their own -------------------------
+
+
+def _batching(f: Any, count: Any, operands: Any, mapped: Any, *, shape: Shape) -> Any:
+    """Block by block; element by element where the number of elements is not known."""
+    (states,) = operands
+    elements = size(shape)
+    by_block = isinstance(elements, int)
+    rows = (elements + 3) // 4 if isinstance(elements, int) else elements
+    handler = _Arrays(f, (count, rows))
+    key, counter = (
+        Scalar(handler, uint64, expanded(f, column, (count, rows), (1,)))
+        for column in (_column(f, states, count, i) for i in (0, 1))
+    )
+    place = expanded(f, f.iota(size=rows, dtype=uint64), (count, rows), (0,))
+    linear = Scalar(handler, uint64, place)
+    if not by_block:
+        return reshaped(f, philox(linear, key, counter).payload, (count, *shape))
+    words = [reshaped(f, w.payload, (count, rows, 1)) for w in words_of(counter + linear, key)]
+    stream = reshaped(f, f.concatenate(*words, axis=2), (count, 4 * rows))
+    if 4 * rows != elements:
+        stream = f.slice(stream, start=(0, 0), size=(count, elements), step=(1, 1))
+    return reshaped(f, stream, (count, *shape))
+
+
+def _column(f: Any, states: Any, count: Any, i: int) -> Any:
+    return reshaped(f, f.slice(states, start=(0, i), size=(count, 1), step=(1, 1)), (count,))
+
+
 def _state(key: int, counter: int) -> Any:
     return np.array([key, counter], np.uint64)
 
@@ -157,7 +186,7 @@ OPS: tuple[Op, ...] = (
         type_rule=_random_bits_type,
         reference=_random_bits,
         derivative=lambda f, operands, results, cotangents, *, shape: (None,),
-        batching=absent("each state of a batch starts a stream of its own: draw them one by one"),
+        batching=_batching,
         lowering=philox,
         stablehlo=Decompose(_decomposition),
         samples=lambda: [

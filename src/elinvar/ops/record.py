@@ -206,6 +206,10 @@ class Namespace(Primitives):
     if not TYPE_CHECKING:  # there the stub names every primitive
         __getattr__ = _function
 
+    def apply(self, op: Op, *operands: Any, **params: Any) -> Any:
+        """Apply a record, which need not be in the table."""
+        return self._apply(op, operands, params)
+
     def scalar(self, value: float | int | bool, dtype: DType) -> Any:
         """A 0-d constant."""
         return self.constant(value=value, dtype=dtype)

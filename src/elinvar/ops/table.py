@@ -10,6 +10,7 @@ from elinvar.ops import (
     contract,
     control,
     conversion,
+    custom,
     fourier,
     index,
     movement,
@@ -35,5 +36,6 @@ TABLE: tuple[Op, ...] = (
     *index.OPS,
     *random.OPS,
     *control.OPS,
+    *custom.OPS,
 )
 BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}

@@ -1,7 +1,8 @@
 """Simplification by rules that keep every bit, constant folding (`fold.py`) included.
 
 `x * 1` is x for every float, NaN and -0 included; `x + 0` is not (-0 + 0 is +0), so that rule
-exists only for integers, and for floats with -0. Movement has its own rules in `movement_rules.py`.
+exists only for integers, and for floats with -0. Movement has its own rules in
+`movement_rules.py`, complex numbers in `part_rules.py`.
 A `barrier` is never touched: a recomputation stands behind it.
 """
 
@@ -12,6 +13,7 @@ from elinvar.graph.ir import Graph, Value
 from elinvar.ops.record import Namespace
 from elinvar.passes.fold import FOLD_RULES
 from elinvar.passes.movement_rules import MOVEMENT_RULES
+from elinvar.passes.part_rules import PART_RULES
 from elinvar.passes.rewriting import (
     Operands,
     Params,
@@ -306,6 +308,7 @@ _RULES: Rules = {
     **dict.fromkeys(("sum", "prod", "max", "min", "any", "all"), (_reduction,)),
     **dict.fromkeys(("cumprod", "cummax", "cummin", "sort"), (_cumulative,)),
     **MOVEMENT_RULES,
+    **PART_RULES,
 }
 _ALL_RULES: Rules = {
     name: (*FOLD_RULES.get(name, ()), *_RULES.get(name, ())) for name in {*FOLD_RULES, *_RULES}

@@ -34,6 +34,7 @@ from elinvar.tensor.indexing import (
     gathered_axis,
     items_of,
     need_inside,
+    need_mask_fit,
     parse,
     region_of,
     result_shape,
@@ -43,6 +44,7 @@ from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
 from elinvar.tensor.storage import stored_array
+from elinvar.tensor.truths import lifted
 
 MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
@@ -194,11 +196,15 @@ def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     found = _masked(op, x, key, update)
     if found is not None:
         return found
-    if isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim:
+    is_mask = isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim
+    if is_mask and key.shape == x.shape[: key.ndim]:
         return _spread(op, x, key, update)
     simple = _put_whole(op, x, key, update)
     if simple is not None:
         return simple
+    single = lifted(op, x, key)
+    if single is not None:
+        return F.reshape(_assigned(*single, update, op), shape=x.shape)
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
@@ -353,16 +359,16 @@ def _unplaced(update: Any, items: Items, axis: int, count: int) -> Any:
 
 def _masked(op: str, x: Any, key: Any, update: Any) -> Any:
     """x[mask] = one value for the whole mask, as a `where`; None for every other assignment."""
-    if not isinstance(key, Cell) or key.dtype.kind != "b" or not key.ndim:
+    if not isinstance(key, Cell) or key.dtype.kind != "b":
         if current_trace() is not None and isinstance(key, tuple):
-            if any(isinstance(item, Cell) and item.dtype.kind == "b" for item in key):
+            if any(isinstance(i, Cell) and i.dtype.kind == "b" and i.ndim for i in key):
                 text = "a mask beside other indices needs the mask's values"
                 fail(TraceError, op, text, "use `el.where` with a mask of the tensor's shape")
         return None
     rank = key.ndim
-    if rank > x.ndim or key.shape != x.shape[:rank]:
-        text = f"mask {key._type} does not fit {x._type}"
-        fail(ShapeError, op, text)
+    need_mask_fit(op, x, 0, key.shape)
+    if key.shape != x.shape[:rank]:  # a mask of nothing
+        return None
     rest = x.shape[rank:]
     lead = update.ndim - len(rest)
     if lead > 0 and any(dim != 1 for dim in update.shape[:lead]):

@@ -188,6 +188,7 @@ class NamespaceInfo:
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, DType]:
         """The dtypes of Python numbers."""
+        check_device("default_dtypes", device)
         return {
             "real floating": dtypes.default_float,
             "complex floating": dtypes.default_complex,
@@ -195,13 +196,17 @@ class NamespaceInfo:
             "indexing": dtypes.int64,
         }
 
-    def devices(self) -> list[str]:
+    def devices(self) -> tuple[str, ...]:
         """All devices."""
-        return ["cpu"]
+        return ("cpu",)
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
-        """All dtypes, or those of a kind."""
-        found = {dtype.name: dtype for dtype in dtypes.ALL if dtype.name != "bfloat16"}
+        """The standard's dtypes, or those of a kind. (16-bit floats are no part of it.)"""
+        check_device("dtypes", device)
+        found = {dtype.name: dtype for dtype in dtypes.ALL if dtype not in _BEYOND}
         if kind is None:
             return found
         return {name: dtype for name, dtype in found.items() if isdtype(dtype, kind)}
+
+
+_BEYOND = (dtypes.float16, dtypes.bfloat16)

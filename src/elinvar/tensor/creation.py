@@ -40,8 +40,8 @@ from elinvar.tensor.convert import (
 )
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.manipulation import as_shape, reshape
+from elinvar.tensor.storage import Foreign, from_stored, share_array, stored_array
 from elinvar.tensor.storage import from_numpy as copy_array
-from elinvar.tensor.storage import from_stored, stored_array
 
 _DTYPE_NAMES = {text for dtype in ALL for text in (dtype.name, dtype.short)}
 
@@ -69,10 +69,11 @@ def dtype_of_target(op: str, value: Any) -> DType | None:
 def asarray(
     obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
 ) -> Any:
-    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, DLPack producers.
+    """A tensor of any data: numbers, nested lists, numpy arrays, tensors, buffers, other arrays.
 
     Python floats become float32 and ints int64; numpy arrays keep their dtype. Data of others is
-    copied, because tensors' memory never changes (see `from_numpy` for sharing).
+    copied, because tensors' memory never changes, unless `copy=False` asks to share it (see
+    `from_numpy`).
 
     Args:
         obj: the data.
@@ -98,12 +99,15 @@ def asarray(
             return F.cast(obj, dtype=target)
         return fresh(obj) if copy else obj
     if copy is False:
-        text = f"data of {type(obj).__name__} has to be copied"
-        fail(BufferError_, "asarray", text, "share memory with `from_numpy` or `from_dlpack`")
+        return _borrowed(obj, target)
     if isinstance(obj, (np.ndarray, np.generic)):
         return _converted(copy_array(np.asarray(obj)), target)
     if is_number(obj):
         return _full_number("asarray", (), obj, target or number_dtype(obj))
+    if not isinstance(obj, (list, tuple, range)):
+        array = _buffered(obj)
+        if array is not None:
+            return _converted(copy_array(array), target)
     found = tensor_of("asarray", obj, target)
     return _converted(found, target)
 
@@ -113,8 +117,37 @@ def _converted(x: Any, target: DType | None) -> Any:
 
 
 def fresh(x: Any) -> Any:
-    """Another cell with the same value; in a trace and on the tape an identity."""
-    return F.reshape(x, shape=x.shape)
+    """Another cell with the same value; in a trace and on the tape an identity.
+
+    Memory that never changes is shared; that of others is copied, for its owner may write to it.
+    """
+    found = F.reshape(x, shape=x.shape)
+    if type(found._buffer) is Foreign:
+        own = from_stored(stored_array(x, "copy"), x.dtype)
+        found._buffer, found._address, found._layout = own._buffer, own._address, own._layout
+    return found
+
+
+def _buffered(obj: Any) -> Any:
+    """The numpy array over an object with Python's buffer protocol; None for other objects."""
+    if isinstance(obj, (np.ndarray, np.generic)):
+        return np.asarray(obj)
+    try:
+        return np.asarray(memoryview(obj))
+    except (TypeError, ValueError):
+        return None
+
+
+def _borrowed(obj: Any, target: DType | None) -> Any:
+    """The data of others without a copy, for `asarray(obj, copy=False)`."""
+    array = _buffered(obj)
+    if array is None and hasattr(obj, "__dlpack__"):
+        array = np.from_dlpack(obj)
+    found = None if array is None else share_array(array)
+    if found is None or (target is not None and target is not found.dtype):
+        text = f"data of {type(obj).__name__} has to be copied"
+        fail(BufferError_, "asarray", text, "leave out `copy=False`")
+    return found
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
@@ -376,6 +409,9 @@ def eye(
 
 def _band(compare: str, rows: Any, columns: Any, k: int) -> Any:
     """The bool matrix: column `compare` row + k."""
+    farthest = 2**62  # all diagonals beyond the matrix are alike; row + k must not overflow
+    low, high = (-rows, columns) if is_static((rows, columns)) else (-farthest, farthest)
+    k = min(max(k, low), high)
     row = F.iota(size=rows, dtype=int64)
     if k:
         row = F.add(*pair("band", row, k))
@@ -414,7 +450,7 @@ def triu(x: Any, /, *, k: int = 0) -> Any:
     return _triangle("triu", x, "greater_equal", k)
 
 
-def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
+def meshgrid(*arrays: Any, indexing: str = "xy") -> tuple[Any, ...]:
     """Coordinate grids of 1-D tensors.
 
     Args:
@@ -445,7 +481,7 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     for place, item in zip(places, tensors, strict=True):
         alone = tuple(shape[place] if axis == place else 1 for axis in range(rank))
         grids.append(expand(reshape(item, alone), tuple(shape)))
-    return grids
+    return tuple(grids)
 
 
 def one_hot(x: Any, num_classes: int, /, *, dtype: Any = None) -> Any:

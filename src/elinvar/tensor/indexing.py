@@ -19,7 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, TraceError, fail
+from elinvar.core.errors import (
+    AxisError,
+    DTypeError,
+    OutOfBoundsError,
+    ShapeError,
+    TraceError,
+    fail,
+)
 from elinvar.core.shapes import (
     Dim,
     DimLike,
@@ -45,9 +52,10 @@ from elinvar.tensor.gathering import (
 from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place, rows_of
-from elinvar.tensor.regions import Region, form_of, read, record
+from elinvar.tensor.regions import Reading, Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
 from elinvar.tensor.storage import from_numpy, stored_array
+from elinvar.tensor.truths import lifted
 
 
 class New(NamedTuple):
@@ -84,7 +92,10 @@ class Gap(NamedTuple):
 Item = New | Span | Single | Many | Gap
 Items = list[Item]
 
-MASK_HINT = "use `el.where(mask, x, other)`, which keeps the shape, or index outside of the jit"
+MASK_HINT = (
+    "use `el.where(mask, x, other)`, which keeps the shape, or `x[el.nonzero(mask, size=n)]`, "
+    "which has a fixed one, or index outside of the jit"
+)
 
 
 def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
@@ -101,31 +112,33 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                     found = concrete(x._buffer, x._address + place * step, view)
                     if x._node is not None and state.grad_enabled:
                         region = Region((place, *rest), form)
-                        record(op, region.derive_read, (x,), found)
+                        record(op, Reading(region), (x,), found)
                     return found
         else:
             known = find_place(whole, key)
             if known is not None:
                 found = concrete(x._buffer, x._address + known[0], known[1])
                 if x._node is not None and state.grad_enabled:
-                    record(op, known[2].region(key).derive_read, (x,), found)
+                    record(op, Reading(known[2].region(key)), (x,), found)
                 return found
-    if type(key) is list or type(key) is np.ndarray:
+    if type(key) is list or type(key) is np.ndarray or type(key) is range:
         array = _as_array(op, key)
         key = array if isinstance(array, Cell) else from_numpy(array)
     if isinstance(key, Cell) and x.ndim:
         if key.dtype.kind in "iu":
             return taken(op, x, key, 0)
         if key.dtype.kind == "b" and 0 < key.ndim <= x.ndim and plain and key._layout is not None:
-            if key.shape != x.shape[: key.ndim]:
-                _misfit(op, x, 0, key.shape)
-            return selected(x, key)
+            if key.shape == x.shape[: key.ndim]:
+                return selected(x, key)
     if plain and type(key) is tuple and (x._node is None or not state.grad_enabled):
         kinds, arrays = array_kinds(x._layout, key)
         if arrays:
             found, wrong = _picked(x, *arrays, kinds=kinds)
             need_inside(op, x, kinds, arrays, wrong)
             return found
+    single = lifted(op, x, key)
+    if single is not None:
+        x, key = single
     return read_items(x, parse(op, x, key))
 
 
@@ -324,12 +337,11 @@ def _placed(found: Any, items: Items, axis: int, count: int) -> Any:
 def parse(op: str, x: Any, key: Any) -> Items:
     """The items of an index, one for each axis of x and each None."""
     given = key if isinstance(key, tuple) else (key,)
-    given = tuple(_as_array(op, item) if isinstance(item, (list, np.ndarray)) else item
-                  for item in given)  # fmt: skip
+    given = tuple(_as_array(op, item) if isinstance(item, _ARRAYS) else item for item in given)
     used = sum(_consumed(item) for item in given)
     dots = [place for place, item in enumerate(given) if item is Ellipsis]
     if len(dots) > 1:
-        fail(ShapeError, op, "an index can have one `...`")
+        fail(AxisError, op, "an index can have one `...`")
     if used > x.ndim:
         text = f"too many indices: {used} for {x._type} with {x.ndim} dimensions"
         fail(OutOfBoundsError, op, text)
@@ -346,9 +358,12 @@ def parse(op: str, x: Any, key: Any) -> Items:
     return items
 
 
+_ARRAYS = (list, tuple, range, np.ndarray)
+
+
 def _as_array(op: str, value: Any) -> Any:
     """Lists and numpy arrays as numpy arrays, or as tensors where they hold tensors."""
-    if isinstance(value, list) and any(isinstance(item, Cell) for item in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Cell) for item in value):
         return tensor_of(op, value)
     array = np.asarray(value)
     if array.size == 0 and array.dtype.kind == "f":
@@ -376,8 +391,6 @@ def _item(op: str, x: Any, axis: int, item: Any) -> Items:
         return [New() if item is None else Gap()]
     if isinstance(item, slice):
         return [_span(op, x, axis, item)]
-    if isinstance(item, (bool, np.bool_)):
-        fail(DTypeError, op, f"a single bool is no index, received {item!r}")
     if _is_bool(item):
         return _mask(op, x, axis, item)
     if isinstance(item, (Cell, np.ndarray)):
@@ -451,11 +464,7 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
         text = f"the shape of a result indexed by a mask {mask._type} depends on its values"
         fail(TraceError, op, text, MASK_HINT)
     shape = tuple(mask.shape)
-    here = x.shape[axis : axis + len(shape)]
-    if shape != here:
-        _misfit(op, x, axis, shape)
-    if not shape:
-        fail(DTypeError, op, "a mask without dimensions is no index")
+    need_mask_fit(op, x, axis, shape)
     if isinstance(mask, np.ndarray):
         found: Any = [tensor_of(op, part.astype(np.int64)) for part in np.nonzero(mask)]
     else:
@@ -463,6 +472,10 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
     return [Many(axis + place, index) for place, index in enumerate(found)]
 
 
-def _misfit(op: str, x: Any, axis: int, shape: Shape) -> None:
+def need_mask_fit(op: str, x: Any, axis: int, shape: Shape) -> None:
+    """Refuse a mask of other sizes than the axes that it stands for; 0 is always allowed."""
+    here = x.shape[axis : axis + len(shape)]
+    if len(here) == len(shape) and all(a in (b, 0) for a, b in zip(shape, here, strict=True)):
+        return
     text = f"mask bool{format_shape(shape)} does not fit axes {axis} to {axis + len(shape) - 1}"
-    fail(ShapeError, op, f"{text} of {x._type}")
+    fail(AxisError, op, f"{text} of {x._type}")

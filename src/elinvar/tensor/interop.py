@@ -2,46 +2,35 @@
 
 Tensors' memory never changes, so what leaves by sharing is read-only: `x.numpy()` is a read-only
 view and versioned DLPack capsules carry the read-only flag. An unversioned capsule cannot say so;
-its consumer gets a copy that it may write to. Memory that comes in by sharing (`from_numpy`,
-`from_dlpack`) must not be written to by its owner while a tensor uses it.
+its consumer gets a copy that it may write to, unless it asks for the very memory (`copy=False`).
+Memory that comes in by sharing (`from_numpy`, `from_dlpack`) must not be written to by its owner
+while a tensor uses it.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NoReturn
+import pickle
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import BufferError_, DTypeError, ValueRangeError, fail
-from elinvar.tensor.cell import Cell, concrete, current_trace, snapshot
-from elinvar.tensor.creation import check_device
+from elinvar.core.errors import BufferError_, DTypeError, GradientError, ValueRangeError, fail
+from elinvar.tensor.cell import Cell, concrete, snapshot
+from elinvar.tensor.creation import check_device, fresh
 from elinvar.tensor.layout import layout
+from elinvar.tensor.storage import (
+    Foreign,
+    from_stored,
+    numpy_view,
+    share_array,
+    shared,
+    stored_array,
+)
 from elinvar.tensor.storage import from_numpy as copy_array
-from elinvar.tensor.storage import from_stored, numpy_view, stored_array
-
-
-class Foreign:
-    """Memory of others, kept alive by its owner."""
-
-    __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
-
-    def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
-        self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release
-
-    def __del__(self) -> None:
-        if self.release is not None:
-            self.release()
-
-
-def shared(buffer: Any, address: int, dtype: DType, shape: Any, strides: Any) -> Any:
-    """A tensor over memory of others; strides in elements."""
-    tensor = concrete(buffer, address, layout(dtype, tuple(shape), tuple(strides)))
-    trace = current_trace()
-    return tensor if trace is None else trace.constant(tensor)
-
 
 # ---- numpy --------------------------------------------------------------------------------------
 
@@ -49,7 +38,8 @@ def shared(buffer: Any, address: int, dtype: DType, shape: Any, strides: Any) ->
 def from_numpy(array: Any, /) -> Any:
     """A tensor that shares the memory of a numpy array. Do not write to the array afterwards.
 
-    Arrays whose elements are not aligned, or do not lie at multiples of their size, are copied.
+    Arrays whose elements are not aligned, do not lie at multiples of their size, or are stored in
+    the other order of bytes, are copied.
 
     Example:
         >>> import elinvar as el, numpy as np
@@ -58,15 +48,8 @@ def from_numpy(array: Any, /) -> Any:
     """
     if not isinstance(array, np.ndarray):
         fail(DTypeError, "from_numpy", f"expected a numpy array, received {type(array).__name__}")
-    dtype = dtypes.from_numpy(array.dtype)
-    size = array.dtype.itemsize
-    apart = all(stride % size == 0 for stride in array.strides)
-    aligned = array.__array_interface__["data"][0] % size == 0  # complex numbers as wholes
-    if not array.size or not aligned or not apart:
-        return copy_array(np.ascontiguousarray(array))
-    address = array.__array_interface__["data"][0]
-    strides = [stride // size for stride in array.strides]
-    return shared(Foreign(array, address, array.nbytes), address, dtype, array.shape, strides)
+    found = share_array(array)
+    return copy_array(np.ascontiguousarray(array)) if found is None else found
 
 
 def to_numpy(x: Cell, op: str = "numpy") -> Any:
@@ -100,14 +83,44 @@ def readable_array(x: Cell, op: str) -> Any:
 # ---- pickle and copy ----------------------------------------------------------------------------
 
 
-def refuse_pickle() -> NoReturn:
-    """Tensors are not pickled: reading a pickle runs whatever code it names."""
-    fail(
-        DTypeError,
-        "pickle",
-        "tensors cannot be pickled",
-        "save state dicts with `el.save(state, 'file.safetensors')`, or pass `x.numpy()`",
-    )
+def reduced(x: Any, protocol: Any) -> tuple[Any, ...]:
+    """How pickle takes a tensor apart: class, dtype, shape, bytes, what it requires, attributes.
+
+    For processes that talk to each other. Reading a pickle runs whatever code it names, so files of
+    weights are safetensors (`el.save`), never pickles.
+    """
+    node = x._node
+    if node is not None and not node.is_leaf:
+        text = f"{x._type} was computed with a gradient, which cannot be pickled"
+        fail(GradientError, "pickle", text, "pickle `x.detach()`")
+    array: Any = np.ascontiguousarray(stored_array(x, "pickle"))
+    data = pickle.PickleBuffer(array) if int(protocol) >= 5 else array.tobytes()
+    content = (x.dtype.name, tuple(x.shape), data, node is not None)
+    return _restored, (type(x), *content, dict(_attributes(x)))
+
+
+def _restored(
+    kind: Any, name: str, shape: Any, data: Any, requires_grad: bool, attributes: Any
+) -> Any:
+    dtype = dtypes.by_name(name)
+    found = from_stored(np.frombuffer(data, dtype.storage).reshape(shape), dtype)
+    twin = object.__new__(kind)
+    twin._buffer, twin._address, twin._layout = found._buffer, found._address, found._layout
+    twin._value = twin._node = twin._grad = None
+    for attribute, held in attributes.items():
+        setattr(twin, attribute, held)
+    if requires_grad:
+        twin.requires_grad = True
+    return twin
+
+
+def _attributes(x: Any) -> Iterator[tuple[str, Any]]:
+    """What subclasses keep beside the cell: in slots of their own, or in a dict."""
+    yield from getattr(x, "__dict__", {}).items()
+    for kind in type(x).__mro__:
+        for name in () if kind is Cell else getattr(kind, "__slots__", ()):
+            if name != "__weakref__" and hasattr(x, name):
+                yield name, getattr(x, name)
 
 
 def copied(x: Any, deep: bool) -> Any:
@@ -116,12 +129,8 @@ def copied(x: Any, deep: bool) -> Any:
     buffer, address, kind, value, node, slot = snapshot(x)
     twin._buffer, twin._address, twin._layout, twin._value = buffer, address, kind, value
     twin._node, twin._grad = None, None
-    for name, held in getattr(x, "__dict__", {}).items():
-        twin.__dict__[name] = held
-    for kind_of in type(x).__mro__:
-        for name in () if kind_of is Cell else getattr(kind_of, "__slots__", ()):
-            if hasattr(x, name):
-                setattr(twin, name, getattr(x, name))
+    for name, held in _attributes(x):
+        setattr(twin, name, held)
     if deep:
         if node is not None:
             twin.requires_grad = True
@@ -223,10 +232,7 @@ def export_dlpack(
         fail(BufferError_, "dlpack", f"tensors live on device (1, 0), not {tuple(dl_device)}")
     versioned = max_version is not None and max_version[0] >= 1
     flags = _READ_ONLY
-    if copy or not versioned:
-        if copy is False:
-            text = "memory is read-only, which an unversioned capsule cannot say"
-            fail(BufferError_, "dlpack", text, "ask with max_version=(1, 0), or allow a copy")
+    if copy or not (versioned or copy is False):
         x, flags = from_stored(stored_array(x, "dlpack"), x.dtype), _IS_COPIED
     stored_array(x, "dlpack")  # refuses traced tensors
     kind = x._layout
@@ -264,24 +270,39 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> A
     """
     check_device("from_dlpack", device)
     if isinstance(x, Cell):
-        return x
+        return fresh(x) if copy else x
     if not hasattr(x, "__dlpack__"):
         text = f"expected an object with `__dlpack__`, received {type(x).__name__}"
         fail(DTypeError, "from_dlpack", text)
     place = tuple(x.__dlpack_device__())
-    if place[0] != CPU:
+    if place[0] != CPU and device is None:
         text = f"the memory is on DLPack device {place}, not on the CPU"
-        fail(BufferError_, "from_dlpack", text, "copy it to the CPU first")
-    try:
-        capsule = x.__dlpack__(max_version=(1, 0))
-    except TypeError:  # a producer from before DLPack 1.0
-        capsule = x.__dlpack__()
-    found, aligned = _import_capsule(capsule)
+        fail(BufferError_, "from_dlpack", text, "ask for a copy: device='cpu'")
+    found, aligned = _import_capsule(_asked(x, place, copy))
     if not aligned and copy is False:
         fail(BufferError_, "from_dlpack", "the elements are not aligned, so they have to be copied")
     if copy or not aligned:
         return from_stored(stored_array(found, "from_dlpack"), found.dtype)
     return shared(found._buffer, found._address, found.dtype, found.shape, found._layout.strides)
+
+
+def _asked(x: Any, place: Any, copy: bool | None) -> Any:
+    """The capsule of a producer, who may know nothing of DLPack 1.0 and its arguments."""
+    wishes: dict[str, Any] = {"max_version": (1, 0)}
+    if place[0] != CPU:
+        wishes["dl_device"] = (CPU, 0)
+    if copy is False:  # a copy is made here, where one is wanted
+        wishes["copy"] = False
+    try:
+        return x.__dlpack__(**wishes)
+    except TypeError:
+        if place[0] != CPU:
+            text = f"{type(x).__name__} cannot copy from DLPack device {place} to the CPU"
+            fail(BufferError_, "from_dlpack", text, "copy it to the CPU first")
+    except BufferError as error:
+        text = f"{type(x).__name__} does not share its memory: {error}"
+        fail(BufferError_, "from_dlpack", text, "pass `np.asarray(x).copy()`, or what it names")
+    return x.__dlpack__()
 
 
 def _import_capsule(capsule: Any) -> tuple[Any, bool]:

@@ -10,18 +10,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from elinvar.core.dtypes import int64, promote
-from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import (
     Dim,
     DimLike,
     Shape,
-    broadcast_shapes,
     format_shape,
     normalize_axes,
     normalize_axis,
     one_name,
     size,
 )
+from elinvar.core.shapes import broadcast_shapes as joint_shape
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F
@@ -217,7 +217,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     """
     x = tensor_of("broadcast_to", x)
     target = as_shape("broadcast_to", shape)
-    if len(target) < x.ndim or broadcast_shapes("broadcast_to", x.shape, target) != target:
+    if len(target) < x.ndim or joint_shape("broadcast_to", x.shape, target) != target:
         fail(ShapeError, "broadcast_to", f"{x._type} does not broadcast to {format_shape(target)}")
     return expand(x, target)
 
@@ -232,8 +232,30 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
         ((2, 3), (2, 3))
     """
     tensors = [tensor_of("broadcast_arrays", item) for item in arrays]
-    shape = broadcast_shapes("broadcast_arrays", *(item.shape for item in tensors))
+    shape = joint_shape("broadcast_arrays", *(item.shape for item in tensors))
     return tuple(expand(item, shape) for item in tensors)
+
+
+def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
+    """The shape that all of the given shapes broadcast to.
+
+    Args:
+        shapes: tuples of sizes, or single sizes; a size may be symbolic.
+
+    Raises:
+        ShapeError: two sizes of one axis differ and neither is 1.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.broadcast_shapes((5, 1), (1, 3), (3,))
+        (5, 3)
+    """
+    given = [as_shape("broadcast_shapes", shape) for shape in shapes]
+    for shape in given:
+        if any(isinstance(dim, int) and dim < 0 for dim in shape):
+            text = f"sizes must not be negative, received {format_shape(shape)}"
+            fail(ShapeError, "broadcast_shapes", text)
+    return joint_shape("broadcast_shapes", *given)
 
 
 def _same_dtype(op: str, arrays: Iterable[Any]) -> list[Any]:
@@ -454,37 +476,3 @@ def tile(x: Any, repetitions: Any, /) -> Any:
     repeated = expand(apart, tuple(dim for pair in pairs for dim in pair))
     joined = tuple(a * b for a, b in zip(counts, shape, strict=True))
     return F.reshape(repeated, shape=joined)
-
-
-def repeat(x: Any, repeats: Any, /, *, axis: int | None = None) -> Any:
-    """Each element repeated along an axis (of the flattened tensor if None).
-
-    Args:
-        repeats: an int, or as many ints as the axis has elements (their values must be known).
-
-    Example:
-        >>> import elinvar as el
-        >>> el.repeat(el.asarray([1, 2]), 2).tolist()
-        [1, 1, 2, 2]
-    """
-    x = tensor_of("repeat", x)
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    axis = normalize_axis("repeat", axis, x.ndim)
-    before, count, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
-    if isinstance(repeats, Cell) and repeats.dtype.kind not in "iu":
-        fail(DTypeError, "repeat", f"repeats must be integers, received {repeats._type}")
-    counts = repeats.tolist() if hasattr(repeats, "tolist") else repeats
-    if isinstance(counts, (list, tuple)) and len(counts) == 1:
-        counts = counts[0]
-    if isinstance(counts, (list, tuple)):
-        if len(counts) != count:
-            text = f"{len(counts)} repeats for axis {axis} of {x._type}"
-            fail(ShapeError, "repeat", text)
-        source = [index for index, times in enumerate(counts) for _ in range(times)]
-        return F.gather(x, cast(tensor_of("repeat", source, int64), int64), axis=axis)
-    if isinstance(counts, int) and counts < 0:
-        fail(ValueRangeError, "repeat", f"repeats must not be negative, received {counts}")
-    apart = F.reshape(x, shape=(*before, count, 1, *after))
-    wide = expand(apart, (*before, count, counts, *after))
-    return F.reshape(wide, shape=(*before, count * counts, *after))

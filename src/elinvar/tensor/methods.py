@@ -127,8 +127,8 @@ class PythonMethods(Cell):
 
     __slots__ = ()
 
+    # numpy's operators leave `array * tensor` to the tensor, its functions convert with `__array__`
     __array_priority__ = 1000
-    __array_ufunc__ = None  # numpy arrays leave `array * tensor` to the tensor
 
     def _single(self, op: str) -> Any:
         """The one element as a Python number."""
@@ -217,7 +217,7 @@ class PythonMethods(Cell):
         return interop.CPU, 0
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        interop.refuse_pickle()
+        return interop.reduced(self, protocol)
 
     def __copy__(self) -> Any:
         return interop.copied(self, deep=False)
@@ -229,9 +229,13 @@ class PythonMethods(Cell):
         return found
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        if api_version is not None and api_version not in REVISIONS:
+            text = f"revision {api_version!r} of the standard is not known: {', '.join(REVISIONS)}"
+            fail(ValueRangeError, "array_namespace", text)
         return namespace[0]
 
 
+REVISIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")  # newer ones only add
 namespace: list[Any] = [None]  # the `elinvar` package, which sets it when it is imported
 
 
@@ -310,6 +314,9 @@ class ConversionMethods(Cell):
     def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
         """x itself; every device but "cpu" is refused."""
         check_device("to_device", device)
+        if stream is not None:
+            text = f"the CPU has no streams, received stream {stream!r}"
+            fail(ValueRangeError, "to_device", text)
         return self
 
     def clone(self) -> Any:

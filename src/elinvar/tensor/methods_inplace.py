@@ -1,7 +1,8 @@
 """Methods of tensors that change them in place: a new value is computed and the cell rebound.
 
 Shape and dtype stay: a result that would need another shape, or another kind of dtype (floats into
-an integer tensor), is refused as in PyTorch.
+an integer tensor), is refused as in PyTorch. Operators refuse signed integers in an unsigned
+tensor, too, as in NumPy.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.creation import fresh
 from elinvar.tensor.dispatch import F
 
-_RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+_RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
+_STRICT_RANK = {"b": 0, "u": 1, "i": 2, "f": 3, "c": 4}
 
 
-def rebound(op: str, x: Any, value: Any) -> Any:
+def rebound(op: str, x: Any, value: Any, rank: dict[str, int] = _RANK) -> Any:
     """Rebind x to a value of the same shape, cast to its dtype; returns x."""
     if value.dtype is not x.dtype:
-        if _RANK[value.dtype.kind] > _RANK[x.dtype.kind]:
+        if rank[value.dtype.kind] > rank[x.dtype.kind]:
             text = f"a result {value._type} does not fit into {x._type} in place"
             fail(DTypeError, op, text, "use the form that returns a new tensor")
         value = F.cast(value, dtype=x.dtype)
@@ -50,7 +52,7 @@ def in_place_operator(name: str, function: Callable[[Any, Any], Any]) -> Any:
     """`x += y` and the like."""
 
     def method(self: Any, other: Any) -> Any:
-        return rebound(name, self, function(self, other))
+        return rebound(name, self, function(self, other), _STRICT_RANK)
 
     method.__name__ = method.__qualname__ = name
     return method

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core.dtypes import DType, as_dtype, int64
-from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis, size
 from elinvar.tensor import linear as lin
 from elinvar.tensor import manipulation as man
@@ -17,6 +18,8 @@ from elinvar.tensor.elementwise import where
 from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
+from elinvar.tensor.repeating import repeat
+from elinvar.tensor.uniques import unique_values
 
 
 def given_sizes(sizes: tuple[Any, ...]) -> Any:
@@ -101,7 +104,7 @@ class ShapeMethods(Cell):
 
     def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Any:
         """Each element repeated (`el.repeat`)."""
-        return man.repeat(self, repeats, axis=dim)
+        return repeat(self, repeats, axis=dim)
 
     # -- axes --
 
@@ -109,8 +112,13 @@ class ShapeMethods(Cell):
         """The axes in another order."""
         return man.permute_dims(self, given_sizes(dims))
 
-    def transpose(self, dim0: int, dim1: int) -> Any:
-        """Two axes exchanged."""
+    def transpose(self, dim0: int | Sequence[int], dim1: int | None = None) -> Any:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+        if isinstance(dim0, Sequence):
+            return self.permute(tuple(dim0))
+        if dim1 is None:
+            text = "expected two axes, or a tuple of all, received one axis"
+            fail(AxisError, "transpose", text, "write `x.transpose(0, 1)`, or `x.mT`")
         first = normalize_axis("transpose", dim0, self.ndim)
         second = normalize_axis("transpose", dim1, self.ndim)
         order = list(range(self.ndim))
@@ -314,4 +322,4 @@ class ShapeMethods(Cell):
 
     def unique(self) -> Any:
         """The distinct values in order. Not under `jit`."""
-        return find.unique_values(self)
+        return unique_values(self)

@@ -24,7 +24,7 @@ from elinvar.core.dtypes import (
     uint32,
     uint64,
 )
-from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Shape, size
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions as red
@@ -41,6 +41,7 @@ from elinvar.tensor.convert import (
 from elinvar.tensor.creation import checked_shape
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.manipulation import reshape
+from elinvar.tensor.mapped import mapped_traces
 from elinvar.tensor.special import normal_of_bits
 from elinvar.tensor.storage import from_numpy
 from elinvar.tensor.trace import outside_trace
@@ -95,20 +96,35 @@ class Generator:
         self.state._rebind(state)
 
     def bits(self, shape: Shape) -> Any:
-        """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉."""
+        """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉.
+
+        Inside of a function that `vmap` maps with randomness="different", example i draws what
+        it would draw if the examples drew one after the other, and the counter advances for all.
+        """
         state = self.state
-        words = F.random_bits(state, shape=shape)
-        state._rebind(_advanced(state, shape))
+        blocks = _block_count(shape)
+        first: Any = None
+        for trace in mapped_traces():
+            if trace.randomness == "error":
+                text = "random numbers are drawn inside of `vmap`, which was not told how"
+                hint = "pass randomness='different' (others for each example) or 'same'"
+                fail(TraceError, "random", text, hint)
+            if trace.randomness == "different":
+                place = ew.multiply(cast(trace.index(), uint64), blocks)
+                first = place if first is None else ew.add(first, place)
+                blocks = ew.multiply(blocks, cast(size_tensor(trace.size), uint64))
+        start = state if first is None else _add_to_counter(state, first)
+        words = F.random_bits(start, shape=shape)
+        state._rebind(_add_to_counter(state, blocks))
         return words
 
 
-def _advanced(state: Any, shape: Shape) -> Any:
+def _block_count(shape: Shape) -> Any:
+    """How many blocks of four words a draw takes."""
     count = size(shape)
     if isinstance(count, int):
-        blocks = F.constant(value=(count + 3) // 4, dtype=uint64)
-    else:
-        blocks = ew.bitwise_right_shift(cast(size_tensor(count + 3), uint64), 2)
-    return _add_to_counter(state, blocks)
+        return F.constant(value=(count + 3) // 4, dtype=uint64)
+    return ew.bitwise_right_shift(cast(size_tensor(count + 3), uint64), 2)
 
 
 @composite

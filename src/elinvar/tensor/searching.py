@@ -1,7 +1,7 @@
-"""Searching, sorting, taking and sets, by the Array API standard.
+"""Searching, sorting and taking, by the Array API standard.
 
-Functions whose result's shape depends on values (`nonzero`, `unique_…`) need the values, so they
-run eagerly only; under `jit` they say so and name the way out.
+Functions whose result's shape depends on values (`nonzero`, and `unique_…` in uniques.py) need the
+values; under `jit` they need a `size`, and say so.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, normalize_axis
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.cell import current_trace
+from elinvar.tensor.composite import composite
 from elinvar.tensor.control import fori_loop
 from elinvar.tensor.convert import (
     ArrayLike,
@@ -30,30 +31,8 @@ from elinvar.tensor.manipulation import reshape, sliced
 if TYPE_CHECKING:
     from elinvar.tensor.tensor import Tensor
 
+FEW_MEMBERS = 16  # up to so many, each element is compared with each member
 HIGHEST_STEP = 61  # of a binary search along an axis whose length is not known: a power of two
-
-
-class UniqueAll(NamedTuple):
-    """Results of `unique_all`."""
-
-    values: Tensor
-    indices: Tensor
-    inverse_indices: Tensor
-    counts: Tensor
-
-
-class UniqueCounts(NamedTuple):
-    """Results of `unique_counts`."""
-
-    values: Tensor
-    counts: Tensor
-
-
-class UniqueInverse(NamedTuple):
-    """Results of `unique_inverse`."""
-
-    values: Tensor
-    inverse_indices: Tensor
 
 
 class TopK(NamedTuple):
@@ -220,43 +199,134 @@ def need_values(op: str, x: Any, way_out: str) -> None:
         fail(TraceError, op, text, way_out)
 
 
-_WAY_OUT = "use `el.where` with a fixed shape, or call it outside of the jit"
+def nonzero(x: ArrayLike, /, *, size: int | None = None, fill_value: int = 0) -> tuple[Any, ...]:
+    """The indices of elements that are not zero, one tensor per axis.
 
-
-def nonzero(x: ArrayLike, /) -> tuple[Any, ...]:
-    """The indices of elements that are not zero, one tensor per axis. Not under `jit`.
+    Args:
+        x: a tensor with at least one axis.
+        size: how many indices there shall be, so that the shape of the result is known and `jit`
+            can trace it: the first `size` ones, `fill_value` behind them where there are fewer.
+        fill_value: an index beyond the last one.
 
     Raises:
-        TraceError: inside of a trace, because the result's shape would depend on values.
+        TraceError: inside of a trace without `size`: the result's shape would depend on values.
 
     Example:
         >>> import elinvar as el
         >>> [index.tolist() for index in el.nonzero(el.asarray([[0, 1], [2, 0]]))]
         [[0, 1], [1, 0]]
+        >>> el.jit(lambda x: el.nonzero(x, size=3, fill_value=9))(el.asarray([0, 5, 6]))[0].tolist()
+        [1, 2, 9]
     """
     x = tensor_of("nonzero", x)
-    need_values("nonzero", x, _WAY_OUT)
     if not x.ndim:
         fail(ShapeError, "nonzero", "expected at least one dimension, received a 0-d tensor")
-    flat = flat_nonzero(x)
+    if size is not None:
+        flat, found = _sized_positions(is_nonzero(x), size=checked_size("nonzero", size))
+    else:
+        need_values("nonzero", x, "pass `size=`, or call it outside of the jit")
+        flat, found = true_positions(is_nonzero(x)), None
     coordinates = []
     for dim in reversed(x.shape):
-        coordinates.append(ew.remainder(flat, max(dim, 1)))
-        flat = ew.floor_divide(flat, max(dim, 1))
+        count = dim if isinstance(dim, Dim) else max(dim, 1)
+        coordinates.append(ew.remainder(flat, count))
+        flat = ew.floor_divide(flat, count)
+    if found is not None:
+        coordinates = [ew.where(found, place, fill_value) for place in coordinates]
     return tuple(reversed(coordinates))
 
 
-def flat_nonzero(x: Any) -> Any:
-    """Positions of the elements of a concrete tensor that are not zero, in row-major order."""
-    return true_positions(ew.not_equal(x, 0) if x.dtype.kind != "b" else x)
+def is_nonzero(x: Any) -> Any:
+    """True where elements are not zero."""
+    return x if x.dtype.kind == "b" else ew.not_equal(x, 0)
+
+
+def checked_size(op: str, size: Any) -> Any:
+    """The argument `size` of functions whose results would have as many elements as are found."""
+    if not isinstance(size, Dim) and (not hasattr(size, "__index__") or size.__index__() < 0):
+        fail(ValueRangeError, op, f"size must be an int that is not negative, received {size!r}")
+    return size if isinstance(size, Dim) else size.__index__()
+
+
+@composite
+def _sized_positions(mask: Any, *, size: Any) -> Any:
+    """The first `size` flat positions of True elements, and whether there are as many."""
+    return sized_positions(mask, size)
+
+
+def sized_positions(mask: Any, size: Any) -> tuple[Any, Any]:
+    """Inside of a program: the first `size` flat positions of True elements (then 0), and which
+    of them were found."""
+    flat = cast(reshape(mask, (-1,)), int64)
+    rank = F.cumsum(flat, axis=0, reverse=False)  # of each True element, from 1
+    total = F.sum(flat, axes=(0,))
+    beyond = size_tensor(size)
+    # the others go to one place more, which is cut off
+    kept = ew.logical_and(flat, ew.less_equal(rank, beyond))
+    place = ew.where(kept, ew.subtract(rank, 1), beyond)
+    room = expand(F.constant(value=0, dtype=int64), (size + 1,))
+    numbers = F.iota(size=flat.shape[0], dtype=int64)
+    filled = sliced(F.scatter(room, place, numbers, axis=0, mode="set"), 0, 0, size)
+    found = ew.less(F.iota(size=size, dtype=int64), total)
+    return ew.where(found, filled, 0), found
+
+
+def where(
+    condition: ArrayLike,
+    x1: ArrayLike = None,
+    x2: ArrayLike = None,
+    /,
+    *,
+    size: int | None = None,
+    fill_value: int = 0,
+) -> Any:
+    """x1 where the condition holds, else x2; all three broadcast together.
+
+    Args:
+        condition: bool tensor (numbers are compared with zero).
+        x1, x2: tensors or Python numbers; the result has their promoted dtype. Without them it is
+            `nonzero(condition, size=size, fill_value=fill_value)`.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.asarray([-1.0, 2.0])
+        >>> el.where(x > 0, x, 0.0).tolist()
+        [0.0, 2.0]
+    """
+    if x1 is None and x2 is None:
+        return nonzero(condition, size=size, fill_value=fill_value)
+    if x1 is None or x2 is None:
+        fail(ValueRangeError, "where", "expected one argument or three, received two")
+    if size is not None:
+        text = "size is for the indices alone: `el.where(condition, size=n)`"
+        fail(ValueRangeError, "where", text)
+    return ew.where(condition, x1, x2)
+
+
+def _nan_below(x: Any, y: Any) -> Any:
+    return F.bitwise_or(F.less(x, y), F.bitwise_and(F.equal(x, x), F.not_equal(y, y)))
+
+
+def _nan_below_or_equal(x: Any, y: Any) -> Any:
+    return F.bitwise_or(F.less_equal(x, y), F.not_equal(y, y))
+
+
+_BELOW = {  # (side, whether there may be NaN) → whether an element stands before a value
+    ("left", False): F.less,
+    ("right", False): F.less_equal,
+    ("left", True): _nan_below,
+    ("right", True): _nan_below_or_equal,
+}
 
 
 def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter: Any = None) -> Any:
     """Where values would be put into a sorted 1-D tensor so that it stays sorted.
 
+    NaN counts as greater than all numbers, as in `sort`.
+
     Args:
         x1: the sorted tensor.
-        x2: the values.
+        x2: the values, or one number.
         side: "left": before equal elements, "right": after them.
         sorter: indices that sort x1, where it is not sorted itself.
 
@@ -274,120 +344,48 @@ def searchsorted(x1: ArrayLike, x2: ArrayLike, /, *, side: str = "left", sorter:
         a = take(a, sorter)
     # binary search, all values at once: the answer grows bit by bit from the highest
     count = a.shape[0]
-    below = F.less if side == "left" else F.less_equal
+    if isinstance(count, Dim):
+        return _searched_anywhere(a, b, side)
+    if not count:
+        return expand(F.constant(value=0, dtype=int64), b.shape)
+    return _searched(a, b, side=side, highest=count.bit_length() - 1)
+
+
+def _probed(a: Any, b: Any, below: Any, step: Any, found: Any) -> Any:
+    """One step of a binary search of all values at once: the answer grows bit by bit."""
+    probe = ew.add(found, step)
+    count = size_tensor(a.shape[0])
+    inside = ew.less_equal(probe, count)
+    element = F.gather(a, ew.subtract(ew.minimum(probe, count), 1), axis=0)
+    return F.where(F.bitwise_and(inside, below(element, b)), probe, found)
+
+
+@composite
+def _searched(a: Any, b: Any, *, side: str, highest: int) -> Any:
+    """Places in a tensor of less than 2^(highest + 1) elements."""
+    below = _BELOW[side, a.dtype.kind == "f"]
     found = expand(F.constant(value=0, dtype=int64), b.shape)
-
-    def probed(step: Any, found: Any) -> Any:
-        probe = ew.add(found, step)
-        inside = ew.less_equal(probe, count)
-        element = F.gather(a, ew.subtract(ew.minimum(probe, count), 1), axis=0)
-        return F.where(F.bitwise_and(inside, below(element, b)), probe, found)
-
-    if isinstance(count, Dim):  # steps beyond the length change nothing
-        a = F.pad(a, F.constant(value=0, dtype=a.dtype), low=(0,), high=(1,), interior=(0,))
-        one = F.constant(value=1, dtype=int64)
-
-        def turn(i: Any, found: Any) -> Any:
-            return probed(F.shift_left(one, ew.subtract(HIGHEST_STEP, i)), found)
-
-        return fori_loop(0, HIGHEST_STEP + 1, turn, found)
-    step = 1 << max(count.bit_length() - 1, 0)
-    while step and count:
-        found = probed(step, found)
-        step >>= 1
+    for bit in range(highest, -1, -1):
+        found = _probed(a, b, below, 1 << bit, found)
     return found
 
 
-def _unique_parts(op: str, x: ArrayLike) -> tuple[Any, Any, Any, Any]:
-    """The flattened tensor, the order that sorts it, the sorted values, the first of each run."""
-    x = tensor_of(op, x)
-    need_values(op, x, "call it outside of the jit")
-    flat = reshape(x, (-1,))
-    keys = cast(flat, int64) if flat.dtype.kind == "b" else flat
-    order = F.argsort(keys, axis=0, descending=False)
-    ordered = F.gather(flat, order, axis=0) if flat.shape[0] else flat
-    count = flat.shape[0]
-    if count < 2:
-        starts = F.iota(size=count, dtype=int64)
-    else:
-        changed = F.not_equal(sliced(ordered, 0, 1, count - 1), sliced(ordered, 0, 0, count - 1))
-        starts = ew.add(flat_nonzero(changed), 1)
-        starts = F.concatenate(F.iota(size=1, dtype=int64), starts, axis=0)
-    return flat, order, ordered, starts
+def _searched_anywhere(a: Any, b: Any, side: str) -> Any:
+    """Places in a tensor of a length that is not known; steps beyond it change nothing."""
+    below = _BELOW[side, a.dtype.kind == "f"]
+    count = a.shape[0]
+    padded = F.pad(a, F.constant(value=0, dtype=a.dtype), low=(0,), high=(1,), interior=(0,))
+    one = F.constant(value=1, dtype=int64)
 
+    def turn(i: Any, found: Any) -> Any:
+        step = F.shift_left(one, ew.subtract(HIGHEST_STEP, i))
+        probe = ew.add(found, step)
+        inside = ew.less_equal(probe, count)
+        element = F.gather(padded, ew.subtract(ew.minimum(probe, count), 1), axis=0)
+        return F.where(F.bitwise_and(inside, below(element, b)), probe, found)
 
-def unique_all(x: ArrayLike, /) -> UniqueAll:
-    """The distinct values in order, where each first occurs, the way back, and how often it occurs.
-
-    Each NaN counts as a value of its own. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> found = el.unique_all(el.asarray([3, 1, 3]))
-        >>> found.values.tolist(), found.indices.tolist()
-        ([1, 3], [1, 0])
-        >>> found.inverse_indices.tolist(), found.counts.tolist()
-        ([1, 0, 1], [1, 2])
-    """
-    flat, order, ordered, starts = _unique_parts("unique_all", x)
-    shape = tensor_of("unique_all", x).shape
-    count, distinct = flat.shape[0], starts.shape[0]
-    if not count:
-        return UniqueAll(flat, order, reshape(order, shape), order)
-    total = F.reshape(F.constant(value=count, dtype=int64), shape=(1,))
-    ends = F.concatenate(sliced(starts, 0, 1, distinct - 1), total, axis=0)
-    marks = F.scatter(
-        expand(F.constant(value=0, dtype=int64), (count,)),
-        starts,
-        expand(F.constant(value=1, dtype=int64), (distinct,)),
-        axis=0,
-        mode="set",
-    )
-    group = ew.subtract(F.cumsum(marks, axis=0, reverse=False), 1)
-    inverse = F.scatter(F.zeros_like(group), order, group, axis=0, mode="set")
-    return UniqueAll(
-        F.gather(ordered, starts, axis=0),
-        F.gather(order, starts, axis=0),
-        F.reshape(inverse, shape=shape),
-        F.subtract(ends, starts),
-    )
-
-
-def unique_counts(x: ArrayLike, /) -> UniqueCounts:
-    """The distinct values in order and how often each occurs. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> found = el.unique_counts(el.asarray([3, 1, 3]))
-        >>> found.values.tolist(), found.counts.tolist()
-        ([1, 3], [1, 2])
-    """
-    found = unique_all(x)
-    return UniqueCounts(found.values, found.counts)
-
-
-def unique_inverse(x: ArrayLike, /) -> UniqueInverse:
-    """The distinct values in order and the indices that rebuild x from them. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.unique_inverse(el.asarray([3, 1, 3])).inverse_indices.tolist()
-        [1, 0, 1]
-    """
-    found = unique_all(x)
-    return UniqueInverse(found.values, found.inverse_indices)
-
-
-def unique_values(x: ArrayLike, /) -> Any:
-    """The distinct values in order. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.unique_values(el.asarray([3, 1, 3])).tolist()
-        [1, 3]
-    """
-    _, _, ordered, starts = _unique_parts("unique_values", x)
-    return F.gather(ordered, starts, axis=0) if ordered.shape[0] else ordered
+    first = expand(F.constant(value=0, dtype=int64), b.shape)
+    return fori_loop(0, HIGHEST_STEP + 1, turn, first)
 
 
 def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Any:
@@ -399,29 +397,21 @@ def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Any:
         [True, False, True]
     """
     a, b = typed_pair("isin", x1, x2)
+    count = b._type.size
+    if isinstance(count, int) and count > FEW_MEMBERS:
+        found = _found_in(reshape(a, (-1,)), reshape(b, (-1,)))
+        found = reshape(found, a.shape)
+        return F.bitwise_invert(found) if invert else found
     members = reshape(b, (1,) * a.ndim + (-1,))
     column = F.reshape(a, shape=(*a.shape, 1))
     found = F.any(F.equal(*broadcast_all("isin", column, members)), axes=(a.ndim,))
     return F.bitwise_invert(found) if invert else found
 
 
-def bincount(x: ArrayLike, /, weights: ArrayLike = None, minlength: int = 0) -> Any:
-    """How often each of 0 … max(x) occurs in a 1-D tensor of integers. Not under `jit`.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.bincount(el.asarray([0, 2, 2])).tolist()
-        [1, 0, 2]
-    """
-    x = tensor_of("bincount", x)
-    if x.ndim != 1 or x.dtype.kind not in "iu":
-        fail(DTypeError, "bincount", f"expected a 1-D tensor of integers, received {x._type}")
-    need_values("bincount", x, "add up `one_hot(x, n)` with a fixed number of bins")
-    x = cast(x, int64)
-    top = F.max(x, axes=(0,)).item() + 1 if x.shape[0] else 0
-    if x.shape[0] and F.min(x, axes=(0,)).item() < 0:
-        fail(ValueRangeError, "bincount", "expected no negative number")
-    each = tensor_of("bincount", 1 if weights is None else weights)
-    zero = F.constant(value=0.0 if each.dtype.kind == "f" else 0, dtype=each.dtype)
-    bins = expand(zero, (max(top, minlength),))
-    return F.scatter(bins, x, expand(each, x.shape), axis=0, mode="add")
+def _found_in(a: Any, members: Any) -> Any:
+    """Which elements are among many, by a search in sorted ones."""
+    if a.dtype.kind == "b":
+        a, members = cast(a, int64), cast(members, int64)
+    ordered = F.sort(members, axis=0, descending=False)
+    place = ew.minimum(searchsorted(ordered, a), ew.subtract(ordered.shape[0], 1))
+    return F.equal(F.gather(ordered, place, axis=0), a)

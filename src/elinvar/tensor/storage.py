@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,8 +12,12 @@ from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, LeakedTensorError, TraceError, fail
 from elinvar.tensor.cell import Cell, concrete, current_trace
 from elinvar.tensor.engine import allocate
-from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.layout import Layout, dense, layout
 
+IN_VMAP = (
+    "write `el.where(condition, x, y)` or `el.cond(condition, f, g, x)` in the place of a branch; "
+    "read what is the same for all examples before the vmap"
+)
 OUT = "compute with `where`, `cond`, `while_loop` or `scan`, or read the value outside of the jit"
 
 
@@ -21,6 +25,8 @@ class ArrayOwner:
     """numpy's array interface over a tensor's memory, which stays alive with the array."""
 
     __slots__ = ("__array_interface__", "_buffer")
+
+    __array_interface__: dict[str, tuple[int, ...] | str | tuple[int, bool] | int]
 
     def __init__(self, buffer: Any, address: int, layout: Layout) -> None:
         step = layout.dtype.itemsize
@@ -34,18 +40,84 @@ class ArrayOwner:
         }
 
 
+class Foreign:
+    """Memory of others, kept alive by its owner."""
+
+    __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
+
+    address: int
+    nbytes: int
+    owner: Any
+    release: Any
+
+    def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
+        self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release
+
+    def __del__(self) -> None:
+        if self.release is not None:
+            self.release()
+
+
+def shared(buffer: Any, address: int, dtype: DType, shape: Any, strides: Any) -> Any:
+    """A tensor over memory of others; strides in elements."""
+    tensor = concrete(buffer, address, layout(dtype, tuple(shape), tuple(strides)))
+    trace = current_trace()
+    return tensor if trace is None else trace.constant(tensor)
+
+
+def share_array(array: Any) -> Any:
+    """A tensor over the memory of a numpy array; None where its elements have to be copied."""
+    size = array.dtype.itemsize
+    native = array.dtype.isnative or size == 1
+    aligned = array.__array_interface__["data"][0] % size == 0  # complex numbers as wholes
+    if not array.size or not aligned or not native:
+        return None
+    if any(stride % size for stride in array.strides):
+        return None
+    dtype = dtypes.from_numpy(array.dtype)
+    address = array.__array_interface__["data"][0]
+    strides = [stride // size for stride in array.strides]
+    return shared(Foreign(array, address, array.nbytes), address, dtype, array.shape, strides)
+
+
 def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     """A read-only view of the memory (bfloat16 as its bits in uint16)."""
     layout = tensor._layout
     trace = current_trace()
     if trace is not None:
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if layout is None:
         need_live(tensor, op)
-        fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+        refuse_value(tensor, op, trace)
     if not layout.size:
         return np.empty(layout.shape, layout.dtype.storage)
     return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+
+
+def number_array(tensor: Cell) -> Any:
+    """The elements of a concrete tensor as numbers that numpy knows: bfloat16 as float32."""
+    layout = tensor._layout
+    assert layout is not None
+    if not layout.size:
+        stored = np.empty(layout.shape, layout.dtype.storage)
+    else:
+        stored = np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+    return as_numbers(stored, layout.dtype)
+
+
+def as_numbers(stored: Any, dtype: DType) -> Any:
+    """Stored elements as numbers that numpy knows: bfloat16 as float32."""
+    if dtype.name != "bfloat16":
+        return stored
+    return (stored.astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
+
+
+def refuse_value(tensor: Cell, op: str, trace: Any) -> NoReturn:
+    """Refuse to give Python a value that a trace does not have."""
+    if trace is not None and trace.is_mapped:
+        text = f"inside of `vmap` a {tensor._type} has another value in each example"
+        fail(TraceError, op, text, IN_VMAP)
+    fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
 
 
 def need_live(tensor: Cell, op: str) -> None:

@@ -17,7 +17,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -40,7 +40,6 @@ class Tensor(Cell):
     """An n-dimensional array of one data type that can carry a gradient."""
 
     __array_priority__: _int
-    __array_ufunc__: None
 
     def __hash__(self) -> _int: ...
     def __abs__(self) -> Tensor: ...
@@ -110,7 +109,7 @@ class Tensor(Cell):
     def __pow__(self, other: _ArrayLike) -> Tensor: ...
     def __radd__(self, other: _ArrayLike) -> Tensor: ...
     def __rand__(self, other: _ArrayLike) -> Tensor: ...
-    def __reduce_ex__(self, protocol: Any) -> NoReturn: ...
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: _ArrayLike) -> Tensor: ...
     def __rlshift__(self, other: _ArrayLike) -> Tensor: ...
@@ -243,9 +242,6 @@ class Tensor(Cell):
         out: None = None,
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
-
-    def angle(x, /) -> Tensor:
-        """The angle of a complex number from the positive real axis, in radians: -π … π."""
 
     def any(
         self,
@@ -1194,11 +1190,11 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
-    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
-    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1253,8 +1249,8 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
@@ -1301,7 +1297,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Tensor:
+    def unique(self) -> Any:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:

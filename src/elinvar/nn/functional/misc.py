@@ -23,10 +23,11 @@ from elinvar.tensor.creation import one_hot as _one_hot
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.elementwise import where
 from elinvar.tensor.gathering import checked_index, gathered, taken
-from elinvar.tensor.manipulation import concat, expand_dims, repeat, sliced
+from elinvar.tensor.manipulation import concat, expand_dims, sliced
 from elinvar.tensor.random import keep_mask
 from elinvar.tensor.reductions import max as amax
 from elinvar.tensor.reductions import min as amin
+from elinvar.tensor.repeating import repeat
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
