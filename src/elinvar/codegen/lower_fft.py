@@ -14,7 +14,7 @@ from elinvar.codegen.fft_kernels import PASS_NUMBERS, fft_text
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
-from elinvar.core.sizing import ceil_div, choose, most
+from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels import fft_plan as plan
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, Table
@@ -201,7 +201,7 @@ class FourierLowering(FusedLowering):
         if not work.rows:
             first |= {"inner": source.lane}
             second |= {"to.inner": target.lane}
-        inner: DimLike = 0 if work.rows else work.inner
+        inner = None if work.rows else work.inner
         self._launch(
             work, source, target, [first, second], work.outer, inner, 1, columns * rows, scale,
             plane,
@@ -268,7 +268,7 @@ class FourierLowering(FusedLowering):
         target: Grid,
         passes: list[_Pass],
         outer: DimLike,
-        inner: DimLike,
+        inner: DimLike | None,
         units: int,
         length: int,
         scale: float,
@@ -284,16 +284,15 @@ class FourierLowering(FusedLowering):
         )
 
         def blocks(sizes: Sizes) -> Any:
-            return most(1, ceil_div(evaluate(inner, sizes), vector))
+            return 1 if inner is None else ceil_div(evaluate(inner, sizes), vector)
 
         def total(sizes: Sizes) -> Any:
-            found = evaluate(outer, sizes) * units * blocks(sizes)
-            return found if inner == 0 else choose(evaluate(inner, sizes) > 0, found, 0)
+            return evaluate(outer, sizes) * units * blocks(sizes)
 
-        wide = length if inner == 0 else length * vector
+        wide = length if inner is None else length * vector
         group = max(1, GROUP // wide)
         numbers = [
-            Number(units), Number(1 if inner == 0 else inner), Number(group), Number(total),
+            Number(units), Number(1 if inner is None else inner), Number(group), Number(total),
             Number(4 * vector * max(one.length for one in passes)), Number(plane), _scale(scale),
         ]  # fmt: skip
         slots: list[Any] = [source.place, target.place]
@@ -314,7 +313,7 @@ class FourierLowering(FusedLowering):
                 work.node.op_name,
                 lambda sizes: (
                     evaluate(outer * units, sizes)
-                    * most(1, evaluate(inner, sizes))
+                    * (1 if inner is None else evaluate(inner, sizes))
                     * (length * depth)
                 ),
             )
