@@ -21,6 +21,7 @@ from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, Table
 from elinvar.ops.fourier import is_smooth
 
 GROUP = 4096  # about how many numbers a task transforms
+BLOCK, LINES = 4096, 64
 PADDING = 16  # numbers between lines of a task's memory, so that they fall into different sets
 
 
@@ -53,6 +54,11 @@ class Work:
     def rows(self) -> bool:
         """Whether a transform's numbers are neighbours."""
         return self.inner == 1
+
+
+def _block(work: Work) -> int:
+    """How many numbers of a row, or lines along the inner axis, a task of the ends takes."""
+    return BLOCK if work.rows else LINES
 
 
 def _scale(value: float) -> Number:
@@ -89,10 +95,10 @@ class FourierLowering(FusedLowering):
         slots = [
             middle.place, self.place(y),
             Table(lambda sizes: plan.half_roots(length, work.part)),
-            Number(half), Number(work.inner), Number(half), Number(middle.im),
-            _scale(node.params["scale"]),
+            Number(half), Number(work.inner), Number(half), Number(_block(work)),
+            Number(middle.im), _scale(node.params["scale"]),
         ]  # fmt: skip
-        self._ends(work, "split", split_text, slots, half, middle.place.storage)
+        self._ends(work, "split", split_text, slots, (half - 1) // 2, middle.place.storage)
 
     def _lower_irfft(self, node: Node) -> None:
         (x,), (y,) = node.operands, node.results
@@ -102,9 +108,10 @@ class FourierLowering(FusedLowering):
         source = self.dense(x)
         slots = [
             source, middle.place, Table(lambda sizes: plan.half_roots(length, work.part)),
-            Number(half), Number(work.inner), Number(half), Number(middle.im),
+            Number(half), Number(work.inner), Number(half), Number(_block(work)),
+            Number(middle.im),
         ]  # fmt: skip
-        self._ends(work, "merge", merge_text, slots, half, source.storage)
+        self._ends(work, "merge", merge_text, slots, (half - 1) // 2, source.storage)
         inner = work.inner
         target = Grid(self.place(y), 0, inner, length * inner, 2 * inner, 1)
         self._transform(work, middle.exchanged(), target.exchanged(), half, node.params["scale"])
@@ -323,7 +330,8 @@ class FourierLowering(FusedLowering):
         self, work: Work, name: str, make: Any, slots: list[Any], length: int, read: Storage,
         *options: Any,
     ) -> None:  # fmt: skip
-        """A launch of what stands before or behind a transform: a task for each outer index."""
+        """A launch of what stands before or behind a transform, in blocks of `length` numbers."""
+        blocks = max(1, ceil_div(length, _block(work)))
         label, text = cached_text(
             (name, work.part, self.vector_bits, work.rows, *options),
             f"fft_{name}",
@@ -334,7 +342,7 @@ class FourierLowering(FusedLowering):
                 label,
                 text,
                 slots,
-                lambda sizes: evaluate(work.outer, sizes),
+                lambda sizes: evaluate(work.outer, sizes) * blocks,
                 [read],
                 [slots[1].storage],
                 name,
@@ -351,8 +359,8 @@ class FourierLowering(FusedLowering):
 
         def numbers(grid: Grid, factor: float) -> list[Number]:
             return [
-                Number(length), Number(padded), Number(work.inner), Number(grid.im),
-                _scale(factor), swaps,
+                Number(length), Number(padded), Number(work.inner), Number(_block(work)),
+                Number(grid.im), _scale(factor), swaps,
             ]  # fmt: skip
 
         table = Table(lambda sizes: plan.chirp_table(length, part))
