@@ -14,7 +14,7 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.batching import SHARED, Mapped
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.dispatch import F, as_tensor
-from elinvar.tensor.jit import Call, as_input
+from elinvar.tensor.jit import Call, as_input, tracing_lock
 from elinvar.tensor.program import trace_program
 
 P = ParamSpec("P")
@@ -148,7 +148,8 @@ class _Call:
         def run(*stand_ins: Any) -> Any:
             return self._traced(places, list(stand_ins))
 
-        program = trace_program(run, "vmap", Call(tensors, tensors, None, len(tensors)))
+        with tracing_lock:
+            program = trace_program(run, "vmap", Call(tensors, tensors, None, len(tensors)))
         program.function.share_code()
         return program.run(tensors, tensors)
 
