@@ -15,7 +15,8 @@ from elinvar.core.errors import DTypeError, GradientError, fail
 from elinvar.core.shapes import size
 from elinvar.tensor.creation import eye
 from elinvar.tensor.dispatch import F, as_tensor
-from elinvar.tensor.gradients import grad, jvp, vjp
+from elinvar.tensor.gradients import grad, vjp
+from elinvar.tensor.tangents import jvp
 from elinvar.tensor.vmap import vmap
 
 Argnums = int | tuple[int, ...]

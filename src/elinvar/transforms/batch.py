@@ -33,6 +33,9 @@ class Axis:
 
     __slots__ = ("number", "size")
 
+    number: int
+    size: DimLike
+
     def __init__(self, size: DimLike, number: int = -1) -> None:
         self.size, self.number = size, number
 
@@ -46,6 +49,10 @@ class Batching:
         sums: for some old values the new sum over all examples.
         f: the primitives; new nodes get the source of the node that is being batched.
     """
+
+    axis: Axis
+    builder: Builder
+    f: Namespace
 
     def __init__(self, builder: Builder, axis: Axis) -> None:
         self.builder, self.axis = builder, axis
