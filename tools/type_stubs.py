@@ -168,6 +168,7 @@ RESULTS = {
     "gradient": "Any",
     "indices": "Any",  # sparse: a tuple
     "isscalar": "bool",
+    "shuffle": "None",
     "unique": "Any",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
@@ -422,6 +423,7 @@ def top_level() -> str:
         "from elinvar import optim as optim",
         "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
@@ -468,6 +470,13 @@ def linalg_module() -> str:
     return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
 
 
+def special_module() -> str:
+    """src/elinvar/tensor/extra/special.pyi"""
+    body, lines = functions_module(el.special, el.special.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(el.special)}"
+
+
 def functional_module() -> str:
     """src/elinvar/nn/functional/__init__.pyi"""
     functional = el.nn.functional
@@ -485,8 +494,8 @@ def random_module() -> str:
         and isinstance(value, FunctionType)
         and value.__module__ == random.__name__
     ]
-    body, lines = functions_module(random, names)
-    generator = class_stub(random.Generator)
+    body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
+    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")
@@ -743,6 +752,7 @@ def stubs() -> dict[Path, str]:
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
         SOURCE / "tensor" / "linalg.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
+        SOURCE / "tensor" / "extra" / "special.pyi": special_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),
     }

@@ -44,6 +44,7 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
+from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import jvp as jvp
@@ -210,6 +211,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -569,6 +571,7 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -597,6 +600,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -632,7 +636,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -659,6 +668,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -669,6 +679,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -677,10 +688,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -851,6 +868,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -1948,6 +1966,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
