@@ -8,8 +8,10 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -35,7 +37,6 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
-from elinvar.tensor import linalg as linalg
 from elinvar.tensor import random as random
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
@@ -44,10 +45,10 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
+from elinvar.tensor.custom import custom_jvp as custom_jvp
+from elinvar.tensor.custom import custom_vjp as custom_vjp
 from elinvar.tensor.extra import special as special
-from elinvar.tensor.gradients import custom_vjp as custom_vjp
 from elinvar.tensor.gradients import grad as grad
-from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
 from elinvar.tensor.jacobians import hessian as hessian
@@ -55,6 +56,9 @@ from elinvar.tensor.jacobians import hvp as hvp
 from elinvar.tensor.jacobians import jacfwd as jacfwd
 from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.looping import associative_scan as associative_scan
+from elinvar.tensor.looping import map as map
+from elinvar.tensor.looping import switch as switch
 from elinvar.tensor.named_axes import all_gather as all_gather
 from elinvar.tensor.named_axes import axis_index as axis_index
 from elinvar.tensor.named_axes import axis_size as axis_size
@@ -69,6 +73,8 @@ from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.tangents import jvp as jvp
+from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -211,7 +217,6 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -270,7 +275,7 @@ def clip(
     min: _ArrayLike | None = None,
     max: _ArrayLike | None = None,
 ) -> Tensor:
-    """Limit values to min … max; either bound may be None."""
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN."""
 
 def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
     """The complex numbers re + i·im, with broadcasting."""
@@ -318,6 +323,9 @@ def cumulative_sum(
     include_initial: _bool = False,
 ) -> Tensor:
     """Running sums along an axis."""
+
+def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
+    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
 
 def diff(
     x: _ArrayLike,
@@ -571,7 +579,6 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -600,7 +607,6 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -636,12 +642,7 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(
-    n: int | _ArrayLike,
-    *,
-    generator: Generator | None = None,
-    key: _ArrayLike | None = None,
-) -> Tensor:
+def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -668,7 +669,6 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -679,7 +679,6 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -688,16 +687,10 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(
-    n: int | _ArrayLike,
-    *,
-    generator: Generator | None = None,
-    key: _ArrayLike | None = None,
-) -> Tensor:
+def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -868,7 +861,6 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
-    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -1791,6 +1783,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -1829,8 +1822,10 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -1891,6 +1886,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -1905,6 +1901,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -1977,12 +1974,14 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tril",

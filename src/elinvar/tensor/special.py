@@ -17,8 +17,8 @@ from elinvar.core.dtypes import DType, float32, float64
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import ArrayLike, cast, floating
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.gradients import custom_vjp
 
 Polynomial = tuple[tuple[float, ...], float, float]  # coefficients, middle and half of the range
 

@@ -16,9 +16,9 @@ from elinvar.core.errors import GradientError, fail
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, elementwise, floating
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.extra.special_tables import Table
-from elinvar.tensor.gradients import custom_vjp
 
 Function = Callable[..., Any]
 
