@@ -20,6 +20,7 @@ from elinvar.tensor.composite import composite
 from elinvar.tensor.control import fori_loop
 from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.creation import checked_shape
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.extra import drawing
 from elinvar.tensor.extra.drawing import check, float_dtype, parameters, tensors_only
@@ -27,7 +28,6 @@ from elinvar.tensor.extra.sampling_loops import log_gamma_draws
 from elinvar.tensor.extra.special_entropy import expit
 from elinvar.tensor.extra.special_gamma import digamma
 from elinvar.tensor.extra.special_incomplete import random_gamma_grad
-from elinvar.tensor.gradients import custom_vjp
 from elinvar.tensor.random import source
 
 
