@@ -169,6 +169,7 @@ RESULTS = {
     "gradient": "Any",
     "indices": "Any",  # sparse: a tuple
     "isscalar": "bool",
+    "shuffle": "None",
     "unique": "Any",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
@@ -488,6 +489,13 @@ def linalg_module() -> str:
     return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
 
 
+def special_module() -> str:
+    """src/elinvar/tensor/extra/special.pyi"""
+    body, lines = functions_module(el.special, el.special.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(el.special)}"
+
+
 def functional_module() -> str:
     """src/elinvar/nn/functional/__init__.pyi"""
     functional = el.nn.functional
@@ -505,8 +513,8 @@ def random_module() -> str:
         and isinstance(value, FunctionType)
         and value.__module__ == random.__name__
     ]
-    body, lines = functions_module(random, names)
-    generator = class_stub(random.Generator)
+    body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
+    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")
@@ -763,6 +771,7 @@ def stubs() -> dict[Path, str]:
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
         SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
+        SOURCE / "tensor" / "extra" / "special.pyi": special_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),
     }

@@ -8,9 +8,9 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
-from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import linalg as linalg
 from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
@@ -217,6 +217,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -579,6 +580,7 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -607,6 +609,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -642,7 +645,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -669,6 +677,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -679,6 +688,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -687,10 +697,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -861,6 +877,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
