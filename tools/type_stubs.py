@@ -419,8 +419,10 @@ def top_level() -> str:
         "from elinvar import export as export",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
+        "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
         "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor import trees as tree",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]

@@ -40,7 +40,8 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar.tensor import checkpoint_policies, linalg, methods, random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
@@ -53,6 +54,7 @@ from elinvar.tensor.casting import (
     stop_gradient,
 )
 from elinvar.tensor.checkpoint import checkpoint
+from elinvar.tensor.checkpoint_policies import checkpoint_name
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import cond, fori_loop, scan, while_loop
 from elinvar.tensor.creation import (
@@ -363,6 +365,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -537,6 +541,7 @@ __all__ = [
     "tensordot",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -77,6 +77,7 @@ class State(threading.local):
     grad_enabled: bool = True
     trace: Any = None  # the innermost trace of this thread
     changes: dict[int, Any] | None = None  # cells rebound so far, where a checkpoint asks for them
+    recorder: Any = None  # sees to each operation, where a checkpoint has a policy
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -85,7 +86,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace at this moment; 0 lets the fast paths skip a thread-local look-up."""
+    """How many threads trace, or have a recorder, at this moment; 0 lets the fast paths skip a
+    thread-local look-up."""
 
     __slots__ = ("active",)
 

@@ -20,7 +20,12 @@ from elinvar.tensor.eager import packed
 
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply a primitive to tensors. One result comes back bare, several as a tuple."""
-    trace = state.trace if traces.active else None
+    trace = None
+    if traces.active:
+        trace = state.trace
+        recorder = state.recorder
+        if recorder is not None:
+            return recorder.apply(op, operands, params)
     if trace is not None:
         entry = None
         results = trace.apply(op, operands, params)

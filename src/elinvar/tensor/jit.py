@@ -241,7 +241,7 @@ class Jit(Generic[P, R]):
         return f"<jit {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if traces.active and state.trace is not None:
+        if traces.active and (state.trace is not None or state.recorder is not None):
             return self._inline(args, kwargs)
         if self._only_tensors and not kwargs:
             given: Any = args
