@@ -17,6 +17,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar import linalg
 from elinvar.core.dtypes import (
     DType,
     bfloat16,
@@ -40,7 +41,7 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import checkpoint_policies, linalg, methods, random
+from elinvar.tensor import checkpoint_policies, methods, random
 from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import (
     NamespaceInfo,
@@ -78,13 +79,14 @@ from elinvar.tensor.creation import (
     zeros_like,
 )
 from elinvar.tensor.custom import custom_jvp, custom_vjp
+from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
     acos,
     acosh,
     add,
-    angle,
     asin,
     asinh,
     atan,
@@ -254,11 +256,12 @@ from elinvar.tensor.uniques import (
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim
+    from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
 __array_api_version__ = "2025.12"
@@ -279,7 +282,9 @@ _LATER = {
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
+    "testing": "elinvar.testing",
 }
 
 
@@ -316,6 +321,7 @@ def __dir__() -> list[str]:
 
 
 methods.namespace[0] = sys.modules[__name__]
+offer_backend()
 
 __all__ = [
     "DType",
@@ -385,6 +391,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -522,6 +529,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -539,6 +547,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tree",

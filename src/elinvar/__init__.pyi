@@ -8,8 +8,10 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -36,7 +38,6 @@ from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
 from elinvar.tensor import checkpoint_policies as checkpoint_policies
-from elinvar.tensor import linalg as linalg
 from elinvar.tensor import random as random
 from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
@@ -48,6 +49,7 @@ from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
@@ -123,8 +125,8 @@ def allclose(
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
 
-def angle(x: _ArrayLike, /) -> Tensor:
-    """The angle of a complex number from the positive real axis, in radians: -π … π."""
+def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -278,7 +280,7 @@ def clip(
     min: _ArrayLike | None = None,
     max: _ArrayLike | None = None,
 ) -> Tensor:
-    """Limit values to min … max; either bound may be None."""
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN."""
 
 def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
     """The complex numbers re + i·im, with broadcasting."""
@@ -326,6 +328,9 @@ def cumulative_sum(
     include_initial: _bool = False,
 ) -> Tensor:
     """Running sums along an axis."""
+
+def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
+    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
 
 def diff(
     x: _ArrayLike,
@@ -1528,7 +1533,7 @@ def percentile(
 def piecewise(
     x: _ArrayLike,
     condlist: Any,
-    funclist: Sequence[_ArrayLike],
+    funclist: Sequence[Any],
     /,
     *args: Any,
 ) -> Tensor:
@@ -1827,6 +1832,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -1964,6 +1970,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -1981,6 +1988,7 @@ __all__ = [
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
     "tree",

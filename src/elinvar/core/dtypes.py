@@ -23,6 +23,13 @@ class DType:
 
     __slots__ = ("bits", "index", "itemsize", "kind", "name", "short")
 
+    bits: int
+    kind: str
+    name: str
+    short: str
+    itemsize: int
+    index: int
+
     def __init__(self, name: str, short: str, kind: str, bits: int, index: int) -> None:
         self.name, self.short, self.kind, self.bits = name, short, kind, bits
         self.itemsize = max(1, bits // 8)
@@ -77,6 +84,11 @@ class DType:
         return np.dtype(self.name)
 
     @property
+    def __numpy_dtype__(self) -> np.dtype[Any]:
+        """What `np.dtype(el.float32)` gives, from numpy 2.4 on."""
+        return self.numpy
+
+    @property
     def storage(self) -> np.dtype[Any]:
         """A numpy dtype of the same size that numpy itself knows (bfloat16 → uint16)."""
         return np.dtype(np.uint16) if self.name == "bfloat16" else np.dtype(self.name)
@@ -107,7 +119,23 @@ _ROWS = (
     ("complex64", "c64", "c", 64),
     ("complex128", "c128", "c", 128),
 )
-ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+ALL: tuple[DType, ...] = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+# one name a line, so that type checkers know each
+bool_: DType
+int8: DType
+int16: DType
+int32: DType
+int64: DType
+uint8: DType
+uint16: DType
+uint32: DType
+uint64: DType
+float16: DType
+bfloat16: DType
+float32: DType
+float64: DType
+complex64: DType
+complex128: DType
 (
     bool_,
     int8,
@@ -134,7 +162,9 @@ SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 NUMERIC = INTEGERS + FLOATS
 
-default_float, default_int, default_complex = float32, int64, complex64
+default_float: DType = float32
+default_int: DType = int64
+default_complex: DType = complex64
 
 
 def by_name(name: str) -> DType:

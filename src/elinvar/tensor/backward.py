@@ -18,6 +18,7 @@ from elinvar.tensor.cell import current_trace, detached, restore, state, traces
 from elinvar.tensor.derivative import Drawing, Rule, replayed_drawing
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
+from elinvar.tensor.watching import watch
 from elinvar.transforms.control import Application, differentiate_control
 from elinvar.transforms.differentiate import vjp_graph
 
@@ -94,20 +95,30 @@ def _pass_through(
                 source = operands[place]
                 _push(gradients, heap, source[4], source[5], found[number])
     else:
-        trace = state.trace if traces.active else None
-        before = None if trace is None else trace.line
-        if trace is not None:
-            trace.line = _line_of(node) or before
-        try:
+        if traces.active:
+            passed = _differentiate_slowly(node, found, create)
+        else:
             passed = _differentiate(node, found, create)
-        finally:
-            if trace is not None:
-                trace.line = before
         for held, gradient in zip(node.operands, passed, strict=True):
             if gradient is not None and held[4] is not None:
                 _push(gradients, heap, held[4], held[5], gradient)
     if not retain and not create:
         node.release()
+
+
+def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
+    """The same under a trace, or while somebody watches for NaN: both want to know what for."""
+    trace, outer = state.trace, state.backward_of
+    line = None if trace is None else trace.line
+    if trace is not None:
+        trace.line = _line_of(node) or line
+    state.backward_of = node if watch.on else None
+    try:
+        return _differentiate(node, found, create)
+    finally:
+        state.backward_of = outer
+        if trace is not None:
+            trace.line = line
 
 
 def _line_of(node: Any) -> Source | None:

@@ -42,6 +42,12 @@ class BatchedFunction:
         is_collective: whether examples hear of each other.
     """
 
+    axis: Axis
+    function: TracedFunction
+    mapped: list[bool]
+    is_collective: bool
+    kinds: list[int]
+
     def __init__(
         self,
         function: TracedFunction,
@@ -152,6 +158,8 @@ def _plus(x: Any, y: Any) -> Any:
 class Mapped:
     """One call of a mapped function in a running trace: its results, and what it wrote."""
 
+    results: list[tuple[Any, int]]
+
     def __init__(
         self,
         name: str,
@@ -169,8 +177,9 @@ class Mapped:
                     stand_in._node, stand_in._slot = Boundary(stand_in), 0
             inputs = [trace.stand_in(x) for x in stand_ins]
             found = [trace.stand_in(y) for y in call(stand_ins)]
-            if trace.changed_gradients:
-                _refuse_gradients(name, trace.changed_gradients[0][0])
+            for cell, _ in trace.changed_gradients:
+                if cell._layout is not None or id(cell) in trace.captured:
+                    _refuse_gradients(name, cell)
             written = [held.cell for held in trace.written]
             found += [trace.stand_in(cell) for cell in written]
             held = trace.inputs

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from elinvar.core.errors import DTypeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike
+from elinvar.core.source import is_inside
 from elinvar.core.types import TensorType
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, detached, state, traces
@@ -25,6 +26,7 @@ from elinvar.tensor.function import TracedFunction
 from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
 from elinvar.tensor.trace import Trace
 from elinvar.tensor.walk import linked
+from elinvar.tensor.watching import watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,8 +76,10 @@ class Composite:
         return self if owner is None else functools.partial(self, owner)
 
     def __call__(self, *args: Any, **static: Any) -> Any:
-        if traces.active and (state.trace is not None or state.recorder is not None):
-            return self._in_trace(args, static)
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
+            return self._slowly(args, static)
         try:
             key: Any = tuple([x._layout for x in args])
             tensors = list(args)
@@ -94,6 +98,31 @@ class Composite:
         function, single = entry
         results = function(tensors)
         return results[0] if single else tuple(results)
+
+    def _slowly(self, args: Any, static: Any) -> Any:
+        """Call it under a trace, or while somebody watches for NaN."""
+        name = self.__name__  # type: ignore[attr-defined]
+        if state.trace is None and state.recorder is None:
+            tensors = [arg for arg in args if isinstance(arg, Cell)]
+            key: Any = tuple([a._layout if isinstance(a, Cell) else (a, type(a)) for a in args])
+            key = (key, *static.items()) if static else key
+            try:
+                entry = self._entries.get(key)
+            except TypeError:
+                self._need_hashable(args, static)
+                raise
+            function, single = entry or self._prepare(key, args, static)
+            results = function.examined(tensors, name)
+            watch.note_tape(results)
+            return results[0] if single else tuple(results)
+        if not watch.on:
+            return self._in_trace(args, static)
+        before = state.composites
+        state.composites = (*before, name)
+        try:
+            return self._in_trace(args, static)
+        finally:
+            state.composites = before
 
     def _in_trace(self, args: Any, static: Any) -> Any:
         """Inline the function, as one node of the tape: so gradients are added up within it first,
@@ -209,7 +238,10 @@ class Composite:
             state.grad_enabled = before
         inputs = [*inputs, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
-        return TracedFunction(name, trace, inputs, stand_ins, cells), single
+        traced = TracedFunction(name, trace, inputs, stand_ins, cells)
+        code = getattr(self.function, "__code__", None)
+        traced.lines_are_own = code is not None and not is_inside(code)
+        return traced, single
 
 
 def _leaf(x: Any) -> Any:

@@ -30,6 +30,12 @@ Xs = TypeVarTuple("Xs")
 class Region:
     """A function as a sub-graph: its inputs, results, and the cells it reads and rebinds."""
 
+    inputs: list[Any]
+    structure: Any
+    outputs: list[Value]
+    written: dict[int, tuple[Any, Any]]
+    read: dict[int, tuple[Any, Any]]
+
     def __init__(self, name: str, function: Callable[..., Any], types: Any, build: Any) -> None:
         self.name = name
         with Trace(name, region=True) as trace:

@@ -35,6 +35,10 @@ class Drawing:
 
     __slots__ = ("graph", "places", "used")
 
+    places: list[int]
+    used: list[int]
+    graph: Graph
+
     def __init__(
         self, op: Op, params: dict[str, Any], types: Sequence[Any], mask: tuple[bool, ...]
     ) -> None:
@@ -138,6 +142,14 @@ class Drawn(ABC):
         "targets",
     )
     kind = "derivative"
+
+    mask: tuple[bool, ...]
+    name: str
+    op: Op
+    params: dict[str, Any]
+    blank_operands: list[Snapshot]
+    carries: bool
+    is_direct: bool
 
     def __init__(
         self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]

@@ -7,7 +7,7 @@ found by walking that tape inside the same trace, and are traced functions again
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -22,8 +22,10 @@ from elinvar.tensor.engine import Compiled, allocator, compile_graph
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.oneop import kept
+from elinvar.tensor.replaying import examine_program
 from elinvar.tensor.tape import Derivative, Leaf, record_call
-from elinvar.tensor.trace import Trace
+from elinvar.tensor.trace import Requirement, Trace
+from elinvar.tensor.watching import watch
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
@@ -94,13 +96,25 @@ class Program:
         "unpacked",
     )
 
+    call: Any
+    arena_nbytes: Any
+    sizes: list[Any]
+    results: list[Any]
+    unpacked: list[int]
+    overwriting: Any
+    kept: Kept | None
+    kept_nbytes: Any
+    prepare: Any
+    prepare_arena: Any
+    prepares_from: Any
+
     def __init__(self, bound: Any, results: list[Any], unpacked: list[int], kept: Kept) -> None:
         self.call = bound.call
         self.arena_nbytes = bound.arena_nbytes
         self.sizes = [output.nbytes for output in bound.outputs]
         self.results = results
         self.unpacked = unpacked
-        self.allocate = allocator()
+        self.allocate: Callable[[int], Any] = allocator()
         self.aliases: set[tuple[int, int]] = set(bound.aliases)
         self.overwriting = bound.overwriting
         self.kept = kept if bound.kept_nbytes else None
@@ -182,11 +196,17 @@ class TracedFunction:
         keeps_lines: whether the user's lines in the graph are those of every call.
         settled: numbers of the inputs that are expected to be the same in most calls.
         numerics: the order in which sums are added, here and in derivatives.
+        lines_are_own: whether the lines in the graph are of the user's own code.
     """
 
-    keeps_lines = False
+    graph: Graph
+    differentiable: list[bool]
+    requirements: list[Requirement]
+
+    keeps_lines: bool = False
     settled: tuple[int, ...] = ()
-    numerics = "exact"
+    numerics: str = "exact"
+    lines_are_own: bool = False
     _is_shared = False
 
     def __init__(
@@ -230,6 +250,15 @@ class TracedFunction:
                 if x._node is not None:
                     self.record(operands, results)
                     break
+        return results
+
+    def examined(self, tensors: list[Any], name: str) -> list[Any]:
+        """The same while somebody watches for NaN: refused where the program makes one.
+
+        `name`: see `replaying.examine_program`.
+        """
+        results = self(list(tensors))
+        examine_program(name, self.graph, [*tensors, *self.held], results, self.lines_are_own)
         return results
 
     def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
@@ -322,7 +351,9 @@ class TracedFunction:
         found: list[Any] = [None] * len(operands)
         if places:
             given = [*operands, *(c for c in cotangents if c is not None)]
-            for place, gradient in zip(places, vjp(given), strict=True):
+            watched = traces.active and watch.on and state.trace is None
+            gradients = vjp.examined(given, "") if watched else vjp(given)
+            for place, gradient in zip(places, gradients, strict=True):
                 found[place] = gradient
         return found
 
@@ -362,7 +393,7 @@ class TracedFunction:
         inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
         vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
-        vjp.numerics = self.numerics
+        vjp.numerics, vjp.lines_are_own = self.numerics, self.lines_are_own
         if self._is_shared:
             vjp.share_code()
         return vjp, places

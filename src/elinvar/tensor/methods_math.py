@@ -151,7 +151,6 @@ class MathMethods(Cell):
     atan2 = ew.atan2
     atanh = arctanh = ew.atanh
     ceil = ew.ceil
-    angle = ew.angle
     conj = ew.conj
     cos = ew.cos
     cosh = ew.cosh

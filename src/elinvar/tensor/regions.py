@@ -41,6 +41,10 @@ class Form:
 
     __slots__ = ("axes", "lengths", "shape", "steps", "views")
 
+    axes: tuple[int, ...]
+    lengths: tuple[DimLike, ...]
+    steps: tuple[int, ...]
+
     def __init__(
         self, lengths: tuple[DimLike, ...], steps: tuple[int, ...], axes: tuple[int, ...]
     ) -> None:
@@ -78,6 +82,9 @@ class Region:
     """A form at a start: the first index along each axis of the tensor."""
 
     __slots__ = ("form", "start")
+
+    form: Form
+    start: tuple[DimLike, ...]
 
     def __init__(self, start: tuple[DimLike, ...], form: Form) -> None:
         self.start, self.form = start, form

@@ -25,7 +25,7 @@ from elinvar.transforms.control import influenced
 P = ParamSpec("P")
 R = TypeVar("R")
 _new = object.__new__
-next_serial = itertools.count().__next__
+next_serial: Callable[[], int] = itertools.count().__next__
 
 # derive(operands, results, cotangents) -> one cotangent or None for each operand
 Derive = Callable[[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]], Any]
@@ -35,6 +35,9 @@ class Leaf:
     """The tape's end at a tensor that requires a gradient."""
 
     __slots__ = ("__weakref__", "cell", "hooks", "serial")
+
+    cell: ref[Any]
+    serial: int
 
     is_leaf = True
     is_pinned = True  # its tensor must not be changed while gradients are recorded
@@ -85,6 +88,12 @@ class TapeNode:
         "rule",
         "serial",
     )
+
+    name: str
+    rule: Any
+    params: Any
+    count: int
+    serial: int
 
     is_leaf = False
     is_pinned = False
