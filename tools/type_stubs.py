@@ -432,11 +432,13 @@ def top_level() -> str:
         "",
         "from elinvar import data as data",
         "from elinvar import export as export",
+        "from elinvar import linalg as linalg",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
-        "from elinvar import linalg as linalg",
         "from elinvar import testing as testing",
+        "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor import trees as tree",
         "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):

@@ -37,7 +37,9 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -266,6 +268,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
+
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
@@ -810,7 +815,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -1824,6 +1829,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -2001,6 +2008,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -253,7 +253,9 @@ class Jit(Generic[P, R]):
         return f"<jit {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if traces.active and (watch.on or state.trace is not None):
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
             return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
             given: Any = args
@@ -273,7 +275,7 @@ class Jit(Generic[P, R]):
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Call it under a trace, or while somebody watches for NaN."""
-        if state.trace is not None:
+        if state.trace is not None or state.recorder is not None:
             return self._inline(args, kwargs)
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]
