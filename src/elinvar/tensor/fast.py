@@ -187,8 +187,8 @@ def _are_plain(x: Any, y: Any, result: Any) -> bool:
 
 def _entry(op: Op, x: Any, y: Any, result: Any) -> Any:
     """(call, allocate, nbytes, layout), if the general way did no more than broadcast."""
-    if x.dtype is not y.dtype:
-        return None
+    if x.dtype is not y.dtype or (x.dtype.kind == "b" and op.name in ("add", "multiply")):
+        return None  # a sum of bools is another primitive
     shape: Any = broadcast_shapes(op.name, x.shape, y.shape)
     layouts = [z if z.shape == shape else views.broadcast(z, shape)[1] for z in (x, y)]
     if result_types(op, [z.type for z in layouts], {})[0] != result._layout.type:
