@@ -377,3 +377,11 @@ def test_functions_are_traceable():
         lambda v: el.einsum("ij,kj->ik", v, v), lambda v: el.clip(v, -0.1, 0.1), lambda v: el.erfinv(el.tanh(v)),
     ):  # fmt: skip
         np.testing.assert_array_equal(np.asarray(el.jit(function)(x)), np.asarray(function(x)))
+
+
+def test_transpose_takes_two_axes_or_all():
+    x = el.arange(24).reshape(2, 3, 4)
+    assert x.transpose(0, 2).shape == x.transpose((2, 1, 0)).shape == (4, 3, 2)
+    assert x.transpose([1, 0, 2]).tolist() == x.permute(1, 0, 2).tolist()
+    with pytest.raises(IndexError, match=r"expected two axes, or a tuple of all"):
+        x.transpose(1)

@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/tensor/linalg.pyi, random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -28,10 +28,11 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import elinvar as el
+from elinvar import linalg
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
-from elinvar.tensor import linalg, random
+from elinvar.tensor import random
 from elinvar.tensor.methods import TensorMethods
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "elinvar"
@@ -190,6 +191,18 @@ RESULTS = {
     "unbind": "tuple[Tensor, ...]",
 }
 
+# Results with several parts, by the file of their class.
+LINALG_RESULTS = {
+    "hermitian": {"eigh": "EighResult"},
+    "inverses": {"lstsq": "LstsqResult"},
+    "orthogonal": {"qr": "QRResult"},
+    "positive": {"cholesky_ex": "CholeskyEx"},
+    "singular": {"svd": "SVDResult"},
+    "systems": {"inv_ex": "InvEx", "lu": "LU", "lu_factor": "LUFactor", "slogdet": "SlogdetResult"},
+}
+for _found in LINALG_RESULTS.values():
+    RESULTS |= _found
+
 # Methods with several forms.
 FORMS = {
     "max": [
@@ -229,14 +242,14 @@ FUNCTION_FORMS = {
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "fori_loop",
-    "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp", "pmax", "pmean",
-    "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "value_and_grad",
-    "vjp", "vmap", "while_loop",
+    "all_gather", "associative_scan", "axis_index", "axis_size", "checkpoint", "composite", "cond",
+    "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp",
+    "linearize", "map", "pmax", "pmean", "pmin", "ppermute", "psum", "scan", "set_printoptions",
+    "stack_module_state", "switch", "value_and_grad", "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """
-_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -420,8 +433,10 @@ def top_level() -> str:
         "from elinvar import export as export",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
-        "from elinvar.tensor import linalg as linalg",
+        "from elinvar import linalg as linalg",
+        "from elinvar import testing as testing",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
@@ -462,8 +477,13 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
 
 
 def linalg_module() -> str:
-    """src/elinvar/tensor/linalg.pyi"""
-    body, lines = functions_module(linalg, linalg.__all__)
+    """src/elinvar/linalg/__init__.pyi"""
+    names = [name for name in linalg.__all__ if isinstance(getattr(linalg, name), FunctionType)]
+    body, lines = functions_module(linalg, names)
+    lines.append("from elinvar.core.errors import LinAlgError as LinAlgError")
+    for place, found in LINALG_RESULTS.items():
+        results = sorted(found.values(), key=lambda name: (not name.isupper(), name))
+        lines.append(f"from elinvar.linalg.{place} import {', '.join(results)}")
     lines.append(private_imports(body))
     return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
 
@@ -741,7 +761,7 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
-        SOURCE / "tensor" / "linalg.pyi": linalg_module(),
+        SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),

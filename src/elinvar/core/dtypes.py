@@ -24,6 +24,13 @@ class DType:
 
     __slots__ = ("bits", "index", "itemsize", "kind", "name", "short")
 
+    bits: int
+    kind: str
+    name: str
+    short: str
+    itemsize: int
+    index: int
+
     def __init__(self, name: str, short: str, kind: str, bits: int, index: int) -> None:
         self.name, self.short, self.kind, self.bits = name, short, kind, bits
         self.itemsize = max(1, bits // 8)
@@ -78,6 +85,11 @@ class DType:
         return np.dtype(self.name)
 
     @property
+    def __numpy_dtype__(self) -> np.dtype[Any]:
+        """What `np.dtype(el.float32)` gives, from numpy 2.4 on."""
+        return self.numpy
+
+    @property
     def storage(self) -> np.dtype[Any]:
         """A numpy dtype of the same size that numpy itself knows (bfloat16 → uint16)."""
         return np.dtype(np.uint16) if self.name == "bfloat16" else np.dtype(self.name)
@@ -108,7 +120,23 @@ _ROWS = (
     ("complex64", "c64", "c", 64),
     ("complex128", "c128", "c", 128),
 )
-ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+ALL: tuple[DType, ...] = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+# one name a line, so that type checkers know each
+bool_: DType
+int8: DType
+int16: DType
+int32: DType
+int64: DType
+uint8: DType
+uint16: DType
+uint32: DType
+uint64: DType
+float16: DType
+bfloat16: DType
+float32: DType
+float64: DType
+complex64: DType
+complex128: DType
 (
     bool_,
     int8,
@@ -135,7 +163,7 @@ SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 NUMERIC = INTEGERS + FLOATS
 
-default_int = int64
+default_int: DType = int64
 
 
 def by_name(name: str) -> DType:
@@ -223,7 +251,7 @@ def _default_float(name: str) -> DType:
     return by_name(name)
 
 
-default_float = _default_float(settings.default_float)
+default_float: DType = _default_float(settings.default_float)
 
 
 def complex_of(dtype: DType) -> DType:
@@ -231,7 +259,7 @@ def complex_of(dtype: DType) -> DType:
     return complex128 if dtype is float64 else complex64
 
 
-default_complex = complex_of(default_float)
+default_complex: DType = complex_of(default_float)
 
 
 def scalar_dtype(value: Any, other: DType) -> DType:

@@ -81,4 +81,4 @@ def read_environment() -> Settings:
     )
 
 
-settings = read_environment()
+settings: Settings = read_environment()

@@ -44,6 +44,9 @@ class Dim:
 
     __slots__ = ("_hash", "ranges", "terms")
 
+    ranges: dict[str, Range] | Mapping[str, Range]
+    terms: dict[Monomial, int]
+
     def __init__(
         self,
         name: str | None = None,

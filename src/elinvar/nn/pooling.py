@@ -10,6 +10,12 @@ from elinvar.tensor.tensor import Tensor
 
 
 class _MaxPool(Module):
+    stride: Any
+    dilation: Any
+    padding: Any
+    ceil_mode: bool
+    return_indices: bool
+
     rank: ClassVar[int]
 
     def __init__(
@@ -97,6 +103,10 @@ class MaxPool3d(_MaxPool):
 
 
 class _AvgPool(Module):
+    stride: Any
+    ceil_mode: bool
+    padding: Any
+
     rank: ClassVar[int]
 
     def __init__(

@@ -40,6 +40,9 @@ class Optimizer(ABC):
         state: parameter → its tensors by name.
     """
 
+    defaults: dict[str, Any]
+    version: int
+
     switches: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Any], defaults: Mapping[str, Any]) -> None:

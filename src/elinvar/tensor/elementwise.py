@@ -114,58 +114,58 @@ def _float_binary(name: str, op: str | None = None) -> Binary:
     return _named(function, name, _record(op or name).doc)
 
 
-exp = _float_unary("exp")
-expm1 = _float_unary("expm1")
-log = _float_unary("log")
-log1p = _float_unary("log1p")
-log2 = _float_unary("log2")
-log10 = _float_unary("log10")
-sqrt = _float_unary("sqrt")
-sin = _float_unary("sin")
-cos = _float_unary("cos")
-tan = _float_unary("tan")
-asin = _float_unary("asin")
-acos = _float_unary("acos")
-atan = _float_unary("atan")
-sinh = _float_unary("sinh")
-cosh = _float_unary("cosh")
-tanh = _float_unary("tanh")
-asinh = _float_unary("asinh")
-acosh = _float_unary("acosh")
-atanh = _float_unary("atanh")
-erf = _float_unary("erf")
+exp: Unary = _float_unary("exp")
+expm1: Unary = _float_unary("expm1")
+log: Unary = _float_unary("log")
+log1p: Unary = _float_unary("log1p")
+log2: Unary = _float_unary("log2")
+log10: Unary = _float_unary("log10")
+sqrt: Unary = _float_unary("sqrt")
+sin: Unary = _float_unary("sin")
+cos: Unary = _float_unary("cos")
+tan: Unary = _float_unary("tan")
+asin: Unary = _float_unary("asin")
+acos: Unary = _float_unary("acos")
+atan: Unary = _float_unary("atan")
+sinh: Unary = _float_unary("sinh")
+cosh: Unary = _float_unary("cosh")
+tanh: Unary = _float_unary("tanh")
+asinh: Unary = _float_unary("asinh")
+acosh: Unary = _float_unary("acosh")
+atanh: Unary = _float_unary("atanh")
+erf: Unary = _float_unary("erf")
 
-negative = _unary("negative")
-abs = _unary("abs")
-sign = _unary("sign")
-bitwise_invert = _unary("bitwise_invert")
-floor = _rounding("floor")
-ceil = _rounding("ceil")
-trunc = _rounding("trunc")
-round = _rounding("round")
+negative: Unary = _unary("negative")
+abs: Unary = _unary("abs")
+sign: Unary = _unary("sign")
+bitwise_invert: Unary = _unary("bitwise_invert")
+floor: Unary = _rounding("floor")
+ceil: Unary = _rounding("ceil")
+trunc: Unary = _rounding("trunc")
+round: Unary = _rounding("round")
 
-add = _binary_of_bools("add", "bitwise_or")
-subtract = _binary("subtract")
-multiply = _binary_of_bools("multiply", "bitwise_and")
-floor_divide = _binary("floor_divide")
-remainder = _binary("remainder")
-maximum = _binary("maximum")
-minimum = _binary("minimum")
-equal = _binary("equal")
-not_equal = _binary("not_equal")
-less = _binary("less")
-less_equal = _binary("less_equal")
-greater = _binary("greater")
-greater_equal = _binary("greater_equal")
-bitwise_and = _binary("bitwise_and")
-bitwise_or = _binary("bitwise_or")
-bitwise_xor = _binary("bitwise_xor")
-bitwise_left_shift = _binary("bitwise_left_shift", "shift_left")
-bitwise_right_shift = _binary("bitwise_right_shift", "shift_right")
-divide = _float_binary("divide")
-atan2 = _float_binary("atan2")
-copysign = _float_binary("copysign")
-nextafter = _float_binary("nextafter")
+add: Binary = _binary_of_bools("add", "bitwise_or")
+subtract: Binary = _binary("subtract")
+multiply: Binary = _binary_of_bools("multiply", "bitwise_and")
+floor_divide: Binary = _binary("floor_divide")
+remainder: Binary = _binary("remainder")
+maximum: Binary = _binary("maximum")
+minimum: Binary = _binary("minimum")
+equal: Binary = _binary("equal")
+not_equal: Binary = _binary("not_equal")
+less: Binary = _binary("less")
+less_equal: Binary = _binary("less_equal")
+greater: Binary = _binary("greater")
+greater_equal: Binary = _binary("greater_equal")
+bitwise_and: Binary = _binary("bitwise_and")
+bitwise_or: Binary = _binary("bitwise_or")
+bitwise_xor: Binary = _binary("bitwise_xor")
+bitwise_left_shift: Binary = _binary("bitwise_left_shift", "shift_left")
+bitwise_right_shift: Binary = _binary("bitwise_right_shift", "shift_right")
+divide: Binary = _float_binary("divide")
+atan2: Binary = _float_binary("atan2")
+copysign: Binary = _float_binary("copysign")
+nextafter: Binary = _float_binary("nextafter")
 
 
 def positive(x: Any, /) -> Any:
@@ -416,7 +416,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
-    """Limit values to min … max; either bound may be None.
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN.
 
     The gradient is 1 for elements within the bounds (bounds included) and 0 outside.
 
@@ -432,8 +432,16 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     if is_number(min) and is_number(max) and min > max:
         fail(ValueRangeError, "clip", f"min {min} is greater than max {max}")
     if min is not None:
-        x = where(less(x, min), min, x)
-    return x if max is None else where(greater(x, max), max, x)
+        x = where(_or_nan(less(x, min), min), min, x)
+    return x if max is None else where(_or_nan(greater(x, max), max), max, x)
+
+
+def _or_nan(beyond: Any, bound: Any) -> Any:
+    """Where a bound takes the place of a value: also where it is NaN."""
+    if is_number(bound):
+        return beyond if bound == bound else True
+    bound = tensor_of("clip", bound)
+    return logical_or(beyond, F.not_equal(bound, bound)) if bound.dtype.kind == "f" else beyond
 
 
 def isclose(

@@ -17,7 +17,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = builtins.int | builtins.float | builtins.complex
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -1190,11 +1190,11 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
-    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
-    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1249,8 +1249,8 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
+    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
 
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
