@@ -243,7 +243,7 @@ class primitive:
 
     def __call__(self, *args: Any) -> Any:
         if not self.rules:
-            raise NotImplementedError("no derivative was given")
+            raise TypeError("no derivative was given")
         wrapped = el.custom_vjp(self.function)
 
         def pull(held: Any, g: Any) -> Any:
@@ -374,6 +374,7 @@ _OWN = {
     "__version__": numpy.__version__,
     "array": _array,
     "c_": _Joining(-1),
+    "clip": lambda x, a_min=None, a_max=None: el.clip(x, a_min, a_max),
     "cumsum": lambda x, axis=None: el.cumulative_sum(
         el.ravel(x) if axis is None else x, axis=0 if axis is None else axis
     ),
@@ -392,6 +393,14 @@ _OWN = {
         x, axis, (start if start >= 0 else start + x.ndim) - (axis % x.ndim < start % (x.ndim + 1))
     ),
     "shape": lambda x: tuple(el.asarray(x).shape),
+    "split": el.array_split,
+    "std": lambda x, axis=None, ddof=0, keepdims=False: el.std(
+        x, axis=axis, correction=ddof, keepdims=keepdims
+    ),
+    "tile": lambda x, reps: el.tile(x, reps),
+    "var": lambda x, axis=None, ddof=0, keepdims=False: el.var(
+        x, axis=axis, correction=ddof, keepdims=keepdims
+    ),
     "transpose": lambda x, axes=None: el.permute_dims(
         x, tuple(reversed(range(el.asarray(x).ndim))) if axes is None else tuple(axes)
     ),
@@ -418,13 +427,15 @@ class _Lacking:
         self.name = name
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         if name == "rvs":
             drawn = getattr(importlib.import_module("scipy.stats"), self.name.rpartition(".")[2])
             return drawn.rvs
         return _Lacking(f"{self.name}.{name}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(self.name)
+        raise AttributeError(f"elinvar has no {self.name}")
 
 
 class Lacking(types.ModuleType):

@@ -364,9 +364,13 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _logaddexp(a: Any, b: Any) -> Any:
+    """The greater operand is picked by `where`, for `maximum` has no second derivative at a = b."""
+    swapped = less(a, b)
+    large, small = where(swapped, b, a), where(swapped, a, b)
     # equal infinities would give inf - inf, so the difference is taken as 0 there
-    difference = where(F.equal(a, b), 0.0, F.negative(F.abs(F.subtract(a, b))))
-    return F.add(F.maximum(a, b), F.log1p(F.exp(difference)))
+    is_infinite = F.bitwise_and(equal(a, b), equal(F.abs(a), math.inf))
+    difference = where(is_infinite, 0.0, F.subtract(small, large))
+    return F.add(large, F.log1p(F.exp(difference)))
 
 
 def hypot(x1: Any, x2: Any, /) -> Any:

@@ -132,7 +132,7 @@ def matrix_transpose(x: Any, /) -> Any:
     return F.permute(x, axes=(*order, x.ndim - 1, x.ndim - 2))
 
 
-def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
+def moveaxis(x: Any, /, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Any:
     """Move axes to new places; the others keep their order.
 
     Example:
