@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/fft.pyi, random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -32,7 +32,7 @@ from elinvar import linalg
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
-from elinvar.tensor import random
+from elinvar.tensor import fft, random
 from elinvar.tensor.methods import TensorMethods
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "elinvar"
@@ -437,6 +437,7 @@ def top_level() -> str:
         "from elinvar import optim as optim",
         "from elinvar import testing as testing",
         "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
+        "from elinvar.tensor import fft as fft",
         "from elinvar.tensor import random as random",
         "from elinvar.tensor import trees as tree",
         "from elinvar.tensor.extra import special as special",
@@ -477,6 +478,13 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
         lines += ["", "import numpy as np"]
     lines += [""] if lines else []
     return body, lines
+
+
+def fft_module() -> str:
+    """src/elinvar/tensor/fft.pyi"""
+    body, lines = functions_module(fft, fft.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(fft)}"
 
 
 def linalg_module() -> str:
@@ -771,6 +779,7 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
+        SOURCE / "tensor" / "fft.pyi": fft_module(),
         SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
         SOURCE / "tensor" / "extra" / "special.pyi": special_module(),
