@@ -22,6 +22,7 @@ FLOORS = (
     ("codegen",),
     ("run",),
     ("tensor",),
+    ("linalg",),
     ("nn", "optim", "data", "testing"),
     ("train",),
     ("export",),

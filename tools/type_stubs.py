@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/tensor/linalg.pyi, random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -10,8 +10,9 @@
 Functions and methods made from op records and by mixins say `Any` in the sources, because the floor
 on which they stand does not know the Tensor. A stub names parameters, order and defaults as the
 real signature does; in it `Any` becomes the type that belongs to the parameter's name (PARAMETERS),
-and a result becomes a Tensor unless RESULTS says otherwise. tests/test_type_stubs.py holds the
-stubs against the sources, against mypy's stubtest and against every documented example.
+and a result becomes a Tensor unless RESULTS says otherwise (both in stubs/words.py).
+tests/test_type_stubs.py holds the stubs against the sources, against mypy's stubtest and against
+every documented example.
 
 A stub beside a source replaces it for users' type checkers only: mypy on this package leaves the
 stubs out (`exclude` in pyproject.toml) and checks the sources.
@@ -38,7 +39,7 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
-        SOURCE / "tensor" / "linalg.pyi": linalg_module(),
+        SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),

@@ -17,6 +17,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar import linalg
 from elinvar.core.dtypes import (
     DType,
     bfloat16,
@@ -40,7 +41,7 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar.tensor import methods, random
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
@@ -75,6 +76,7 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.custom import custom_jvp, custom_vjp
 from elinvar.tensor.debugging import debug_nans
 from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
@@ -152,11 +154,12 @@ from elinvar.tensor.elementwise import (
     trunc,
 )
 from elinvar.tensor.extra.names import PLACES
-from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
+from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
+from elinvar.tensor.looping import associative_scan, map, switch
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
     broadcast_shapes,
@@ -233,6 +236,7 @@ from elinvar.tensor.searching import (
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -255,6 +259,7 @@ if TYPE_CHECKING:
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
 __array_api_version__ = "2025.12"
@@ -275,6 +280,7 @@ _LATER = {
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
     "testing": "elinvar.testing",
 }
@@ -339,6 +345,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -377,6 +384,7 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
     "debug_nans",
@@ -440,6 +448,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -454,6 +463,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -515,6 +525,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -525,6 +536,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",

@@ -10,7 +10,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import elinvar as el
-from elinvar.tensor import linalg, random
+from elinvar import linalg
+from elinvar.tensor import random
 from stubs.functions import (
     HEADER,
     all_list,
@@ -21,7 +22,7 @@ from stubs.functions import (
     summary,
 )
 from stubs.tensors import method_stub, property_stub
-from stubs.words import AS_WRITTEN
+from stubs.words import AS_WRITTEN, LINALG_RESULTS
 
 
 def is_typed(function: Any) -> bool:
@@ -67,11 +68,12 @@ def top_level() -> str:
         "",
         "from elinvar import data as data",
         "from elinvar import export as export",
+        "from elinvar import linalg as linalg",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
         "from elinvar import testing as testing",
-        "from elinvar.tensor import linalg as linalg",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
         lines += [f"from {place} import {n} as {n}" for n in sorted(same[place], key=order)]
@@ -112,8 +114,13 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
 
 
 def linalg_module() -> str:
-    """src/elinvar/tensor/linalg.pyi"""
-    body, lines = functions_module(linalg, linalg.__all__)
+    """src/elinvar/linalg/__init__.pyi"""
+    names = [name for name in linalg.__all__ if isinstance(getattr(linalg, name), FunctionType)]
+    body, lines = functions_module(linalg, names)
+    lines.append("from elinvar.core.errors import LinAlgError as LinAlgError")
+    for place, found in LINALG_RESULTS.items():
+        results = sorted(found.values(), key=lambda name: (not name.isupper(), name))
+        lines.append(f"from elinvar.linalg.{place} import {', '.join(results)}")
     lines.append(private_imports(body))
     return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
 

@@ -146,6 +146,18 @@ RESULTS = {
     "unbind": "tuple[Tensor, ...]",
 }
 
+# Results with several parts, by the file of their class.
+LINALG_RESULTS = {
+    "hermitian": {"eigh": "EighResult"},
+    "inverses": {"lstsq": "LstsqResult"},
+    "orthogonal": {"qr": "QRResult"},
+    "positive": {"cholesky_ex": "CholeskyEx"},
+    "singular": {"svd": "SVDResult"},
+    "systems": {"inv_ex": "InvEx", "lu": "LU", "lu_factor": "LUFactor", "slogdet": "SlogdetResult"},
+}
+for _found in LINALG_RESULTS.values():
+    RESULTS |= _found
+
 # Methods with several forms.
 FORMS = {
     "max": [
@@ -216,10 +228,11 @@ for _name in ("atleast_1d", "atleast_2d", "atleast_3d"):
 
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
-    "all_gather", "axis_index", "axis_size", "checkpoint", "composite", "cond", "debug_nans",
-    "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev", "jit", "jvp",
-    "pmax", "pmean", "pmin", "ppermute", "psum", "scan", "set_printoptions", "stack_module_state",
-    "value_and_grad", "vjp", "vmap", "while_loop",
+    "all_gather", "associative_scan", "axis_index", "axis_size", "checkpoint", "composite", "cond",
+    "debug_nans", "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev",
+    "jit", "jvp", "linearize", "map", "pmax", "pmean", "pmin", "ppermute", "psum", "scan",
+    "set_printoptions", "stack_module_state", "switch", "value_and_grad", "vjp", "vmap",
+    "while_loop",
 }  # fmt: skip
 
 ALIASES = """

@@ -5,6 +5,7 @@
     │   └── AxisError (IndexError)       an axis is out of range or repeated
     ├── DTypeError (TypeError)           a data type is not accepted
     ├── ValueRangeError (ValueError)     an argument's value is not accepted
+    │   └── LinAlgError                  a matrix is singular, or not positive definite
     ├── OutOfBoundsError (IndexError)    an index points outside of its axis
     ├── TraceError (RuntimeError)        Python needs a value that a trace does not have
     │   └── LeakedTensorError            a traced tensor is used after its trace ended
@@ -47,6 +48,10 @@ class DTypeError(ElinvarError, TypeError):
 
 class ValueRangeError(ElinvarError, ValueError):
     """An argument's value is not accepted."""
+
+
+class LinAlgError(ValueRangeError):
+    """A matrix does not have the decomposition: it is singular, or not positive definite."""
 
 
 class OutOfBoundsError(ElinvarError, IndexError):

@@ -83,3 +83,35 @@ def map_tree(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             raise ValueError(f"trees differ in structure: {structure} and {other_structure}")
         columns.append(other_leaves)
     return unflatten(structure, [function(*row) for row in zip(*columns, strict=True)])
+
+
+def size(structure: Any) -> int:
+    """How many leaves a structure has."""
+    if structure is LEAF or isinstance(structure, Leaf):
+        return 1
+    return sum(size(child) for child in structure.children)
+
+
+def describe(structure: Any) -> str:
+    """A structure as text, with `*` for leaves.
+
+    Example:
+        >>> describe(flatten({"w": 1, "b": (2, [3, None])})[1])
+        "{'w': *, 'b': (*, [*, None])}"
+    """
+    if structure is LEAF or isinstance(structure, Leaf):
+        return "*"
+    kind, inner = structure.kind, [describe(child) for child in structure.children]
+    if kind is type(None):
+        return "None"
+    if kind is tuple:
+        return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"
+    if kind is list:
+        return f"[{', '.join(inner)}]"
+    if structure.keys is None:
+        return f"{kind.__name__}({', '.join(inner)})"
+    if issubclass(kind, dict):
+        entries = (f"{key!r}: {text}" for key, text in zip(structure.keys, inner, strict=True))
+        return "{" + ", ".join(entries) + "}"
+    pairs = zip(structure.keys, inner, strict=True)
+    return f"{kind.__name__}({', '.join(f'{k}={v}' for k, v in pairs)})"

@@ -378,3 +378,13 @@ class Primitives(Generic[V]):
         reverse: bool,
     ) -> Any:
         """A sub-graph that runs over the rows of sequences and carries a state along."""
+
+    def custom(
+        self,
+        *operands: V,
+        body: Any,
+        derivative: Any,
+        mode: str,
+        moving: int,
+    ) -> Any:
+        """A sub-graph with a derivative of its own."""

@@ -10,6 +10,7 @@ from elinvar.ops import (
     contract,
     control,
     conversion,
+    custom,
     index,
     movement,
     random,
@@ -33,5 +34,6 @@ TABLE: tuple[Op, ...] = (
     *index.OPS,
     *random.OPS,
     *control.OPS,
+    *custom.OPS,
 )
 BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}

@@ -15,7 +15,7 @@ from elinvar.core.source import Source
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import current_trace, detached, restore, state, traces
-from elinvar.tensor.derivative import Drawing, Rule
+from elinvar.tensor.derivative import Drawing, Rule, replayed_drawing
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
 from elinvar.tensor.watching import watch
@@ -182,12 +182,12 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
                     gradients[slot] = F.zeros_like(restore(results[slot]))
             if not (create or rule.is_direct or traces.active):
                 return rule.run(operands, results, gradients)
-            given = [*map(restore, operands), *_restored_results(node, create), *gradients]
+            given = [*map(restore, operands), *restored_results(node, create), *gradients]
             return rule.replay(apply, given)
         if isinstance(rule, Rule):
             rule = rule.op
         found = tuple([restore(held) for held in operands])
-        return _apply_rule(node, rule, found, tuple(_restored_results(node, create)), gradients)
+        return _apply_rule(node, rule, found, tuple(restored_results(node, create)), gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):
@@ -196,7 +196,7 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         raise type(error)(text) from error
 
 
-def _restored_results(node: TapeNode, create: bool) -> Any:
+def restored_results(node: TapeNode, create: bool) -> Any:
     for slot, held in enumerate(node.results or ()):
         result = restore(held)
         if create and result.dtype.kind in "fc":
@@ -220,7 +220,8 @@ def _apply_rule(node: TapeNode, rule: Any, operands: Any, results: Any, gradient
     if parts_rule(rule, operands, node.params) is not None:
         types = [x._type for x in operands]
         drawing = Drawing(rule, node.params, types, tuple([x._node is not None for x in operands]))
-        return drawing.replay(apply, [*operands, *results, *cotangents], len(operands))
+        given = [*operands, *results, *cotangents]
+        return replayed_drawing(drawing, apply, given, len(operands))
     return rule.derivative(F, operands, results, cotangents, **node.params)  # type: ignore[operator]
 
 

@@ -177,6 +177,13 @@ def detached(cell: Any) -> Any:
     return concrete(buffer, cell._address, layout)
 
 
+def plain(cell: Any) -> Any:
+    """A new tensor with the cell's content and no tape; where a sub-graph will be differentiated,
+    its derivative goes on, other than that of `detached`."""
+    trace = current_trace()
+    return detached(cell) if trace is None else traced(trace, trace.read(cell))
+
+
 def current_trace() -> Any:
     """The innermost trace of this thread, or None."""
     return state.trace if traces.active else None

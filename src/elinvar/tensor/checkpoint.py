@@ -13,7 +13,9 @@ from elinvar.core import tree
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, restore, snapshot, state
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.tape import enable_grad, next_serial, record_call
+from elinvar.tensor.forward import push_forward
+from elinvar.tensor.tape import Derivative, enable_grad, next_serial, record_call
+from elinvar.tensor.trace import is_tracing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,8 +35,9 @@ def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         >>> x.grad.tolist()
         [2.0, 4.0]
     """
-    if not state.grad_enabled:
-        return function(*args, **kwargs)
+    trace = current_trace()
+    if not state.grad_enabled or (trace is not None and trace.is_region):
+        return function(*args, **kwargs)  # a region is differentiated as a graph, step by step
     leaves, structure = tree.flatten((list(args), kwargs))
     places = [n for n, leaf in enumerate(leaves) if isinstance(leaf, Cell)]
     first_serial = next_serial()
@@ -60,21 +63,26 @@ def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         leaves[place] = None
     tag = _tags()
 
-    def derive(held: Any, made: Any, cotangents: Any) -> Any:
+    def run_again(apart: bool) -> list[Any]:
         given = list(leaves)
         with enable_grad():
             for place, x in kept.items():
-                given[place] = x if current_trace() is None else F.barrier(x, tag=tag)
+                given[place] = F.barrier(x, tag=tag) if apart and is_tracing() else x
             args_again, kwargs_again = tree.unflatten(structure, given)
             again = _with_content(written, function, args_again, kwargs_again)
         leaves_again = tree.flatten(again)[0]
-        pairs = [
-            (leaves_again[n], c) for n, c in zip(numbers, cotangents, strict=True) if c is not None
-        ]
+        return [leaves_again[n] for n in numbers]
+
+    def derive(held: Any, made: Any, cotangents: Any) -> Any:
+        again = run_again(apart=True)
+        pairs = [(y, c) for y, c in zip(again, cotangents, strict=True) if c is not None]
         outs, seeds = [y for y, _ in pairs], [c for _, c in pairs]
         return backward(outs, seeds, True, state.grad_enabled, list(held))
 
-    record_call("checkpoint", derive, operands, results)
+    def push(held: Any, made: Any, tangents: Any) -> Any:
+        return push_forward(held, tangents, run_again(apart=False), state.grad_enabled)
+
+    record_call("checkpoint", Derivative(derive, push), operands, results)
     for number, result in zip(numbers, results, strict=True):
         outputs[number] = result
     return tree.unflatten(result_structure, outputs)

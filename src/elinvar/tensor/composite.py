@@ -21,10 +21,11 @@ from elinvar.core.source import is_inside
 from elinvar.core.types import TensorType
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, detached, state, traces
+from elinvar.tensor.forward import push_forward
 from elinvar.tensor.function import TracedFunction
-from elinvar.tensor.gradients import linked
-from elinvar.tensor.tape import Leaf, enable_grad, record_call
+from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
 from elinvar.tensor.trace import Trace
+from elinvar.tensor.walk import linked
 from elinvar.tensor.watching import watch
 
 P = ParamSpec("P")
@@ -132,12 +133,19 @@ class Composite:
         outputs, single = self._inline(args, static, fresh)
         results = [detached(y) for y in outputs]
 
+        def again(operands: Any) -> tuple[list[Any], list[Any], bool]:
+            if not state.grad_enabled or all(x._node is None for x in operands):
+                return fresh, outputs, False
+            # the derivative is differentiated again: link it to the operands
+            inner = [x if x._node is None else linked(x) for x in operands]
+            return inner, self._inline(args, static, inner)[0], True
+
+        def push(operands: Any, results: Any, tangents: Any) -> list[Any]:
+            inner, found, _ = again(operands)
+            return push_forward(inner, tangents, found, state.grad_enabled)
+
         def derive(operands: Any, results: Any, cotangents: Any) -> list[Any]:
-            inner, found = fresh, outputs
-            create = state.grad_enabled and any(x._node is not None for x in operands)
-            if create:  # the derivative is differentiated again: link it to the operands
-                inner = [x if x._node is None else linked(x) for x in operands]
-                found, _ = self._inline(args, static, inner)
+            inner, found, create = again(operands)
             pairs = [
                 (y, c)
                 for y, c in zip(found, cotangents, strict=True)
@@ -155,7 +163,7 @@ class Composite:
 
         flows = [y._node is not None for y in outputs]
         name = self.__name__  # type: ignore[attr-defined]
-        record_call(name, derive, operands, results, flows)
+        record_call(name, Derivative(derive, push), operands, results, flows)
         return results[0] if single else tuple(results)
 
     def _inline(self, args: Any, static: Any, tensors: list[Any]) -> tuple[list[Any], bool]:

@@ -409,6 +409,9 @@ def eye(
 
 def _band(compare: str, rows: Any, columns: Any, k: int) -> Any:
     """The bool matrix: column `compare` row + k."""
+    farthest = 2**62  # all diagonals beyond the matrix are alike; row + k must not overflow
+    low, high = (-rows, columns) if is_static((rows, columns)) else (-farthest, farthest)
+    k = min(max(k, low), high)
     row = F.iota(size=rows, dtype=int64)
     if k:
         row = F.add(*pair("band", row, k))

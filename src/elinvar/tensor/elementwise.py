@@ -402,7 +402,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
-    """Limit values to min … max; either bound may be None.
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN.
 
     The gradient is 1 for elements within the bounds (bounds included) and 0 outside.
 
@@ -418,8 +418,16 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     if is_number(min) and is_number(max) and min > max:
         fail(ValueRangeError, "clip", f"min {min} is greater than max {max}")
     if min is not None:
-        x = where(less(x, min), min, x)
-    return x if max is None else where(greater(x, max), max, x)
+        x = where(_or_nan(less(x, min), min), min, x)
+    return x if max is None else where(_or_nan(greater(x, max), max), max, x)
+
+
+def _or_nan(beyond: Any, bound: Any) -> Any:
+    """Where a bound takes the place of a value: also where it is NaN."""
+    if is_number(bound):
+        return beyond if bound == bound else True
+    bound = tensor_of("clip", bound)
+    return logical_or(beyond, F.not_equal(bound, bound)) if bound.dtype.kind == "f" else beyond
 
 
 def isclose(

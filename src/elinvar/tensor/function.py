@@ -1,8 +1,8 @@
 """Traced functions: a graph with typed places for tensors, compiled on demand and differentiable.
 
-A `TracedFunction` keeps the tape of its trace. Its vector-Jacobian product is found by walking that
-tape inside the same trace, and is a traced function again; so custom rules, `no_grad` and `detach`
-in the traced code mean what they mean in eager code, to any order.
+A `TracedFunction` keeps the tape of its trace. Its vector-Jacobian and Jacobian-vector products are
+found by walking that tape inside the same trace, and are traced functions again; so custom rules,
+`no_grad` and `detach` in the traced code mean what they mean in eager code, to any order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
+from elinvar.core.shapes import Dim, is_static
 from elinvar.graph.ir import Graph, inline
 from elinvar.graph.sizes import Limits, resolve_sizes, specialize
 from elinvar.graph.walk import fingerprint
@@ -18,10 +19,11 @@ from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.engine import Compiled, allocator, compile_graph
+from elinvar.tensor.forward import push_forward
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.oneop import kept
 from elinvar.tensor.replaying import examine_program
-from elinvar.tensor.tape import Leaf, record_call
+from elinvar.tensor.tape import Derivative, Leaf, record_call
 from elinvar.tensor.trace import Requirement, Trace
 from elinvar.tensor.watching import watch
 
@@ -223,6 +225,8 @@ class TracedFunction:
         self._limits: Limits | None = None
         self.requirements = trace.requirements
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
+        self._jvps: dict[Any, tuple[TracedFunction, list[int]]] = {}
+        self._rule = Derivative(self._derive, self._push)
 
     def __repr__(self) -> str:
         return f"<traced {self.name}>"
@@ -232,7 +236,7 @@ class TracedFunction:
     def __call__(self, tensors: list[Any]) -> list[Any]:
         """Run on concrete tensors, and record one node on the tape where gradients are wanted.
 
-        The list may be changed.
+        Under a trace the graph is inlined. The list may be changed.
         """
         operands = [*tensors, *self.held] if self.held else tensors
         if traces.active and state.trace is not None:
@@ -260,7 +264,9 @@ class TracedFunction:
     def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
         """Build the nodes in the running trace: a tape of eager operations is walked in there."""
         graph, given = self.graph, [trace.read(x) for x in operands]
-        sizes = resolve_sizes(graph.input_types, [x.shape for x in given])
+        if not state.grad_enabled:
+            given = [trace.cut(value) for value in given]
+        sizes = _sizes(graph.input_types, [x.shape for x in given])
         if sizes:
             graph = specialize(graph, sizes)
         values = inline(trace.builder, graph, given)
@@ -272,7 +278,7 @@ class TracedFunction:
     def record(self, operands: list[Any], results: list[Any]) -> None:
         """Put the call on the tape."""
         if state.grad_enabled:
-            record_call(self.name, self._derive, operands, results, self.differentiable, False)
+            record_call(self.name, self._rule, operands, results, self.differentiable, False)
 
     @property
     def can_record(self) -> bool:
@@ -391,6 +397,63 @@ class TracedFunction:
         if self._is_shared:
             vjp.share_code()
         return vjp, places
+
+
+    def _push(self, operands: Any, results: Any, tangents: Any) -> list[Any]:
+        jvp, places = self.jvp(tuple([t is not None for t in tangents]))
+        found: list[Any] = [None] * len(self._outputs)
+        if places:
+            given = [*operands, *(t for t in tangents if t is not None)]
+            for place, tangent in zip(places, jvp(given), strict=True):
+                found[place] = tangent
+        return found
+
+    def jvp(self, moving: tuple[bool, ...]) -> Any:
+        """The function (inputs, tangents of the `moving` ones) → tangents of some outputs.
+
+        Returns:
+            the traced function, and the numbers of the outputs whose tangents it gives.
+        """
+        if moving not in self._jvps:
+            self._jvps[moving] = self._trace_jvp(moving)
+        return self._jvps[moving]
+
+    def _trace_jvp(self, moving: tuple[bool, ...]) -> Any:
+        trace = self._trace
+        assert trace is not None
+        with trace:
+            seeds = []
+            for number in _true(moving):
+                seed = trace.input(self._inputs[number]._type, "tangent")
+                seed._node, seed._slot = Leaf(seed), 0
+                seeds.append(seed)
+            starts = [self._inputs[number] for number in _true(moving)]
+            given = _true(tuple(self.differentiable))
+            outputs = [self._outputs[number] for number in given]
+            pushed = push_forward(starts, seeds, outputs, True)
+            places = [n for n, tangent in zip(given, pushed, strict=True) if tangent is not None]
+            tangents = [tangent for tangent in pushed if tangent is not None]
+            held = trace.inputs
+        inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
+        cells = [one.cell for one in held]
+        jvp = TracedFunction(f"{self.name}_jvp", trace, inputs, tangents, cells)
+        jvp.numerics = self.numerics
+        if self._is_shared:
+            jvp.share_code()
+        return jvp, places
+
+
+def _sizes(types: Any, shapes: Any) -> dict[str, Any]:
+    """The sizes of a graph's symbols; they may be symbols of the running trace."""
+    if all(is_static(shape) for shape in shapes):
+        return resolve_sizes(types, shapes)
+    found = {}
+    for kind, shape in zip(types, shapes, strict=True):
+        for dim, size in zip(kind.shape, shape, strict=True):
+            names = sorted(dim.names()) if isinstance(dim, Dim) else []
+            if len(names) == 1 and dim == Dim(names[0]):
+                found[names[0]] = size
+    return found
 
 
 def _true(flags: tuple[bool, ...]) -> list[int]:

@@ -423,7 +423,8 @@ def vector_norm(
     if ord == -math.inf:
         return min(F.abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
-        return cast(count_nonzero(x, axis=axis, keepdims=keepdims), x.dtype)
+        count = count_nonzero(x, axis=axis, keepdims=keepdims)
+        return cast(count, x.dtype.part)
     if ord == 1:
         return sum(F.abs(x), axis=axis, keepdims=keepdims)
     axes = normalize_axes("vector_norm", axis, x.ndim)
@@ -433,6 +434,14 @@ def vector_norm(
 @composite
 def _power_norm(x: Any, *, axes: tuple[int, ...], ord: float) -> Any:
     wide = cast(x, accumulator(x.dtype))
-    powers = F.multiply(wide, wide) if ord == 2 else ew.pow(F.abs(wide), ord)
+    powers = _squares(wide) if ord == 2 else ew.pow(F.abs(wide), ord)
     total = F.sum(powers, axes=axes) if axes else powers
-    return cast(F.sqrt(total) if ord == 2 else ew.pow(total, 1 / ord), x.dtype)
+    root = F.sqrt(total) if ord == 2 else ew.pow(total, 1 / ord)
+    return cast(root, x.dtype.part)
+
+
+def _squares(x: Any) -> Any:
+    """|x|² of each element."""
+    if x.dtype.kind != "c":
+        return F.multiply(x, x)
+    return F.add(_squares(F.real(x)), _squares(F.imag(x)))

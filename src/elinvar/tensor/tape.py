@@ -57,6 +57,22 @@ class Boundary(Leaf):
     is_pinned = False
 
 
+class Derivative:
+    """A Derive function that also says what forward mode does.
+
+    `push(operands, results, tangents)` gives one tangent or None for each result. A Derive function
+    without it is transposed instead.
+    """
+
+    __slots__ = ("derive", "push")
+
+    def __init__(self, derive: Derive, push: Derive) -> None:
+        self.derive, self.push = derive, push
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
+        return self.derive(operands, results, cotangents)
+
+
 class TapeNode:
     """One recorded operation. `rule` is a Rule, an Op with `params`, or a Derive function."""
 
@@ -167,6 +183,8 @@ def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
     if op.name == "cond":
         inner = frozenset(n - 1 for n in active if n)
         reached = influenced(params["true"], inner) | influenced(params["false"], inner)
+    elif op.name == "custom":
+        reached = set(range(count)) if any(n < params["moving"] for n in active) else set()
     else:
         while True:  # a carry may be reached through another one, a step later
             reached = influenced(params["body"], frozenset(active))

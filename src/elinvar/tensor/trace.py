@@ -173,11 +173,6 @@ class Trace:
             return value
         return self.builder.f.stop_gradient(value)
 
-    def refuse_region(self, op: str, what: str) -> None:
-        """Refuse what only a tape can differentiate."""
-        if self.is_region:
-            fail(TraceError, op, f"{what} cannot be used inside of `{self.purpose}`")
-
     def read(self, cell: Any, op: str = "trace") -> Value:
         """The value of a tensor in this graph; one from outside becomes an input."""
         if not isinstance(cell, Cell):

@@ -20,9 +20,10 @@ from elinvar.core.errors import CheckError, GradientError, ValueRangeError, fail
 from elinvar.core.shapes import format_shape
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.creation import asarray
-from elinvar.tensor.gradients import jvp, vjp
+from elinvar.tensor.gradients import vjp
 from elinvar.tensor.random import default_generator
 from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.tangents import jvp
 from elinvar.testing.comparing import first_difference
 from elinvar.testing.contract import run
 from elinvar.testing.leaves import Array, numbers, paths

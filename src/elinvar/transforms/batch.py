@@ -101,9 +101,7 @@ class Batching:
             if one_by_one is not None:
                 return (one_by_one,)
         if op.batching == "family":
-            rows = tuple(
-                batched(self.f, size, x, m) for x, m in zip(operands, mapped, strict=True)
-            )
+            rows = tuple(batched(self.f, size, x, m) for x, m in zip(operands, mapped, strict=True))
             return self.builder.add(op, rows, node.params, node.source)
         if isinstance(op.batching, Absent) or isinstance(op.batching, str):
             reason = op.batching.reason if isinstance(op.batching, Absent) else op.batching
