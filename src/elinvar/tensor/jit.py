@@ -47,7 +47,7 @@ from elinvar.tensor.watching import watch
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_PROGRAMS = 4096  # kinds of arguments that one function remembers
-_tracing = threading.RLock()  # a trace changes cells that other threads may read
+tracing_lock = threading.RLock()  # a trace changes cells that other threads may read
 
 
 class Static:
@@ -287,7 +287,7 @@ class Jit(Generic[P, R]):
 
     def _program(self, call: Call, args: Any, kwargs: Any) -> JitProgram:
         """The program for a call; traced here unless there is one already."""
-        with _tracing:
+        with tracing_lock:
             for program in self._programs.get(call.key, ()):
                 if program.is_valid(call.given):  # another thread traced it meanwhile
                     return program
