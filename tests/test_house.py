@@ -23,7 +23,7 @@ FLOORS = (
     ("run",),
     ("tensor",),
     ("linalg",),
-    ("nn", "optim", "data"),
+    ("nn", "optim", "data", "testing"),
     ("train",),
     ("export",),
     ("cli",),

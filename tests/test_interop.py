@@ -135,8 +135,13 @@ def test_unversioned_capsules():
     assert x.tolist() == [0, 1, 2]
     capsule = x.__dlpack__()  # unversioned: a copy that may be written to
     assert 'capsule object "dltensor"' in repr(capsule)
-    with pytest.raises(errors.BufferError_, match="read-only"):
-        x.__dlpack__(copy=False)
+    assert el.from_dlpack(Producer(np.arange(3)), copy=True).tolist() == [0, 1, 2]
+
+    class Asking(Producer):  # of a tensor: the memory itself, without a word about writing
+        def __dlpack__(self):
+            return self.array.__dlpack__(copy=False)
+
+    assert address(el.from_dlpack(Asking(x)).numpy()) == address(x.numpy())
     assert '"dltensor_versioned"' in repr(x.__dlpack__(max_version=(1, 1)))
     assert x.__dlpack_device__() == (1, 0)
 
@@ -345,3 +350,12 @@ def test_all_public_names_exist():
     assert not undocumented
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         el.nothing
+
+
+@pytest.mark.skipif(
+    tuple(map(int, np.__version__.split(".")[:2])) < (2, 4), reason="numpy asks from 2.4 on"
+)
+def test_numpy_takes_dtypes():
+    for dtype in (el.float32, el.int8, el.bool, el.float64):
+        assert np.zeros(2, dtype).dtype == np.dtype(dtype) == dtype.numpy
+    assert np.issubdtype(el.float16, np.floating)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from elinvar.core.dtypes import int64
-from elinvar.core.errors import AxisError, ShapeError, TraceError, fail
+from elinvar.core.errors import ShapeError, TraceError, fail
 from elinvar.core.shapes import DimLike, Shape, broadcast_shapes, format_shape
 from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.composite import composite
@@ -34,6 +34,7 @@ from elinvar.tensor.indexing import (
     gathered_axis,
     items_of,
     need_inside,
+    need_mask_fit,
     parse,
     region_of,
     result_shape,
@@ -195,7 +196,8 @@ def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     found = _masked(op, x, key, update)
     if found is not None:
         return found
-    if isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim:
+    is_mask = isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim
+    if is_mask and key.shape == x.shape[: key.ndim]:
         return _spread(op, x, key, update)
     simple = _put_whole(op, x, key, update)
     if simple is not None:
@@ -364,9 +366,9 @@ def _masked(op: str, x: Any, key: Any, update: Any) -> Any:
                 fail(TraceError, op, text, "use `el.where` with a mask of the tensor's shape")
         return None
     rank = key.ndim
-    if rank > x.ndim or key.shape != x.shape[:rank]:
-        text = f"mask {key._type} does not fit {x._type}"
-        fail(AxisError, op, text)
+    need_mask_fit(op, x, 0, key.shape)
+    if key.shape != x.shape[:rank]:  # a mask of nothing
+        return None
     rest = x.shape[rank:]
     lead = update.ndim - len(rest)
     if lead > 0 and any(dim != 1 for dim in update.shape[:lead]):

@@ -52,7 +52,7 @@ from elinvar.tensor.gathering import (
 from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place, rows_of
-from elinvar.tensor.regions import Region, form_of, read, record
+from elinvar.tensor.regions import Reading, Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
 from elinvar.tensor.storage import from_numpy, stored_array
 from elinvar.tensor.truths import lifted
@@ -112,14 +112,14 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                     found = concrete(x._buffer, x._address + place * step, view)
                     if x._node is not None and state.grad_enabled:
                         region = Region((place, *rest), form)
-                        record(op, region.derive_read, (x,), found)
+                        record(op, Reading(region), (x,), found)
                     return found
         else:
             known = find_place(whole, key)
             if known is not None:
                 found = concrete(x._buffer, x._address + known[0], known[1])
                 if x._node is not None and state.grad_enabled:
-                    record(op, known[2].region(key).derive_read, (x,), found)
+                    record(op, Reading(known[2].region(key)), (x,), found)
                 return found
     if type(key) is list or type(key) is np.ndarray or type(key) is range:
         array = _as_array(op, key)
@@ -128,9 +128,8 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
         if key.dtype.kind in "iu":
             return taken(op, x, key, 0)
         if key.dtype.kind == "b" and 0 < key.ndim <= x.ndim and plain and key._layout is not None:
-            if key.shape != x.shape[: key.ndim]:
-                _misfit(op, x, 0, key.shape)
-            return selected(x, key)
+            if key.shape == x.shape[: key.ndim]:
+                return selected(x, key)
     if plain and type(key) is tuple and (x._node is None or not state.grad_enabled):
         kinds, arrays = array_kinds(x._layout, key)
         if arrays:
@@ -465,9 +464,7 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
         text = f"the shape of a result indexed by a mask {mask._type} depends on its values"
         fail(TraceError, op, text, MASK_HINT)
     shape = tuple(mask.shape)
-    here = x.shape[axis : axis + len(shape)]
-    if shape != here:
-        _misfit(op, x, axis, shape)
+    need_mask_fit(op, x, axis, shape)
     if isinstance(mask, np.ndarray):
         found: Any = [tensor_of(op, part.astype(np.int64)) for part in np.nonzero(mask)]
     else:
@@ -475,6 +472,10 @@ def _mask(op: str, x: Any, axis: int, mask: Any) -> Items:
     return [Many(axis + place, index) for place, index in enumerate(found)]
 
 
-def _misfit(op: str, x: Any, axis: int, shape: Shape) -> None:
+def need_mask_fit(op: str, x: Any, axis: int, shape: Shape) -> None:
+    """Refuse a mask of other sizes than the axes that it stands for; 0 is always allowed."""
+    here = x.shape[axis : axis + len(shape)]
+    if len(here) == len(shape) and all(a in (b, 0) for a, b in zip(shape, here, strict=True)):
+        return
     text = f"mask bool{format_shape(shape)} does not fit axes {axis} to {axis + len(shape) - 1}"
     fail(AxisError, op, f"{text} of {x._type}")

@@ -2,8 +2,9 @@
 
 Tensors' memory never changes, so what leaves by sharing is read-only: `x.numpy()` is a read-only
 view and versioned DLPack capsules carry the read-only flag. An unversioned capsule cannot say so;
-its consumer gets a copy that it may write to. Memory that comes in by sharing (`from_numpy`,
-`from_dlpack`) must not be written to by its owner while a tensor uses it.
+its consumer gets a copy that it may write to, unless it asks for the very memory (`copy=False`).
+Memory that comes in by sharing (`from_numpy`, `from_dlpack`) must not be written to by its owner
+while a tensor uses it.
 """
 
 from __future__ import annotations
@@ -231,10 +232,7 @@ def export_dlpack(
         fail(BufferError_, "dlpack", f"tensors live on device (1, 0), not {tuple(dl_device)}")
     versioned = max_version is not None and max_version[0] >= 1
     flags = _READ_ONLY
-    if copy or not versioned:
-        if copy is False:
-            text = "memory is read-only, which an unversioned capsule cannot say"
-            fail(BufferError_, "dlpack", text, "ask with max_version=(1, 0), or allow a copy")
+    if copy or not (versioned or copy is False):
         x, flags = from_stored(stored_array(x, "dlpack"), x.dtype), _IS_COPIED
     stored_array(x, "dlpack")  # refuses traced tensors
     kind = x._layout
