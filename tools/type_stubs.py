@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/{fft,random,extra/special}.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -26,7 +26,14 @@ from pathlib import Path
 if str(Path(__file__).parent) not in sys.path:  # loaded by its path, as in the tests
     sys.path.insert(0, str(Path(__file__).parent))
 
-from stubs.modules import functional_module, linalg_module, random_module, top_level
+from stubs.modules import (
+    fft_module,
+    functional_module,
+    linalg_module,
+    random_module,
+    special_module,
+    top_level,
+)
 from stubs.primitives import primitives_module
 from stubs.tensors import in_place, in_place_parameters, tensor_members, tensor_module
 
@@ -39,8 +46,10 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
+        SOURCE / "tensor" / "fft.pyi": fft_module(),
         SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
+        SOURCE / "tensor" / "extra" / "special.pyi": special_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),
     }

@@ -37,7 +37,10 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
+from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -218,6 +221,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -266,6 +270,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
+
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
@@ -340,9 +347,9 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """The dot product of two 1-D tensors."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
 
 def empty(
@@ -551,7 +558,14 @@ def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Ten
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The larger number. NaN wins, and -0 < +0."""
 
-def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def mean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -565,9 +579,9 @@ def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def moveaxis(
     x: _ArrayLike,
+    /,
     source: int | tuple[int, ...],
     destination: int | tuple[int, ...],
-    /,
 ) -> Tensor:
     """Move axes to new places; the others keep their order."""
 
@@ -577,6 +591,7 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -605,6 +620,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -640,7 +656,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -667,6 +688,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -677,6 +699,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -685,10 +708,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -702,8 +731,8 @@ def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def repeat(
     x: _ArrayLike,
-    repeats: _ArrayLike,
     /,
+    repeats: _ArrayLike,
     *,
     axis: int | None = None,
     total_repeat_length: int | None = None,
@@ -775,8 +804,8 @@ def sqrt(x: _ArrayLike, /) -> Tensor:
 def square(x: _ArrayLike, /) -> Tensor:
     """The square of each element: x · x."""
 
-def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """Remove axes of size 1."""
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Remove axes of size 1: the given ones, or all of them."""
 
 def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
@@ -792,7 +821,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -831,8 +860,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
@@ -859,6 +888,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -963,8 +993,8 @@ def apply_over_axes(
 
 def argpartition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """The indices of `partition`."""
@@ -1525,8 +1555,8 @@ def pad(
 
 def partition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """Elements such that those before place kth are not greater, those after it not less."""
@@ -1679,7 +1709,7 @@ def sliding_window_view(
 ) -> Tensor:
     """All windows of a shape, as new last axes."""
 
-def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
 
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -1836,6 +1866,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -1872,6 +1904,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -2013,6 +2046,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

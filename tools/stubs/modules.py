@@ -11,7 +11,7 @@ from typing import Any
 
 import elinvar as el
 from elinvar import linalg
-from elinvar.tensor import random
+from elinvar.tensor import fft, random
 from stubs.functions import (
     HEADER,
     all_list,
@@ -72,7 +72,10 @@ def top_level() -> str:
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
         "from elinvar import testing as testing",
+        "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
+        "from elinvar.tensor import fft as fft",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor import trees as tree",
         "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
@@ -113,6 +116,23 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
     return body, lines
 
 
+def plain_module(module: ModuleType) -> str:
+    """The stub of a module whose `__all__` names functions."""
+    body, lines = functions_module(module, module.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(module)}"
+
+
+def fft_module() -> str:
+    """src/elinvar/tensor/fft.pyi"""
+    return plain_module(fft)
+
+
+def special_module() -> str:
+    """src/elinvar/tensor/extra/special.pyi"""
+    return plain_module(el.special)
+
+
 def linalg_module() -> str:
     """src/elinvar/linalg/__init__.pyi"""
     names = [name for name in linalg.__all__ if isinstance(getattr(linalg, name), FunctionType)]
@@ -127,10 +147,7 @@ def linalg_module() -> str:
 
 def functional_module() -> str:
     """src/elinvar/nn/functional/__init__.pyi"""
-    functional = el.nn.functional
-    body, lines = functions_module(functional, functional.__all__)
-    lines.append(private_imports(body))
-    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(functional)}"
+    return plain_module(el.nn.functional)
 
 
 def random_module() -> str:
@@ -142,8 +159,8 @@ def random_module() -> str:
         and isinstance(value, FunctionType)
         and value.__module__ == random.__name__
     ]
-    body, lines = functions_module(random, names)
-    generator = class_stub(random.Generator)
+    body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
+    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")

@@ -125,6 +125,7 @@ RESULTS = {
     "array_equiv": "bool",
     "gradient": "Any",  # of one axis a Tensor, of several a tuple
     "isscalar": "bool",
+    "shuffle": "None",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
