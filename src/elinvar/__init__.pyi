@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -37,8 +37,10 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
 from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -48,6 +50,7 @@ from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.debugging import debug_nans as debug_nans
 from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
@@ -218,6 +221,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -266,6 +270,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
+
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
@@ -325,9 +332,6 @@ def cumulative_sum(
 ) -> Tensor:
     """Running sums along an axis."""
 
-def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
-    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
-
 def diff(
     x: _ArrayLike,
     /,
@@ -343,9 +347,10 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """The dot product of two 1-D tensors."""
+    """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+def einsum(equation: str | _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
 
 def empty(
@@ -554,7 +559,14 @@ def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Ten
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The larger number. NaN wins, and -0 < +0."""
 
-def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def mean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -568,9 +580,9 @@ def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def moveaxis(
     x: _ArrayLike,
+    /,
     source: int | tuple[int, ...],
     destination: int | tuple[int, ...],
-    /,
 ) -> Tensor:
     """Move axes to new places; the others keep their order."""
 
@@ -580,8 +592,9 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def multiply(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The product; integers wrap around."""
@@ -608,6 +621,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -643,7 +657,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -670,6 +689,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -680,6 +700,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -688,10 +709,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -705,8 +732,8 @@ def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def repeat(
     x: _ArrayLike,
-    repeats: _ArrayLike,
     /,
+    repeats: _ArrayLike,
     *,
     axis: int | None = None,
     total_repeat_length: int | None = None,
@@ -770,7 +797,7 @@ def split(
     *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given …"""
+    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of …"""
 
 def sqrt(x: _ArrayLike, /) -> Tensor:
     """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
@@ -778,8 +805,8 @@ def sqrt(x: _ArrayLike, /) -> Tensor:
 def square(x: _ArrayLike, /) -> Tensor:
     """The square of each element: x · x."""
 
-def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """Remove axes of size 1."""
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Remove axes of size 1: the given ones, or all of them."""
 
 def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
@@ -795,7 +822,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -834,8 +861,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
@@ -862,6 +889,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -872,7 +900,7 @@ def unique_all(
     size: int | None = None,
     fill_value: _ArrayLike | None = None,
 ) -> UniqueAll:
-    """The distinct values in order, where each first occurs, the way back, and how often it …"""
+    """The distinct values in order, where each first occurs, the way back, and how often …"""
 
 def unique_counts(
     x: _ArrayLike,
@@ -962,12 +990,12 @@ def apply_over_axes(
     axes: int | Sequence[int],
     /,
 ) -> Tensor:
-    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put back."""
+    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put …"""
 
 def argpartition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """The indices of `partition`."""
@@ -993,26 +1021,38 @@ def array_split(
 ) -> tuple[Tensor, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
 
-def atleast_1d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least one axis; a single one comes back bare, several as a tuple."""
-
-def atleast_2d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least two axes, new ones in front."""
-
-def atleast_3d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least three axes: (N,) → (1, N, 1), (M, N) → (M, N, 1)."""
-
+@overload
+def atleast_1d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_1d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_2d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_3d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
 def average(
     x: _ArrayLike,
     /,
-    axis: _Axis = None,
-    weights: _ArrayLike | None = None,
-    returned: _bool = False,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    returned: Literal[False] = ...,
     *,
-    keepdims: _bool = False,
-) -> Any:
-    """The weighted mean along axes: Σ w·x / Σ w."""
-
+    keepdims: _bool = ...,
+) -> Tensor: ...
+@overload
+def average(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    *,
+    returned: Literal[True],
+    keepdims: _bool = ...,
+) -> tuple[Tensor, Tensor]: ...
 def bartlett(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The triangular window: 1 - |2i / (n - 1) - 1|."""
 
@@ -1020,7 +1060,7 @@ def blackman(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The Blackman window: 0.42 - ½ cos(2πi / (n - 1)) + 0.08 cos(4πi / (n - 1))."""
 
 def block(arrays: _ArrayLike, /) -> Tensor:
-    """A tensor of nested lists of blocks: the innermost lists are joined along the last axis."""
+    """A tensor of nested lists of blocks: the innermost lists are joined along the last …"""
 
 def cbrt(x: _ArrayLike, /) -> Tensor:
     """The cube root, also of negative numbers."""
@@ -1074,7 +1114,7 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """The cross product of vectors of three (or two, whose third element is 0) along an axis."""
+    """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
 def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
@@ -1120,7 +1160,7 @@ def diagonal(
     axis1: int = 0,
     axis2: int = 1,
 ) -> Tensor:
-    """The diagonal of two axes as the last axis, as in NumPy (see also `el.linalg.diagonal`)."""
+    """The diagonal of two axes as the last axis, as in NumPy (see also …"""
 
 def digitize(x: _ArrayLike, bins: Any, /, right: _bool = False) -> Tensor:
     """The number of the bin of each element: i with bins[i-1] ≤ x < bins[i]."""
@@ -1183,7 +1223,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32."""
+    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is …"""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1263,7 +1303,7 @@ def histogramdd(
     density: _bool = False,
     weights: _ArrayLike | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """A histogram of points with D coordinates; gives (counts, the edges along each of them)."""
+    """A histogram of points with D coordinates; gives (counts, the edges along each of …"""
 
 def hsplit(
     x: _ArrayLike,
@@ -1275,14 +1315,21 @@ def hsplit(
 def hstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
     """Tensors side by side: along the second axis, 1-D ones along their only one."""
 
+@overload
 def indices(
     dimensions: _ShapeLike,
     /,
-    dtype: _DTypeLike | None = None,
-    sparse: _bool = False,
-) -> Any:
-    """The indices of a grid: result[d, i, j, …] is the d-th index of (i, j, …)."""
-
+    dtype: _DTypeLike | None = ...,
+    sparse: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def indices(
+    dimensions: _ShapeLike,
+    /,
+    dtype: _DTypeLike | None = ...,
+    *,
+    sparse: Literal[True],
+) -> tuple[Tensor, ...]: ...
 def inner(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The sum of products over the last axes of both."""
 
@@ -1396,7 +1443,7 @@ def nancumprod(
     axis: int | None = None,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None)."""
+    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is …"""
 
 def nancumsum(
     x: _ArrayLike,
@@ -1509,8 +1556,8 @@ def pad(
 
 def partition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """Elements such that those before place kth are not greater, those after it not less."""
@@ -1557,7 +1604,7 @@ def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Ten
     """The range along axes: max - min."""
 
 def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements of the flattened tensor are replaced; values are repeated."""
+    """A copy of x in which elements of the flattened tensor are replaced; values are …"""
 
 def put_along_axis(
     x: _ArrayLike,
@@ -1663,7 +1710,7 @@ def sliding_window_view(
 ) -> Tensor:
     """All windows of a shape, as new last axes."""
 
-def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
 
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -1706,20 +1753,32 @@ def triu_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
 def union1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The distinct values of two tensors in order. Not under `jit`."""
 
+@overload
 def unique(
     x: _ArrayLike,
     /,
-    return_index: _bool = False,
-    return_inverse: _bool = False,
-    return_counts: _bool = False,
-    axis: int | None = None,
+    return_index: Literal[False] = ...,
+    return_inverse: Literal[False] = ...,
+    return_counts: Literal[False] = ...,
+    axis: int | None = ...,
     *,
-    equal_nan: _bool = True,
-    size: int | None = None,
-    fill_value: _ArrayLike | None = None,
-) -> Any:
-    """The distinct values in order, or the distinct slices along an axis."""
-
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> Tensor: ...
+@overload
+def unique(
+    x: _ArrayLike,
+    /,
+    return_index: _bool = ...,
+    return_inverse: _bool = ...,
+    return_counts: _bool = ...,
+    axis: int | None = ...,
+    *,
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> tuple[Tensor, ...]: ...
 def unpackbits(
     x: _ArrayLike,
     /,
@@ -1808,6 +1867,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -1986,6 +2047,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -507,7 +507,8 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """The dot product of two 1-D tensors."""
+        """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -794,6 +795,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def maximum(x1, x2: _ArrayLike, /) -> Tensor:
         """The larger number. NaN wins, and -0 < +0."""
@@ -827,6 +829,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def minimum(x1, x2: _ArrayLike, /) -> Tensor:
         """The smaller number. NaN wins, and -0 < +0."""
@@ -1159,6 +1162,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.std`, but the correction is 1 by default, as in PyTorch."""
 
@@ -1190,11 +1196,11 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
-    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
-    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1249,9 +1255,10 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
-
+    @overload
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor: ...
+    @overload
+    def transpose(self, dim0: Sequence[_int], dim1: None = ...) -> Tensor: ...
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
 
@@ -1297,7 +1304,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Any:
+    def unique(self) -> Tensor:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:
@@ -1312,6 +1319,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""
 
