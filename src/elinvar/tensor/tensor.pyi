@@ -508,7 +508,6 @@ class Tensor(Cell):
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
         """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
     def double(self) -> Tensor:
         """x as float64."""
