@@ -81,14 +81,15 @@ def eig(x: Any, /) -> EigResult:
     """Eigenvalues and eigenvectors of square matrices of any kind: A V = V diag(λ).
 
     Returns:
-        (eigenvalues, eigenvectors): complex numbers in no particular order, and columns of length 1.
+        (eigenvalues, eigenvectors): complex numbers in no order, and columns of length 1.
 
     Shape:
         (…, N, N) → (…, N), (…, N, N).
 
-    All is computed in complex128. A column may be multiplied by a number e^{iφ}, so functions should
-    not depend on its phase. The derivative of the vectors needs different eigenvalues, and that of
-    the values a V that has an inverse. `eigh` is faster and more accurate for Hermitian matrices.
+    All is computed in complex128. A column may be multiplied by a number e^{iφ}, so functions
+    should not depend on its phase. The derivative of the vectors needs different eigenvalues, that
+    of the values a V that has an inverse. `eigh` is faster and more accurate for Hermitian
+    matrices.
 
     Example:
         >>> import elinvar as el

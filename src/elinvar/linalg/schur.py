@@ -1,10 +1,10 @@
 """The Schur form of complex matrices: A = Z T Zᴴ with an upper triangle T, whose diagonal holds the
 eigenvalues.
 
-Householder's reflections make A a Hessenberg matrix H. Then steps of the QR algorithm with Wilkinson's
-shift μ: H - μ I = Q R becomes R Q + μ I, within the last part of H that does not fall apart yet. Q
-is a chain of rotations of neighbouring rows; a scan applies them while it holds the row at hand. A matrix of a stack whose
-form is found does not change while others go on.
+Householder's reflections make A a Hessenberg matrix H. Then steps of the QR algorithm with
+Wilkinson's shift μ: H - μ I = Q R becomes R Q + μ I, within the last part of H that does not fall
+apart yet. Q is a chain of rotations of neighbouring rows; a scan applies them while it holds the
+row at hand. A matrix of a stack whose form is found does not change while others go on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def hessenberg(a: Any, large: bool | None) -> tuple[Any, Any]:
 
 
 def _window(below: Any) -> tuple[Any, Any, Any]:
-    """First and last row (…, 1) of the last part with no zero below its diagonal; if there is one."""
+    """First and last row (…, 1) of the last part without zeros below its diagonal; if any."""
     places = expand(parts.count(below.shape[-1]), below.shape)
     is_there = ew.not_equal(below, 0.0)
     last = reductions.max(ew.where(is_there, places + 1, 0), axis=-1, keepdims=True)
