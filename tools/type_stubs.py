@@ -30,6 +30,7 @@ from typing import Any
 import elinvar as el
 from elinvar import linalg
 from elinvar.core.dtypes import DType
+from elinvar.core.later import Later
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
 from elinvar.tensor import random
@@ -93,6 +94,11 @@ PARAMETERS = {
 # Parameters whose name alone does not tell, as (function, parameter).
 SPECIAL = {
     ("apply_over_axes", "axes"): "int | Sequence[int]",
+    ("einsum", "operands"): "Any",  # an equation and tensors, or tensors and lists of numbers
+    ("einsum", "optimize"): "Any",
+    ("einsum_path", "operands"): "Any",
+    ("einsum_path", "optimize"): "Any",
+    ("transpose", "axes"): "Sequence[int] | None",
     ("astype", "dtype"): "DTypeLike",
     ("delete", "obj"): "Any",  # ints, slices, masks
     ("insert", "obj"): "Any",
@@ -184,7 +190,16 @@ RESULTS = {
     "numel": "int",
     "nelement": "int",
     "numpy": "np.ndarray[Any, Any]",
+    "cummax method": "ValuesIndices",
+    "cummin method": "ValuesIndices",
+    "is_nonzero": "bool",
+    "is_signed": "bool",
+    "nanmedian method": "Any",  # with `dim` values and indices
     "sort method": "ValuesIndices",
+    "split_with_sizes": "tuple[Tensor, ...]",
+    "tensor_split": "tuple[Tensor, ...]",
+    "einsum_path": "tuple[list[Any], str]",
+    "unique_consecutive": "Any",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -432,9 +447,9 @@ def top_level() -> str:
         "",
         "from elinvar import data as data",
         "from elinvar import export as export",
+        "from elinvar import linalg as linalg",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
-        "from elinvar import linalg as linalg",
         "from elinvar import testing as testing",
         "from elinvar.tensor import random as random",
         "from elinvar.tensor.extra import special as special",
@@ -446,7 +461,7 @@ def top_level() -> str:
     unique = "UniqueAll, UniqueCounts, UniqueInverse"
     lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
-    lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
+    lines = lines[:6] + sorted(lines[6:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"
@@ -629,7 +644,9 @@ def tensor_members() -> dict[str, Any]:
     for kind in reversed(el.Tensor.__mro__):
         if kind is object:
             continue
-        for name, value in vars(kind).items():
+        for name, value in list(vars(kind).items()):
+            if isinstance(value, Later):
+                value = value.load()
             private = name.startswith("_") and not name.startswith("__") and name != "_rebind"
             if not private and isinstance(value, property | FunctionType):
                 found[name] = value
@@ -671,6 +688,7 @@ def tensor_module() -> str:
         "from elinvar.core.dtypes import DType",
         "from elinvar.core.shapes import Dim",
         "from elinvar.tensor.cell import Cell",
+        "from elinvar.tensor.extra.methods import MinMax",
         "from elinvar.tensor.methods_math import ValuesIndices",
         "from elinvar.tensor.random import Generator",
         "from elinvar.tensor.searching import TopK",

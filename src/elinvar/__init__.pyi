@@ -8,9 +8,9 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
-from elinvar import linalg as linalg
 from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
@@ -345,8 +345,11 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The dot product of two 1-D tensors."""
 
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+def einsum(*operands: Any, optimize: Any = "structure") -> Tensor:
     """Sums of products, written with one letter for each axis."""
+
+def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:
+    """The order in which `einsum` joins its operands, and a text about it."""
 
 def empty(
     shape: _ShapeLike,
@@ -1199,7 +1202,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32."""
+    """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are."""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1685,6 +1688,9 @@ def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of the diagonal of two axes, as in NumPy (see also `el.linalg.trace`)."""
 
+def transpose(x: _ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, reversed if none is given, as in NumPy."""
+
 def trapezoid(
     y: _ArrayLike,
     /,
@@ -1848,6 +1854,7 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "einsum_path",
     "empty",
     "empty_like",
     "enable_grad",
@@ -2154,6 +2161,7 @@ __all__ = [
     "sliding_window_view",
     "swapaxes",
     "trace",
+    "transpose",
     "trapezoid",
     "tri",
     "tril_indices",
