@@ -256,7 +256,7 @@ SHAPES = {
     "select_scatter": (el.ones(2), 0, 0), "slice_scatter": (el.ones((2, 2)),), "split_with_sizes": ((1, 1),),
     "sum_to_size": (1, 2), "take_along_dim": (el.zeros((1, 2), dtype=el.int64), 0), "tensor_split": (2,),
     "hsplit": (2,), "vsplit": (2,), "dsplit": (2,), "masked_scatter": (True, el.ones(4)),
-    "random_": (0, 5), "cumsum": (0,), "cumprod": (0,), "select": (0, 0),
+    "ldexp": (el.asarray(1),), "random_": (0, 5), "cumsum": (0,), "cumprod": (0,), "select": (0, 0),
 }  # fmt: skip
 ONE_NUMBER = {"is_nonzero", "__bool__", "__int__", "__float__", "__complex__", "item", "__index__"}
 VECTORS = {"dot", "outer", "ger", "vdot", "bincount", "__contains__"}
