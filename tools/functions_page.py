@@ -14,10 +14,12 @@ import elinvar as el
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "functions.md"
 HEAD = """# The functions
 
-Made by `tools/functions_page.py` from the docstrings, which say more: `help(el.quantile)`. Names of the
-[array API standard](https://data-apis.org/array-api/latest/) mean what they mean there; what lies beyond it has NumPy's
-names and arguments, under `el.special` SciPy's, under `el.random` those of NumPy and JAX. Methods of tensors are PyTorch's.
-[special.md](special.md) states the errors of special functions.
+Made by `tools/functions_page.py` from the docstrings, which say more: `help(el.quantile)`.
+
+- Names of the [array API standard](https://data-apis.org/array-api/latest/) mean what they mean
+  there; what lies beyond it has NumPy's names and arguments.
+- `el.special` has SciPy's names ([special.md](special.md) states errors), `el.random` those of NumPy
+  and JAX. Methods of tensors are PyTorch's.
 """
 
 
@@ -59,8 +61,7 @@ def random_names() -> list[str]:
         and inspect.isfunction(value)
         and value.__module__ == module.__name__
     ]
-    hidden = {"source", "words", "checked_seed", "keep_mask"}
-    return sorted({"Generator", *own, *module._LATER} - hidden, key=str.lower)
+    return sorted({"Generator", *own, *module._LATER} - {"keep_mask"}, key=str.lower)
 
 
 def page() -> str:

@@ -529,7 +529,7 @@ def random_module() -> str:
         and value.__module__ == random.__name__
     ]
     body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
-    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
+    generator = class_stub(random.Generator)
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")
