@@ -336,7 +336,7 @@ ERRORS = {
     "matmul": (lambda: el.ones((8, 128)) @ el.ones((64, 32)), errors.ShapeError,
                "[matmul] inner dimensions differ: f32[8,128] @ f32[64,32], 128 ≠ 64"),
     "matmul 0-d": (lambda: el.ones(()) @ el.ones(3), errors.ShapeError, "[matmul] expected at least 1"),
-    "add": (lambda: el.ones(3) + el.ones(4), errors.ShapeError, "[add] shapes [3] and [4] do not broadcast: 3 ≠ 4"),
+    "add": (lambda: el.ones(3) + el.ones(4), errors.ShapeError, "[add] shapes [3] and [4] cannot be broadcast: 3 ≠ 4"),
     "reshape": (lambda: el.ones(6).reshape(4, -1), errors.ShapeError, "[reshape] f32[6] does not fit into [4,-1]"),
     "axis": (lambda: el.sum(el.ones(3), axis=2), errors.AxisError, "[sum] axis 2 is out of range for 1 dim"),
     "concat": (lambda: el.concat([el.ones((2, 3)), el.ones((2, 4))]), errors.ShapeError, "[concat] shapes differ beside axis 0"),

@@ -18,8 +18,8 @@ Made by `tools/functions_page.py` from the docstrings, which say more: `help(el.
 
 - Names of the [array API standard](https://data-apis.org/array-api/latest/) mean what they mean
   there; what lies beyond it has NumPy's names and arguments.
-- `el.special` has SciPy's names ([special.md](special.md) states errors), `el.random` those of NumPy
-  and JAX. Methods of tensors are PyTorch's.
+- `el.special` has SciPy's names ([special.md](special.md) states errors), `el.random` those of
+  NumPy and JAX. Methods of tensors are PyTorch's.
 """
 
 

@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -37,7 +37,10 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
+from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -47,6 +50,7 @@ from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.debugging import debug_nans as debug_nans
 from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
@@ -267,6 +271,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
 
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
+
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
 
@@ -325,9 +332,6 @@ def cumulative_sum(
 ) -> Tensor:
     """Running sums along an axis."""
 
-def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
-    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
-
 def diff(
     x: _ArrayLike,
     /,
@@ -343,7 +347,7 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """The dot product of two 1-D tensors."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
 def einsum(*operands: Any, optimize: Any = "structure") -> Tensor:
     """Sums of products, written with one letter for each axis."""
@@ -557,7 +561,14 @@ def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Ten
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The larger number. NaN wins, and -0 < +0."""
 
-def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def mean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -571,9 +582,9 @@ def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def moveaxis(
     x: _ArrayLike,
+    /,
     source: int | tuple[int, ...],
     destination: int | tuple[int, ...],
-    /,
 ) -> Tensor:
     """Move axes to new places; the others keep their order."""
 
@@ -723,8 +734,8 @@ def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def repeat(
     x: _ArrayLike,
-    repeats: _ArrayLike,
     /,
+    repeats: _ArrayLike,
     *,
     axis: int | None = None,
     total_repeat_length: int | None = None,
@@ -796,8 +807,8 @@ def sqrt(x: _ArrayLike, /) -> Tensor:
 def square(x: _ArrayLike, /) -> Tensor:
     """The square of each element: x · x."""
 
-def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """Remove axes of size 1."""
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Remove axes of size 1: the given ones, or all of them."""
 
 def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
@@ -813,7 +824,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -852,8 +863,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
@@ -985,8 +996,8 @@ def apply_over_axes(
 
 def argpartition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """The indices of `partition`."""
@@ -1012,26 +1023,38 @@ def array_split(
 ) -> tuple[Tensor, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
 
-def atleast_1d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least one axis; a single one comes back bare, several as a tuple."""
-
-def atleast_2d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least two axes, new ones in front."""
-
-def atleast_3d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least three axes: (N,) → (1, N, 1), (M, N) → (M, N, 1)."""
-
+@overload
+def atleast_1d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_1d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_2d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_3d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
 def average(
     x: _ArrayLike,
     /,
-    axis: _Axis = None,
-    weights: _ArrayLike | None = None,
-    returned: _bool = False,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    returned: Literal[False] = ...,
     *,
-    keepdims: _bool = False,
-) -> Any:
-    """The weighted mean along axes: Σ w·x / Σ w."""
-
+    keepdims: _bool = ...,
+) -> Tensor: ...
+@overload
+def average(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    *,
+    returned: Literal[True],
+    keepdims: _bool = ...,
+) -> tuple[Tensor, Tensor]: ...
 def bartlett(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The triangular window: 1 - |2i / (n - 1) - 1|."""
 
@@ -1294,14 +1317,21 @@ def hsplit(
 def hstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
     """Tensors side by side: along the second axis, 1-D ones along their only one."""
 
+@overload
 def indices(
     dimensions: _ShapeLike,
     /,
-    dtype: _DTypeLike | None = None,
-    sparse: _bool = False,
-) -> Any:
-    """The indices of a grid: result[d, i, j, …] is the d-th index of (i, j, …)."""
-
+    dtype: _DTypeLike | None = ...,
+    sparse: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def indices(
+    dimensions: _ShapeLike,
+    /,
+    dtype: _DTypeLike | None = ...,
+    *,
+    sparse: Literal[True],
+) -> tuple[Tensor, ...]: ...
 def inner(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The sum of products over the last axes of both."""
 
@@ -1528,8 +1558,8 @@ def pad(
 
 def partition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """Elements such that those before place kth are not greater, those after it not less."""
@@ -1682,7 +1712,7 @@ def sliding_window_view(
 ) -> Tensor:
     """All windows of a shape, as new last axes."""
 
-def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
 
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -1728,20 +1758,32 @@ def triu_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
 def union1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The distinct values of two tensors in order. Not under `jit`."""
 
+@overload
 def unique(
     x: _ArrayLike,
     /,
-    return_index: _bool = False,
-    return_inverse: _bool = False,
-    return_counts: _bool = False,
-    axis: int | None = None,
+    return_index: Literal[False] = ...,
+    return_inverse: Literal[False] = ...,
+    return_counts: Literal[False] = ...,
+    axis: int | None = ...,
     *,
-    equal_nan: _bool = True,
-    size: int | None = None,
-    fill_value: _ArrayLike | None = None,
-) -> Any:
-    """The distinct values in order, or the distinct slices along an axis."""
-
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> Tensor: ...
+@overload
+def unique(
+    x: _ArrayLike,
+    /,
+    return_index: _bool = ...,
+    return_inverse: _bool = ...,
+    return_counts: _bool = ...,
+    axis: int | None = ...,
+    *,
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> tuple[Tensor, ...]: ...
 def unpackbits(
     x: _ArrayLike,
     /,
@@ -1830,6 +1872,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -1867,6 +1911,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -2008,6 +2053,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

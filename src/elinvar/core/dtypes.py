@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.errors import DTypeError, fail
+from elinvar.core.settings import settings
 
 
 class DType:
@@ -162,9 +163,7 @@ SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 NUMERIC = INTEGERS + FLOATS
 
-default_float: DType = float32
 default_int: DType = int64
-default_complex: DType = complex64
 
 
 def by_name(name: str) -> DType:
@@ -244,9 +243,23 @@ def promote(a: DType, b: DType) -> DType:
     return by_name(f"int{unsigned.bits * 2}")
 
 
+def _default_float(name: str) -> DType:
+    """The dtype of Python's floats, as the environment has it: fixed while the process lives."""
+    if name not in ("float32", "float64"):
+        text = f"ELINVAR_DEFAULT_FLOAT must be float32 or float64, received {name!r}"
+        fail(DTypeError, "dtype", text)
+    return by_name(name)
+
+
+default_float: DType = _default_float(settings.default_float)
+
+
 def complex_of(dtype: DType) -> DType:
     """The complex type whose parts hold the numbers of a real one."""
     return complex128 if dtype is float64 else complex64
+
+
+default_complex: DType = complex_of(default_float)
 
 
 def scalar_dtype(value: Any, other: DType) -> DType:

@@ -91,6 +91,17 @@ def _binary(name: str, op: str | None = None) -> Binary:
     return _named(function, name, _record(op or name).doc)
 
 
+def _binary_of_bools(name: str, of_bools: str) -> Binary:
+    """A function of numbers that is a logical one for bools, as in NumPy and PyTorch."""
+    numbers, bools = getattr(F, name), getattr(F, of_bools)
+
+    def function(x1: Any, x2: Any, /) -> Any:
+        a, b = pair(name, x1, x2)
+        return numbers(a, b) if a.dtype.kind != "b" else bools(a, b)
+
+    return _named(function, name, _record(name).doc)
+
+
 def _float_binary(name: str, op: str | None = None) -> Binary:
     primitive = getattr(F, op or name)
 
@@ -133,9 +144,9 @@ ceil: Unary = _rounding("ceil")
 trunc: Unary = _rounding("trunc")
 round: Unary = _rounding("round")
 
-add: Binary = _binary("add")
+add: Binary = _binary_of_bools("add", "bitwise_or")
 subtract: Binary = _binary("subtract")
-multiply: Binary = _binary("multiply")
+multiply: Binary = _binary_of_bools("multiply", "bitwise_and")
 floor_divide: Binary = _binary("floor_divide")
 remainder: Binary = _binary("remainder")
 maximum: Binary = _binary("maximum")
@@ -353,9 +364,13 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _logaddexp(a: Any, b: Any) -> Any:
+    """The greater operand is picked by `where`, for `maximum` has no second derivative at a = b."""
+    swapped = less(a, b)
+    large, small = where(swapped, b, a), where(swapped, a, b)
     # equal infinities would give inf - inf, so the difference is taken as 0 there
-    difference = where(F.equal(a, b), 0.0, F.negative(F.abs(F.subtract(a, b))))
-    return F.add(F.maximum(a, b), F.log1p(F.exp(difference)))
+    is_infinite = F.bitwise_and(equal(a, b), equal(F.abs(a), math.inf))
+    difference = where(is_infinite, 0.0, F.subtract(small, large))
+    return F.add(large, F.log1p(F.exp(difference)))
 
 
 def hypot(x1: Any, x2: Any, /) -> Any:
@@ -374,13 +389,16 @@ def hypot(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _hypot(a: Any, b: Any) -> Any:
-    a, b = F.abs(a), F.abs(b)
-    large, small = F.maximum(a, b), F.minimum(a, b)
-    ratio = where(F.equal(large, F.zeros_like(large)), 0.0, F.divide(small, large))
-    ratio = where(F.equal(a, b), 1.0, ratio)  # also ∞ / ∞
-    length = F.multiply(large, F.sqrt(add(F.multiply(ratio, ratio), 1.0)))
-    infinite = F.bitwise_or(equal(a, math.inf), equal(b, math.inf))
-    return where(infinite, math.inf, length)
+    """The scale is a constant of the derivatives, for the result does not depend on it."""
+    scale = F.stop_gradient(F.maximum(F.abs(a), F.abs(b)))
+    usual = F.bitwise_and(greater(scale, 0), less(scale, math.inf))
+    scale = where(usual, scale, 1.0)
+    a_part, b_part = F.divide(a, scale), F.divide(b, scale)
+    squares = F.add(F.multiply(a_part, a_part), F.multiply(b_part, b_part))
+    is_zero = equal(squares, 0)
+    length = F.multiply(scale, F.sqrt(where(is_zero, 1.0, squares)))
+    infinite = F.bitwise_or(equal(F.abs(a), math.inf), equal(F.abs(b), math.inf))
+    return where(infinite, math.inf, where(is_zero, 0.0, length))
 
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:

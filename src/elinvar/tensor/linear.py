@@ -123,8 +123,8 @@ def tensordot(
     x1: ArrayLike,
     x2: ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: Any = None,
 ) -> Any:
     """The sum of products over pairs of axes.
@@ -200,7 +200,12 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
 
 
 def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
-    """The dot product of two 1-D tensors.
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last).
+
+    For 1-D tensors it is the dot product, for matrices `matmul`, beside a number `multiply`.
+
+    Shape:
+        (…, K) and (…, K, N) → the axes of x1 without the last, then those of x2 without K.
 
     Example:
         >>> import elinvar as el
@@ -208,10 +213,11 @@ def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
         11
     """
     a, b = _promoted("dot", x1, x2)
-    if a.ndim != 1 or b.ndim != 1:
-        text = f"expected 1-D tensors, received {a._type} and {b._type}"
-        fail(ShapeError, "dot", text, "use `matmul` or `tensordot`")
-    return matmul(a, b)
+    if not a.ndim or not b.ndim:
+        return ew.multiply(a, b)
+    if a.ndim == 1 and b.ndim == 1:
+        return matmul(a, b)
+    return tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
 
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elinvar.core.dtypes import as_dtype
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis
 from elinvar.tensor import activations, special
@@ -82,13 +83,20 @@ def _spread(function: Callable[..., Any]) -> Any:
         axis: Any = _UNSET,
         keepdims: bool = False,
         correction: float | None = None,
+        ddof: float | None = None,  # NumPy's word for it
+        dtype: Any = None,
+        out: None = None,
     ) -> Any:
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
+        correction = ddof if correction is None else correction
+        x = self if dtype is None else cast(self, as_dtype(dtype))
         if isinstance(dim, bool):  # x.var(False)
             dim, unbiased = _UNSET, dim
         if correction is None:
             correction = 1.0 if unbiased is None or unbiased else 0.0
         axes = _axes(one_axis(name, dim, axis))
-        return function(self, axis=axes, correction=correction, keepdims=keepdim or keepdims)
+        return function(x, axis=axes, correction=correction, keepdims=keepdim or keepdims)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"As `el.{name}`, but the correction is 1 by default, as in PyTorch."
@@ -103,7 +111,10 @@ def _extreme(name: str, values: Any, indices: Any, binary: Any) -> Any:
         *,
         axis: Any = _UNSET,
         keepdims: bool = False,
+        out: None = None,  # numpy's own functions pass it
     ) -> Any:
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
         if isinstance(dim, Cell):
             return binary(self, dim)
         if dim is _UNSET or dim is None:

@@ -616,7 +616,7 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """The dot product of two 1-D tensors."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -1481,6 +1481,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.std`, but the correction is 1 by default, as in PyTorch."""
 
@@ -1515,11 +1518,11 @@ class Tensor(Cell):
     def sum_to_size(self, *sizes: _ShapeLike) -> Tensor:
         """Added up along the axes along which `expand` would repeat a tensor of a shape."""
 
-    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
-    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1584,9 +1587,10 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
-
+    @overload
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor: ...
+    @overload
+    def transpose(self, dim0: Sequence[_int], dim1: None = ...) -> Tensor: ...
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
 
@@ -1661,6 +1665,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""
 
