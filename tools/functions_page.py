@@ -26,7 +26,7 @@ Made by `tools/functions_page.py` from the docstrings, which say more: `help(el.
 def summary(function: Any) -> str:
     """The first sentence of a docstring, on one line."""
     text = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
-    return text.replace("|", "\\|")
+    return text.replace("|", "\\|").replace("](", "] (")  # no links by chance
 
 
 def title_of(module: str) -> str:
