@@ -73,10 +73,10 @@ from elinvar.tensor.named_axes import ppermute as ppermute
 from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
-from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.tangents import jvp as jvp
 from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
@@ -347,11 +347,13 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
-def einsum(equation: str | _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
+def einsum(*operands: Any, optimize: Any = "structure") -> Tensor:
     """Sums of products, written with one letter for each axis."""
+
+def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:
+    """The order in which `einsum` joins its operands, and a text about it."""
 
 def empty(
     shape: _ShapeLike,
@@ -1223,7 +1225,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is …"""
+    """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are."""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1716,6 +1718,9 @@ def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of the diagonal of two axes, as in NumPy (see also `el.linalg.trace`)."""
 
+def transpose(x: _ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, reversed if none is given, as in NumPy."""
+
 def trapezoid(
     y: _ArrayLike,
     /,
@@ -1893,6 +1898,7 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "einsum_path",
     "empty",
     "empty_like",
     "enable_grad",
@@ -2201,6 +2207,7 @@ __all__ = [
     "sliding_window_view",
     "swapaxes",
     "trace",
+    "transpose",
     "trapezoid",
     "tri",
     "tril_indices",
