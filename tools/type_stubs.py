@@ -146,6 +146,8 @@ SPECIAL = {
     ("__getitem__", "key"): "Any",  # ints, slices, ellipsis, None, tensors, lists, tuples of these
     ("__setitem__", "key"): "Any",
     ("__array__", "dtype"): "Any",
+    ("__array_ufunc__", "inputs"): "Any",
+    ("__array_ufunc__", "ufunc"): "np.ufunc",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
 }
@@ -154,6 +156,7 @@ SPECIAL = {
 RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
     "__array_namespace__": "ModuleType",
+    "__array_ufunc__": "Any",
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",
     "allclose": "bool",

@@ -268,7 +268,7 @@ def clip(
     min: _ArrayLike | None = None,
     max: _ArrayLike | None = None,
 ) -> Tensor:
-    """Limit values to min … max; either bound may be None."""
+    """Limit values to min … max; either bound may be None. NaN, also in a bound, gives NaN."""
 
 def complex(re: _ArrayLike, im: _ArrayLike, /) -> Tensor:
     """The complex numbers re + i·im, with broadcasting."""

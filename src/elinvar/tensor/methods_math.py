@@ -46,6 +46,12 @@ def _axes(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
 
 
+def _refuse_out(name: str, out: Any) -> None:
+    """The parameter `out` is there for numpy's own functions, which pass None."""
+    if out is not None:
+        fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
+
+
 def _reduction(function: Callable[..., Any]) -> Any:
     name = function.__name__
 
@@ -59,8 +65,9 @@ def _reduction(function: Callable[..., Any]) -> Any:
         out: None = None,  # numpy's own functions pass it
         **options: Any,
     ) -> Any:
-        if out is not None:
-            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
+        _refuse_out(name, out)
+        if "dtype" in options and options["dtype"] is None:
+            del options["dtype"]
         axes = _axes(one_axis(name, dim, axis))
         return function(self, axis=axes, keepdims=keepdim or keepdims, **options)
 
@@ -82,9 +89,16 @@ def _spread(function: Callable[..., Any]) -> Any:
         axis: Any = _UNSET,
         keepdims: bool = False,
         correction: float | None = None,
+        ddof: float | None = None,  # numpy's functions pass it, and the next two
+        dtype: None = None,
+        out: None = None,
     ) -> Any:
+        _refuse_out(name, out)
+        if dtype is not None:
+            fail(ValueRangeError, name, f"the result has the dtype of the tensor, not {dtype}")
         if isinstance(dim, bool):  # x.var(False)
             dim, unbiased = _UNSET, dim
+        correction = ddof if correction is None else correction
         if correction is None:
             correction = 1.0 if unbiased is None or unbiased else 0.0
         axes = _axes(one_axis(name, dim, axis))
@@ -103,7 +117,9 @@ def _extreme(name: str, values: Any, indices: Any, binary: Any) -> Any:
         *,
         axis: Any = _UNSET,
         keepdims: bool = False,
+        out: None = None,  # numpy's own functions pass it
     ) -> Any:
+        _refuse_out(name, out)
         if isinstance(dim, Cell):
             return binary(self, dim)
         if dim is _UNSET or dim is None:

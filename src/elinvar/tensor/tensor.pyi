@@ -51,6 +51,15 @@ class Tensor(Cell):
         copy: _bool | None = None,
     ) -> np.ndarray[Any, Any]: ...
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType: ...
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: str,
+        *inputs: Any,
+        **options: Any,
+    ) -> Any:
+        """numpy asks: `array * tensor` is a tensor, `array += tensor`, `np.sin(tensor)` are …"""
+
     def __bool__(self) -> _bool: ...
     def __complex__(self) -> complex: ...
     def __contains__(self, value: _ArrayLike) -> _bool: ...
@@ -1162,6 +1171,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.std`, but the correction is 1 by default, as in PyTorch."""
 
@@ -1315,6 +1327,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""
 
