@@ -15,6 +15,7 @@ from benchmarks.frameworks import Framework
 from benchmarks.models import make_gpt, tokens
 from benchmarks.plan import plan_of, taps
 from benchmarks.sizes import SIZES, TINY, GPTSize
+from benchmarks.transforms import TIMED
 
 EVERYONE = ("elinvar", "torch", "compile", "jax", "tensorflow")
 EAGER = ("elinvar", "torch", "jax", "tensorflow")
@@ -173,6 +174,14 @@ def _convolutions() -> Iterator[Case]:
             )  # fmt: skip
 
 
+def _transforms() -> Iterator[Case]:
+    for name, (program, sizes, tiny, what) in TIMED.items():
+        yield Case(
+            f"transform/{name}", what, "transform", {"program": program, **sizes},
+            {"program": program, **tiny}, engines=("elinvar", "torch", "jax"),
+        )  # fmt: skip
+
+
 def _epoch() -> Iterator[Case]:
     size, samples = SIZES["cnn"](), 60_000
     yield Case(
@@ -199,7 +208,9 @@ def _conditions() -> Iterator[Case]:
 
 CASES = {
     case.name: case
-    for make in (_training, _small, _matmuls, _convolutions, _inference, _epoch, _conditions)
+    for make in (
+        _training, _small, _matmuls, _convolutions, _transforms, _inference, _epoch, _conditions,
+    )
     for case in make()
 }
 

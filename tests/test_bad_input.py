@@ -37,7 +37,7 @@ def linear(features: int = 3) -> nn.Linear:
 # name: (call, kind, parts of the message)
 CASES = {
     # shapes
-    "add": (lambda: X + el.ones((4, 5)), ShapeError, "[add] shapes [2,3] and [4,5] do not broadcast"),
+    "add": (lambda: X + el.ones((4, 5)), ShapeError, "[add] shapes [2,3] and [4,5] cannot be broadcast"),
     "matmul": (lambda: X @ X, ShapeError, "[matmul] inner dimensions differ"),
     "reshape": (lambda: X.reshape(4), ShapeError, "[reshape] sizes differ: f32[2,3] to [4]"),
     "a negative size": (lambda: el.zeros((-1,)), ShapeError, "[zeros] sizes must not be negative"),

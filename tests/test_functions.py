@@ -336,7 +336,7 @@ ERRORS = {
     "matmul": (lambda: el.ones((8, 128)) @ el.ones((64, 32)), errors.ShapeError,
                "[matmul] inner dimensions differ: f32[8,128] @ f32[64,32], 128 ≠ 64"),
     "matmul 0-d": (lambda: el.ones(()) @ el.ones(3), errors.ShapeError, "[matmul] expected at least 1"),
-    "add": (lambda: el.ones(3) + el.ones(4), errors.ShapeError, "[add] shapes [3] and [4] do not broadcast: 3 ≠ 4"),
+    "add": (lambda: el.ones(3) + el.ones(4), errors.ShapeError, "[add] shapes [3] and [4] cannot be broadcast: 3 ≠ 4"),
     "reshape": (lambda: el.ones(6).reshape(4, -1), errors.ShapeError, "[reshape] f32[6] does not fit into [4,-1]"),
     "axis": (lambda: el.sum(el.ones(3), axis=2), errors.AxisError, "[sum] axis 2 is out of range for 1 dim"),
     "concat": (lambda: el.concat([el.ones((2, 3)), el.ones((2, 4))]), errors.ShapeError, "[concat] shapes differ beside axis 0"),
@@ -377,3 +377,11 @@ def test_functions_are_traceable():
         lambda v: el.einsum("ij,kj->ik", v, v), lambda v: el.clip(v, -0.1, 0.1), lambda v: el.erfinv(el.tanh(v)),
     ):  # fmt: skip
         np.testing.assert_array_equal(np.asarray(el.jit(function)(x)), np.asarray(function(x)))
+
+
+def test_transpose_takes_two_axes_or_all():
+    x = el.arange(24).reshape(2, 3, 4)
+    assert x.transpose(0, 2).shape == x.transpose((2, 1, 0)).shape == (4, 3, 2)
+    assert x.transpose([1, 0, 2]).tolist() == x.permute(1, 0, 2).tolist()
+    with pytest.raises(IndexError, match=r"expected two axes, or a tuple of all"):
+        x.transpose(1)

@@ -210,7 +210,7 @@ ERRORS = {
     "float tensor": (lambda x: x[el.ones(2)], errors.DTypeError, "indices must be integers, received f32[2]"),
     "mask": (lambda x: x[el.asarray([True, False])], errors.ShapeError, "mask bool[2] does not fit axes 0 to 0"),
     "step": (lambda x: x[::0], errors.ShapeError, "the step of a slice must not be 0"),
-    "arrays": (lambda x: x[[0, 1], [0, 1, 2]], errors.ShapeError, "do not broadcast"),
+    "arrays": (lambda x: x[[0, 1], [0, 1, 2]], errors.ShapeError, "cannot be broadcast"),
     "value": (lambda x: x.__setitem__(0, el.ones(3)), errors.ShapeError, "[setitem] a value f32[3] does not broadcast to the indexed shape [4]"),
     "set": (lambda x: x.__setitem__(7, 0.0), errors.OutOfBoundsError, "[setitem] index 7 is out of bounds"),
     "traced mask": (lambda x: el.jit(lambda v: v[v > 0])(x), errors.TraceError, "depends on its values"),

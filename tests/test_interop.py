@@ -350,3 +350,12 @@ def test_all_public_names_exist():
     assert not undocumented
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         el.nothing
+
+
+@pytest.mark.skipif(
+    tuple(map(int, np.__version__.split(".")[:2])) < (2, 4), reason="numpy asks from 2.4 on"
+)
+def test_numpy_takes_dtypes():
+    for dtype in (el.float32, el.int8, el.bool, el.float64):
+        assert np.zeros(2, dtype).dtype == np.dtype(dtype) == dtype.numpy
+    assert np.issubdtype(el.float16, np.floating)

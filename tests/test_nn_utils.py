@@ -8,6 +8,7 @@ import pytest
 import elinvar as el
 from elinvar import nn
 from elinvar.core.errors import (
+    DTypeError,
     ShapeError,
     StateError,
     ValueRangeError,
@@ -30,6 +31,43 @@ def test_functional_call() -> None:
     tied[1].weight = tied[0].weight
     found = nn.functional_call(tied, {"0.weight": el.eye(2) * 2}, el.ones(2))
     assert found.tolist() == [4.0, 4.0]
+
+
+def test_functional_call_with_ties_and_parts() -> None:
+    tied = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    tied[1].weight = tied[0].weight
+    one, two, x = el.eye(2) * 2, el.eye(2) * 3, el.ones(2)
+    assert el.functional_call(tied, {"1.weight": one}, x, strict=True).tolist() == [4.0, 4.0]
+    both = {"0.weight": one, "1.weight": two}
+    with pytest.raises(StateError, match=r"1\.weight is tied to another path"):
+        el.functional_call(tied, both, x)
+    assert el.functional_call(tied, both, x, tie_weights=False).tolist() == [6.0, 6.0]
+    layer = nn.Linear(2, 2)
+    parts = ({"weight": one}, {"bias": el.ones(2)})
+    assert el.functional_call(layer, parts, x).tolist() == [3.0, 3.0]
+    assert el.functional_call(layer, parts, None, {"input": x}).tolist() == [3.0, 3.0]
+    with pytest.raises(StateError, match="weight stands in two of the dicts"):
+        el.functional_call(layer, (parts[0], parts[0]), x)
+    with pytest.raises(StateError, match="missing for Linear: bias"):
+        el.functional_call(layer, parts[0], x, strict=True)
+    with pytest.raises(DTypeError, match="expected a dict of tensors or a tuple of dicts"):
+        el.functional_call(layer, [1], x)
+    assert layer.weight.requires_grad  # what was there is there again
+
+
+def test_stacked_state() -> None:
+    layers = [nn.BatchNorm1d(3) for _ in range(2)]
+    parameters, buffers = el.stack_module_state(layers)
+    assert parameters["weight"].shape == (2, 3) and parameters["weight"].requires_grad
+    assert buffers["running_mean"].shape == (2, 3) and not buffers["running_mean"].requires_grad
+    with pytest.raises(ValueRangeError, match="expected at least one module"):
+        el.stack_module_state([])
+    with pytest.raises(ValueRangeError, match="of different classes: BatchNorm1d and Linear"):
+        el.stack_module_state([layers[0], nn.Linear(3, 3)])
+    with pytest.raises(ValueRangeError, match=r"differ in weight: f32\[3\] and f32\[4\]"):
+        el.stack_module_state([layers[0], nn.BatchNorm1d(4)])
+    with pytest.raises(ValueRangeError, match="some modules are in training"):
+        el.stack_module_state([layers[0], nn.BatchNorm1d(3).eval()])
 
 
 def test_vectors_of_parameters() -> None:

@@ -477,10 +477,10 @@ def test_orient_keeps_other_products(change):
 
 
 def test_pipeline_reads_as_its_contents_page():
-    assert [step.name for step in PIPELINE] == ["simplify", "share", "dead"]
+    assert [step.name for step in PIPELINE] == ["unfold", "simplify", "share", "dead"]
     for step in PIPELINE:
         assert step.run.__name__ == step.name and step.purpose
-    assert describe().splitlines()[0].split(maxsplit=1) == ["simplify", PIPELINE[0].purpose]
+    assert describe().splitlines()[0].split(maxsplit=1) == ["unfold", PIPELINE[0].purpose]
 
 
 def test_pipeline_reports_times_and_recurses():
@@ -493,9 +493,9 @@ def test_pipeline_reports_times_and_recurses():
     after = optimize(parse_graph(text), verify=True, report=report)
     (node,) = after.nodes
     assert [inner.op_name for inner in node.params["body"].nodes] == ["add"]
-    assert [row[0] for row in report.rows[:3]] == ["simplify", "share", "dead"]
+    assert [row[0] for row in report.rows[:4]] == ["unfold", "simplify", "share", "dead"]
     assert all(seconds >= 0 for _, seconds, _ in report.rows)
-    assert str(report).splitlines()[1].startswith("simplify")
+    assert str(report).splitlines()[1].startswith("unfold")
 
 
 def test_a_faulty_pass_is_named():

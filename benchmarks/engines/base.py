@@ -8,6 +8,7 @@ An engine turns a task and its arguments into a `Prepared`. All tasks:
     rows         function, rows, columns, part   gelu + softmax or layer norm of each row
     matmul       m, n, k, left, right            `left`, `right`: "plain" or "transposed" in memory
     convolution  batch, pixels, inputs, outputs, kernel, stride, part
+    transform    program, …                      a program of `transforms.py` with its sizes
     epoch        size, samples                   a pass over the pictures, with the data pipeline
 
 `part` is "forward", "backward", "input" (gradient) or "weight" (gradient).

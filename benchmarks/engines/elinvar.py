@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import elinvar as el
+from benchmarks import transforms
 from benchmarks.engines.base import (
     BATCHES,
     OPTIMIZERS,
@@ -137,6 +138,10 @@ class Elinvar(Engine):
         else:
             run = self.jit(lambda x, w, g: el.vjp(lambda w: forward(x, w), w)[1](g)[0])
         return Prepared(lambda: run(x, weight, cotangent), _array)
+
+    def transform(self, program: str, **sizes: Any) -> Prepared:
+        """Compiled."""
+        return Prepared(transforms.make("elinvar", program, **sizes), lambda result: np.zeros(0))
 
     def epoch(self, size: list[int], samples: int) -> Prepared:
         """The loader cuts batches of bytes; the step turns them into floats."""

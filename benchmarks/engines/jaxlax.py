@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from benchmarks import transforms
 from benchmarks.engines.base import (
     BATCHES,
     OPTIMIZERS,
@@ -171,6 +172,10 @@ class Jax(Engine):
             lambda: back(x, weight, cotangent).block_until_ready(),
             lambda result: np.asarray(result).transpose(turn),
         )
+
+    def transform(self, program: str, **sizes: Any) -> Prepared:
+        """Compiled."""
+        return Prepared(transforms.make("jax", program, **sizes), lambda result: np.zeros(0))
 
     def epoch(self, size: list[int], samples: int) -> Prepared:
         """numpy mixes and cuts; steps run while the next batch is cut."""

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
+from benchmarks import transforms
 from benchmarks.engines.base import (
     BATCHES,
     OPTIMIZERS,
@@ -163,6 +164,10 @@ class PyTorch(Engine):
 
         run = self._compile(gradient)
         return Prepared(lambda: run(x, weight, cotangent), _array)
+
+    def transform(self, program: str, **sizes: Any) -> Prepared:
+        """With torch.func."""
+        return Prepared(transforms.make("torch", program, **sizes), lambda result: np.zeros(0))
 
     def epoch(self, size: list[int], samples: int) -> Prepared:
         """Whole batches are cut by index, without touching samples one by one."""

@@ -17,6 +17,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar import linalg
 from elinvar.core.dtypes import (
     DType,
     bfloat16,
@@ -40,7 +41,8 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import linalg, methods, random
+from elinvar.tensor import checkpoint_policies, methods, random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
@@ -53,6 +55,7 @@ from elinvar.tensor.casting import (
     stop_gradient,
 )
 from elinvar.tensor.checkpoint import checkpoint
+from elinvar.tensor.checkpoint_policies import checkpoint_name
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import cond, fori_loop, scan, while_loop
 from elinvar.tensor.creation import (
@@ -75,13 +78,15 @@ from elinvar.tensor.creation import (
     zeros,
     zeros_like,
 )
+from elinvar.tensor.custom import custom_jvp, custom_vjp
+from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.einops_backend import offer_backend
 from elinvar.tensor.einsum import einsum
 from elinvar.tensor.elementwise import (
     abs,
     acos,
     acosh,
     add,
-    angle,
     asin,
     asinh,
     atan,
@@ -151,11 +156,12 @@ from elinvar.tensor.elementwise import (
     trunc,
 )
 from elinvar.tensor.extra.names import PLACES
-from elinvar.tensor.gradients import custom_vjp, grad, jvp, value_and_grad, vjp
+from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
 from elinvar.tensor.jacobians import hessian, hvp, jacfwd, jacrev
 from elinvar.tensor.jit import jit
 from elinvar.tensor.linear import dot, matmul, outer, tensordot, vecdot
+from elinvar.tensor.looping import associative_scan, map, switch
 from elinvar.tensor.manipulation import (
     broadcast_arrays,
     broadcast_shapes,
@@ -232,6 +238,7 @@ from elinvar.tensor.searching import (
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
     inference_mode,
@@ -249,11 +256,12 @@ from elinvar.tensor.uniques import (
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim
+    from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.tensor.extra import special
 
 __version__ = VERSION
 __array_api_version__ = "2025.12"
@@ -268,13 +276,16 @@ _LATER = {
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "fft": "elinvar.tensor.fft",
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
     "save": "elinvar.nn.serialization",
+    "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
+    "testing": "elinvar.testing",
 }
 
 
@@ -311,6 +322,7 @@ def __dir__() -> list[str]:
 
 
 methods.namespace[0] = sys.modules[__name__]
+offer_backend()
 
 __all__ = [
     "DType",
@@ -336,6 +348,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -359,6 +372,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -374,8 +389,10 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -393,6 +410,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -436,6 +454,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -450,6 +469,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -511,6 +531,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -521,14 +542,17 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -2,14 +2,16 @@
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -35,8 +37,10 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
-from elinvar.tensor import linalg as linalg
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
+from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -44,9 +48,11 @@ from elinvar.tensor.control import cond as cond
 from elinvar.tensor.control import fori_loop as fori_loop
 from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
-from elinvar.tensor.gradients import custom_vjp as custom_vjp
+from elinvar.tensor.custom import custom_jvp as custom_jvp
+from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.debugging import debug_nans as debug_nans
+from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
-from elinvar.tensor.gradients import jvp as jvp
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
 from elinvar.tensor.gradients import vjp as vjp
 from elinvar.tensor.jacobians import hessian as hessian
@@ -54,6 +60,9 @@ from elinvar.tensor.jacobians import hvp as hvp
 from elinvar.tensor.jacobians import jacfwd as jacfwd
 from elinvar.tensor.jacobians import jacrev as jacrev
 from elinvar.tensor.jit import jit as jit
+from elinvar.tensor.looping import associative_scan as associative_scan
+from elinvar.tensor.looping import map as map
+from elinvar.tensor.looping import switch as switch
 from elinvar.tensor.named_axes import all_gather as all_gather
 from elinvar.tensor.named_axes import axis_index as axis_index
 from elinvar.tensor.named_axes import axis_size as axis_size
@@ -68,6 +77,8 @@ from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.tangents import jvp as jvp
+from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
 from elinvar.tensor.tape import inference_mode as inference_mode
 from elinvar.tensor.tape import is_grad_enabled as is_grad_enabled
@@ -116,8 +127,8 @@ def allclose(
 ) -> _bool:
     """Whether |x1 - x2| ≤ atol + rtol · |x2| everywhere, as one Python _bool."""
 
-def angle(x: _ArrayLike, /) -> Tensor:
-    """The angle of a complex number from the positive real axis, in radians: -π … π."""
+def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
 def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
@@ -210,6 +221,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -258,6 +270,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
+
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
@@ -332,9 +347,9 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """The dot product of two 1-D tensors."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
 
 def empty(
@@ -543,7 +558,14 @@ def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Ten
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The larger number. NaN wins, and -0 < +0."""
 
-def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def mean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -557,9 +579,9 @@ def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def moveaxis(
     x: _ArrayLike,
+    /,
     source: int | tuple[int, ...],
     destination: int | tuple[int, ...],
-    /,
 ) -> Tensor:
     """Move axes to new places; the others keep their order."""
 
@@ -569,6 +591,7 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -597,6 +620,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -632,7 +656,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -659,6 +688,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -669,6 +699,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -677,10 +708,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -694,8 +731,8 @@ def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def repeat(
     x: _ArrayLike,
-    repeats: _ArrayLike,
     /,
+    repeats: _ArrayLike,
     *,
     axis: int | None = None,
     total_repeat_length: int | None = None,
@@ -767,8 +804,8 @@ def sqrt(x: _ArrayLike, /) -> Tensor:
 def square(x: _ArrayLike, /) -> Tensor:
     """The square of each element: x · x."""
 
-def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """Remove axes of size 1."""
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Remove axes of size 1: the given ones, or all of them."""
 
 def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
@@ -784,7 +821,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -823,8 +860,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
@@ -851,6 +888,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -955,8 +993,8 @@ def apply_over_axes(
 
 def argpartition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """The indices of `partition`."""
@@ -982,26 +1020,38 @@ def array_split(
 ) -> tuple[Tensor, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
 
-def atleast_1d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least one axis; a single one comes back bare, several as a tuple."""
-
-def atleast_2d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least two axes, new ones in front."""
-
-def atleast_3d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least three axes: (N,) → (1, N, 1), (M, N) → (M, N, 1)."""
-
+@overload
+def atleast_1d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_1d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_2d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_3d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
 def average(
     x: _ArrayLike,
     /,
-    axis: _Axis = None,
-    weights: _ArrayLike | None = None,
-    returned: _bool = False,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    returned: Literal[False] = ...,
     *,
-    keepdims: _bool = False,
-) -> Any:
-    """The weighted mean along axes: Σ w·x / Σ w."""
-
+    keepdims: _bool = ...,
+) -> Tensor: ...
+@overload
+def average(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    *,
+    returned: Literal[True],
+    keepdims: _bool = ...,
+) -> tuple[Tensor, Tensor]: ...
 def bartlett(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The triangular window: 1 - |2i / (n - 1) - 1|."""
 
@@ -1264,14 +1314,21 @@ def hsplit(
 def hstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
     """Tensors side by side: along the second axis, 1-D ones along their only one."""
 
+@overload
 def indices(
     dimensions: _ShapeLike,
     /,
-    dtype: _DTypeLike | None = None,
-    sparse: _bool = False,
-) -> Any:
-    """The indices of a grid: result[d, i, j, …] is the d-th index of (i, j, …)."""
-
+    dtype: _DTypeLike | None = ...,
+    sparse: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def indices(
+    dimensions: _ShapeLike,
+    /,
+    dtype: _DTypeLike | None = ...,
+    *,
+    sparse: Literal[True],
+) -> tuple[Tensor, ...]: ...
 def inner(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The sum of products over the last axes of both."""
 
@@ -1498,8 +1555,8 @@ def pad(
 
 def partition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """Elements such that those before place kth are not greater, those after it not less."""
@@ -1518,7 +1575,7 @@ def percentile(
 def piecewise(
     x: _ArrayLike,
     condlist: Any,
-    funclist: Sequence[_ArrayLike],
+    funclist: Sequence[Any],
     /,
     *args: Any,
 ) -> Tensor:
@@ -1652,7 +1709,7 @@ def sliding_window_view(
 ) -> Tensor:
     """All windows of a shape, as new last axes."""
 
-def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
 
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
@@ -1695,20 +1752,32 @@ def triu_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
 def union1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The distinct values of two tensors in order. Not under `jit`."""
 
+@overload
 def unique(
     x: _ArrayLike,
     /,
-    return_index: _bool = False,
-    return_inverse: _bool = False,
-    return_counts: _bool = False,
-    axis: int | None = None,
+    return_index: Literal[False] = ...,
+    return_inverse: Literal[False] = ...,
+    return_counts: Literal[False] = ...,
+    axis: int | None = ...,
     *,
-    equal_nan: _bool = True,
-    size: int | None = None,
-    fill_value: _ArrayLike | None = None,
-) -> Any:
-    """The distinct values in order, or the distinct slices along an axis."""
-
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> Tensor: ...
+@overload
+def unique(
+    x: _ArrayLike,
+    /,
+    return_index: _bool = ...,
+    return_inverse: _bool = ...,
+    return_counts: _bool = ...,
+    axis: int | None = ...,
+    *,
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> tuple[Tensor, ...]: ...
 def unpackbits(
     x: _ArrayLike,
     /,
@@ -1773,6 +1842,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -1796,6 +1866,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -1811,8 +1883,10 @@ __all__ = [
     "count_nonzero",
     "cumulative_prod",
     "cumulative_sum",
+    "custom_jvp",
     "custom_vjp",
     "data",
+    "debug_nans",
     "diff",
     "divide",
     "dot",
@@ -1830,6 +1904,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -1873,6 +1948,7 @@ __all__ = [
     "less",
     "less_equal",
     "linalg",
+    "linearize",
     "linspace",
     "load",
     "load_native",
@@ -1887,6 +1963,7 @@ __all__ = [
     "logical_xor",
     "logsumexp",
     "manual_seed",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -1948,6 +2025,7 @@ __all__ = [
     "sin",
     "sinh",
     "sort",
+    "special",
     "split",
     "sqrt",
     "square",
@@ -1958,14 +2036,17 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
     "tensor",
     "tensordot",
+    "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

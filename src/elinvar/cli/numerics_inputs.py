@@ -111,6 +111,8 @@ class Digest:
     one, for which one an operation gives differs between instruction sets.
     """
 
+    values: int
+
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self.values = 0
@@ -134,6 +136,8 @@ class Digest:
 
 def little_endian(array: Any, dtype: DType) -> bytes:
     """The stored bits of an array in row-major order, with one NaN for all."""
+    if dtype.kind == "c":
+        array, dtype = np.ascontiguousarray(array).view(dtype.part.numpy), dtype.part
     kind = np.dtype(f"u{dtype.itemsize}")
     found = np.ascontiguousarray(array).view(kind)
     if dtype.kind == "f":

@@ -21,6 +21,7 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import DType, bool_, float32, float64
 from elinvar.core.errors import ElinvarError
 from elinvar.core.types import TensorType
+from elinvar.graph.ir import result_types
 from elinvar.nn import functional
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
@@ -33,7 +34,7 @@ from elinvar.tensor.tensor import Tensor
 CHUNK = 1 << 20  # inputs that a function of scalars gets at once
 ALL_DTYPES = (bool_, *dtypes.INTEGERS, *dtypes.FLOATS)
 _SOME_DTYPES = (
-    bool_, dtypes.int8, dtypes.int32, dtypes.int64, dtypes.uint8, *dtypes.FLOATS,
+    bool_, dtypes.int8, dtypes.int32, dtypes.int64, dtypes.uint8, *dtypes.FLOATS, *dtypes.COMPLEX,
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def _operand_types(op: Op, dtype: DType) -> tuple[DType, ...]:
     chooses = op.name == "where"  # the one whose first operand is bool whatever the others are
     kinds = tuple(bool_ if chooses and i == 0 else dtype for i in range(len(sample)))
     try:
-        op.result_types(tuple(TensorType(kind, (1,)) for kind in kinds), {})
+        result_types(op, [TensorType(kind, (1,)) for kind in kinds], {})
     except ElinvarError:
         return ()
     return kinds
@@ -71,6 +72,9 @@ def _scalar_operands(
     types: tuple[DType, ...], source: random.Generator, count: int
 ) -> Iterator[Operands]:
     """Special values (all pairs of them), then random patterns; all patterns of small types."""
+    if any(kind.kind == "c" for kind in types):
+        yield from _complex_operands(types, source, count)
+        return
     special = [special_patterns(kind) for kind in types]
     if len(types) == 1:
         if types[0].bits <= 16:
@@ -86,6 +90,28 @@ def _scalar_operands(
     for start in range(0, count, CHUNK):
         here = min(CHUNK, count - start)
         yield tuple(from_patterns(spread(here, kind, source), kind) for kind in types)
+
+
+def _complex_operands(
+    types: tuple[DType, ...], source: random.Generator, count: int
+) -> Iterator[Operands]:
+    """The same for complex numbers: pairs of special parts, then random ones."""
+
+    def joined(re: Any, im: Any, kind: DType) -> Tensor:
+        if kind.kind != "c":
+            return from_patterns(re, kind)
+        return ew.complex(from_patterns(re, kind.part), from_patterns(im, kind.part))
+
+    parts = np.meshgrid(*(special_patterns(types[-1].part),) * 2, indexing="ij")
+    re, im = (part.ravel() for part in parts)
+    if len(types) == 1:
+        yield (joined(re, im, types[0]),)
+    for start in range(0, count // 4, CHUNK):
+        here = min(CHUNK, count // 4 - start)
+        yield tuple(
+            joined(spread(here, kind.part, source), spread(here, kind.part, source), kind)
+            for kind in types
+        )
 
 
 def conversions() -> Iterator[Item]:

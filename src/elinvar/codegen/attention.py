@@ -47,6 +47,15 @@ SIZES = (
 class Kernel:
     """What forward and backward share. `mask`: the dtype of the mask, None without one."""
 
+    dtype: DType
+    mask: DType | None
+    name: str
+    body: Body
+    tiles: Tiles
+    element: str
+    scale: Scalar
+    bias: str
+
     def __init__(self, name: str, dtype: DType, mask: DType | None, shape: Shape) -> None:
         self.name, self.dtype, self.mask = name, dtype, mask
         self.body = Body()

@@ -82,6 +82,12 @@ def throughout(stop: str) -> Spans:
 class Tiles:
     """Writes the parts into a body."""
 
+    body: Body
+    dtype: DType
+    shape: Shape
+    element: str
+    align: int
+
     def __init__(self, body: Body, dtype: DType, shape: Shape) -> None:
         self.body, self.dtype, self.shape = body, dtype, shape
         self.element = llvm_type(dtype)

@@ -25,6 +25,9 @@ class Body(FunctionText):
 
     __slots__ = ("_scopes", "entry", "label", "sizes")
 
+    sizes: dict[str, str]
+    label: str
+
     def __init__(self, sizes: dict[str, str] | None = None) -> None:
         super().__init__()
         self.entry: list[str] = []

@@ -11,6 +11,7 @@ leaves its partial result, and a second launch adds them (`partials.py`).
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 from elinvar.codegen.evaluate import Tile
 from elinvar.codegen.llvm_scalars import llvm_type, memory_type
@@ -24,7 +25,7 @@ from elinvar.codegen.partials import (
     combine_of,
     partial_results,
 )
-from elinvar.codegen.turning import find_turned, scratch_slots, turn_tiles
+from elinvar.codegen.turning import Key, Turned, find_turned, scratch_slots, turn_tiles
 from elinvar.codegen.walking import LANES, Geometry
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, size
@@ -45,6 +46,14 @@ SHORT_REGION = 16  # nodes; longer ones are not written several times
 
 class ColumnKernel(Reducer):
     """Reduces other dims than the last: neighbouring columns side by side."""
+
+    chunk: int
+    reductions: list[Any]
+    all_chunks: str
+    scratch: dict[Key, str]
+    turned: Turned | None
+    chunks: str
+    per: str
 
     def _loops(self) -> Geometry:
         body = self.body

@@ -44,6 +44,10 @@ class Leaf:
 
     __slots__ = ("dtype", "pointer", "strides")
 
+    dtype: DType
+    pointer: str
+    strides: Shape
+
     def __init__(self, pointer: str, dtype: DType, strides: Shape) -> None:
         self.pointer, self.dtype, self.strides = pointer, dtype, strides
 
@@ -66,6 +70,8 @@ class Evaluator:
     `collapse` maps loop variables to linear forms and is applied to addresses only (two adjacent
     loops that every address walks as one).
     """
+
+    lanes: int
 
     def __init__(self, body: Body, leaves: dict[Value, Leaf]) -> None:
         self.body = body

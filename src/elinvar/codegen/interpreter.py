@@ -89,8 +89,15 @@ def _scan(
     return (*state, *columns)
 
 
+def _custom(
+    operands: list[Array], *, body: Graph, derivative: Graph, mode: str, moving: int
+) -> tuple[Array, ...]:
+    return _run(body, operands)
+
+
 _CONTROL: dict[str, Callable[..., tuple[Array, ...]]] = {
     "cond": _cond,
     "while_loop": _while_loop,
     "scan": _scan,
+    "custom": _custom,
 }

@@ -85,6 +85,18 @@ def lanes_text(name: str, stored: DType, dtype: DType, shape: Lanes) -> str:
 class LanesKernel:
     """The loops over tasks, tiles, panels and k."""
 
+    dtype: DType
+    shape: Lanes
+    stored: DType
+    right: DType
+    vector: str
+    cells: list[tuple[int, int]]
+    body: Body
+    sums: dict[tuple[int, int], str]
+    spill: str
+    totals: str
+    column: str
+
     def __init__(self, stored: DType, dtype: DType, shape: Lanes) -> None:
         self.stored, self.dtype, self.shape = stored, dtype, shape
         self.right = dtype if shape.is_packed else stored

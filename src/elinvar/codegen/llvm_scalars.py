@@ -136,6 +136,9 @@ class LLVMHandler:
 
     __slots__ = ("lanes", "text")
 
+    lanes: int
+    text: FunctionText
+
     def __init__(self, text: FunctionText, lanes: int = 1) -> None:
         self.text, self.lanes = text, lanes
 

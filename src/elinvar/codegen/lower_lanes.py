@@ -68,6 +68,11 @@ def cut_lanes(tiles: int, panels: int, depth: int, shape: Lanes, filters: int) -
 class LaneAxes(Axes):
     """A batch cut into panels of `width` lanes; the last panel reaches back into the one before."""
 
+    count: int
+    stride: DimLike
+    width: int
+    panels: int
+
     def __init__(self, count: int, stride: DimLike, width: int) -> None:
         self.count, self.stride, self.width = count, stride, width
         self.panels = -(-count // width)

@@ -64,6 +64,8 @@ class Preparation:
 class FusedLowering:
     """Lowers one graph onto given storages; a heavy node goes to a subclass's `_lower_NAME`."""
 
+    preparation: Preparation
+
     def __init__(self, vector_bits: int, numerics: Numerics = EXACT) -> None:
         self.vector_bits = vector_bits
         self.numerics = numerics

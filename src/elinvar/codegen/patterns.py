@@ -40,6 +40,12 @@ class Patterns:
         hidden: further variables that stand for parts of `vector`; they have no pattern.
     """
 
+    body: Body
+    lanes: int
+    origin: Origin
+    vector: Any
+    hidden: set[Any]
+
     def __init__(
         self,
         body: Body,

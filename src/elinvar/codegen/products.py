@@ -49,6 +49,8 @@ PAGE = 4096
 class Axes:
     """Some dimensions as (extent, stride in elements): the offsets of all their positions."""
 
+    dims: tuple[tuple[DimLike, DimLike], ...]
+
     def __init__(self, dims: Sequence[tuple[DimLike, DimLike]]) -> None:
         self.dims = tuple(dims)
 
@@ -79,12 +81,21 @@ class PackedBatch(Axes):
 class Result:
     """Where a product's elements go: offsets of batches, rows and columns."""
 
+    batch: Axes
+    columns: Axes
+    rows: Axes
+
     def __init__(self, batch: Axes, rows: Axes, columns: Axes) -> None:
         self.batch, self.rows, self.columns = batch, rows, columns
 
 
 class Side:
     """One operand of a product: where it starts, and its batch, free and contracted axes."""
+
+    batch: Axes
+    depth: Axes
+    free: Axes
+    place: Any
 
     def __init__(self, place: Place, batch: Axes, free: Axes, depth: Axes) -> None:
         self.place, self.batch, self.free, self.depth = place, batch, free, depth

@@ -159,6 +159,18 @@ class Walker:
     `strides`: per region input, None for dense row-major. `numerics`: how sums are added.
     """
 
+    group: Any
+    numerics: Numerics
+    strides: dict[Any, Shape]
+    symbols: tuple[str, ...]
+    body: Body
+    leaves: dict[Any, Leaf]
+    targets: dict[Any, Leaf]
+    evaluator: Evaluator
+    kept: tuple[Any, ...]
+    inner: list[Any]
+    outer: list[Any]
+
     parts: tuple[Any, ...] = ()  # see KernelText
 
     def __init__(
@@ -212,7 +224,7 @@ class Walker:
             [Var(f"{'r' if axis in reduced else 'i'}{axis}", n)]
             for axis, n in enumerate(group.space)
         ]
-        self.forms = [variable(dim[0]) for dim in self.dims]
+        self.forms: list[Any] = [variable(dim[0]) for dim in self.dims]
         for _ in range(4):
             collector = self._collect()
             if not self._split(collector.divisions()):

@@ -97,6 +97,14 @@ def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
 class Tiles:
     """What the kernels over tiles share: where a tile stands, and its transform."""
 
+    dtype: DType
+    name: str
+    tile: Tile
+    element: str
+    lanes: int
+    body: Body
+    plane: str
+
     def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
         self.name, self.dtype, self.tile = name, dtype, tile
         self.element = llvm_type(dtype)

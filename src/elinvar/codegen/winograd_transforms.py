@@ -31,6 +31,12 @@ FAR_SCALE = 1 / (2 * FAR**2 * (FAR**2 - NEAR**2))
 class Lanes:
     """Arithmetic on vectors of channels."""
 
+    body: Body
+    count: int
+    dtype: DType
+    element: str
+    kind: str
+
     def __init__(self, body: Body, dtype: DType, count: int) -> None:
         self.body, self.dtype, self.count = body, dtype, count
         self.element = llvm_type(dtype)

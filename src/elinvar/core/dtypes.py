@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.errors import DTypeError, fail
+from elinvar.core.settings import settings
 
 
 class DType:
@@ -22,6 +23,13 @@ class DType:
     """
 
     __slots__ = ("bits", "index", "itemsize", "kind", "name", "short")
+
+    bits: int
+    kind: str
+    name: str
+    short: str
+    itemsize: int
+    index: int
 
     def __init__(self, name: str, short: str, kind: str, bits: int, index: int) -> None:
         self.name, self.short, self.kind, self.bits = name, short, kind, bits
@@ -77,6 +85,11 @@ class DType:
         return np.dtype(self.name)
 
     @property
+    def __numpy_dtype__(self) -> np.dtype[Any]:
+        """What `np.dtype(el.float32)` gives, from numpy 2.4 on."""
+        return self.numpy
+
+    @property
     def storage(self) -> np.dtype[Any]:
         """A numpy dtype of the same size that numpy itself knows (bfloat16 → uint16)."""
         return np.dtype(np.uint16) if self.name == "bfloat16" else np.dtype(self.name)
@@ -107,7 +120,23 @@ _ROWS = (
     ("complex64", "c64", "c", 64),
     ("complex128", "c128", "c", 128),
 )
-ALL = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+ALL: tuple[DType, ...] = tuple(DType(*row, index) for index, row in enumerate(_ROWS))
+# one name a line, so that type checkers know each
+bool_: DType
+int8: DType
+int16: DType
+int32: DType
+int64: DType
+uint8: DType
+uint16: DType
+uint32: DType
+uint64: DType
+float16: DType
+bfloat16: DType
+float32: DType
+float64: DType
+complex64: DType
+complex128: DType
 (
     bool_,
     int8,
@@ -134,7 +163,7 @@ SIGNED = (int8, int16, int32, int64)
 UNSIGNED = (uint8, uint16, uint32, uint64)
 NUMERIC = INTEGERS + FLOATS
 
-default_float, default_int, default_complex = float32, int64, complex64
+default_int: DType = int64
 
 
 def by_name(name: str) -> DType:
@@ -214,9 +243,23 @@ def promote(a: DType, b: DType) -> DType:
     return by_name(f"int{unsigned.bits * 2}")
 
 
+def _default_float(name: str) -> DType:
+    """The dtype of Python's floats, as the environment has it: fixed while the process lives."""
+    if name not in ("float32", "float64"):
+        text = f"ELINVAR_DEFAULT_FLOAT must be float32 or float64, received {name!r}"
+        fail(DTypeError, "dtype", text)
+    return by_name(name)
+
+
+default_float: DType = _default_float(settings.default_float)
+
+
 def complex_of(dtype: DType) -> DType:
     """The complex type whose parts hold the numbers of a real one."""
     return complex128 if dtype is float64 else complex64
+
+
+default_complex: DType = complex_of(default_float)
 
 
 def scalar_dtype(value: Any, other: DType) -> DType:

@@ -5,6 +5,7 @@
     │   └── AxisError (IndexError)       an axis is out of range or repeated
     ├── DTypeError (TypeError)           a data type is not accepted
     ├── ValueRangeError (ValueError)     an argument's value is not accepted
+    │   └── LinAlgError                  a matrix is singular, or not positive definite
     ├── OutOfBoundsError (IndexError)    an index points outside of its axis
     ├── TraceError (RuntimeError)        Python needs a value that a trace does not have
     │   └── LeakedTensorError            a traced tensor is used after its trace ended
@@ -12,6 +13,8 @@
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
+    ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
+    ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
@@ -47,6 +50,10 @@ class ValueRangeError(ElinvarError, ValueError):
     """An argument's value is not accepted."""
 
 
+class LinAlgError(ValueRangeError):
+    """A matrix does not have the decomposition: it is singular, or not positive definite."""
+
+
 class OutOfBoundsError(ElinvarError, IndexError):
     """An index points outside of its axis."""
 
@@ -75,6 +82,26 @@ class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
 
 
+class BadValueError(ElinvarError, FloatingPointError):
+    """An operation made a NaN (or an infinity) while `debug_nans` looked for it.
+
+    Attributes:
+        op: the operation's name.
+        source: the user's line; None where there is none.
+        module: the path of the module, such as `encoder.layers.3.attn`; empty outside of modules.
+        indices: where bad values stand in the result, the first few.
+    """
+
+    op: str = ""
+    source: source.Source | None = None
+    module: str = ""
+    indices: tuple[tuple[int, ...], ...] = ()
+
+
+class CheckError(ElinvarError, AssertionError):
+    """A check of `el.testing` failed."""
+
+
 class BufferError_(ElinvarError, BufferError, ValueError, RuntimeError):
     """Memory was freed, donated or cannot be shared (or a copy is needed that was refused)."""
 
@@ -87,13 +114,22 @@ class CompileError(GraphError):
     """Lowering or LLVM refused a graph."""
 
 
-def message(op: str, text: str, hint: str | None = None, where: source.Source | None = None) -> str:
-    """The text of an error: `[op] text`, the user's line, the module path, a hint."""
+def message(
+    op: str,
+    text: str,
+    hint: str | None = None,
+    where: source.Source | None = None,
+    module: str | None = None,
+) -> str:
+    """The text of an error: `[op] text`, the user's line, the module path, a hint.
+
+    `module`: the path of the module, if it is not the one that is running.
+    """
     lines = [f"[{op}] {text}"]
     where = where or source.user_source()
     if where is not None:
         lines.append(f"  at {where.describe()}")
-    path = source.module_path()
+    path = source.module_path() if module is None else module
     if path:
         lines.append(f"  in module {path}")
     if hint:

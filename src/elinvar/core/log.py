@@ -9,7 +9,7 @@ from elinvar.core.settings import settings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO}
 
-log = logging.getLogger("elinvar")
+log: logging.Logger = logging.getLogger("elinvar")
 
 if settings.log_level in _LEVELS and not log.handlers:
     log.setLevel(_LEVELS[settings.log_level])

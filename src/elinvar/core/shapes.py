@@ -44,6 +44,9 @@ class Dim:
 
     __slots__ = ("_hash", "ranges", "terms")
 
+    ranges: dict[str, Range] | Mapping[str, Range]
+    terms: dict[Monomial, int]
+
     def __init__(
         self,
         name: str | None = None,
@@ -425,7 +428,7 @@ def broadcast_shapes(op: str, *shapes: Shape) -> Shape:
                 continue
             if dim != 1:
                 texts = " and ".join(format_shape(s) for s in shapes)
-                text = f"shapes {texts} do not broadcast: {dim} ≠ {other}"
+                text = f"shapes {texts} cannot be broadcast: {dim} ≠ {other}"
                 fail(ShapeError, op, text, one_name(dim, other))
             dim = other
         result.append(dim)

@@ -33,7 +33,8 @@ class Source:
         return f"{self}: {text}" if text else str(self)
 
 
-def _is_inside(code: CodeType) -> bool:
+def is_inside(code: CodeType) -> bool:
+    """Whether code is of this package, and not the user's."""
     known = _INSIDE.get(code)
     if known is None:
         name = code.co_filename
@@ -50,7 +51,7 @@ def user_source() -> Source | None:
         code = frame.f_code
         inside = known(code)
         if inside is None:
-            inside = _is_inside(code)
+            inside = is_inside(code)
         if not inside:
             return Source(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
@@ -62,7 +63,7 @@ def raised_at(traceback: TracebackType | None) -> Source | None:
     found = None
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        if not _is_inside(code):
+        if not is_inside(code):
             found = Source(code.co_filename, traceback.tb_lineno, code.co_name)
         traceback = traceback.tb_next
     return found
@@ -83,7 +84,7 @@ def user_place(inner: int = 1) -> tuple[CodeType, int] | None:
         code = frame.f_code
         inside = known(code)
         if inside is None:
-            inside = _is_inside(code)
+            inside = is_inside(code)
         if not inside:
             return code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
@@ -106,7 +107,7 @@ class RunningModules(threading.local):
         self.stack: list[Any] = []
 
 
-running_modules = RunningModules()
+running_modules: RunningModules = RunningModules()
 
 
 def module_path() -> str:

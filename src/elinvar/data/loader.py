@@ -172,6 +172,14 @@ class DataLoader:
         [[0, 1], [2, 3], [4]]
     """
 
+    collate: Callable[[Sequence[Any]], Any]
+    batch_size: int
+    dataset: Any
+    shuffle: bool
+    drop_last: bool
+    seed: int
+    epoch: int
+
     def __init__(
         self,
         dataset: Any,

@@ -51,6 +51,13 @@ class NativeInterface:
         weights_bytes: of all, with the header in front.
     """
 
+    inputs: list[tuple[Any, TensorType]]
+    results: list[tuple[Any, TensorType]]
+    weights: list[tuple[Any, TensorType, Any]]
+    arguments: Any
+    structure: Any
+    header: bytes
+
     def __init__(self, about: Mapping[str, Any]) -> None:
         self.name: str = about["name"]
         self.target: str = about["target"]
@@ -75,6 +82,12 @@ class NativeFunction:
         interface: what it takes and gives.
         weights: name → array that shares the function's memory.
     """
+
+    interface: NativeInterface
+    name: str
+    dims: dict[str, tuple[int, int | None]]
+    inputs: list[tuple[Any, TensorType]]
+    results: list[tuple[Any, TensorType]]
 
     def __init__(self, path: Path, interface: NativeInterface, functions: tuple[int, int]) -> None:
         self.interface, self.name = interface, interface.name

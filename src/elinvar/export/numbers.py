@@ -110,6 +110,9 @@ class Numbers:
         prefix: what the helpers' names begin with.
     """
 
+    body: Body
+    prefix: str
+
     def __init__(self, body: Body, prefix: str) -> None:
         self.body, self.prefix = body, prefix
         self.known: dict[Size, str] = {}

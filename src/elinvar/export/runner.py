@@ -77,6 +77,12 @@ class Program:
 class Runner:
     """Writes the two functions."""
 
+    layout: Layout
+    prefix: str
+    slots: str
+    body: Body
+    numbers: Numbers
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.layout = program.layout

@@ -31,6 +31,14 @@ class Node:
 
     __slots__ = ("name", "op", "operands", "params", "results", "serial", "source", "__weakref__")
 
+    op: Op | None
+    operands: tuple[Value, ...]
+    params: dict[str, Any]
+    source: Source | None
+    name: str
+    serial: int
+    results: tuple[Value, ...]
+
     def __init__(
         self,
         op: Op | None,
@@ -65,6 +73,10 @@ class Value:
 
     __slots__ = ("index", "node", "type", "__weakref__")
 
+    index: int
+    node: Node
+    type: TensorType
+
     def __init__(self, node: Node, index: int, kind: TensorType) -> None:
         self.node, self.index, self.type = node, index, kind
 
@@ -84,6 +96,10 @@ class Graph:
     """Inputs, outputs and all nodes between, in an order where operands come first."""
 
     __slots__ = ("_order", "inputs", "name", "outputs")
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    name: str
 
     def __init__(
         self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main"
@@ -142,6 +158,8 @@ def reachable(outputs: Iterable[Value]) -> Iterator[Node]:
 
 class Builder:
     """Makes nodes. Equal nodes (op, operands, params) are shared; the first one's source stays."""
+
+    f: Namespace
 
     def __init__(self, capture_source: bool = True) -> None:
         self._known: dict[Any, Node] = {}

@@ -139,7 +139,7 @@ class Limits:
         for node in self._nodes.values():
             assert node.op is not None
             types = tuple(specialize_type(operand.type, sizes) for operand in node.operands)
-            params = {key: _specialize_param(value, sizes) for key, value in node.params.items()}
+            params = {key: specialize_param(value, sizes) for key, value in node.params.items()}
             refusal = _refusal(node.op, types, params)
             if refusal is not None:
                 text = str(refusal).split("\n", 1)[0].removeprefix(f"[{node.op_name}] ")
@@ -190,7 +190,7 @@ def specialize(graph: Graph, sizes: Mapping[str, int]) -> Graph:
         new[value] = builder.input(specialize_type(value.type, sizes), value.node.name)
     for node in graph.nodes:
         assert node.op is not None
-        params = {key: _specialize_param(value, sizes) for key, value in node.params.items()}
+        params = {key: specialize_param(value, sizes) for key, value in node.params.items()}
         operands = tuple(new[operand] for operand in node.operands)
         new.update(
             zip(node.results, builder.add(node.op, operands, params, node.source), strict=True)
@@ -198,11 +198,12 @@ def specialize(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     return builder.graph([new[value] for value in graph.outputs], graph.name)
 
 
-def _specialize_param(value: Any, sizes: Mapping[str, int]) -> Any:
+def specialize_param(value: Any, sizes: Mapping[str, int]) -> Any:
+    """A node's param with its symbolic dims evaluated, in sub-graphs too."""
     if isinstance(value, Dim):
         return evaluate(value, sizes)
     if isinstance(value, tuple):
-        return tuple(_specialize_param(item, sizes) for item in value)
+        return tuple(specialize_param(item, sizes) for item in value)
     return specialize(value, sizes) if isinstance(value, Graph) else value
 
 

@@ -51,6 +51,10 @@ MAX_APART = 16  # members of a cluster of reductions that stand apart
 class Clusterer:
     """Builds the partition of one graph."""
 
+    users: dict[Value, list[Node]]
+    outputs: set[Value]
+    required: set[Value]
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.users = graph.users()

@@ -20,6 +20,9 @@ class Var:
 
     __slots__ = ("extent", "name")
 
+    extent: DimLike
+    name: str
+
     def __init__(self, name: str, extent: DimLike) -> None:
         self.name, self.extent = name, extent
 
@@ -31,6 +34,9 @@ class Atom:
     """A term that is no loop variable: `div`, `mod`, `load` or `clamp` with its arguments."""
 
     __slots__ = ("_hash", "args", "kind")
+
+    args: tuple[Any, ...]
+    kind: str
 
     def __init__(self, kind: str, *args: Any) -> None:
         self.kind, self.args = kind, args
@@ -89,6 +95,8 @@ class Lin:
     """A linear form over atoms. Immutable; equal forms are equal."""
 
     __slots__ = ("_hash", "const", "terms")
+
+    const: DimLike
 
     def __init__(self, const: DimLike = 0, terms: Mapping[Any, DimLike] | None = None) -> None:
         self.const = const
@@ -304,6 +312,8 @@ class Cond:
     """A conjunction of comparisons (kind, left, right); empty: always true."""
 
     __slots__ = ("tests",)
+
+    tests: frozenset[tuple[str, Lin, Lin]]
 
     def __init__(self, tests: frozenset[tuple[str, Lin, Lin]] = frozenset()) -> None:
         self.tests = tests

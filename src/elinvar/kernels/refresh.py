@@ -12,6 +12,7 @@ smaller, nothing is done.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels.cluster import Clusterer
@@ -29,6 +30,15 @@ Readers = dict[Value, dict[Cluster, list[Node]]]
 
 class Refresher:
     """Finds such values in a partition. `readers`: who reads each stored value."""
+
+    clusterer: Clusterer
+    parts: Partition
+    readers: Readers
+    stored: dict[Value, Any | None]
+    again: dict[Cluster, set[Value]]
+    reads: dict[Cluster, set[Value]]
+    number: dict[Cluster, int]
+    before: dict[Cluster, int]
 
     def __init__(self, clusterer: Clusterer, parts: Partition, readers: Readers) -> None:
         self.clusterer, self.parts, self.readers = clusterer, parts, readers

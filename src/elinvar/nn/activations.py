@@ -12,6 +12,7 @@ from elinvar.nn import functional
 from elinvar.nn.init import constant_
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
+from elinvar.nn.parameter import Parameter
 from elinvar.tensor.tensor import Tensor
 
 
@@ -131,6 +132,9 @@ class Softsign(_Activation):
 class LeakyReLU(Module):
     """x for x ≥ 0, negative_slope · x below."""
 
+    inplace: bool
+    negative_slope: float
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope, self.inplace = negative_slope, inplace
 
@@ -146,6 +150,9 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x for x > 0, alpha · (eˣ - 1) below (Clevert et al., 2016)."""
 
+    alpha: float
+    inplace: bool
+
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha, self.inplace = alpha, inplace
 
@@ -160,6 +167,9 @@ class ELU(Module):
 
 class CELU(Module):
     """max(0, x) + min(0, alpha · (e^(x/alpha) - 1)) (Barron, 2017)."""
+
+    alpha: float
+    inplace: bool
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha, self.inplace = alpha, inplace
@@ -191,6 +201,9 @@ class GELU(Module):
 
 class Softplus(Module):
     """log(1 + e^(beta x))/beta; x itself where beta · x > threshold."""
+
+    beta: float
+    threshold: float
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
@@ -237,6 +250,10 @@ class Softshrink(Module):
 class Hardtanh(Module):
     """min(max(min_val, x), max_val)."""
 
+    inplace: bool
+    max_val: float
+    min_val: float
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
@@ -251,6 +268,10 @@ class Hardtanh(Module):
 
 class Threshold(Module):
     """x where x > threshold, else value."""
+
+    inplace: bool
+    threshold: float
+    value: float
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         self.threshold, self.value, self.inplace = threshold, value, inplace
@@ -272,6 +293,8 @@ class PReLU(Module):
         init: the first value.
         dtype: of the weight; float32 unless told.
     """
+
+    weight: Parameter
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = None) -> None:
         self.num_parameters = num_parameters

@@ -45,6 +45,15 @@ class MultiheadAttention(Module):
         ((2, 5, 16), (2, 5, 5))
     """
 
+    dropout: float
+    embed_dim: int
+    num_heads: int
+    kdim: int
+    vdim: int
+    batch_first: bool
+    head_dim: int
+    out_proj: Linear
+
     def __init__(
         self,
         embed_dim: int,

@@ -10,6 +10,7 @@ from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn import functional, init
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
+from elinvar.nn.parameter import Parameter
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
@@ -65,6 +66,12 @@ def input_bias(
 
 class _Cell(Module):
     """Weights and shapes of a cell: everything but the step itself."""
+
+    bias: bool
+    hidden_size: int
+    input_size: int
+    weight_ih: Parameter
+    weight_hh: Parameter
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1
@@ -126,7 +133,7 @@ class RNNCell(_Cell):
         (3, 8)
     """
 
-    gates = 1
+    gates: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -156,7 +163,7 @@ class GRUCell(_Cell):
         (3, 8)
     """
 
-    gates = 3
+    gates: ClassVar[int] = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The next state."""
@@ -173,7 +180,8 @@ class LSTMCell(_Cell):
         ((3, 8), (3, 8))
     """
 
-    gates, states = 4, 2
+    gates: ClassVar[int] = 4
+    states: ClassVar[int] = 2
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

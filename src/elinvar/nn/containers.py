@@ -1,30 +1,43 @@
-"""Containers: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict."""
+"""Containers: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict.
+
+To type checkers `ModuleList[Block]` holds `Block`s; without brackets it holds any modules.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from elinvar.core.errors import OutOfBoundsError, ValueRangeError, fail
 from elinvar.nn.module import Module, indented
 from elinvar.nn.parameter import Parameter
 from elinvar.tensor.tensor import Tensor
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class _Numbered(Module):
+    T = TypeVar("T", default=Any)
+    M = TypeVar("M", bound=Module, default=Module)
+else:
+    from typing import TypeVar
+
+    T, M = TypeVar("T"), TypeVar("M", bound=Module)
+
+
+class _Numbered(Module, Generic[T]):
     """Modules or tensors under the names 0, 1, 2, …: what the lists have in common."""
 
-    def _values(self) -> list[Any]:
+    def _values(self) -> list[T]:
         return [self.__dict__[name] for name in self._members]
 
-    def _fill(self, values: Iterable[Any]) -> None:
+    def _fill(self, values: Iterable[T]) -> None:
         for name in tuple(self._members):
             delattr(self, name)
         for index, value in enumerate(values):
             self._place(str(index), value)
 
-    def _place(self, name: str, value: Any) -> None:
+    def _place(self, name: str, value: T) -> None:
         self._register(name, value, "module")
 
     def _position(self, index: int) -> str:
@@ -38,22 +51,26 @@ class _Numbered(Module):
     def __len__(self) -> int:
         return len(self._members)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[T]:
         return iter(self._values())
 
     def __contains__(self, item: object) -> bool:
         return any(value is item for value in self._values())
 
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return type(self)._of(self._values()[index])
+            return self._of(self._values()[index])
         return self.__dict__[self._position(index)]
 
     @classmethod
-    def _of(cls, values: list[Any]) -> Any:
+    def _of(cls, values: list[Any]) -> Self:
         return cls(values)
 
-    def __setitem__(self, index: int, value: Any) -> None:
+    def __setitem__(self, index: int, value: T) -> None:
         self._place(self._position(index), value)
 
     def __delitem__(self, index: int | slice) -> None:
@@ -63,38 +80,38 @@ class _Numbered(Module):
         del values[index]
         self._fill(values)
 
-    def append(self, value: Any) -> Self:
+    def append(self, value: T) -> Self:
         """Add one entry at the end."""
         self._place(str(len(self)), value)
         return self
 
-    def extend(self, values: Iterable[Any]) -> Self:
+    def extend(self, values: Iterable[T]) -> Self:
         """Add several entries at the end."""
         for value in tuple(values):
             self.append(value)
         return self
 
-    def insert(self, index: int, value: Any) -> Self:
+    def insert(self, index: int, value: T) -> Self:
         """Put an entry before position `index`."""
         values = self._values()
         values.insert(index, value)
         self._fill(values)
         return self
 
-    def pop(self, index: int = -1) -> Any:
+    def pop(self, index: int = -1) -> T:
         """Take an entry out and return it."""
         value = self[index]
         del self[index]
         return value
 
-    def __add__(self, other: Iterable[Any]) -> Any:
-        return type(self)._of([*self, *other])
+    def __add__(self, other: Iterable[T]) -> Self:
+        return self._of([*self, *other])
 
-    def __iadd__(self, other: Iterable[Any]) -> Self:
+    def __iadd__(self, other: Iterable[T]) -> Self:
         return self.extend(other)
 
 
-class Sequential(_Numbered):
+class Sequential(_Numbered[Module]):
     """Modules that run one after the other, each on what the one before returned.
 
     Args:
@@ -109,6 +126,10 @@ class Sequential(_Numbered):
         Linear(in_features=4, out_features=8, bias=True)
     """
 
+    @overload
+    def __init__(self, *modules: Module) -> None: ...
+    @overload
+    def __init__(self, modules: Mapping[str, Module], /) -> None: ...
     def __init__(self, *modules: Any) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             for name, module in modules[0].items():
@@ -117,15 +138,12 @@ class Sequential(_Numbered):
             self._fill(modules)
 
     @classmethod
-    def _of(cls, values: list[Any]) -> Any:
+    def _of(cls, values: list[Any]) -> Self:
         return cls(*values)
 
     def _position(self, index: int) -> str:
         super()._position(index)  # checks the range
         return tuple(self._members)[index]
-
-    def _fill(self, values: Iterable[Any]) -> None:
-        super()._fill(values)
 
     def __delitem__(self, index: int | slice) -> None:
         names = tuple(self._members)
@@ -136,14 +154,15 @@ class Sequential(_Numbered):
             place = index if isinstance(index, slice) else int(self._position(index))
             super().__delitem__(place)
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Any) -> Tensor:
         """Run the modules in order."""
         for module in self._values():
             input = module(input)
-        return input
+        result: Tensor = input  # nearly always
+        return result
 
 
-class ModuleList(_Numbered):
+class ModuleList(_Numbered[M]):
     """A list of modules, found by everything that walks the tree; it has no forward of its own.
 
     Example:
@@ -153,7 +172,11 @@ class ModuleList(_Numbered):
         (3, '2.bias')
     """
 
-    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+    @overload
+    def __init__(self: ModuleList[Module], modules: None = None) -> None: ...
+    @overload
+    def __init__(self, modules: Iterable[M]) -> None: ...
+    def __init__(self, modules: Iterable[Any] | None = None) -> None:
         self._fill(modules or ())
 
     def __repr__(self) -> str:
@@ -169,21 +192,22 @@ class ModuleList(_Numbered):
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-class _Named(Module):
+class _Named(Module, Generic[T]):
     """Modules or tensors under names of the user's: what the dicts have in common."""
 
     _kind = "module"
 
-    def _place(self, name: str, value: Any) -> None:
+    def _place(self, name: str, value: T) -> None:
         self._register(name, value, self._kind)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> T:
         if name not in self._members:
             known = ", ".join(self._members) or "nothing"
             fail(ValueRangeError, type(self).__name__, f"no entry {name!r}; known: {known}")
-        return self.__dict__[name]
+        found: T = self.__dict__[name]
+        return found
 
-    def __setitem__(self, name: str, value: Any) -> None:
+    def __setitem__(self, name: str, value: T) -> None:
         self._place(name, value)
 
     def __delitem__(self, name: str) -> None:
@@ -202,15 +226,15 @@ class _Named(Module):
         """The names."""
         return tuple(self._members)
 
-    def values(self) -> Iterable[Any]:
+    def values(self) -> Iterable[T]:
         """The entries."""
         return tuple(self.__dict__[name] for name in self._members)
 
-    def items(self) -> Iterable[tuple[str, Any]]:
+    def items(self) -> Iterable[tuple[str, T]]:
         """Name and entry."""
         return tuple((name, self.__dict__[name]) for name in self._members)
 
-    def pop(self, name: str) -> Any:
+    def pop(self, name: str) -> T:
         """Take an entry out and return it."""
         value = self[name]
         del self[name]
@@ -221,13 +245,13 @@ class _Named(Module):
         for name in tuple(self._members):
             del self[name]
 
-    def update(self, entries: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def update(self, entries: Mapping[str, T] | Iterable[tuple[str, T]]) -> None:
         """Add or replace entries."""
         for name, value in dict(entries).items():
             self[name] = value
 
 
-class ModuleDict(_Named):
+class ModuleDict(_Named[M]):
     """Modules by name, found by everything that walks the tree.
 
     Example:
@@ -237,7 +261,11 @@ class ModuleDict(_Named):
         (1, 9)
     """
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    @overload
+    def __init__(self: ModuleDict[Module], modules: None = None) -> None: ...
+    @overload
+    def __init__(self, modules: Mapping[str, M]) -> None: ...
+    def __init__(self, modules: Mapping[str, Any] | None = None) -> None:
         self.update(modules or {})
 
 
@@ -247,7 +275,7 @@ def _as_parameter(value: Any) -> Any:
     return value
 
 
-class ParameterList(_Numbered):
+class ParameterList(_Numbered[Parameter]):
     """A list of parameters; plain tensors become parameters.
 
     Example:
@@ -267,7 +295,7 @@ class ParameterList(_Numbered):
         return _parameters_repr(self)
 
 
-class ParameterDict(_Named):
+class ParameterDict(_Named[Parameter]):
     """Parameters by name; plain tensors become parameters.
 
     Example:

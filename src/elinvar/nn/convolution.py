@@ -10,6 +10,7 @@ from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.nn import functional, init
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
+from elinvar.nn.parameter import Parameter
 from elinvar.tensor.tensor import Tensor
 
 Sizes = tuple[int, ...]
@@ -28,6 +29,13 @@ def per_axis(op: str, name: str, value: Any, rank: int) -> Sizes:
 
 class _Convolution(Module):
     """What all convolutions share: arguments, weights and their first values."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: Sizes
+    stride: Sizes
+    dilation: Sizes
+    weight: Parameter
 
     rank: ClassVar[int]
     transposed: ClassVar[bool] = False
@@ -214,6 +222,9 @@ class Conv3d(_Forward):
 
 class _Transposed(_Convolution):
     """ConvTranspose1d, ConvTranspose2d and ConvTranspose3d."""
+
+    padding: Sizes
+    output_padding: Sizes
 
     transposed = True
 

@@ -9,6 +9,9 @@ from elinvar.tensor.tensor import Tensor
 
 
 class _Dropout(Module):
+    inplace: bool
+    p: float
+
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         if not 0.0 <= p <= 1.0:
             text = f"p must be a probability between 0 and 1, received {p}"

@@ -36,6 +36,10 @@ class Embedding(Module):
         [0.0, 0.0, 0.0]
     """
 
+    embedding_dim: int
+    num_embeddings: int
+    weight: Parameter
+
     def __init__(
         self,
         num_embeddings: int,

@@ -21,6 +21,8 @@ class RemovableHandle:
         [(4, 3)]
     """
 
+    id: int
+
     def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.id = next(_serial)
         self._hooks = hooks

@@ -56,6 +56,10 @@ class Linear(Module):
         (128, 30)
     """
 
+    in_features: int
+    out_features: int
+    weight: Parameter
+
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None
     ) -> None:
@@ -102,6 +106,10 @@ class Bilinear(Module):
         (2, 5)
     """
 
+    in1_features: int
+    in2_features: int
+    weight: Parameter
+
     def __init__(
         self,
         in1_features: int,
@@ -147,6 +155,9 @@ class Flatten(Module):
         (2, 12)
     """
 
+    end_dim: int
+    start_dim: int
+
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim
 
@@ -167,6 +178,9 @@ class Unflatten(Module):
         >>> el.nn.Unflatten(1, (3, 4))(el.ones((2, 12))).shape
         (2, 3, 4)
     """
+
+    dim: int
+    unflattened_size: tuple[int, ...]
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)

@@ -112,6 +112,10 @@ class HingeEmbeddingLoss(_Loss):
 class PoissonNLLLoss(_Loss):
     """eˣ - y x (log_input), or x - y log(x + eps); `full` adds Stirling's term of log y!."""
 
+    eps: float
+    full: bool
+    log_input: bool
+
     def __init__(
         self,
         log_input: bool = True,
@@ -136,6 +140,9 @@ class PoissonNLLLoss(_Loss):
 
 class GaussianNLLLoss(_Loss):
     """½ (log max(var, eps) + (x - y)²/max(var, eps)); `full` adds ½ log 2π."""
+
+    eps: float
+    full: bool
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -210,6 +217,9 @@ class CrossEntropyLoss(_WeightedLoss):
         >>> round(loss.item(), 4)
         1.3863
     """
+
+    ignore_index: int
+    label_smoothing: float
 
     def __init__(
         self,
@@ -301,6 +311,11 @@ class TripletMarginLoss(_Loss):
         reduction: see above.
     """
 
+    eps: float
+    margin: float
+    p: float
+    swap: bool
+
     def __init__(
         self,
         margin: float = 1.0,
@@ -335,6 +350,9 @@ class CosineSimilarity(Module):
         [1.0]
     """
 
+    dim: int
+    eps: float
+
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         self.dim, self.eps = dim, eps
 
@@ -351,6 +369,10 @@ class PairwiseDistance(Module):
         eps: added to the differences.
         keepdim: whether the last axis stays with size 1.
     """
+
+    eps: float
+    keepdim: bool
+    norm: float
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         self.norm, self.eps, self.keepdim = p, eps, keepdim

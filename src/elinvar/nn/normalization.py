@@ -17,6 +17,12 @@ from elinvar.tensor.tensor import Tensor
 class _RunningNorm(Module):
     """What batch and instance norm share: scale, shift and running statistics."""
 
+    eps: float
+    momentum: float | None
+    num_features: int
+    affine: bool
+    track_running_stats: bool
+
     ranks: ClassVar[tuple[int, ...]]
 
     def __init__(
@@ -139,7 +145,7 @@ class BatchNorm1d(_BatchNorm):
         [0.2, 0.2, 0.2]
     """
 
-    ranks = (2, 3)
+    ranks: ClassVar[tuple[int, ...]] = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
@@ -149,7 +155,7 @@ class BatchNorm2d(_BatchNorm):
         (N, C, H, W) → the same
     """
 
-    ranks = (4,)
+    ranks: ClassVar[tuple[int, ...]] = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
@@ -159,7 +165,7 @@ class BatchNorm3d(_BatchNorm):
         (N, C, D, H, W) → the same
     """
 
-    ranks = (5,)
+    ranks: ClassVar[tuple[int, ...]] = (5,)
 
 
 class _InstanceNorm(_RunningNorm):
@@ -209,23 +215,25 @@ class InstanceNorm1d(_InstanceNorm):
         (4, 2, 5)
     """
 
-    ranks = (2, 3)
+    ranks: ClassVar[tuple[int, ...]] = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
     """As `InstanceNorm1d`, for (N, C, H, W) or (C, H, W)."""
 
-    ranks = (3, 4)
+    ranks: ClassVar[tuple[int, ...]] = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
     """As `InstanceNorm1d`, for (N, C, D, H, W) or (C, D, H, W)."""
 
-    ranks = (4, 5)
+    ranks: ClassVar[tuple[int, ...]] = (4, 5)
 
 
 class _ShapedNorm(Module):
     """What LayerNorm and RMSNorm share: the shape of the trailing axes."""
+
+    normalized_shape: tuple[int] | tuple[int, ...]
 
     def _set_shape(self, normalized_shape: int | tuple[int, ...]) -> None:
         shape = normalized_shape
@@ -260,6 +268,9 @@ class LayerNorm(_ShapedNorm):
         >>> [round(value, 3) for value in y[0].tolist()]
         [-1.342, -0.447, 0.447, 1.342]
     """
+
+    elementwise_affine: bool
+    eps: float
 
     def __init__(
         self,
@@ -312,6 +323,9 @@ class RMSNorm(_ShapedNorm):
         [1.0, 1.0]
     """
 
+    elementwise_affine: bool
+    eps: float | None
+
     def __init__(
         self,
         normalized_shape: int | tuple[int, ...],
@@ -355,6 +369,11 @@ class GroupNorm(Module):
         >>> el.nn.GroupNorm(2, 6)(el.ones((1, 6, 4, 4))).shape
         (1, 6, 4, 4)
     """
+
+    num_channels: int
+    num_groups: int
+    affine: bool
+    eps: float
 
     def __init__(
         self,
@@ -405,6 +424,11 @@ class LocalResponseNorm(Module):
     Shape:
         (N, C, *) → the same
     """
+
+    alpha: float
+    beta: float
+    k: float
+    size: int
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k

@@ -61,6 +61,8 @@ class Buffer(Tensor):
 
     __slots__ = ("persistent",)
 
+    persistent: bool
+
     def __init__(self, data: Any, persistent: bool = True) -> None:
         super().__init__(data if isinstance(data, Tensor) else asarray(data))
         self.persistent = persistent

@@ -29,6 +29,13 @@ Step = Callable[..., States]
 class _Recurrent(Module):
     """Layers, directions, dropout and shapes: everything but the step itself."""
 
+    hidden_size: int
+    input_size: int
+    num_layers: int
+    batch_first: bool
+    bias: bool
+    dropout: float
+
     gates: ClassVar[int]
     states: ClassVar[int] = 1
 
@@ -177,7 +184,7 @@ class RNN(_Recurrent):
         ((5, 3, 8), (2, 3, 8))
     """
 
-    gates = 1
+    gates: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -232,7 +239,7 @@ class GRU(_Recurrent):
         ((5, 3, 16), (2, 3, 8))
     """
 
-    gates = 3
+    gates: ClassVar[int] = 3
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run over the sequence; returns all outputs and the final state."""
@@ -255,7 +262,8 @@ class LSTM(_Recurrent):
         ((3, 5, 8), (1, 3, 8))
     """
 
-    gates, states = 4, 2
+    gates: ClassVar[int] = 4
+    states: ClassVar[int] = 2
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

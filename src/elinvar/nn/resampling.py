@@ -31,6 +31,11 @@ class Upsample(Module):
         (1, 3, 8, 10)
     """
 
+    scale_factor: Any
+    size: Any
+    align_corners: bool | None
+    mode: str
+
     def __init__(
         self,
         size: Any = None,
@@ -98,6 +103,8 @@ class PixelUnshuffle(Module):
 
 
 class _Pad(Module):
+    padding: tuple[int, ...] | tuple[Any, ...]
+
     rank: ClassVar[int]
     mode: ClassVar[str]
 
@@ -118,7 +125,7 @@ class _Pad(Module):
 
 
 class _ConstantPad(_Pad):
-    mode = "constant"
+    mode: ClassVar[str] = "constant"
 
     def __init__(self, padding: Any, value: float = 0.0) -> None:
         super().__init__(padding)
@@ -146,19 +153,19 @@ class ConstantPad1d(_ConstantPad):
         [[9.0, 1.0, 1.0]]
     """
 
-    rank = 1
+    rank: ClassVar[int] = 1
 
 
 class ConstantPad2d(_ConstantPad):
     """Adds a value around the last two axes: (left, right, top, bottom), or one int."""
 
-    rank = 2
+    rank: ClassVar[int] = 2
 
 
 class ConstantPad3d(_ConstantPad):
     """Adds a value around the last three axes: (left, right, top, bottom, front, back)."""
 
-    rank = 3
+    rank: ClassVar[int] = 3
 
 
 class _ZeroPad(_ConstantPad):
@@ -173,53 +180,64 @@ class _ZeroPad(_ConstantPad):
 class ZeroPad1d(_ZeroPad):
     """Adds zeros at both ends of the last axis: (left, right), or one int."""
 
-    rank = 1
+    rank: ClassVar[int] = 1
 
 
 class ZeroPad2d(_ZeroPad):
     """Adds zeros around the last two axes: (left, right, top, bottom), or one int."""
 
-    rank = 2
+    rank: ClassVar[int] = 2
 
 
 class ReflectionPad1d(_Pad):
     """Mirrors the last axis at its ends, without repeating the end: b a | a b c → b | a b c."""
 
-    rank, mode = 1, "reflect"
+    rank: ClassVar[int] = 1
+    mode: ClassVar[str] = "reflect"
 
 
 class ReflectionPad2d(_Pad):
     """As `ReflectionPad1d` for the last two axes: (left, right, top, bottom), or one int."""
 
-    rank, mode = 2, "reflect"
+    rank: ClassVar[int] = 2
+    mode: ClassVar[str] = "reflect"
 
 
 class ReplicationPad1d(_Pad):
     """Repeats the end elements of the last axis: (left, right), or one int."""
 
-    rank, mode = 1, "replicate"
+    rank: ClassVar[int] = 1
+    mode: ClassVar[str] = "replicate"
 
 
 class ReplicationPad2d(_Pad):
     """Repeats the border of the last two axes: (left, right, top, bottom), or one int."""
 
-    rank, mode = 2, "replicate"
+    rank: ClassVar[int] = 2
+    mode: ClassVar[str] = "replicate"
 
 
 class CircularPad1d(_Pad):
     """Continues the last axis with its other end: (left, right), or one int."""
 
-    rank, mode = 1, "circular"
+    rank: ClassVar[int] = 1
+    mode: ClassVar[str] = "circular"
 
 
 class CircularPad2d(_Pad):
     """Continues the last two axes with their other ends: (left, right, top, bottom)."""
 
-    rank, mode = 2, "circular"
+    rank: ClassVar[int] = 2
+    mode: ClassVar[str] = "circular"
 
 
 class _Patches(Module):
     """What Unfold and Fold share: the windows of an image."""
+
+    kernel_size: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[int, ...]
+    stride: tuple[int, ...]
 
     def _setup(self, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> None:
         op = type(self).__name__
@@ -292,6 +310,8 @@ class Fold(_Patches):
         >>> el.nn.Fold((4, 4), 2, stride=2)(el.ones((1, 12, 4))).shape
         (1, 3, 4, 4)
     """
+
+    output_size: tuple[int, ...]
 
     def __init__(
         self,

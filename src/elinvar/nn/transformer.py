@@ -39,6 +39,10 @@ def _activation(activation: Activation) -> Callable[[Tensor], Tensor]:
 class _Layer(Module):
     """What encoder and decoder layers share: the feed-forward half and the norms."""
 
+    linear1: Linear
+    dropout: Dropout
+    linear2: Linear
+
     def _setup(
         self,
         d_model: int,
@@ -97,6 +101,8 @@ class TransformerEncoderLayer(_Layer):
         >>> layer(el.ones((2, 5, 16))).shape
         (2, 5, 16)
     """
+
+    self_attn: MultiheadAttention
 
     def __init__(
         self,
@@ -226,6 +232,8 @@ class TransformerDecoderLayer(_Layer):
 class _Stack(Module):
     """Copies of a layer, one after the other, and a last norm."""
 
+    layers: ModuleList
+
     def __init__(self, layer: Module, num_layers: int, norm: Module | None = None) -> None:
         self.layers = ModuleList(copy.deepcopy(layer) for _ in range(num_layers))
         self.num_layers = num_layers
@@ -321,6 +329,12 @@ class Transformer(Module):
         >>> model(el.ones((2, 7, 16)), el.ones((2, 5, 16))).shape
         (2, 5, 16)
     """
+
+    batch_first: bool
+    d_model: int
+    nhead: int
+    encoder: Module | TransformerEncoder
+    decoder: Module | TransformerDecoder
 
     def __init__(
         self,

@@ -64,6 +64,14 @@ def _summed(f: Any, x: Any, shape: Shape) -> Any:
 class Dense:
     """Scores and what hides them, for operands in the type in which sums are carried."""
 
+    f: Any
+    params: Any
+    heads: Any
+    k: Any
+    q: Any
+    shape: tuple[Any, Any, Any, Any]
+    scores: Any
+
     def __init__(self, f: Any, q: Any, k: Any, masks: tuple[Any, ...], params: Any) -> None:
         self.f, self.params = f, params
         self.heads = k.shape[1]

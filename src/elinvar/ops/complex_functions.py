@@ -23,6 +23,9 @@ class Real:
 
     __slots__ = ("f", "value")
 
+    f: Any
+    value: Any
+
     def __init__(self, f: Any, value: Any) -> None:
         self.f, self.value = f, value
 

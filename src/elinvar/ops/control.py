@@ -28,7 +28,8 @@ def _texts(types: Any) -> str:
     return "(" + ", ".join(str(found) for found in types) + ")"
 
 
-def _need_types(op: str, what: str, found: Any, expected: Any) -> None:
+def need_types(op: str, what: str, found: Any, expected: Any) -> None:
+    """Refuse types of a sub-graph other than those expected."""
     if tuple(found) != tuple(expected):
         fail(ShapeError, op, f"{what} {_texts(found)}, expected {_texts(expected)}")
 
@@ -44,8 +45,8 @@ def _check_carry(op: str, count: int, carry: Any) -> None:
 def _cond_type(predicate: TensorType, *operands: TensorType, true: Any, false: Any) -> Any:
     need_scalar("cond", "the predicate", predicate)
     for name, graph in (("true", true), ("false", false)):
-        _need_types("cond", f"the {name} branch takes", graph.input_types, operands)
-    _need_types("cond", "the false branch returns", false.output_types, true.output_types)
+        need_types("cond", f"the {name} branch takes", graph.input_types, operands)
+    need_types("cond", "the false branch returns", false.output_types, true.output_types)
     return true.output_types
 
 
@@ -131,10 +132,10 @@ COND = Op(
 def _while_type(*operands: TensorType, condition: Any, body: Any, carry: int) -> Any:
     op = "while_loop"
     _check_carry(op, len(operands), carry)
-    _need_types(op, "the condition takes", condition.input_types, operands)
-    _need_types(op, "the condition returns", condition.output_types, (FLAG,))
-    _need_types(op, "the body takes", body.input_types, operands)
-    _need_types(op, "the body returns", body.output_types, operands[:carry])
+    need_types(op, "the condition takes", condition.input_types, operands)
+    need_types(op, "the condition returns", condition.output_types, (FLAG,))
+    need_types(op, "the body takes", body.input_types, operands)
+    need_types(op, "the body returns", body.output_types, operands[:carry])
     return operands[:carry]
 
 
@@ -252,9 +253,9 @@ def _scan_type(
             fail(ShapeError, "scan", f"a sequence must have {length} leading entries, received {x}")
     slices = tuple(x.with_shape(x.shape[1:]) for x in stacked)
     expected = (*operands[:carry], *slices, *operands[carry + sequences :])
-    _need_types("scan", "the body takes", body.input_types, expected)
+    need_types("scan", "the body takes", body.input_types, expected)
     results = body.output_types
-    _need_types("scan", "the body carries on", results[:carry], operands[:carry])
+    need_types("scan", "the body carries on", results[:carry], operands[:carry])
     return (*results[:carry], *(y.with_shape((length, *y.shape)) for y in results[carry:]))
 
 

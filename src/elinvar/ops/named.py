@@ -49,9 +49,7 @@ def _gather_derivative(f: Any, operands: Any, results: Any, cotangents: Any, **p
     return (f.gather(total, f.apply(NAMED_INDEX, axis=params["axis"]), axis=0),)
 
 
-def _permute_derivative(
-    f: Any, operands: Any, results: Any, cotangents: Any, *, axis: int
-) -> Any:
+def _permute_derivative(f: Any, operands: Any, results: Any, cotangents: Any, *, axis: int) -> Any:
     """The way back: `target` says where each example's x went."""
     _, source, target = operands
     return f.apply(NAMED_PERMUTE, *cotangents, target, source, axis=axis), None, None

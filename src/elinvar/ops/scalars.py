@@ -44,6 +44,10 @@ class Scalar:
 
     __slots__ = ("dtype", "handler", "payload")
 
+    dtype: DType
+    handler: Handler
+    payload: Any
+
     def __init__(self, handler: Handler, dtype: DType, payload: Any) -> None:
         self.handler, self.dtype, self.payload = handler, dtype, payload
 

@@ -10,6 +10,8 @@ from elinvar.ops import (
     contract,
     control,
     conversion,
+    custom,
+    fourier,
     index,
     movement,
     random,
@@ -29,9 +31,11 @@ TABLE: tuple[Op, ...] = (
     *reduce.OPS,
     *movement.OPS,
     *contract.OPS,
+    *fourier.OPS,
     *attention.OPS,
     *index.OPS,
     *random.OPS,
     *control.OPS,
+    *custom.OPS,
 )
 BY_NAME: dict[str, Op] = {op.name: op for op in TABLE}

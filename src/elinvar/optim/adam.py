@@ -259,7 +259,7 @@ class NAdam(Optimizer):
         decoupled_weight_decay: whether weight decay works as in `AdamW`.
     """
 
-    names = ("exp_avg", "exp_avg_sq", "mu_product")
+    names: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "mu_product")
 
     def __init__(
         self,

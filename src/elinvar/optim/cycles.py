@@ -22,6 +22,9 @@ from elinvar.tensor.tensor import Tensor
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Cosine annealing that starts again after T_0, T_0 · T_mult, T_0 · T_mult², … steps."""
 
+    T_mult: int
+    eta_min: float
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -86,6 +89,9 @@ class SequentialLR(LRScheduler):
         milestones: the steps at which the second, third, … begin.
     """
 
+    milestones: list[int]
+    schedulers: list[LRScheduler]
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -138,6 +144,12 @@ class OneCycleLR(LRScheduler):
         div_factor, final_div_factor: see above.
         three_phase: whether the fall is as long as the rise, followed by a third phase.
     """
+
+    total_steps: int
+    momentum: str | None
+    div_factor: float
+    final_div_factor: float
+    tops: list[float]
 
     def __init__(
         self,

@@ -117,6 +117,10 @@ class Muon(Optimizer):
         [False, True]
     """
 
+    coefficients: tuple[float, float, float]
+    smallest_norm: float
+    adamw_lr: float
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -36,6 +36,18 @@ class ReduceLROnPlateau:
         0.5
     """
 
+    factor: float
+    optimizer: Optimizer
+    patience: int
+    cooldown: int
+    threshold: float
+    eps: float
+    min_lrs: list[float | int] | list[float]
+    last_epoch: int
+    cooldown_counter: int
+    num_bad_epochs: int
+    best: float
+
     def __init__(
         self,
         optimizer: Optimizer,

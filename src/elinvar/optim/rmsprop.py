@@ -64,7 +64,7 @@ class RMSprop(Optimizer):
         maximize: whether to climb instead of descend.
     """
 
-    switches = ("momentum",)
+    switches: tuple[str, ...] = ("momentum",)
 
     def __init__(
         self,

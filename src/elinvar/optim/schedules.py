@@ -162,6 +162,9 @@ class LambdaLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """lr = base · factor for t < total_iters, then base."""
 
+    factor: float
+    total_iters: int
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -188,6 +191,9 @@ class LinearLR(LRScheduler):
         start_factor, end_factor: start and end.
         total_iters: n.
     """
+
+    end_factor: float
+    start_factor: float
 
     def __init__(
         self,
@@ -228,6 +234,9 @@ class StepLR(LRScheduler):
         [1.0, 1.0, 0.5, 0.5]
     """
 
+    gamma: float
+    step_size: int
+
     def __init__(
         self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
@@ -243,6 +252,9 @@ class StepLR(LRScheduler):
 
 class MultiStepLR(LRScheduler):
     """lr = base · gamma^(number of milestones at or before t)."""
+
+    gamma: float
+    milestones: list[int]
 
     def __init__(
         self,
@@ -278,6 +290,9 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """lr = base · (1 - min(t, n)/n)^power, n = total_iters."""
 
+    power: float
+    total_iters: int
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -296,6 +311,9 @@ class PolynomialLR(LRScheduler):
 
 class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (base - eta_min) · (1 + cos(π t/T_max))/2 (Loshchilov and Hutter, 2017)."""
+
+    T_max: int
+    eta_min: float
 
     def __init__(
         self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1

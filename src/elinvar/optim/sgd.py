@@ -67,7 +67,7 @@ class SGD(Optimizer):
         [0.0, 0.0]
     """
 
-    switches = ("momentum",)
+    switches: tuple[str, ...] = ("momentum",)
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from elinvar.passes.dead import dead
 from elinvar.passes.orient import orient
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
+from elinvar.passes.unfold import unfold
 
 
 class Pass(NamedTuple):
@@ -30,6 +31,7 @@ class Pass(NamedTuple):
 
 
 PIPELINE: tuple[Pass, ...] = (
+    Pass("unfold", unfold, "put functions with derivatives of their own in their places", True),
     Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),

@@ -29,6 +29,8 @@ Number = complex | float | int | bool
 class Rewriter:
     """Rebuilds graphs by a table of rules: op name → rules, tried in order."""
 
+    f: Namespace
+
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._builder = Builder(capture_source=False)

@@ -91,6 +91,11 @@ class Compiled:
         seconds: how long compiling took.
     """
 
+    graph: Graph
+    lines: bool
+    numerics: Numerics
+    seconds: float
+
     def __init__(
         self,
         graph: Graph,

@@ -29,6 +29,9 @@ class Progress:
         done: how many are ready; whoever makes them counts.
     """
 
+    done: int
+    total: int
+
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
         self._start = time.monotonic()

@@ -129,6 +129,10 @@ class Recording:
         dropped: how many events found no room.
     """
 
+    began: int
+    ended: int
+    dropped: int
+
     def __init__(self, place: Callable[[], Any]) -> None:
         self.runs: list[Run] = []
         self.began = self.ended = 0

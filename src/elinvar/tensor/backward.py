@@ -15,9 +15,10 @@ from elinvar.core.source import Source
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import current_trace, detached, restore, state, traces
-from elinvar.tensor.derivative import Drawing, Rule
+from elinvar.tensor.derivative import Drawing, Rule, replayed_drawing
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.tape import Boundary, TapeNode, no_derivative
+from elinvar.tensor.watching import watch
 from elinvar.transforms.control import Application, differentiate_control
 from elinvar.transforms.differentiate import vjp_graph
 
@@ -94,20 +95,30 @@ def _pass_through(
                 source = operands[place]
                 _push(gradients, heap, source[4], source[5], found[number])
     else:
-        trace = state.trace if traces.active else None
-        before = None if trace is None else trace.line
-        if trace is not None:
-            trace.line = _line_of(node) or before
-        try:
+        if traces.active:
+            passed = _differentiate_slowly(node, found, create)
+        else:
             passed = _differentiate(node, found, create)
-        finally:
-            if trace is not None:
-                trace.line = before
         for held, gradient in zip(node.operands, passed, strict=True):
             if gradient is not None and held[4] is not None:
                 _push(gradients, heap, held[4], held[5], gradient)
     if not retain and not create:
         node.release()
+
+
+def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
+    """The same under a trace, or while somebody watches for NaN: both want to know what for."""
+    trace, outer = state.trace, state.backward_of
+    line = None if trace is None else trace.line
+    if trace is not None:
+        trace.line = _line_of(node) or line
+    state.backward_of = node if watch.on else None
+    try:
+        return _differentiate(node, found, create)
+    finally:
+        state.backward_of = outer
+        if trace is not None:
+            trace.line = line
 
 
 def _line_of(node: Any) -> Source | None:
@@ -171,12 +182,12 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
                     gradients[slot] = F.zeros_like(restore(results[slot]))
             if not (create or rule.is_direct or traces.active):
                 return rule.run(operands, results, gradients)
-            given = [*map(restore, operands), *_restored_results(node, create), *gradients]
+            given = [*map(restore, operands), *restored_results(node, create), *gradients]
             return rule.replay(apply, given)
         if isinstance(rule, Rule):
             rule = rule.op
         found = tuple([restore(held) for held in operands])
-        return _apply_rule(node, rule, found, tuple(_restored_results(node, create)), gradients)
+        return _apply_rule(node, rule, found, tuple(restored_results(node, create)), gradients)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the backward of" in str(error):
@@ -185,7 +196,7 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         raise type(error)(text) from error
 
 
-def _restored_results(node: TapeNode, create: bool) -> Any:
+def restored_results(node: TapeNode, create: bool) -> Any:
     for slot, held in enumerate(node.results or ()):
         result = restore(held)
         if create and result.dtype.kind in "fc":
@@ -209,7 +220,8 @@ def _apply_rule(node: TapeNode, rule: Any, operands: Any, results: Any, gradient
     if parts_rule(rule, operands, node.params) is not None:
         types = [x._type for x in operands]
         drawing = Drawing(rule, node.params, types, tuple([x._node is not None for x in operands]))
-        return drawing.replay(apply, [*operands, *results, *cotangents], len(operands))
+        given = [*operands, *results, *cotangents]
+        return replayed_drawing(drawing, apply, given, len(operands))
     return rule.derivative(F, operands, results, cotangents, **node.params)  # type: ignore[operator]
 
 

@@ -22,7 +22,7 @@ from elinvar.tensor.cell import current_trace, traced
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.function import TracedFunction
 from elinvar.tensor.mapped import MappedTrace
-from elinvar.tensor.tape import Boundary, record_call
+from elinvar.tensor.tape import Boundary, Derivative, record_call
 from elinvar.transforms.batch import Axis, Batching
 
 # what a result of a batched function is
@@ -41,6 +41,12 @@ class BatchedFunction:
             results differ, see `kinds_of`).
         is_collective: whether examples hear of each other.
     """
+
+    axis: Axis
+    function: TracedFunction
+    mapped: list[bool]
+    is_collective: bool
+    kinds: list[int]
 
     def __init__(
         self,
@@ -65,7 +71,8 @@ class BatchedFunction:
         ]
         if self.function.can_record and any(x._node is not None for x in operands):
             flows = self.function.differentiable
-            record_call(self.function.name, self._derive, operands, results, flows)
+            rule = Derivative(self._derive, self._push)
+            record_call(self.function.name, rule, operands, results, flows)
         return results
 
     def _result(self, work: Batching, value: Value, number: int) -> Value:
@@ -93,6 +100,21 @@ class BatchedFunction:
         if any(c is not None for c in many):
             more = self._pull(operands, many, True)
             found = [_plus(x, y) for x, y in zip(found, more, strict=True)]
+        return found
+
+    def _push(self, operands: Any, results: Any, tangents: Any) -> list[Any]:
+        """The tangents of the results: that of an operand is mapped as the operand is."""
+        moving = tuple([t is not None for t in tangents])
+        jvp, places = self.function.jvp(moving)
+        found: list[Any] = [None] * len(self.kinds)
+        if places:
+            seeds = [is_mapped for is_mapped, moves in zip(self.mapped, moving) if moves]
+            kinds = [self.kinds[n] for n in places]
+            mapped = [*self.mapped, *seeds, *(False for _ in jvp.held)]
+            pushed = BatchedFunction(jvp, mapped, self.axis, kinds, self.is_collective)
+            given = [*operands, *(t for t in tangents if t is not None), *jvp.held]
+            for place, tangent in zip(places, pushed(given), strict=True):
+                found[place] = tangent
         return found
 
     def _at_first_example(self, cotangent: Any) -> Any:
@@ -136,6 +158,8 @@ def _plus(x: Any, y: Any) -> Any:
 class Mapped:
     """One call of a mapped function in a running trace: its results, and what it wrote."""
 
+    results: list[tuple[Any, int]]
+
     def __init__(
         self,
         name: str,
@@ -153,8 +177,9 @@ class Mapped:
                     stand_in._node, stand_in._slot = Boundary(stand_in), 0
             inputs = [trace.stand_in(x) for x in stand_ins]
             found = [trace.stand_in(y) for y in call(stand_ins)]
-            if trace.changed_gradients:
-                _refuse_gradients(name, trace.changed_gradients[0][0])
+            for cell, _ in trace.changed_gradients:
+                if cell._layout is not None or id(cell) in trace.captured:
+                    _refuse_gradients(name, cell)
             written = [held.cell for held in trace.written]
             found += [trace.stand_in(cell) for cell in written]
             held = trace.inputs

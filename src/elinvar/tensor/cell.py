@@ -77,6 +77,9 @@ class State(threading.local):
     grad_enabled: bool = True
     trace: Any = None  # the innermost trace of this thread
     changes: dict[int, Any] | None = None  # cells rebound so far, where a checkpoint asks for them
+    backward_of: Any = None  # the node of the tape that is differentiated, while somebody watches
+    composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
+    recorder: Any = None  # sees to each operation, where a checkpoint has a policy
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -85,16 +88,26 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace at this moment; 0 lets the fast paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder or watch for NaN at this moment; 0 lets the fast
+    paths skip a thread-local look-up."""
 
-    __slots__ = ("active",)
+    __slots__ = ("active", "lock")
+
+    lock: threading.Lock
+    active: int
 
     def __init__(self) -> None:
         self.active = 0
+        self.lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """Count one more, or one less."""
+        with self.lock:
+            self.active += count
 
 
-state = State()
-traces = Traces()
+state: State = State()
+traces: Traces = Traces()
 _new = object.__new__
 _class: list[type[Any]] = [Cell]
 
@@ -163,6 +176,13 @@ def detached(cell: Any) -> Any:
     if layout is None:
         return traced(buffer, cell._value)
     return concrete(buffer, cell._address, layout)
+
+
+def plain(cell: Any) -> Any:
+    """A new tensor with the cell's content and no tape; where a sub-graph will be differentiated,
+    its derivative goes on, other than that of `detached`."""
+    trace = current_trace()
+    return detached(cell) if trace is None else traced(trace, trace.read(cell))
 
 
 def current_trace() -> Any:

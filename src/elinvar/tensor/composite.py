@@ -17,13 +17,16 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from elinvar.core.errors import DTypeError, TraceError, fail
 from elinvar.core.shapes import Dim, DimLike
+from elinvar.core.source import is_inside
 from elinvar.core.types import TensorType
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, detached, state, traces
+from elinvar.tensor.forward import push_forward
 from elinvar.tensor.function import TracedFunction
-from elinvar.tensor.gradients import linked
-from elinvar.tensor.tape import Leaf, enable_grad, record_call
+from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
 from elinvar.tensor.trace import Trace
+from elinvar.tensor.walk import linked
+from elinvar.tensor.watching import watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,8 +76,10 @@ class Composite:
         return self if owner is None else functools.partial(self, owner)
 
     def __call__(self, *args: Any, **static: Any) -> Any:
-        if traces.active and state.trace is not None:
-            return self._in_trace(args, static)
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
+            return self._slowly(args, static)
         try:
             key: Any = tuple([x._layout for x in args])
             tensors = list(args)
@@ -94,23 +99,56 @@ class Composite:
         results = function(tensors)
         return results[0] if single else tuple(results)
 
+    def _slowly(self, args: Any, static: Any) -> Any:
+        """Call it under a trace, or while somebody watches for NaN."""
+        name = self.__name__  # type: ignore[attr-defined]
+        if state.trace is None and state.recorder is None:
+            tensors = [arg for arg in args if isinstance(arg, Cell)]
+            key: Any = tuple([a._layout if isinstance(a, Cell) else (a, type(a)) for a in args])
+            key = (key, *static.items()) if static else key
+            try:
+                entry = self._entries.get(key)
+            except TypeError:
+                self._need_hashable(args, static)
+                raise
+            function, single = entry or self._prepare(key, args, static)
+            results = function.examined(tensors, name)
+            watch.note_tape(results)
+            return results[0] if single else tuple(results)
+        if not watch.on:
+            return self._in_trace(args, static)
+        before = state.composites
+        state.composites = (*before, name)
+        try:
+            return self._in_trace(args, static)
+        finally:
+            state.composites = before
+
     def _in_trace(self, args: Any, static: Any) -> Any:
         """Inline the function, as one node of the tape: so gradients are added up within it first,
         in the order of eager mode, and the bits are the same."""
         operands = [x for x in args if isinstance(x, Cell)]
         taped = state.grad_enabled and any(x._node is not None for x in operands)
-        if not taped or state.trace.is_region:  # a region is differentiated as a graph
+        in_region = state.trace is not None and state.trace.is_region
+        if not taped or in_region:  # a region is differentiated as a graph
             return self.function(*args, **static)
         fresh = [_leaf(x) for x in operands]
         outputs, single = self._inline(args, static, fresh)
         results = [detached(y) for y in outputs]
 
+        def again(operands: Any) -> tuple[list[Any], list[Any], bool]:
+            if not state.grad_enabled or all(x._node is None for x in operands):
+                return fresh, outputs, False
+            # the derivative is differentiated again: link it to the operands
+            inner = [x if x._node is None else linked(x) for x in operands]
+            return inner, self._inline(args, static, inner)[0], True
+
+        def push(operands: Any, results: Any, tangents: Any) -> list[Any]:
+            inner, found, _ = again(operands)
+            return push_forward(inner, tangents, found, state.grad_enabled)
+
         def derive(operands: Any, results: Any, cotangents: Any) -> list[Any]:
-            inner, found = fresh, outputs
-            create = state.grad_enabled and any(x._node is not None for x in operands)
-            if create:  # the derivative is differentiated again: link it to the operands
-                inner = [x if x._node is None else linked(x) for x in operands]
-                found, _ = self._inline(args, static, inner)
+            inner, found, create = again(operands)
             pairs = [
                 (y, c)
                 for y, c in zip(found, cotangents, strict=True)
@@ -128,7 +166,7 @@ class Composite:
 
         flows = [y._node is not None for y in outputs]
         name = self.__name__  # type: ignore[attr-defined]
-        record_call(name, derive, operands, results, flows)
+        record_call(name, Derivative(derive, push), operands, results, flows)
         return results[0] if single else tuple(results)
 
     def _inline(self, args: Any, static: Any, tensors: list[Any]) -> tuple[list[Any], bool]:
@@ -200,7 +238,10 @@ class Composite:
             state.grad_enabled = before
         inputs = [*inputs, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
-        return TracedFunction(name, trace, inputs, stand_ins, cells), single
+        traced = TracedFunction(name, trace, inputs, stand_ins, cells)
+        code = getattr(self.function, "__code__", None)
+        traced.lines_are_own = code is not None and not is_inside(code)
+        return traced, single
 
 
 def _leaf(x: Any) -> Any:

@@ -2,8 +2,9 @@
 
 The functions given are traced into sub-graphs. Tensors from outside that they read become operands,
 tensors that they rebind (a random generator's state, running statistics) are carried along and
-written back. They work at once and under a trace, and compose with `backward` (a `while_loop` has
-no derivative, as its number of steps is not known).
+written back. They work at once and under a trace, and compose with the transforms (a `while_loop`
+has no derivative in reverse, as its number of steps is not known; forward mode goes through it).
+What is made of them stands in `looping.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ Xs = TypeVarTuple("Xs")
 
 class Region:
     """A function as a sub-graph: its inputs, results, and the cells it reads and rebinds."""
+
+    inputs: list[Any]
+    structure: Any
+    outputs: list[Value]
+    written: dict[int, tuple[Any, Any]]
+    read: dict[int, tuple[Any, Any]]
 
     def __init__(self, name: str, function: Callable[..., Any], types: Any, build: Any) -> None:
         self.name = name
@@ -110,7 +117,20 @@ def cond(
         >>> el.cond(x.sum() > 3, lambda v: v * 2, lambda v: -v, x).tolist()
         [2.0, 8.0]
     """
+    return choose("cond", predicate, true_fun, false_fun, operands)
+
+
+def choose(
+    op: str,
+    predicate: Any,
+    true_fun: Callable[..., R],
+    false_fun: Callable[..., R],
+    operands: tuple[Any, ...],
+) -> R:
+    """`cond`, under the name `op` in errors."""
     predicate = as_tensor(predicate)
+    if predicate.ndim:
+        fail(ShapeError, op, f"the predicate must have no axes, received {predicate._type}")
     if predicate.dtype is not bool_:
         predicate = F.cast(predicate, dtype=bool_)
     leaves, structure = _tensors(operands)
@@ -119,11 +139,15 @@ def cond(
         return tree.unflatten(structure, xs)
 
     types = _types(leaves)
-    yes = Region("cond", true_fun, types, build)
-    no = Region("cond", false_fun, types, build)
+    yes = Region(op, true_fun, types, build)
+    no = Region(op, false_fun, types, build)
     if yes.structure != no.structure:
-        text = "the branches return different structures"
-        fail(TraceError, "cond", f"{text}: {len(yes.outputs)} and {len(no.outputs)} tensors")
+        shown = f"{tree.describe(yes.structure)} and {tree.describe(no.structure)}"
+        fail(TraceError, op, f"the branches return different structures: {shown}")
+    for one, other in zip(yes.outputs, no.outputs, strict=True):
+        if one.type != other.type:
+            text = f"the branches return different types: {one.type} and {other.type}"
+            fail(ShapeError, op, text, "cast or broadcast one of them")
     written = _cells(yes.written, no.written)
     cells = _cells(yes.read, no.read, {id(cell): (cell, None) for cell in written})
     graphs = []
@@ -181,6 +205,7 @@ def scan(
     xs: X = None,  # type: ignore[assignment]
     length: DimLike | None = None,
     reverse: bool = False,
+    unroll: int | bool = 1,
 ) -> tuple[R, Y]:
     """Run `carry, y = body_fun(carry, x)` over the leading axis of xs; gives (carry, stacked ys).
 
@@ -190,6 +215,8 @@ def scan(
         xs: a nested container of tensors with equal leading sizes, or None.
         length: the number of steps, needed if xs holds no tensor.
         reverse: run from the last element to the first; y stays at the place of its x.
+        unroll: how many steps one round of the compiled loop makes; True: all of them. No bit of
+            the result depends on it.
 
     Raises:
         ShapeError: leading sizes differ, or the carry changes its type.
@@ -202,13 +229,9 @@ def scan(
     """
     leaves, structure = _tensors(init)
     rows, row_structure = _tensors(xs)
-    for row in rows:
-        if not row.ndim:
-            fail(ShapeError, "scan", f"a sequence needs a leading axis, received {row._type}")
-        if length is None:
-            length = row.shape[0]
-    if length is None:
-        fail(ValueRangeError, "scan", "expected xs or length", "pass `length=`")
+    length = _steps("scan", rows, length)
+    if unroll is not False and unroll != 1:
+        return _unrolled(body_fun, init, (rows, row_structure), length, reverse, unroll)
     slices = [row._type.with_shape(row.shape[1:]) for row in rows]
 
     def build(values: list[Any]) -> Any:
@@ -253,6 +276,73 @@ def scan(
     return last, tree.unflatten(pair.children[1], list(found[carry:]))
 
 
+def _steps(op: str, rows: list[Any], length: Any) -> DimLike:
+    """The number of steps, which all sequences agree on."""
+    for row in rows:
+        if not row.ndim:
+            fail(ShapeError, op, f"a sequence needs a leading axis, received {row._type}")
+        if length is None:
+            length = row.shape[0]
+        if row.shape[0] != length:
+            fail(ShapeError, op, f"expected sequences of length {length}, received {row._type}")
+    if length is None:
+        fail(ValueRangeError, op, "expected xs or length", "pass `length=`")
+    if not isinstance(length, int | Dim) or isinstance(length, bool):
+        fail(ValueRangeError, op, f"length must be a number of steps, received {length!r:.60}")
+    if isinstance(length, int) and length < 0:
+        fail(ValueRangeError, op, f"length must not be negative, received {length}")
+    return length
+
+
+def _unrolled(
+    body_fun: Any, init: Any, xs: tuple[list[Any], Any], length: Any, reverse: bool, unroll: Any
+) -> Any:
+    """A scan whose rounds make several steps each, and one over the steps that remain."""
+    rows, row_structure = xs
+    if not isinstance(unroll, int) or unroll < 1:
+        fail(
+            ValueRangeError, "scan", f"unroll must be a positive int or a bool, received {unroll!r}"
+        )
+    if not isinstance(length, int):
+        text = f"unroll needs the number of steps, which is {length}"
+        fail(ValueRangeError, "scan", text, "leave `unroll` out")
+    many = max(length if unroll is True else min(unroll, length), 1)
+    rounds, rest = divmod(length, many)
+
+    def part(first: int, count: int) -> list[Any]:
+        return [_rows(x, first, count) for x in rows]
+
+    def several(carry: Any, chunk: Any) -> Any:
+        found: list[Any] = [None] * many
+        for step in reversed(range(many)) if reverse else range(many):
+            here = [F.reshape(_rows(x, step, 1), shape=x.shape[1:]) for x in chunk]
+            carry, found[step] = body_fun(carry, tree.unflatten(row_structure, here))
+        return carry, tree.map_tree(_stacked, *found)
+
+    first = rest if reverse else 0
+    chunks = [F.reshape(x, shape=(rounds, many, *x.shape[1:])) for x in part(first, rounds * many)]
+    carry, ys = scan(several, init, chunks, rounds, reverse)
+    ys = tree.map_tree(lambda y: F.reshape(y, shape=(rounds * many, *y.shape[2:])), ys)
+    if rest:
+        remaining = tree.unflatten(row_structure, part(0 if reverse else rounds * many, rest))
+        carry, more = scan(body_fun, carry, remaining, rest, reverse)
+        parts = (more, ys) if reverse else (ys, more)
+        ys = tree.map_tree(lambda a, b: F.concatenate(a, b, axis=0), *parts)
+    return carry, ys
+
+
+def _rows(x: Any, first: int, count: int) -> Any:
+    start = (first, *(0 for _ in x.shape[1:]))
+    return F.slice(x, start=start, size=(count, *x.shape[1:]), step=(1,) * x.ndim)
+
+
+def _stacked(*found: Any) -> Any:
+    """Tensors of one type along a new leading axis."""
+    tensors = [as_tensor(x) for x in found]
+    rows = [F.reshape(x, shape=(1, *x.shape)) for x in tensors]
+    return F.concatenate(*rows, axis=0)
+
+
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) -> R:
     """Repeat `state = body_fun(i, state)` for i from lower to upper - 1.
 
@@ -281,4 +371,5 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) 
 
 def _need_structure(op: str, what: str, found: Any, expected: Any) -> None:
     if found != expected:
-        fail(TraceError, op, f"{what} must have the structure of the initial value")
+        shown = f"expected {tree.describe(expected)}, received {tree.describe(found)}"
+        fail(TraceError, op, f"{what} must have the structure of the initial value: {shown}")

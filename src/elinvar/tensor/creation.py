@@ -366,6 +366,10 @@ def linspace(
 ) -> Any:
     """`num` evenly spaced numbers from start to stop (stop itself only with `endpoint`).
 
+    Args:
+        start, stop: numbers, or tensors, through which gradients flow; where these have axes, the
+            numbers lie along a new first axis.
+
     Example:
         >>> import elinvar as el
         >>> el.linspace(0, 1, 5).tolist()
@@ -378,12 +382,32 @@ def linspace(
         fail(TraceError, "linspace", text, hint)
     if num < 0:
         fail(ValueRangeError, "linspace", f"num must not be negative, received {num}")
+    if isinstance(start, Cell) or isinstance(stop, Cell):
+        return _spaced(start, stop, num, optional_dtype(dtype), endpoint)
     start, stop = _python_number(start), _python_number(stop)
     is_complex = isinstance(start, complex) or isinstance(stop, complex)
     target = optional_dtype(dtype) or (default_complex if is_complex else default_float)
     kind = complex if is_complex else float
     values = np.linspace(kind(start), kind(stop), num, endpoint=endpoint)
     return copy_array(values, target)
+
+
+def _spaced(start: Any, stop: Any, num: int, dtype: DType | None, endpoint: bool) -> Any:
+    """start + i · step as NumPy computes it: in double, rounded once; the last one is stop."""
+    start, stop = tensor_of("linspace", start), tensor_of("linspace", stop)
+    is_complex = start.dtype.kind == "c" or stop.dtype.kind == "c"
+    target = dtype or (default_complex if is_complex else default_float)
+    wide = as_dtype("complex128" if is_complex else "float64")
+    first, last = pair("linspace", cast(start, wide), cast(stop, wide))
+    width = first.ndim
+    index = F.reshape(F.iota(size=num, dtype=int64), shape=(num,) + (1,) * width)
+    gaps = num - 1 if endpoint else num
+    step = F.divide(*pair("linspace", F.subtract(last, first), max(gaps, 1)))
+    values = F.add(*pair("linspace", F.multiply(*pair("linspace", cast(index, wide), step)), first))
+    if endpoint and num > 1:
+        at_end = expand(F.equal(*pair("linspace", index, num - 1)), values.shape)
+        values = F.where(at_end, expand(last, values.shape), values)
+    return cast(values, target)
 
 
 def eye(

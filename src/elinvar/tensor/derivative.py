@@ -3,17 +3,19 @@
 The derivative rule of an op is run once on graph values, for the operands that want a gradient.
 That tells which operands and results the rule reads, so the tape keeps no more than these, and
 gives a graph, which runs as one program. Where the graph only moves elements about, it is not
-compiled: the rule then runs on tensors, as views.
+compiled: the rule then runs on tensors, as views. Forward mode likewise: the graph that maps
+tangents of operands to those of results reads no more than the reverse one does.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.core.errors import ElinvarError
 from elinvar.core.types import TensorType
-from elinvar.graph.ir import Builder, Value, result_types
+from elinvar.graph.ir import Builder, Graph, Value, result_types
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor import oneop, views
@@ -21,6 +23,7 @@ from elinvar.tensor.cell import Snapshot, concrete
 from elinvar.tensor.engine import allocator, compile_graph
 from elinvar.tensor.layout import Layout, dense
 from elinvar.transforms.differentiate import backpropagate
+from elinvar.transforms.forward import ForwardDrawing, forward_drawing
 
 MOST_RULES = 8192
 _MOVING = {*views.VIEWS, "constant", "pad"}
@@ -31,6 +34,10 @@ class Drawing:
     """A derivative rule as a graph, for operands of given types."""
 
     __slots__ = ("graph", "places", "used")
+
+    places: list[int]
+    used: list[int]
+    graph: Graph
 
     def __init__(
         self, op: Op, params: dict[str, Any], types: Sequence[Any], mask: tuple[bool, ...]
@@ -54,28 +61,33 @@ class Drawing:
         builder.inputs = [given[n] for n in self.used]  # type: ignore[misc]
         self.graph = builder.graph(outputs, f"{op.name}_derivative")
 
-    def replay(self, apply: Callable[..., Any], given: Any, count: int) -> list[Any]:
-        """Compute on tensors, one operation at a time, so that it can be recorded.
 
-        `given`: all operands (`count` of them), results and cotangents.
-        """
-        graph = self.graph
-        values = {v: given[n] for v, n in zip(graph.inputs, self.used, strict=True)}
-        for node in graph.nodes:
-            results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
-            if len(node.results) == 1:
-                values[node.results[0]] = results
-            else:
-                values.update(zip(node.results, results, strict=True))
-        found: list[Any] = [None] * count
-        for place, value in zip(self.places, graph.outputs, strict=True):
-            found[place] = values[value]
-        return found
+AnyDrawing = Drawing | ForwardDrawing
 
-    @property
-    def moves_only(self) -> bool:
-        """Whether the graph has nothing to compute (`pad` is two copies)."""
-        return all(node.op_name in _MOVING for node in self.graph.nodes)
+
+def replayed_drawing(
+    drawing: AnyDrawing, apply: Callable[..., Any], given: Any, count: int
+) -> list[Any]:
+    """Compute a derivative on tensors, one operation at a time, so that it can be recorded.
+
+    Args:
+        drawing: the derivative.
+        apply: applies an op to tensors.
+        given: all operands, results and cotangents (or tangents).
+        count: how many things derivatives could be found for.
+    """
+    graph = drawing.graph
+    values = {v: given[n] for v, n in zip(graph.inputs, drawing.used, strict=True)}
+    for node in graph.nodes:
+        results = apply(node.op, tuple([values[v] for v in node.operands]), node.params)
+        if len(node.results) == 1:
+            values[node.results[0]] = results
+        else:
+            values.update(zip(node.results, results, strict=True))
+    found: list[Any] = [None] * count
+    for place, value in zip(drawing.places, graph.outputs, strict=True):
+        found[place] = values[value]
+    return found
 
 
 def _of_parts(
@@ -100,80 +112,69 @@ def _reached_inputs(outputs: list[Value]) -> set[Value]:
     return {value for value in seen if value.node.is_input}
 
 
+def moves_only(graph: Graph) -> bool:
+    """Whether the graph has nothing to compute (`pad` is two copies)."""
+    return all(node.op_name in _MOVING for node in graph.nodes)
+
+
 def _blank(layout: Layout) -> Snapshot:
     return (None, 0, layout, None, None, 0)
 
 
-class Rule:
-    """How one kind of recorded operation is differentiated.
+class Drawn(ABC):
+    """A derivative of one kind of operation as a graph, and its programs.
 
     Attributes:
-        name: the op's.
-        keep_operands: whose memory backward reads.
-        blank_operands: what the tape holds for the others, where they want no gradient.
-        blank_results: what the tape holds for the results; None if backward reads some.
-        is_direct: the op's own rule is to be run on tensors.
-        carries: whether a gradient can flow through the operation at all.
-        passes: (operand, result) pairs where the rule only passes cotangents on; None otherwise.
+        drawing: the graph; None where the rule is at fault.
+        is_direct: the rule is to be run on tensors.
+        targets: the layouts of what derivatives are found for: the operands, or the results.
     """
 
     __slots__ = (
         "_layouts",
         "_programs",
         "_results",
-        "blank_operands",
-        "blank_results",
-        "carries",
         "drawing",
         "is_direct",
-        "keep_operands",
         "mask",
-        "name",
         "op",
         "params",
-        "passes",
+        "targets",
     )
+    kind = "derivative"
+
+    mask: tuple[bool, ...]
+    name: str
+    op: Op
+    params: dict[str, Any]
+    blank_operands: list[Snapshot]
+    carries: bool
+    is_direct: bool
 
     def __init__(
         self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]
     ) -> None:
-        self.op, self.params, self.mask, self.name = op, params, mask, op.name
+        self.op, self.params, self.mask = op, params, mask
         self._layouts, self._results = layouts, results
+        self.targets = layouts
         self._programs: dict[Any, Any] = {}
-        count, made = len(layouts), len(results)
-        self.drawing: Drawing | None = None
+        self.drawing: AnyDrawing | None = None
         self.is_direct = True
-        self.carries = any(y.dtype.kind in "fc" for y in results)
-        self.passes: list[tuple[int, int]] | None = None
-        self.keep_operands: Any = (True,) * count
-        self.blank_operands = [_blank(x) for x in layouts]
-        self.blank_results: Any = None
-        if not isinstance(op.derivative, Absent):
-            try:
-                self.drawing = Drawing(op, params, [x.type for x in layouts], mask)
-            except ElinvarError:
-                return  # backward will say what is wrong, with the user's line
-            used = set(self.drawing.used)
-            self.carries &= bool(self.drawing.places)
-            self.keep_operands = tuple([n in used for n in range(count)])
-            if not used & set(range(count, count + made)):
-                self.blank_results = tuple([_blank(y) for y in results])
-            self.is_direct = self.drawing.moves_only
-            if not self.drawing.graph.nodes and min(used, default=0) >= count + made:
-                inputs = self.drawing.graph.inputs
-                sources = [inputs.index(value) for value in self.drawing.graph.outputs]
-                numbers = [self.drawing.used[n] - count - made for n in sources]
-                self.passes = list(zip(self.drawing.places, numbers, strict=True))
+
+    @abstractmethod
+    def draw(self, types: Sequence[TensorType], params: dict[str, Any]) -> AnyDrawing:
+        """The rule for operands of other types."""
 
     def run(self, operands: Sequence[Snapshot], results: Any, cotangents: Any) -> list[Any]:
-        """One cotangent (or None) for each operand, from what the tape kept."""
+        """One cotangent (or None) for each operand, or tangent for each result, from what the tape
+        kept. `cotangents`: those of the results, or tangents of the operands."""
         key = tuple([None if c is None else c._layout for c in cotangents])
         program = self._programs.get(key)
         if program is None:
             program = self._programs[key] = self._compile(key)
         call, arena_nbytes, outputs, used, places, allocate = program
         count = len(operands)
-        found: list[Any] = [None] * count
+        found: list[Any] = [None] * len(self.targets)
         buffers = [allocate(nbytes) for nbytes, _ in outputs]
         if call is not None:
             addresses = []
@@ -196,16 +197,19 @@ class Rule:
         return found
 
     def replay(self, apply: Callable[..., Any], given: list[Any]) -> list[Any]:
-        """The same on tensors; see `Drawing.replay`."""
+        """The same on tensors, one operation at a time, so that it can be recorded.
+
+        `given`: all operands, results and cotangents.
+        """
         assert self.drawing is not None
-        return self.drawing.replay(apply, given, len(self._layouts))
+        return replayed_drawing(self.drawing, apply, given, len(self.targets))
 
     def _compile(self, cotangents: tuple[Any, ...]) -> Any:
         drawing = self.drawing
         assert drawing is not None
         given = [*self._layouts, *self._results, *cotangents]
         layouts = [given[n] for n in drawing.used]
-        shapes = [self._layouts[n].shape for n in drawing.places]
+        shapes = [self.targets[n].shape for n in drawing.places]
         program = None
         if self.op.family == "elementwise":
             program = self._elementwise(drawing, layouts, shapes)
@@ -213,9 +217,10 @@ class Rule:
             program = self._general(drawing, cotangents, layouts, shapes)
         return (*program, drawing.used, drawing.places, allocator())
 
-    def _elementwise(self, drawing: Drawing, layouts: list[Layout], shapes: Any) -> Any:
+    def _elementwise(self, drawing: AnyDrawing, layouts: list[Layout], shapes: Any) -> Any:
         """The program with merged axes and symbolic sizes."""
-        outputs = [dense(self._layouts[n].dtype, self._layouts[n].shape) for n in drawing.places]
+        targets = self.targets
+        outputs = [dense(targets[n].dtype, targets[n].shape) for n in drawing.places]
         if not layouts or 0 in shapes[0]:
             return (None, 0, [(0, x) for x in outputs]) if layouts else None
         sizes, strides = oneop.collapse(layouts)
@@ -225,12 +230,12 @@ class Rule:
             oneop.stride_pattern(n, sizes, steps, values) for n, steps in enumerate(strides)
         )
         types = tuple(TensorType(x.dtype, dims) for x in self._layouts)
-        key = ("derivative", self.op, tuple(self.params.items()), types, self.mask, patterns)
-        merged = Drawing(self.op, self.params, types, self.mask)
+        key = (self.kind, self.op, tuple(self.params.items()), types, self.mask, patterns)
+        merged = self.draw(types, self.params)
         compiled = oneop.kept(key, lambda: compile_graph(merged.graph, patterns))
         return oneop.bound(compiled, values, shapes)
 
-    def _general(self, drawing: Drawing, cotangents: Any, layouts: Any, shapes: Any) -> Any:
+    def _general(self, drawing: AnyDrawing, cotangents: Any, layouts: Any, shapes: Any) -> Any:
         """The program with symbolic sizes, or with static ones where the rule needs numbers."""
         operands = list(self._layouts)
         try:
@@ -238,10 +243,10 @@ class Rule:
                 raise ValueError("its kernels are made for the sizes at hand")
             results = list(self._results)
             everything = [*operands, *results, *(c for c in cotangents if c is not None)]
-            literal = oneop.literal_axes(self.op)
+            literal = oneop.literal_axes(self.op, self.params)
             types, strides, values = oneop.symbolic(everything, literal)
             params = oneop.with_symbols(self.op, self.params, values)
-            symbolic = Drawing(self.op, params, types[: len(operands)], self.mask)
+            symbolic = self.draw(types[: len(operands)], params)
             if symbolic.used != drawing.used:
                 raise ValueError("the rule reads other values for symbolic sizes")
             whole = iter(strides[len(operands) + len(results) :])
@@ -250,13 +255,97 @@ class Rule:
                 *(None if c is None else next(whole) for c in cotangents),
             ]
             patterns = tuple(by_place[n] for n in drawing.used)
-            key = ("derivative", self.op, tuple(params.items()), tuple(types), self.mask, patterns)
+            key = (self.kind, self.op, tuple(params.items()), tuple(types), self.mask, patterns)
             compiled = oneop.kept(key, lambda: compile_graph(symbolic.graph, patterns))
             return oneop.bound(compiled, values, shapes)
         except (ElinvarError, ValueError):
             patterns = tuple(None if x.is_dense else x.strides for x in layouts)
             compiled = compile_graph(drawing.graph, patterns)
             return oneop.bound(compiled, {}, shapes)
+
+
+class Rule(Drawn):
+    """How one kind of recorded operation is differentiated.
+
+    Attributes:
+        name: the op's.
+        keep_operands: whose memory backward reads.
+        blank_operands: what the tape holds for the others, where they want no gradient.
+        blank_results: what the tape holds for the results; None if backward reads some.
+        is_direct: the op's own rule is to be run on tensors.
+        carries: whether a gradient can flow through the operation at all.
+        passes: (operand, result) pairs where the rule only passes cotangents on; None otherwise.
+    """
+
+    __slots__ = (
+        "_forward",
+        "blank_operands",
+        "blank_results",
+        "carries",
+        "keep_operands",
+        "name",
+        "passes",
+    )
+
+    def __init__(
+        self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]
+    ) -> None:
+        super().__init__(op, params, layouts, results, mask)
+        self.name = op.name
+        self._forward: dict[tuple[bool, ...], ForwardRule] = {}
+        count, made = len(layouts), len(results)
+        self.carries = any(y.dtype.kind in "fc" for y in results)
+        self.passes: list[tuple[int, int]] | None = None
+        self.keep_operands: Any = (True,) * count
+        self.blank_operands = [_blank(x) for x in layouts]
+        self.blank_results: Any = None
+        if not isinstance(op.derivative, Absent):
+            try:
+                self.drawing = Drawing(op, params, [x.type for x in layouts], mask)
+            except ElinvarError:
+                return  # backward will say what is wrong, with the user's line
+            used = set(self.drawing.used)
+            self.carries &= bool(self.drawing.places)
+            self.keep_operands = tuple([n in used for n in range(count)])
+            if not used & set(range(count, count + made)):
+                self.blank_results = tuple([_blank(y) for y in results])
+            self.is_direct = moves_only(self.drawing.graph)
+            if not self.drawing.graph.nodes and min(used, default=0) >= count + made:
+                inputs = self.drawing.graph.inputs
+                sources = [inputs.index(value) for value in self.drawing.graph.outputs]
+                numbers = [self.drawing.used[n] - count - made for n in sources]
+                self.passes = list(zip(self.drawing.places, numbers, strict=True))
+
+    def draw(self, types: Sequence[TensorType], params: dict[str, Any]) -> Drawing:
+        """The rule for operands of other types."""
+        return Drawing(self.op, params, types, self.mask)
+
+    def forward(self, mask: tuple[bool, ...]) -> ForwardRule:
+        """The rule of forward mode where the operands in `mask` have tangents."""
+        found = self._forward.get(mask)
+        if found is None:
+            found = ForwardRule(self.op, self.params, self._layouts, self._results, mask)
+            self._forward[mask] = found
+        return found
+
+
+class ForwardRule(Drawn):
+    """How tangents go through one kind of recorded operation; `mask`: which operands have some."""
+
+    __slots__ = ()
+    kind = "tangent"
+
+    def __init__(
+        self, op: Op, params: dict[str, Any], layouts: Any, results: Any, mask: tuple[bool, ...]
+    ) -> None:
+        super().__init__(op, params, layouts, results, mask)
+        self.targets = results
+        self.drawing = self.draw([x.type for x in layouts], params)
+        self.is_direct = moves_only(self.drawing.graph)
+
+    def draw(self, types: Sequence[TensorType], params: dict[str, Any]) -> ForwardDrawing:
+        """The rule for operands of other types."""
+        return forward_drawing(self.op, params, tuple(types), self.mask)
 
 
 def rule_for(

@@ -16,20 +16,41 @@ from elinvar.ops.table import BY_NAME
 from elinvar.tensor import eager, storage, tape
 from elinvar.tensor.cell import Cell, state, traces
 from elinvar.tensor.eager import packed
+from elinvar.tensor.replaying import examine
+from elinvar.tensor.watching import watch
 
 
 def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """Apply a primitive to tensors. One result comes back bare, several as a tuple."""
-    trace = state.trace if traces.active else None
+    if traces.active:
+        return _apply_slowly(op, operands, params)
+    entry = eager.find(op, operands, params)
+    results = entry.run(operands)
+    for operand in operands:
+        if operand._node is not None:
+            tape.record(op, operands, params, results, entry)
+            break
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _apply_slowly(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """The same while something is traced, or somebody watches for NaN."""
+    trace, recorder = state.trace, state.recorder
+    if recorder is not None:
+        return recorder.apply(op, operands, params)
     if trace is not None:
         entry = None
         results = trace.apply(op, operands, params)
     else:
         entry = eager.find(op, operands, params)
         results = entry.run(operands)
+        if watch.on:
+            examine(op, operands, params, results)
     for operand in operands:
         if operand._node is not None:
             tape.record(op, operands, params, results, entry)
+            if watch.on:
+                watch.note_tape(results)
             break
     return results[0] if len(results) == 1 else tuple(results)
 

@@ -36,6 +36,9 @@ class Entry:
 
     __slots__ = ("rules", "run", "unchecked")
 
+    run: Run
+    unchecked: Run
+
     def __init__(self, run: Run, unchecked: Run | None = None) -> None:
         self.run = run
         self.unchecked = unchecked or run

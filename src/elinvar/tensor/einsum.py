@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_letters
 from typing import Any
 
 from elinvar.core.dtypes import promote
@@ -17,12 +18,15 @@ Label = str | int
 Labels = tuple[Label, ...]
 
 
-def einsum(equation: str, /, *operands: ArrayLike) -> Any:
+def einsum(equation: Any, /, *operands: ArrayLike) -> Any:
     """Sums of products, written with one letter for each axis.
 
     Letters that occur on the left only are summed; a letter twice in one operand takes its
     diagonal; `...` stands for leading axes that broadcast. Without `->` the result has the letters
     that occur once, in alphabetical order. Operands are joined from left to right.
+
+    Instead of an equation, each operand may be followed by the list of its axes, as numbers up to
+    51 or `...`; one more list at the end is that of the result: `einsum(x, [0, 1], y, [1, 2])`.
 
     Raises:
         ValueRangeError: the equation is malformed.
@@ -36,6 +40,8 @@ def einsum(equation: str, /, *operands: ArrayLike) -> Any:
         >>> el.einsum("ii", a).item()
         5
     """
+    if not isinstance(equation, str):
+        equation, operands = _lettered(equation, *operands)
     tensors = [tensor_of("einsum", item) for item in operands]
     if not tensors:
         fail(ValueRangeError, "einsum", "expected at least one operand")
@@ -55,6 +61,24 @@ def einsum(equation: str, /, *operands: ArrayLike) -> Any:
         x = cast(reductions.sum(x, axis=extra), dtype)
         labels = tuple(label for label in labels if label in result)
     return permuted(x, tuple(labels.index(label) for label in result))
+
+
+def _lettered(*given: Any) -> tuple[str, tuple[Any, ...]]:
+    """The equation and the operands of a call with lists of axes."""
+    parts = ["".join(_letter(axis) for axis in axes) for axes in given[1::2]]
+    text = ",".join(parts)
+    if len(given) % 2:
+        text += "->" + "".join(_letter(axis) for axis in given[-1])
+    return text, given[: len(parts) * 2 : 2]
+
+
+def _letter(axis: Any) -> str:
+    if axis is ...:
+        return "..."
+    if not isinstance(axis, int) or not 0 <= axis < len(ascii_letters):
+        text = f"an axis must be `...` or a number from 0 to 51, received {axis!r}"
+        fail(ValueRangeError, "einsum", text)
+    return sorted(ascii_letters)[axis]
 
 
 def _parse(equation: str, tensors: list[Any]) -> tuple[list[Labels], Labels]:

@@ -91,6 +91,17 @@ def _binary(name: str, op: str | None = None) -> Binary:
     return _named(function, name, _record(op or name).doc)
 
 
+def _binary_of_bools(name: str, of_bools: str) -> Binary:
+    """A function of numbers that is a logical one for bools, as in NumPy and PyTorch."""
+    numbers, bools = getattr(F, name), getattr(F, of_bools)
+
+    def function(x1: Any, x2: Any, /) -> Any:
+        a, b = pair(name, x1, x2)
+        return numbers(a, b) if a.dtype.kind != "b" else bools(a, b)
+
+    return _named(function, name, _record(name).doc)
+
+
 def _float_binary(name: str, op: str | None = None) -> Binary:
     primitive = getattr(F, op or name)
 
@@ -103,58 +114,58 @@ def _float_binary(name: str, op: str | None = None) -> Binary:
     return _named(function, name, _record(op or name).doc)
 
 
-exp = _float_unary("exp")
-expm1 = _float_unary("expm1")
-log = _float_unary("log")
-log1p = _float_unary("log1p")
-log2 = _float_unary("log2")
-log10 = _float_unary("log10")
-sqrt = _float_unary("sqrt")
-sin = _float_unary("sin")
-cos = _float_unary("cos")
-tan = _float_unary("tan")
-asin = _float_unary("asin")
-acos = _float_unary("acos")
-atan = _float_unary("atan")
-sinh = _float_unary("sinh")
-cosh = _float_unary("cosh")
-tanh = _float_unary("tanh")
-asinh = _float_unary("asinh")
-acosh = _float_unary("acosh")
-atanh = _float_unary("atanh")
-erf = _float_unary("erf")
+exp: Unary = _float_unary("exp")
+expm1: Unary = _float_unary("expm1")
+log: Unary = _float_unary("log")
+log1p: Unary = _float_unary("log1p")
+log2: Unary = _float_unary("log2")
+log10: Unary = _float_unary("log10")
+sqrt: Unary = _float_unary("sqrt")
+sin: Unary = _float_unary("sin")
+cos: Unary = _float_unary("cos")
+tan: Unary = _float_unary("tan")
+asin: Unary = _float_unary("asin")
+acos: Unary = _float_unary("acos")
+atan: Unary = _float_unary("atan")
+sinh: Unary = _float_unary("sinh")
+cosh: Unary = _float_unary("cosh")
+tanh: Unary = _float_unary("tanh")
+asinh: Unary = _float_unary("asinh")
+acosh: Unary = _float_unary("acosh")
+atanh: Unary = _float_unary("atanh")
+erf: Unary = _float_unary("erf")
 
-negative = _unary("negative")
-abs = _unary("abs")
-sign = _unary("sign")
-bitwise_invert = _unary("bitwise_invert")
-floor = _rounding("floor")
-ceil = _rounding("ceil")
-trunc = _rounding("trunc")
-round = _rounding("round")
+negative: Unary = _unary("negative")
+abs: Unary = _unary("abs")
+sign: Unary = _unary("sign")
+bitwise_invert: Unary = _unary("bitwise_invert")
+floor: Unary = _rounding("floor")
+ceil: Unary = _rounding("ceil")
+trunc: Unary = _rounding("trunc")
+round: Unary = _rounding("round")
 
-add = _binary("add")
-subtract = _binary("subtract")
-multiply = _binary("multiply")
-floor_divide = _binary("floor_divide")
-remainder = _binary("remainder")
-maximum = _binary("maximum")
-minimum = _binary("minimum")
-equal = _binary("equal")
-not_equal = _binary("not_equal")
-less = _binary("less")
-less_equal = _binary("less_equal")
-greater = _binary("greater")
-greater_equal = _binary("greater_equal")
-bitwise_and = _binary("bitwise_and")
-bitwise_or = _binary("bitwise_or")
-bitwise_xor = _binary("bitwise_xor")
-bitwise_left_shift = _binary("bitwise_left_shift", "shift_left")
-bitwise_right_shift = _binary("bitwise_right_shift", "shift_right")
-divide = _float_binary("divide")
-atan2 = _float_binary("atan2")
-copysign = _float_binary("copysign")
-nextafter = _float_binary("nextafter")
+add: Binary = _binary_of_bools("add", "bitwise_or")
+subtract: Binary = _binary("subtract")
+multiply: Binary = _binary_of_bools("multiply", "bitwise_and")
+floor_divide: Binary = _binary("floor_divide")
+remainder: Binary = _binary("remainder")
+maximum: Binary = _binary("maximum")
+minimum: Binary = _binary("minimum")
+equal: Binary = _binary("equal")
+not_equal: Binary = _binary("not_equal")
+less: Binary = _binary("less")
+less_equal: Binary = _binary("less_equal")
+greater: Binary = _binary("greater")
+greater_equal: Binary = _binary("greater_equal")
+bitwise_and: Binary = _binary("bitwise_and")
+bitwise_or: Binary = _binary("bitwise_or")
+bitwise_xor: Binary = _binary("bitwise_xor")
+bitwise_left_shift: Binary = _binary("bitwise_left_shift", "shift_left")
+bitwise_right_shift: Binary = _binary("bitwise_right_shift", "shift_right")
+divide: Binary = _float_binary("divide")
+atan2: Binary = _float_binary("atan2")
+copysign: Binary = _float_binary("copysign")
+nextafter: Binary = _float_binary("nextafter")
 
 
 def positive(x: Any, /) -> Any:
@@ -353,9 +364,13 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _logaddexp(a: Any, b: Any) -> Any:
+    """The greater operand is picked by `where`, for `maximum` has no second derivative at a = b."""
+    swapped = less(a, b)
+    large, small = where(swapped, b, a), where(swapped, a, b)
     # equal infinities would give inf - inf, so the difference is taken as 0 there
-    difference = where(F.equal(a, b), 0.0, F.negative(F.abs(F.subtract(a, b))))
-    return F.add(F.maximum(a, b), F.log1p(F.exp(difference)))
+    is_infinite = F.bitwise_and(equal(a, b), equal(F.abs(a), math.inf))
+    difference = where(is_infinite, 0.0, F.subtract(small, large))
+    return F.add(large, F.log1p(F.exp(difference)))
 
 
 def hypot(x1: Any, x2: Any, /) -> Any:
@@ -374,13 +389,16 @@ def hypot(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _hypot(a: Any, b: Any) -> Any:
-    a, b = F.abs(a), F.abs(b)
-    large, small = F.maximum(a, b), F.minimum(a, b)
-    ratio = where(F.equal(large, F.zeros_like(large)), 0.0, F.divide(small, large))
-    ratio = where(F.equal(a, b), 1.0, ratio)  # also ∞ / ∞
-    length = F.multiply(large, F.sqrt(add(F.multiply(ratio, ratio), 1.0)))
-    infinite = F.bitwise_or(equal(a, math.inf), equal(b, math.inf))
-    return where(infinite, math.inf, length)
+    """The scale is a constant of the derivatives, for the result does not depend on it."""
+    scale = F.stop_gradient(F.maximum(F.abs(a), F.abs(b)))
+    usual = F.bitwise_and(greater(scale, 0), less(scale, math.inf))
+    scale = where(usual, scale, 1.0)
+    a_part, b_part = F.divide(a, scale), F.divide(b, scale)
+    squares = F.add(F.multiply(a_part, a_part), F.multiply(b_part, b_part))
+    is_zero = equal(squares, 0)
+    length = F.multiply(scale, F.sqrt(where(is_zero, 1.0, squares)))
+    infinite = F.bitwise_or(equal(F.abs(a), math.inf), equal(F.abs(b), math.inf))
+    return where(infinite, math.inf, where(is_zero, 0.0, length))
 
 
 def where(condition: Any, x1: Any, x2: Any, /) -> Any:
@@ -517,17 +535,3 @@ def complex(re: Any, im: Any, /) -> Any:
     a, b = pair("complex", re, im)
     dtype = a.dtype if a.dtype.bits == 64 and a.dtype.kind == "f" else default_float
     return F.complex(cast(a, dtype), cast(b, dtype))
-
-
-def angle(x: Any, /) -> Any:
-    """The angle of a complex number from the positive real axis, in radians: -π … π.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.angle(el.asarray([1.0, 2j, -1.0])).tolist()
-        [0.0, 1.5707963705062866, 3.1415927410125732]
-    """
-    x = floating("angle", x)
-    if x.dtype.kind == "c":
-        return F.atan2(F.imag(x), F.real(x))
-    return F.atan2(F.zeros_like(x), x)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from elinvar.core.errors import DTypeError
 from elinvar.core.shapes import broadcast_shapes
 from elinvar.graph.ir import result_types
 from elinvar.ops.record import Op
@@ -191,7 +192,11 @@ def _entry(op: Op, x: Any, y: Any, result: Any) -> Any:
         return None
     shape: Any = broadcast_shapes(op.name, x.shape, y.shape)
     layouts = [z if z.shape == shape else views.broadcast(z, shape)[1] for z in (x, y)]
-    if result_types(op, [z.type for z in layouts], {})[0] != result._layout.type:
+    try:
+        kinds = result_types(op, [z.type for z in layouts], {})
+    except DTypeError:  # a quotient of integers, a sum of bools: another primitive did it
+        return None
+    if kinds[0] != result._layout.type:
         return None
     call, arena_nbytes, ((nbytes, layout),) = oneop.elementwise_program(op, layouts, {})
     if call is None or arena_nbytes:

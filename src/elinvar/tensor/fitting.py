@@ -32,6 +32,11 @@ class Specification:
         ranges: of all names.
     """
 
+    name: str
+    parameters: Sequence[str]
+    ranges: dict[str, Range]
+    trees: list[Any]
+
     def __init__(self, name: str, specs: Any, parameters: Sequence[str]) -> None:
         self.name, self.parameters = name, parameters
         self.trees, self.ranges = normalize_specs(name, specs, parameters)

@@ -1,16 +1,17 @@
 """Traced functions: a graph with typed places for tensors, compiled on demand and differentiable.
 
-A `TracedFunction` keeps the tape of its trace. Its vector-Jacobian product is found by walking that
-tape inside the same trace, and is a traced function again; so custom rules, `no_grad` and `detach`
-in the traced code mean what they mean in eager code, to any order.
+A `TracedFunction` keeps the tape of its trace. Its vector-Jacobian and Jacobian-vector products are
+found by walking that tape inside the same trace, and are traced functions again; so custom rules,
+`no_grad` and `detach` in the traced code mean what they mean in eager code, to any order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
+from elinvar.core.shapes import Dim, is_static
 from elinvar.graph.ir import Graph, inline
 from elinvar.graph.sizes import Limits, resolve_sizes, specialize
 from elinvar.graph.walk import fingerprint
@@ -18,10 +19,13 @@ from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.engine import Compiled, allocator, compile_graph
+from elinvar.tensor.forward import push_forward
 from elinvar.tensor.layout import Layout, dense
 from elinvar.tensor.oneop import kept
-from elinvar.tensor.tape import Leaf, record_call
-from elinvar.tensor.trace import Trace
+from elinvar.tensor.replaying import examine_program
+from elinvar.tensor.tape import Derivative, Leaf, record_call
+from elinvar.tensor.trace import Requirement, Trace
+from elinvar.tensor.watching import watch
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
 MOST_BOUND = 1024  # programs bound to sizes that one function keeps
@@ -92,13 +96,25 @@ class Program:
         "unpacked",
     )
 
+    call: Any
+    arena_nbytes: Any
+    sizes: list[Any]
+    results: list[Any]
+    unpacked: list[int]
+    overwriting: Any
+    kept: Kept | None
+    kept_nbytes: Any
+    prepare: Any
+    prepare_arena: Any
+    prepares_from: Any
+
     def __init__(self, bound: Any, results: list[Any], unpacked: list[int], kept: Kept) -> None:
         self.call = bound.call
         self.arena_nbytes = bound.arena_nbytes
         self.sizes = [output.nbytes for output in bound.outputs]
         self.results = results
         self.unpacked = unpacked
-        self.allocate = allocator()
+        self.allocate: Callable[[int], Any] = allocator()
         self.aliases: set[tuple[int, int]] = set(bound.aliases)
         self.overwriting = bound.overwriting
         self.kept = kept if bound.kept_nbytes else None
@@ -180,11 +196,17 @@ class TracedFunction:
         keeps_lines: whether the user's lines in the graph are those of every call.
         settled: numbers of the inputs that are expected to be the same in most calls.
         numerics: the order in which sums are added, here and in derivatives.
+        lines_are_own: whether the lines in the graph are of the user's own code.
     """
 
-    keeps_lines = False
+    graph: Graph
+    differentiable: list[bool]
+    requirements: list[Requirement]
+
+    keeps_lines: bool = False
     settled: tuple[int, ...] = ()
-    numerics = "exact"
+    numerics: str = "exact"
+    lines_are_own: bool = False
     _is_shared = False
 
     def __init__(
@@ -203,6 +225,8 @@ class TracedFunction:
         self._limits: Limits | None = None
         self.requirements = trace.requirements
         self._vjps: dict[Any, tuple[TracedFunction, list[int]]] = {}
+        self._jvps: dict[Any, tuple[TracedFunction, list[int]]] = {}
+        self._rule = Derivative(self._derive, self._push)
 
     def __repr__(self) -> str:
         return f"<traced {self.name}>"
@@ -212,7 +236,7 @@ class TracedFunction:
     def __call__(self, tensors: list[Any]) -> list[Any]:
         """Run on concrete tensors, and record one node on the tape where gradients are wanted.
 
-        The list may be changed.
+        Under a trace the graph is inlined. The list may be changed.
         """
         operands = [*tensors, *self.held] if self.held else tensors
         if traces.active and state.trace is not None:
@@ -228,10 +252,21 @@ class TracedFunction:
                     break
         return results
 
+    def examined(self, tensors: list[Any], name: str) -> list[Any]:
+        """The same while somebody watches for NaN: refused where the program makes one.
+
+        `name`: see `replaying.examine_program`.
+        """
+        results = self(list(tensors))
+        examine_program(name, self.graph, [*tensors, *self.held], results, self.lines_are_own)
+        return results
+
     def _in_trace(self, trace: Any, operands: list[Any]) -> list[Any]:
         """Build the nodes in the running trace: a tape of eager operations is walked in there."""
         graph, given = self.graph, [trace.read(x) for x in operands]
-        sizes = resolve_sizes(graph.input_types, [x.shape for x in given])
+        if not state.grad_enabled:
+            given = [trace.cut(value) for value in given]
+        sizes = _sizes(graph.input_types, [x.shape for x in given])
         if sizes:
             graph = specialize(graph, sizes)
         values = inline(trace.builder, graph, given)
@@ -243,7 +278,7 @@ class TracedFunction:
     def record(self, operands: list[Any], results: list[Any]) -> None:
         """Put the call on the tape."""
         if state.grad_enabled:
-            record_call(self.name, self._derive, operands, results, self.differentiable, False)
+            record_call(self.name, self._rule, operands, results, self.differentiable, False)
 
     @property
     def can_record(self) -> bool:
@@ -316,7 +351,9 @@ class TracedFunction:
         found: list[Any] = [None] * len(operands)
         if places:
             given = [*operands, *(c for c in cotangents if c is not None)]
-            for place, gradient in zip(places, vjp(given), strict=True):
+            watched = traces.active and watch.on and state.trace is None
+            gradients = vjp.examined(given, "") if watched else vjp(given)
+            for place, gradient in zip(places, gradients, strict=True):
                 found[place] = gradient
         return found
 
@@ -356,10 +393,67 @@ class TracedFunction:
         inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
         cells = [one.cell for one in held]
         vjp = TracedFunction(f"{self.name}_vjp", trace, inputs, gradients, cells)
-        vjp.numerics = self.numerics
+        vjp.numerics, vjp.lines_are_own = self.numerics, self.lines_are_own
         if self._is_shared:
             vjp.share_code()
         return vjp, places
+
+
+    def _push(self, operands: Any, results: Any, tangents: Any) -> list[Any]:
+        jvp, places = self.jvp(tuple([t is not None for t in tangents]))
+        found: list[Any] = [None] * len(self._outputs)
+        if places:
+            given = [*operands, *(t for t in tangents if t is not None)]
+            for place, tangent in zip(places, jvp(given), strict=True):
+                found[place] = tangent
+        return found
+
+    def jvp(self, moving: tuple[bool, ...]) -> Any:
+        """The function (inputs, tangents of the `moving` ones) → tangents of some outputs.
+
+        Returns:
+            the traced function, and the numbers of the outputs whose tangents it gives.
+        """
+        if moving not in self._jvps:
+            self._jvps[moving] = self._trace_jvp(moving)
+        return self._jvps[moving]
+
+    def _trace_jvp(self, moving: tuple[bool, ...]) -> Any:
+        trace = self._trace
+        assert trace is not None
+        with trace:
+            seeds = []
+            for number in _true(moving):
+                seed = trace.input(self._inputs[number]._type, "tangent")
+                seed._node, seed._slot = Leaf(seed), 0
+                seeds.append(seed)
+            starts = [self._inputs[number] for number in _true(moving)]
+            given = _true(tuple(self.differentiable))
+            outputs = [self._outputs[number] for number in given]
+            pushed = push_forward(starts, seeds, outputs, True)
+            places = [n for n, tangent in zip(given, pushed, strict=True) if tangent is not None]
+            tangents = [tangent for tangent in pushed if tangent is not None]
+            held = trace.inputs
+        inputs = [*self._inputs, *seeds, *(one.tensor for one in held)]
+        cells = [one.cell for one in held]
+        jvp = TracedFunction(f"{self.name}_jvp", trace, inputs, tangents, cells)
+        jvp.numerics = self.numerics
+        if self._is_shared:
+            jvp.share_code()
+        return jvp, places
+
+
+def _sizes(types: Any, shapes: Any) -> dict[str, Any]:
+    """The sizes of a graph's symbols; they may be symbols of the running trace."""
+    if all(is_static(shape) for shape in shapes):
+        return resolve_sizes(types, shapes)
+    found = {}
+    for kind, shape in zip(types, shapes, strict=True):
+        for dim, size in zip(kind.shape, shape, strict=True):
+            names = sorted(dim.names()) if isinstance(dim, Dim) else []
+            if len(names) == 1 and dim == Dim(names[0]):
+                found[names[0]] = size
+    return found
 
 
 def _true(flags: tuple[bool, ...]) -> list[int]:

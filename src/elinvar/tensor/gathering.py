@@ -21,12 +21,14 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.graph.ir import Builder
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import eager, oneop, tape, views
-from elinvar.tensor.cell import Cell, concrete, current_trace, state
+from elinvar.tensor.cell import Cell, concrete, current_trace, state, traces
 from elinvar.tensor.convert import cast, constant, expand, size_tensor, tensor_of
 from elinvar.tensor.dispatch import F, apply, packed
 from elinvar.tensor.engine import allocate, compile_graph, select_numbers, select_rows
 from elinvar.tensor.layout import Layout, dense
+from elinvar.tensor.replaying import examine
 from elinvar.tensor.storage import from_numpy, stored_array
+from elinvar.tensor.watching import watch
 
 MOST_KEPT = 4096
 _GATHER, _SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
@@ -50,6 +52,8 @@ def _unchecked(op: Any, operands: tuple[Any, ...], params: dict[str, Any]) -> An
         return apply(op, operands, params)
     entry = eager.find(op, operands, params)
     results = entry.unchecked(operands)
+    if traces.active and watch.on:
+        examine(op, operands, params, results)
     if any(x._node is not None for x in operands):
         tape.record(op, operands, params, results, entry)
     return results[0]

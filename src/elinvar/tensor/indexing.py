@@ -52,7 +52,7 @@ from elinvar.tensor.gathering import (
 from elinvar.tensor.layout import Layout
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place, rows_of
-from elinvar.tensor.regions import Region, form_of, read, record
+from elinvar.tensor.regions import Reading, Region, form_of, read, record
 from elinvar.tensor.searching import nonzero
 from elinvar.tensor.storage import from_numpy, stored_array
 from elinvar.tensor.truths import lifted
@@ -112,14 +112,14 @@ def get_item(x: Any, key: Any, op: str = "getitem") -> Any:
                     found = concrete(x._buffer, x._address + place * step, view)
                     if x._node is not None and state.grad_enabled:
                         region = Region((place, *rest), form)
-                        record(op, region.derive_read, (x,), found)
+                        record(op, Reading(region), (x,), found)
                     return found
         else:
             known = find_place(whole, key)
             if known is not None:
                 found = concrete(x._buffer, x._address + known[0], known[1])
                 if x._node is not None and state.grad_enabled:
-                    record(op, known[2].region(key).derive_read, (x,), found)
+                    record(op, Reading(known[2].region(key)), (x,), found)
                 return found
     if type(key) is list or type(key) is np.ndarray or type(key) is range:
         array = _as_array(op, key)

@@ -15,7 +15,8 @@ from elinvar.core.errors import DTypeError, GradientError, fail
 from elinvar.core.shapes import size
 from elinvar.tensor.creation import eye
 from elinvar.tensor.dispatch import F, as_tensor
-from elinvar.tensor.gradients import grad, jvp, vjp
+from elinvar.tensor.gradients import grad, vjp
+from elinvar.tensor.tangents import jvp
 from elinvar.tensor.vmap import vmap
 
 Argnums = int | tuple[int, ...]
@@ -124,9 +125,7 @@ def jacrev(
         rows = vmap(lambda seeds: pull_back(tree.unflatten(structure, list(seeds))))(tuple(units))
         columns, inner = tree.flatten(rows if isinstance(argnums, tuple) else rows[0])
         parts = [_split(column, leaves, 0) for column in columns]
-        blocks = [
-            tree.unflatten(inner, [part[n] for part in parts]) for n, _ in enumerate(leaves)
-        ]
+        blocks = [tree.unflatten(inner, [part[n] for part in parts]) for n, _ in enumerate(leaves)]
         found = tree.unflatten(structure, blocks)
         return (found, aux[0]) if has_aux else found
 
@@ -197,9 +196,7 @@ def hessian(
     return jacfwd(jacrev(function, argnums, has_aux), argnums, has_aux)
 
 
-def hvp(
-    function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]
-) -> Any:
+def hvp(function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     """The product of the Hessian of f with the tangents: H · t. The Hessian itself is not made.
 
     Args:

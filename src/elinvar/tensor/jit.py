@@ -40,19 +40,22 @@ from elinvar.tensor.dispatch import scalar
 from elinvar.tensor.engine import NUMERICS
 from elinvar.tensor.family import Family, Teller
 from elinvar.tensor.fitting import Slot, Specification
-from elinvar.tensor.program import JitProgram, need, sizes_as_numbers, trace_program
+from elinvar.tensor.program import JitProgram, examine_call, need, sizes_as_numbers, trace_program
 from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.watching import watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_PROGRAMS = 4096  # kinds of arguments that one function remembers
-_tracing = threading.RLock()  # a trace changes cells that other threads may read
+tracing_lock = threading.RLock()  # a trace changes cells that other threads may read
 
 
 class Static:
     """An argument that is part of the key of a program. 1, 1.0 and True are different."""
 
     __slots__ = ("value",)
+
+    value: Any
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -73,6 +76,11 @@ class Call:
     """The arguments of one call, sorted into tensors, static values and their structure."""
 
     __slots__ = ("given", "key", "kind", "leaves", "structure", "tensors")
+
+    tensors: list[Any]
+    given: Any
+    leaves: Any
+    structure: Any
 
     def __init__(self, tensors: list[Any], given: Any, leaves: Any, structure: Any) -> None:
         self.tensors = tensors  # one for each input
@@ -188,6 +196,10 @@ class Jit(Generic[P, R]):
         specs: as they were given.
     """
 
+    function: Callable[P, R]
+    numerics: str
+    compilations: int
+
     def __init__(
         self,
         function: Callable[P, R],
@@ -241,8 +253,10 @@ class Jit(Generic[P, R]):
         return f"<jit {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if traces.active and state.trace is not None:
-            return self._inline(args, kwargs)
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
+            return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
             given: Any = args
             try:  # tensors that want no gradient
@@ -259,9 +273,21 @@ class Jit(Generic[P, R]):
                 return program.run(call.tensors, call.given)
         return self._program(call, args, kwargs).run(call.tensors, call.given)
 
+    def _slowly(self, args: Any, kwargs: Any) -> Any:
+        """Call it under a trace, or while somebody watches for NaN."""
+        if state.trace is not None or state.recorder is not None:
+            return self._inline(args, kwargs)
+        call = self._sort(args, kwargs)
+        known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]
+        program = known[0] if known else self._program(call, args, kwargs)
+        examine = functools.partial(
+            examine_call, program, self.function, call, f"the jitted function {self.name}"
+        )
+        return program.run(call.tensors, call.given, examine)
+
     def _program(self, call: Call, args: Any, kwargs: Any) -> JitProgram:
         """The program for a call; traced here unless there is one already."""
-        with _tracing:
+        with tracing_lock:
             for program in self._programs.get(call.key, ()):
                 if program.is_valid(call.given):  # another thread traced it meanwhile
                     return program

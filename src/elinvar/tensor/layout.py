@@ -28,6 +28,15 @@ class Layout:
         "type",
     )
 
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    ndim: int
+    size: int
+    nbytes: int
+    is_dense: bool
+    type: TensorType
+
     def __init__(self, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
         self.dtype = dtype
         self.shape = shape

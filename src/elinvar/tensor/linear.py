@@ -123,8 +123,8 @@ def tensordot(
     x1: ArrayLike,
     x2: ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: Any = None,
 ) -> Any:
     """The sum of products over pairs of axes.
@@ -200,7 +200,12 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
 
 
 def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
-    """The dot product of two 1-D tensors.
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last).
+
+    For 1-D tensors it is the dot product, for matrices `matmul`, beside a number `multiply`.
+
+    Shape:
+        (…, K) and (…, K, N) → the axes of x1 without the last, then those of x2 without K.
 
     Example:
         >>> import elinvar as el
@@ -208,10 +213,11 @@ def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
         11
     """
     a, b = _promoted("dot", x1, x2)
-    if a.ndim != 1 or b.ndim != 1:
-        text = f"expected 1-D tensors, received {a._type} and {b._type}"
-        fail(ShapeError, "dot", text, "use `matmul` or `tensordot`")
-    return matmul(a, b)
+    if not a.ndim or not b.ndim:
+        return ew.multiply(a, b)
+    if a.ndim == 1 and b.ndim == 1:
+        return matmul(a, b)
+    return tensordot(a, b, axes=((a.ndim - 1,), (max(b.ndim - 2, 0),)))
 
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Any:
@@ -273,63 +279,11 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Any:
     return reductions.sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
 
 
-def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """Norms of matrices: "fro", 1, -1, ∞ or -∞.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.linalg.matrix_norm(el.asarray([[3.0, 0.0], [0.0, 4.0]])).item()
-        5.0
-    """
-    x = tensor_of("matrix_norm", x)
-    if x.ndim < 2:
-        fail(ShapeError, "matrix_norm", f"expected at least 2 dimensions, received {x._type}")
-    if ord == "fro":
-        return reductions.vector_norm(x, axis=(-2, -1), keepdims=keepdims)
-    if ord not in (1, -1, float("inf"), -float("inf")):
-        text = f"ord must be 'fro', 1, -1, inf or -inf, received {ord!r}"
-        fail(ValueRangeError, "matrix_norm", text)
-    inner, outer_axis = (-2, -1) if abs(ord) == 1 else (-1, -2)
-    totals = reductions.sum(ew.abs(x), axis=inner, keepdims=True)
-    choose = reductions.max if ord > 0 else reductions.min
-    found = choose(totals, axis=outer_axis, keepdims=True)
-    return found if keepdims else F.reshape(found, shape=x.shape[:-2])
-
-
-def matrix_power(x: ArrayLike, n: int, /) -> Any:
-    """A square matrix multiplied n times with itself (n ≥ 0).
-
-    Example:
-        >>> import elinvar as el
-        >>> el.linalg.matrix_power(el.asarray([[1, 1], [0, 1]]), 3).tolist()
-        [[1, 3], [0, 1]]
-    """
-    x = tensor_of("matrix_power", x)
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        fail(ShapeError, "matrix_power", f"expected square matrices, received {x._type}")
-    if n < 0:
-        fail(ValueRangeError, "matrix_power", f"n must not be negative, received {n}")
-    if n == 0:
-        column = F.iota(size=x.shape[-1], dtype=int64)
-        row = F.reshape(column, shape=(x.shape[-1], 1))
-        return cast(expand(ew.equal(row, column), x.shape), x.dtype)
-    found = None
-    while n:
-        if n & 1:
-            found = x if found is None else matmul(found, x)
-        n >>= 1
-        if n:
-            x = matmul(x, x)
-    return found
-
-
 __all__ = [
     "cross",
     "diagonal",
     "dot",
     "matmul",
-    "matrix_norm",
-    "matrix_power",
     "matrix_transpose",
     "moveaxis",
     "outer",

@@ -132,7 +132,7 @@ def matrix_transpose(x: Any, /) -> Any:
     return F.permute(x, axes=(*order, x.ndim - 1, x.ndim - 2))
 
 
-def moveaxis(x: Any, source: int | tuple[int, ...], destination: int | tuple[int, ...], /) -> Any:
+def moveaxis(x: Any, /, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Any:
     """Move axes to new places; the others keep their order.
 
     Example:
@@ -175,8 +175,8 @@ def expand_dims(x: Any, /, axis: int | tuple[int, ...] = 0) -> Any:
     return F.reshape(x, shape=shape)
 
 
-def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
-    """Remove axes of size 1.
+def squeeze(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
+    """Remove axes of size 1: the given ones, or all of them.
 
     Raises:
         ShapeError: an axis has another size.
@@ -187,6 +187,8 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...]) -> Any:
         (2, 3)
     """
     x = tensor_of("squeeze", x)
+    if axis is None:
+        axis = tuple(item for item, dim in enumerate(x.shape) if dim == 1)
     axes = normalize_axes("squeeze", axis, x.ndim)
     for item in axes:
         if x.shape[item] != 1:

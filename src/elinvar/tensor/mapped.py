@@ -31,6 +31,11 @@ class MappedTrace(Trace):
         is_collective: whether examples heard of each other.
     """
 
+    axis_name: Any
+    randomness: str
+    size: DimLike
+    number: int
+
     def __init__(self, purpose: str, size: DimLike, axis_name: Any, randomness: str) -> None:
         outer = current_trace()
         self.is_mapped = True

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elinvar.core.dtypes import as_dtype
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis
 from elinvar.tensor import activations, special
@@ -46,12 +47,6 @@ def _axes(axis: Any) -> Any:
     return tuple(axis) if isinstance(axis, list) else axis
 
 
-def _refuse_out(name: str, out: Any) -> None:
-    """The parameter `out` is there for numpy's own functions, which pass None."""
-    if out is not None:
-        fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
-
-
 def _reduction(function: Callable[..., Any]) -> Any:
     name = function.__name__
 
@@ -65,9 +60,8 @@ def _reduction(function: Callable[..., Any]) -> Any:
         out: None = None,  # numpy's own functions pass it
         **options: Any,
     ) -> Any:
-        _refuse_out(name, out)
-        if "dtype" in options and options["dtype"] is None:
-            del options["dtype"]
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
         axes = _axes(one_axis(name, dim, axis))
         return function(self, axis=axes, keepdims=keepdim or keepdims, **options)
 
@@ -89,20 +83,20 @@ def _spread(function: Callable[..., Any]) -> Any:
         axis: Any = _UNSET,
         keepdims: bool = False,
         correction: float | None = None,
-        ddof: float | None = None,  # numpy's functions pass it, and the next two
-        dtype: None = None,
+        ddof: float | None = None,  # NumPy's word for it
+        dtype: Any = None,
         out: None = None,
     ) -> Any:
-        _refuse_out(name, out)
-        if dtype is not None:
-            fail(ValueRangeError, name, f"the result has the dtype of the tensor, not {dtype}")
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
+        correction = ddof if correction is None else correction
+        x = self if dtype is None else cast(self, as_dtype(dtype))
         if isinstance(dim, bool):  # x.var(False)
             dim, unbiased = _UNSET, dim
-        correction = ddof if correction is None else correction
         if correction is None:
             correction = 1.0 if unbiased is None or unbiased else 0.0
         axes = _axes(one_axis(name, dim, axis))
-        return function(self, axis=axes, correction=correction, keepdims=keepdim or keepdims)
+        return function(x, axis=axes, correction=correction, keepdims=keepdim or keepdims)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"As `el.{name}`, but the correction is 1 by default, as in PyTorch."
@@ -119,7 +113,8 @@ def _extreme(name: str, values: Any, indices: Any, binary: Any) -> Any:
         keepdims: bool = False,
         out: None = None,  # numpy's own functions pass it
     ) -> Any:
-        _refuse_out(name, out)
+        if out is not None:
+            fail(ValueRangeError, name, "results are new tensors; `out` cannot be given")
         if isinstance(dim, Cell):
             return binary(self, dim)
         if dim is _UNSET or dim is None:
@@ -167,7 +162,6 @@ class MathMethods(Cell):
     atan2 = ew.atan2
     atanh = arctanh = ew.atanh
     ceil = ew.ceil
-    angle = ew.angle
     conj = ew.conj
     cos = ew.cos
     cosh = ew.cosh

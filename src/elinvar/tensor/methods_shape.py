@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core.dtypes import DType, as_dtype, int64
-from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import normalize_axis, size
 from elinvar.tensor import linear as lin
 from elinvar.tensor import manipulation as man
@@ -111,7 +112,16 @@ class ShapeMethods(Cell):
         """The axes in another order."""
         return man.permute_dims(self, given_sizes(dims))
 
-    def transpose(self, dim0: int, dim1: int) -> Any:
+    def transpose(self, dim0: int | Sequence[int], dim1: int | None = None) -> Any:
+        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+        if isinstance(dim0, Sequence):
+            return self.permute(tuple(dim0))
+        if dim1 is None:
+            text = "expected two axes, or a tuple of all, received one axis"
+            fail(AxisError, "transpose", text, "write `x.transpose(0, 1)`, or `x.mT`")
+        return self.swapaxes(dim0, dim1)
+
+    def swapaxes(self, dim0: int, dim1: int) -> Any:
         """Two axes exchanged."""
         first = normalize_axis("transpose", dim0, self.ndim)
         second = normalize_axis("transpose", dim1, self.ndim)
@@ -120,7 +130,7 @@ class ShapeMethods(Cell):
             order[first], order[second] = order[second], order[first]
         return man.permuted(self, tuple(order))
 
-    swapaxes = swapdims = transpose
+    swapdims = swapaxes
 
     def t(self) -> Any:
         """The transpose of a matrix; a tensor of fewer axes itself."""

@@ -89,6 +89,9 @@ class Profile:
         seconds: how long it was open.
     """
 
+    peak_memory: int
+    seconds: float
+
     def __init__(self) -> None:
         self.peak_memory = 0
         self.seconds = 0.0

@@ -14,11 +14,13 @@ from elinvar.core.shapes import SIZE_HINT, Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.printing import print_graph
 from elinvar.graph.sizes import resolve_sizes
-from elinvar.tensor.cell import Cell, concrete, state
+from elinvar.tensor.cell import Cell, concrete, snapshot, state
 from elinvar.tensor.dispatch import packed
 from elinvar.tensor.function import Program, TracedFunction
+from elinvar.tensor.replaying import replay
 from elinvar.tensor.tape import Boundary, Leaf
 from elinvar.tensor.trace import Trace
+from elinvar.tensor.watching import any_bad, report, watch
 
 # where a tensor from outside is found at the time of a call
 CELL, GRADIENT_OF_CELL, GRADIENT_OF_ARGUMENT, ARGUMENT, OUTPUT, VALUE = range(6)
@@ -28,6 +30,9 @@ class Place:
     """Where a tensor is found: a cell, its `.grad`, an argument or the `.grad` of an argument."""
 
     __slots__ = ("kind", "what")
+
+    kind: int
+    what: Any
 
     def __init__(self, kind: int, what: Any) -> None:
         self.kind, self.what = kind, what
@@ -48,6 +53,10 @@ class CapturedInput:
     """A tensor from outside that the program reads, with the type it was traced for."""
 
     __slots__ = ("layout", "need", "place")
+
+    layout: Any
+    place: Place
+    need: int
 
     def __init__(self, place: Place, layout: Any, node: Any) -> None:
         self.place, self.layout = place, layout
@@ -74,7 +83,7 @@ class JitProgram:
     """A traced function with its places. `run` does what the Python function would do."""
 
     def __init__(self, function: TracedFunction) -> None:
-        function.keeps_lines = True
+        function.keeps_lines = function.lines_are_own = True
         self.function = function
         self.captured: list[CapturedInput] = []
         self.guards: list[tuple[Any, str, Any]] = []
@@ -121,8 +130,12 @@ class JitProgram:
                 return False
         return True
 
-    def run(self, tensors: Any, given: Any) -> Any:
-        """Run on tensors; rebind what the function rebinds; return what it returns."""
+    def run(self, tensors: Any, given: Any, examine: Any = None) -> Any:
+        """Run on tensors; rebind what the function rebinds; return what it returns.
+
+        `examine`: called with the results before anything is rebound, and nothing old is
+        overwritten; it may refuse them.
+        """
         operands = list(tensors)
         for held in self.captured:
             place = held.place
@@ -132,9 +145,15 @@ class JitProgram:
             self._prepare(program)
         for number in program.unpacked:
             operands[number] = packed(operands[number])
-        for cell in self._replaced:
-            cell._grad = None  # its memory serves the new one
-        buffers = program.compute(operands, self._donated)
+        if state.changes is not None:
+            self._note_changes(given)
+        if examine is None:
+            for cell in self._replaced:
+                cell._grad = None  # its memory serves the new one
+            buffers = program.compute(operands, self._donated)
+        else:
+            buffers = program.compute(operands)
+            examine(operands, program.tensors(operands, buffers))
         if self.function.can_record and state.grad_enabled:
             outputs: Any = program.tensors(operands, buffers)
             if any(x._node is not None for x in operands):
@@ -156,6 +175,13 @@ class JitProgram:
                 cell._grad = None if result is None else outputs[result]
         found = [self._result(kind, what, outputs, given) for kind, what in self.results]
         return found[0] if self.structure is tree.LEAF else tree.unflatten(self.structure, found)
+
+    def _note_changes(self, given: Any) -> None:
+        """Tell a checkpoint what the cells hold that will be rebound."""
+        for place, _, _ in self.writes:
+            cell = place.find(given)
+            if isinstance(cell, Cell):
+                state.note_change(cell, snapshot(cell))
 
     def _prepare(self, program: Program) -> None:
         """Sort the writes: tensors from outside that get an output's memory and no tape, others."""
@@ -256,6 +282,38 @@ def trace_program(
     program.function.settled = _settled(program, len(arguments))
     program.argument_types = types
     return program
+
+
+def examine_call(
+    program: JitProgram,
+    function: Any,
+    call: Any,
+    what: str,
+    operands: list[Any],
+    results: list[Any],
+) -> None:
+    """Refuse bad values that a jitted function made, while somebody watches for them.
+
+    `what`: how to call it in the error.
+
+    The function is traced again where its trace was not watched, so that every operation knows its
+    module.
+    """
+    if not any_bad(results):
+        return
+    name, graph, inputs = program.function.name, program.function.graph, operands
+    if not any(node in watch.origins for node in graph.nodes):
+        try:
+            again = trace_program(function, name, call, numerics=program.function.numerics)
+        except Exception:  # what it depends on has changed: then modules stay unknown
+            again = None
+        if again is not None:
+            graph = again.function.graph
+            captured = [held.place.find(call.given) for held in again.captured]
+            inputs = [*call.tensors, *captured]
+    birth = replay(name, graph, inputs)
+    if birth is not None:
+        report(birth, what)
 
 
 @contextmanager

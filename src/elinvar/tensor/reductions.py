@@ -178,15 +178,15 @@ def count_nonzero(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> An
     return sum(cast(tensor_of("count_nonzero", x), bool_dtype), axis=axis, keepdims=keepdims)
 
 
-def mean(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The arithmetic mean along axes; integers give float32.
+def mean(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The arithmetic mean along axes; integers give float32. With `dtype`, x is converted first.
 
     Example:
         >>> import elinvar as el
         >>> el.mean(el.asarray([[1.0, 2.0], [3.0, 4.0]]), axis=1).tolist()
         [1.5, 3.5]
     """
-    x = floating("mean", x)
+    x = floating("mean", x if dtype is None else cast(tensor_of("mean", x), as_dtype(dtype)))
     axes = normalize_axes("mean", axis, x.ndim)
     return keep(_mean(x, axes=axes), x.shape, axes, keepdims)
 
@@ -226,7 +226,10 @@ def _var(x: Any, *, axes: tuple[int, ...], correction: float) -> Any:
 @composite
 def _std(x: Any, *, axes: tuple[int, ...], correction: float) -> Any:
     variance = moments(cast(x, accumulator(x.dtype)), axes, correction)[1]
-    return cast(F.sqrt(variance), x.dtype)
+    # no gradient, rather than 0 · ∞, where all elements are equal
+    is_zero = F.equal(variance, F.zeros_like(variance))
+    root = F.sqrt(F.where(is_zero, F.stop_gradient(variance), variance))
+    return cast(F.where(is_zero, F.zeros_like(root), root), x.dtype)
 
 
 def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:

@@ -41,6 +41,10 @@ class Form:
 
     __slots__ = ("axes", "lengths", "shape", "steps", "views")
 
+    axes: tuple[int, ...]
+    lengths: tuple[DimLike, ...]
+    steps: tuple[int, ...]
+
     def __init__(
         self, lengths: tuple[DimLike, ...], steps: tuple[int, ...], axes: tuple[int, ...]
     ) -> None:
@@ -79,6 +83,9 @@ class Region:
 
     __slots__ = ("form", "start")
 
+    form: Form
+    start: tuple[DimLike, ...]
+
     def __init__(self, start: tuple[DimLike, ...], form: Form) -> None:
         self.start, self.form = start, form
 
@@ -95,27 +102,68 @@ class Region:
             total += first * stride
         return total * whole.dtype.itemsize if self.form.view(whole).size else 0
 
-    # what the tape calls: (operands, results, cotangents) → cotangents of the operands
 
-    def derive_read(self, operands: Any, results: Any, cotangents: Any) -> Any:
-        """The cotangent between zeros."""
+# ---- what the tape calls: (operands, results, cotangents or tangents) → those of the others -----
+
+
+class Reading:
+    """Backward puts the cotangent between zeros; forward reads the tangent."""
+
+    __slots__ = ("region",)
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
         (x,) = operands
-        return (embedded(cotangents[0], self, x.shape),)
+        return (embedded(cotangents[0], self.region, x.shape),)
 
-    def derive_embedded(self, operands: Any, results: Any, cotangents: Any) -> Any:
-        """What the cotangent holds in the region."""
-        return (read(cotangents[0], self),)
+    def push(self, operands: Any, results: Any, tangents: Any) -> Any:
+        return (read(tangents[0], self.region),)
 
-    def derive_written(self, operands: Any, results: Any, cotangents: Any) -> Any:
-        """The cotangent outside of the region for x, that inside for the update."""
+
+class Embedding:
+    """Backward takes what the cotangent holds in the region; forward embeds the tangent."""
+
+    __slots__ = ("region",)
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
+        return (read(cotangents[0], self.region),)
+
+    def push(self, operands: Any, results: Any, tangents: Any) -> Any:
+        return (embedded(tangents[0], self.region, results[0].shape),)
+
+
+class Writing:
+    """Backward: the cotangent outside of the region for x, that inside for the update. Forward:
+    the tangent of x with that of the update in the region."""
+
+    __slots__ = ("region",)
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
         x, update = operands
         (g,) = cotangents
         outside = inside = None
         if x._node is not None:
-            outside = written(g, constant("setitem", 0, g.dtype), self)
+            outside = written(g, constant("setitem", 0, g.dtype), self.region)
         if update._node is not None:
-            inside = read(g, self)
+            inside = read(g, self.region)
         return outside, inside
+
+    def push(self, operands: Any, results: Any, tangents: Any) -> Any:
+        by_x, by_update = tangents
+        if by_x is None:
+            by_update = F.broadcast(by_update, shape=self.region.form.shape)
+            return (embedded(by_update, self.region, results[0].shape),)
+        if by_update is None:
+            by_update = constant("setitem", 0, by_x.dtype)
+        return (written(by_x, by_update, self.region),)
 
 
 # ---- the three ----------------------------------------------------------------------------------
@@ -129,7 +177,7 @@ def read(x: Any, region: Region) -> Any:
     view = region.form.view(whole)
     found = concrete(x._buffer, x._address + region.offset(whole), view)
     if x._node is not None:
-        record("getitem", region.derive_read, (x,), found)
+        record("getitem", Reading(region), (x,), found)
     return found
 
 
@@ -158,7 +206,7 @@ def written(x: Any, update: Any, region: Region, in_place: bool = False) -> Any:
             update._node is not None and view.size > 0,
         )
         if any(flowing):
-            record("setitem", region.derive_written, (x, update), found, flowing)
+            record("setitem", Writing(region), (x, update), found, flowing)
     return found
 
 
@@ -191,7 +239,7 @@ def embedded(g: Any, region: Region, shape: Shape) -> Any:
         call(g._address, address + region.offset(kind))
     found = concrete(buffer, address, kind)
     if g._node is not None:
-        record("embedded", region.derive_embedded, (g,), found)
+        record("embedded", Embedding(region), (g,), found)
     return found
 
 

@@ -17,6 +17,7 @@ from elinvar.core.dtypes import DType, float32, float64
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import ArrayLike, cast, floating
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.dispatch import F
 
 Polynomial = tuple[tuple[float, ...], float, float]  # coefficients, middle and half of the range
@@ -69,10 +70,10 @@ def _polynomial(x: Any, polynomial: Polynomial) -> Any:
     return total
 
 
-def _quotient(w: Any, dtype: DType) -> Any:
+def quotient_of_erfinv(w: Any) -> Any:
     """erfinv(x) / x as a function of w = -log(1 - x²)."""
     root = F.sqrt(w)
-    if dtype is float64:
+    if w.dtype is float64:
         far = ew.where(
             ew.less(root, 4.0),
             _polynomial(root, (_MIDDLE_64, 3.25, 0.75)),
@@ -93,7 +94,7 @@ def erfinv(x: ArrayLike, /) -> Any:
         >>> print(f"{el.erfinv(0.5).item():.6f}")
         0.476936
     """
-    return _erfinv(floating("erfinv", x))
+    return _with_slope(floating("erfinv", x))
 
 
 @composite
@@ -104,9 +105,23 @@ def _erfinv(x: Any) -> Any:
     w = F.negative(F.log(product))
     finite = ew.less(F.abs(wide), 1.0)
     held = ew.where(finite, w, 1.0)  # no ∞ in the branch that is not taken, nor in its derivative
-    inside = F.multiply(wide, _quotient(held, wide.dtype))
+    inside = F.multiply(wide, quotient_of_erfinv(held))
     edge = ew.where(ew.equal(F.abs(wide), 1.0), ew.multiply(wide, math.inf), math.nan)
     return cast(ew.where(finite, inside, edge), x.dtype)
+
+
+@custom_vjp
+def _with_slope(x: Any) -> Any:
+    return _erfinv(x)
+
+
+def _slope(x: Any) -> Any:
+    """√π/2 · exp(erfinv(x)²)"""
+    y = erfinv(x)
+    return ew.multiply(F.exp(F.multiply(y, y)), math.sqrt(math.pi) / 2)
+
+
+_with_slope.defvjp(lambda x: (_erfinv(x), x), lambda x, g: (F.multiply(g, _slope(x)),))
 
 
 @composite
@@ -121,6 +136,6 @@ def normal_of_bits(bits: Any, *, dtype: DType) -> Any:
     magnitude = cast(ew.bitwise_and(bits, 2 ** (count - 1) - 1), wide)
     q = ew.multiply(ew.add(magnitude, 0.5), 2.0 ** (1 - count))
     w = ew.maximum(F.negative(F.log(F.multiply(q, ew.subtract(2.0, q)))), 0.0)
-    z = F.multiply(ew.multiply(ew.subtract(1.0, q), math.sqrt(2)), _quotient(w, wide))
+    z = F.multiply(ew.multiply(ew.subtract(1.0, q), math.sqrt(2)), quotient_of_erfinv(w))
     negative = ew.greater_equal(bits, 2 ** (count - 1))
     return cast(F.where(negative, F.negative(z), z), dtype)

@@ -26,6 +26,8 @@ class ArrayOwner:
 
     __slots__ = ("__array_interface__", "_buffer")
 
+    __array_interface__: dict[str, tuple[int, ...] | str | tuple[int, bool] | int]
+
     def __init__(self, buffer: Any, address: int, layout: Layout) -> None:
         step = layout.dtype.itemsize
         self._buffer = buffer
@@ -42,6 +44,11 @@ class Foreign:
     """Memory of others, kept alive by its owner."""
 
     __slots__ = ("__weakref__", "address", "nbytes", "owner", "release")
+
+    address: int
+    nbytes: int
+    owner: Any
+    release: Any
 
     def __init__(self, owner: Any, address: int, nbytes: int, release: Any = None) -> None:
         self.owner, self.address, self.nbytes, self.release = owner, address, nbytes, release
@@ -85,6 +92,24 @@ def stored_array(tensor: Cell, op: str = "numpy") -> Any:
     if not layout.size:
         return np.empty(layout.shape, layout.dtype.storage)
     return np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+
+
+def number_array(tensor: Cell) -> Any:
+    """The elements of a concrete tensor as numbers that numpy knows: bfloat16 as float32."""
+    layout = tensor._layout
+    assert layout is not None
+    if not layout.size:
+        stored = np.empty(layout.shape, layout.dtype.storage)
+    else:
+        stored = np.asarray(ArrayOwner(tensor._buffer, tensor._address, layout))
+    return as_numbers(stored, layout.dtype)
+
+
+def as_numbers(stored: Any, dtype: DType) -> Any:
+    """Stored elements as numbers that numpy knows: bfloat16 as float32."""
+    if dtype.name != "bfloat16":
+        return stored
+    return (stored.astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
 
 
 def refuse_value(tensor: Cell, op: str, trace: Any) -> NoReturn:

@@ -25,7 +25,7 @@ from elinvar.transforms.control import influenced
 P = ParamSpec("P")
 R = TypeVar("R")
 _new = object.__new__
-next_serial = itertools.count().__next__
+next_serial: Callable[[], int] = itertools.count().__next__
 
 # derive(operands, results, cotangents) -> one cotangent or None for each operand
 Derive = Callable[[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]], Any]
@@ -35,6 +35,9 @@ class Leaf:
     """The tape's end at a tensor that requires a gradient."""
 
     __slots__ = ("__weakref__", "cell", "hooks", "serial")
+
+    cell: ref[Any]
+    serial: int
 
     is_leaf = True
     is_pinned = True  # its tensor must not be changed while gradients are recorded
@@ -54,6 +57,22 @@ class Boundary(Leaf):
     is_pinned = False
 
 
+class Derivative:
+    """A Derive function that also says what forward mode does.
+
+    `push(operands, results, tangents)` gives one tangent or None for each result. A Derive function
+    without it is transposed instead.
+    """
+
+    __slots__ = ("derive", "push")
+
+    def __init__(self, derive: Derive, push: Derive) -> None:
+        self.derive, self.push = derive, push
+
+    def __call__(self, operands: Any, results: Any, cotangents: Any) -> Any:
+        return self.derive(operands, results, cotangents)
+
+
 class TapeNode:
     """One recorded operation. `rule` is a Rule, an Op with `params`, or a Derive function."""
 
@@ -69,6 +88,12 @@ class TapeNode:
         "rule",
         "serial",
     )
+
+    name: str
+    rule: Any
+    params: Any
+    count: int
+    serial: int
 
     is_leaf = False
     is_pinned = False
@@ -158,6 +183,8 @@ def _reached(op: Op, operands: Any, params: Any, count: int) -> list[bool]:
     if op.name == "cond":
         inner = frozenset(n - 1 for n in active if n)
         reached = influenced(params["true"], inner) | influenced(params["false"], inner)
+    elif op.name == "custom":
+        reached = set(range(count)) if any(n < params["moving"] for n in active) else set()
     else:
         while True:  # a carry may be reached through another one, a step later
             reached = influenced(params["body"], frozenset(active))

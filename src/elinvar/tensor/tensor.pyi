@@ -17,7 +17,7 @@ from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.tape import HookHandle
 
-_Number: TypeAlias = bool | int | float
+_Number: TypeAlias = int | float | complex
 _Nested: TypeAlias = list[Any] | tuple[Any, ...] | range
 _ArrayLike: TypeAlias = Tensor | _Number | np.generic | _SupportsArray | _Nested
 _DTypeLike: TypeAlias = DType | str | type[Any] | np.dtype[Any]
@@ -251,9 +251,6 @@ class Tensor(Cell):
         out: None = None,
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
-
-    def angle(x, /) -> Tensor:
-        """The angle of a complex number from the positive real axis, in radians: -π … π."""
 
     def any(
         self,
@@ -519,7 +516,7 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """The dot product of two 1-D tensors."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -1172,7 +1169,7 @@ class Tensor(Cell):
         keepdims: _bool = False,
         correction: _float | None = None,
         ddof: _float | None = None,
-        dtype: None = None,
+        dtype: _DTypeLike | None = None,
         out: None = None,
     ) -> Tensor:
         """As `el.std`, but the correction is 1 by default, as in PyTorch."""
@@ -1264,9 +1261,10 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
-        """Two axes exchanged."""
-
+    @overload
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor: ...
+    @overload
+    def transpose(self, dim0: Sequence[_int], dim1: None = ...) -> Tensor: ...
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
 
@@ -1312,7 +1310,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Any:
+    def unique(self) -> Tensor:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:
@@ -1328,7 +1326,7 @@ class Tensor(Cell):
         keepdims: _bool = False,
         correction: _float | None = None,
         ddof: _float | None = None,
-        dtype: None = None,
+        dtype: _DTypeLike | None = None,
         out: None = None,
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""

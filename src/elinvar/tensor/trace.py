@@ -14,7 +14,6 @@ trace may read what an outer one made.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -28,14 +27,17 @@ from elinvar.ops.record import Op
 from elinvar.tensor.cell import Cell, current_trace, state, traced, traces
 from elinvar.tensor.storage import need_live
 from elinvar.tensor.tape import Boundary, next_serial
-
-_lock = threading.Lock()
+from elinvar.tensor.watching import watch
 
 
 class Captured:
     """A tensor from outside, with what it held before the trace touched it."""
 
     __slots__ = ("cell", "content", "node", "tensor")
+
+    cell: Any
+    content: tuple[Any, Any, Any, Any]
+    node: Any
 
     def __init__(self, cell: Any) -> None:
         self.cell = cell
@@ -95,7 +97,12 @@ def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) ->
 class Trace:
     """One run of a function on stand-ins. Use it as a context manager; see the module's text."""
 
-    is_mapped = False  # whether its stand-ins, or those of a trace around it, are single examples
+    builder: Builder
+    first_serial: int
+    finished: bool
+
+    # whether its stand-ins, or those of a trace around it, are single examples
+    is_mapped: bool = False
 
     def __init__(self, purpose: str, region: bool = False) -> None:
         self.purpose = purpose
@@ -110,21 +117,22 @@ class Trace:
         self.finished = False
         self.line: Source | None = None  # of the forward operation that is being differentiated
         self._parents: list[Any] = []
+        self._changes: list[Any] = []
 
     def __enter__(self) -> Trace:
         self._parents.append(state.trace)
+        self._changes.append(state.changes)
         if state.trace is not None and state.trace.is_mapped:
             self.is_mapped = True
-        state.trace = self
-        with _lock:
-            traces.active += 1
+        state.trace, state.changes = self, None  # what is rebound inside is put back at the end
+        traces.add(1)
         self.finished = False
         return self
 
     def __exit__(self, *_: Any) -> None:
-        with _lock:
-            traces.active -= 1
+        traces.add(-1)
         state.trace = parent = self._parents.pop()
+        state.changes = self._changes.pop()
         if parent is not None:
             parent.requirements += self.requirements
         for held in self.captured.values():
@@ -151,6 +159,8 @@ class Trace:
         if self.is_region and not state.grad_enabled:
             values = [self.cut(value) for value in values]
         results = self.builder.add(op, tuple(values), params, self.line or user_source())
+        if watch.on:
+            watch.note(results[0].node)
         return [traced(self, value) for value in results]
 
     def wrap(self, value: Value) -> Any:
@@ -162,11 +172,6 @@ class Trace:
         if not self.is_region or value.dtype.kind not in "fc":
             return value
         return self.builder.f.stop_gradient(value)
-
-    def refuse_region(self, op: str, what: str) -> None:
-        """Refuse what only a tape can differentiate."""
-        if self.is_region:
-            fail(TraceError, op, f"{what} cannot be used inside of `{self.purpose}`")
 
     def read(self, cell: Any, op: str = "trace") -> Value:
         """The value of a tensor in this graph; one from outside becomes an input."""
@@ -265,6 +270,19 @@ def note_guard(owner: Any, name: str, value: Any) -> None:
     trace = current_trace()
     if trace is not None:
         trace.note_guard(owner, name, value)
+
+
+@contextmanager
+def recording(recorder: Any) -> Any:
+    """Within, `recorder.apply` is called for each operation, in the place of what would run it."""
+    recorder.outer = before = state.recorder
+    state.recorder = recorder
+    traces.add(1)
+    try:
+        yield
+    finally:
+        state.recorder = before
+        traces.add(-1)
 
 
 @contextmanager

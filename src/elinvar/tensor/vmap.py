@@ -14,8 +14,9 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.batching import SHARED, Mapped
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.dispatch import F, as_tensor
-from elinvar.tensor.jit import Call, as_input
-from elinvar.tensor.program import trace_program
+from elinvar.tensor.jit import Call, as_input, tracing_lock
+from elinvar.tensor.program import examine_call, trace_program
+from elinvar.tensor.watching import watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,6 +78,12 @@ def vmap(
 
 class Options:
     """What vmap was told."""
+
+    in_axes: Any
+    axis_name: Any
+    out_axes: Any
+    axis_size: Any
+    randomness: str
 
     def __init__(
         self, in_axes: Any, out_axes: Any, axis_name: Any, axis_size: Any, randomness: str
@@ -148,8 +155,13 @@ class _Call:
         def run(*stand_ins: Any) -> Any:
             return self._traced(places, list(stand_ins))
 
-        program = trace_program(run, "vmap", Call(tensors, tensors, None, len(tensors)))
+        call = Call(tensors, tensors, None, len(tensors))
+        with tracing_lock:
+            program = trace_program(run, "vmap", call)
         program.function.share_code()
+        if watch.on:
+            examine = functools.partial(examine_call, program, run, call, "vmap")
+            return program.run(tensors, tensors, examine)
         return program.run(tensors, tensors)
 
     def _traced(self, places: list[int], tensors: list[Any]) -> Any:

@@ -33,6 +33,9 @@ class Axis:
 
     __slots__ = ("number", "size")
 
+    number: int
+    size: DimLike
+
     def __init__(self, size: DimLike, number: int = -1) -> None:
         self.size, self.number = size, number
 
@@ -43,13 +46,19 @@ class Batching:
     Attributes:
         new: for each value of the old graph the new one;
         mapped: the old values whose new ones carry the batch dimension in front.
+        sums: for some old values the new sum over all examples.
         f: the primitives; new nodes get the source of the node that is being batched.
     """
+
+    axis: Axis
+    builder: Builder
+    f: Namespace
 
     def __init__(self, builder: Builder, axis: Axis) -> None:
         self.builder, self.axis = builder, axis
         self.new: dict[Value, Value] = {}
         self.mapped: set[Value] = set()
+        self.sums: dict[Value, Value] = {}
         self.f = Namespace(BY_NAME, self._apply)
         self._source: Source | None = None
 
@@ -94,9 +103,7 @@ class Batching:
             if one_by_one is not None:
                 return (one_by_one,)
         if op.batching == "family":
-            rows = tuple(
-                batched(self.f, size, x, m) for x, m in zip(operands, mapped, strict=True)
-            )
+            rows = tuple(batched(self.f, size, x, m) for x, m in zip(operands, mapped, strict=True))
             return self.builder.add(op, rows, node.params, node.source)
         if isinstance(op.batching, Absent) or isinstance(op.batching, str):
             reason = op.batching.reason if isinstance(op.batching, Absent) else op.batching

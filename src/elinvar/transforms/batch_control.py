@@ -6,6 +6,7 @@ chosen by `where`.
     while_loop  a condition for all: a loop of the batched body. One for each example: the loop goes
                 on while any example goes on, and those that have ended keep what they have
     scan        a scan of the batched body
+    custom      body and derivative are batched, with all that moves carrying the batch
 
 A carry is batched if it is at the start or becomes so in some step: the least set that is closed.
 """
@@ -35,7 +36,7 @@ def batch_control(
         operands, mapped: the new operands, and which of them carry the batch in front.
         batch_graph: see `batch.batch_graph`, which in turn meets control operations.
     """
-    rule = {"cond": _cond, "while_loop": _while, "scan": _scan}[node.op.name]
+    rule = {"cond": _cond, "while_loop": _while, "scan": _scan, "custom": _custom}[node.op.name]
     return rule(f, axis, node.params, operands, mapped, batch_graph)
 
 
@@ -167,3 +168,28 @@ def _scan(
 def swapped(f: Any, x: Any) -> Any:
     """x with its first two axes exchanged."""
     return f.permute(x, axes=(1, 0, *range(2, len(x.shape))))
+
+
+# ---- custom -------------------------------------------------------------------------------------
+
+
+def _custom(
+    f: Any, axis: Any, params: Any, operands: Any, mapped: Any, batch_graph: BatchGraph
+) -> Batched:
+    body, derivative, moving = params["body"], params["derivative"], params["moving"]
+    results = len(body.outputs)
+    if not any(mapped):
+        return _as_tuple(f.custom(*operands, **params)), [False] * results
+    flags = [True] * moving + list(mapped[moving:])
+    given = [
+        batched(f, axis.size, x, is_mapped) if wants else x
+        for x, is_mapped, wants in zip(operands, mapped, flags, strict=True)
+    ]
+    many, _ = batch_graph(body, flags, axis, [True] * results)
+    how = many
+    if params["mode"] != "none":
+        flowing = [True] * (len(derivative.inputs) - len(operands))
+        wanted = [True] * len(derivative.outputs)
+        how, _ = batch_graph(derivative, [*flags, *flowing], axis, wanted)
+    found = f.custom(*given, **(params | {"body": many, "derivative": how}))
+    return _as_tuple(found), [True] * results

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from elinvar.core.errors import TraceError, fail
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph
 from elinvar.ops.winograd import winograd_of
@@ -26,6 +27,10 @@ def batch_convolution(f: Any, axis: Any, node: Any, operands: Any, mapped: Any) 
     if alone == joined and alone is not None:
         return None
     if alone is False and joined in (None, False):
+        if all(mapped) and not isinstance(axis.size, int):
+            text = f"images and kernels of {axis.size} examples: their number must be known"
+            hint = "compile each number by itself: leave the size of the examples out of `specs`"
+            fail(TraceError, "convolution", text, hint, node.source)
         return None
     return _one_by_one(f, axis, node, operands, mapped)
 

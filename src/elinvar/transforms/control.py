@@ -8,6 +8,7 @@
                 it is made of is stacked and the whole is one product or sum over all steps
                 afterwards; else the steps' parts are added in a carry
     while_loop  has no derivative in reverse: how many steps to undo is not known
+    custom      its own derivative, transposed where that goes forward
 
 `derivative_of_graph` comes as an argument, because it in turn meets control operations.
 """
@@ -22,6 +23,7 @@ from elinvar.core.errors import GradientError, fail
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, inline, reachable
 from elinvar.ops.record import Namespace, ValueLike
+from elinvar.transforms.transpose import through_custom
 
 DerivativeOfGraph = Callable[[Graph, Sequence[int], Sequence[int]], Graph]
 Cotangents = Sequence[Any]  # a value, or None where nothing flows
@@ -64,9 +66,13 @@ def differentiate_control(
         fail(
             GradientError,
             "while_loop",
-            "reverse mode needs a fixed trip count",
-            "use `scan` with the largest number of steps, or `stop_gradient` before the loop",
+            "reverse mode needs a fixed trip count: how many steps to undo is not known",
+            "use `fori_loop` with bounds that are Python ints, or `scan` with the largest number "
+            "of steps; forward mode (`jvp`) passes; or put `stop_gradient` before the loop",
         )
+    if use.name == "custom":
+        given = use.cotangents
+        return through_custom(f, use.operands, given, use.params, "vjp", derivative_of_graph)
     rule = {"cond": _cond, "scan": _scan}[use.name]
     return rule(f, use, derivative_of_graph)
 

@@ -441,14 +441,15 @@ def _nan_to_num(x: Any, *, nan: float, high: float, low: float) -> Any:
 
 
 def angle(x: Any, /, deg: bool = False) -> Any:
-    """The argument of a number: 0 for positive real ones, π (or 180°) for negative ones.
+    """The angle of a number from the positive real axis, -π … π (or -180° … 180°).
 
     Example:
         >>> import elinvar as el
-        >>> el.angle(el.asarray([1.0, -1.0]), deg=True).tolist()
-        [0.0, 180.0]
+        >>> el.angle(el.asarray([1.0, 2j, -1.0]), deg=True).tolist()
+        [0.0, 90.0, 180.0]
     """
-    found = _angle(floating("angle", x))
+    x = floating("angle", x)
+    found = F.atan2(F.imag(x), F.real(x)) if x.dtype.kind == "c" else _angle(x)
     return rad2deg(found) if deg else found
 
 

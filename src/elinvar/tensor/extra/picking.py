@@ -339,6 +339,9 @@ def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = None)
 class _Grid:
     """`mgrid[0:3, 0:1:5j]`: coordinates of a grid, dense or open."""
 
+    name: str
+    sparse: bool
+
     def __init__(self, name: str, sparse: bool) -> None:
         self.name, self.sparse = name, sparse
         self.__doc__ = f"Coordinates of a grid by slices: `{name}[0:3, 0:1:5j]`."
@@ -374,8 +377,8 @@ class _Grid:
         return tensor_of(self.name, places.astype(np.int64 if whole else np.float32))
 
 
-mgrid = _Grid("mgrid", False)
-ogrid = _Grid("ogrid", True)
+mgrid: _Grid = _Grid("mgrid", False)
+ogrid: _Grid = _Grid("ogrid", True)
 
 
 def tri(n: int, m: int | None = None, /, k: int = 0, *, dtype: Any = None) -> Any:

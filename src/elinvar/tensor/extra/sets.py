@@ -56,7 +56,7 @@ def _in_order(op: str, x: Any, kth: Any, axis: int | None) -> tuple[Any, int]:
     return x, axis
 
 
-def partition(x: Any, kth: Any, /, axis: int | None = -1) -> Any:
+def partition(x: Any, /, kth: Any, axis: int | None = -1) -> Any:
     """Elements such that those before place kth are not greater, those after it not less.
 
     All are in order here, which is one of the results that NumPy may give.
@@ -70,7 +70,7 @@ def partition(x: Any, kth: Any, /, axis: int | None = -1) -> Any:
     return find.sort(x, axis=axis)
 
 
-def argpartition(x: Any, kth: Any, /, axis: int | None = -1) -> Any:
+def argpartition(x: Any, /, kth: Any, axis: int | None = -1) -> Any:
     """The indices of `partition`.
 
     Example:

@@ -165,7 +165,7 @@ def _joined(arrays: Any, level: int, depth: int, rank: int) -> Any:
     return man.concat(parts, axis=rank - depth + level)
 
 
-def swapaxes(x: Any, axis1: int, axis2: int, /) -> Any:
+def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
     """Two axes exchanged.
 
     Example:

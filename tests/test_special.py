@@ -1,0 +1,293 @@
+"""Special functions: errors against mpmath, float32, edges against SciPy, two derivatives, bits."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+import scipy.special as scipy_special
+
+import elinvar as el
+from elinvar.core import errors
+from tests.extras import bits, check_gradient
+
+RNG = np.random.default_rng(3)
+COUNT = 60
+
+
+def even(low, high, count=COUNT):
+    return RNG.uniform(low, high, count)
+
+
+def spread(low, high, count=COUNT):
+    return np.exp(RNG.uniform(np.log(low), np.log(high), count))
+
+
+def around(center, width, count=COUNT):
+    return center + spread(1e-12, width, count) * RNG.choice([-1, 1], count)
+
+
+def log_gamma(x):
+    return mp.log(abs(mp.gamma(x)))
+
+
+def normal(x):
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+def log_normal(x):
+    return mp.log1p(-normal(-x)) if x > 0 else mp.log(normal(x))
+
+
+def quantile(p):
+    return mp.findroot(lambda z: mp.log(normal(z)) - mp.log(p), float(scipy_special.ndtri(float(p))))
+
+
+def gamma_share(a, x):
+    return mp.gammainc(a, 0, x, regularized=True)
+
+
+def gamma_rest(a, x):
+    return mp.gammainc(a, x, mp.inf, regularized=True)
+
+
+def beta_share(a, b, x):
+    return mp.betainc(a, b, 0, x, regularized=True)
+
+
+SHAPES = spread(0.05, 100)
+TWO = spread(0.1, 50), spread(0.1, 50)
+
+# function, in mpmath, operands, units in the last place of float64 (docs/special.md states them)
+ROWS = {
+    "gammaln": ("gammaln", log_gamma, (np.concatenate([even(0, 3), around(1, 0.1), around(2, 0.1), spread(3, 1e300)]),), 4),
+    "gammaln negative": ("gammaln", log_gamma, (-spread(1e-10, 1.9),), 4),
+    "gamma": ("gamma", mp.gamma, (np.concatenate([even(0, 171), -even(0, 170)]),), 8),
+    "digamma": ("digamma", lambda x: mp.psi(0, x), (np.concatenate([even(0, 20), around(1.4616321449683622, 0.1), spread(1e-300, 1e300)]),), 4),
+    "polygamma 1": (lambda x: el.special.polygamma(1, x), lambda x: mp.psi(1, x), (np.concatenate([spread(1e-3, 1e4), -even(0, 10)]),), 5),
+    "polygamma 4": (lambda x: el.special.polygamma(4, x), lambda x: mp.psi(4, x), (spread(1e-3, 1e4),), 8),
+    "zeta": ("zeta", mp.zeta, (1 + spread(1e-6, 20), spread(0.01, 100)), 8),
+    "betaln": ("betaln", lambda a, b: mp.log(mp.beta(a, b)), (spread(1e-3, 0.9), spread(1e-3, 0.9)), 8),
+    "beta": ("beta", mp.beta, TWO, 300),
+    "binom": ("binom", mp.binomial, (even(30, 50).round(), even(0, 30).round()), 8),
+    "multigammaln": (lambda x: el.special.multigammaln(x, 3), lambda x: mp.log(mp.pi) * 1.5 + sum(log_gamma(x - j / mp.mpf(2)) for j in range(3)), (even(3, 50),), 5),
+    "factorial": ("factorial", mp.factorial, (even(0, 170).round(),), 6),
+    "erf": ("erf", mp.erf, (even(-6, 6),), 2),
+    "erfc": ("erfc", mp.erfc, (even(-6, 26),), 5),
+    "erfcx": ("erfcx", lambda x: mp.exp(x * x) * mp.erfc(x), (np.concatenate([even(-26, 30), spread(1e-5, 100)]),), 6),
+    "erfinv": ("erfinv", mp.erfinv, (even(-1, 1),), 4),
+    "erfcinv": ("erfcinv", lambda x: -quantile(x / 2) / mp.sqrt(2), (spread(1e-300, 0.9),), 5),
+    "ndtr": ("ndtr", normal, (even(-38, 8),), 5),
+    "log_ndtr": ("log_ndtr", log_normal, (np.concatenate([even(-40, 20), even(-3, 3)]),), 5),
+    "ndtri": ("ndtri", quantile, (np.concatenate([spread(1e-300, 0.5), even(0.001, 0.45), even(0.55, 0.999)]),), 5),
+    "i0": ("i0", lambda x: mp.besseli(0, x), (even(-30, 700),), 6),
+    "i0e": ("i0e", lambda x: mp.besseli(0, x) * mp.exp(-abs(x)), (even(-30, 60),), 4),
+    "i1": ("i1", lambda x: mp.besseli(1, x), (spread(1e-8, 700),), 8),
+    "i1e": ("i1e", lambda x: mp.besseli(1, x) * mp.exp(-abs(x)), (even(-30, 60),), 8),
+    "exp1": ("exp1", mp.e1, (spread(1e-10, 700),), 4),
+    "expi": ("expi", mp.ei, (np.concatenate([spread(1e-10, 700), -spread(1e-10, 100), even(0, 3)]),), 6),
+    "spence": ("spence", lambda x: mp.polylog(2, 1 - x), (np.concatenate([even(0, 10), spread(1e-10, 1e10)]),), 4),
+    "gammainc": ("gammainc", gamma_share, (SHAPES, SHAPES * spread(0.3, 2)), 150),
+    "gammaincc": ("gammaincc", gamma_rest, (SHAPES, SHAPES * spread(0.3, 2)), 150),
+    "gammaincc small": ("gammaincc", gamma_rest, (spread(1e-6, 1), spread(1e-6, 2)), 40),
+    "betainc": ("betainc", beta_share, (*TWO, even(0.05, 0.95)), 150),
+    "expit": ("expit", lambda x: 1 / (1 + mp.exp(-x)), (even(-700, 50),), 3),
+    "log_expit": ("log_expit", lambda x: -mp.log1p(mp.exp(-x)), (even(-50, 50),), 3),
+    "logit": ("logit", lambda p: mp.log(p / (1 - p)), (even(0, 1),), 3),
+    "xlogy": ("xlogy", lambda x, y: x * mp.log(y), (even(-5, 5), spread(0.01, 50)), 3),
+    "xlog1py": ("xlog1py", lambda x, y: x * mp.log1p(y), (even(-5, 5), spread(1e-9, 50)), 3),
+    "entr": ("entr", lambda x: -x * mp.log(x), (spread(1e-5, 10),), 3),
+    "rel_entr": ("rel_entr", lambda x, y: x * mp.log(x / y), (spread(0.01, 10), spread(0.01, 10)), 4),
+    "softplus": ("softplus", lambda x: mp.log1p(mp.exp(x)), (even(-50, 50),), 3),
+}  # fmt: skip
+
+
+# several loops or many powers: compiling them takes seconds
+HEAVY = {"beta", "betaln", "betainc", "binom", "expi", "factorial", "gammainc", "gammaincc", "gammaincc small", "zeta"}
+
+
+def rows():
+    return [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in ROWS]
+
+
+def called(name, *xs):
+    function = ROWS[name][0]
+    return (getattr(el.special, function) if isinstance(function, str) else function)(*xs)
+
+
+def exact_values(name, xs):
+    with mp.workdps(50):
+        rows = zip(*xs, strict=True)
+        return [mp.mpf(mp.re(ROWS[name][1](*(mp.mpf(float(v)) for v in row)))) for row in rows]
+
+
+@pytest.mark.parametrize("name", rows())
+def test_errors_in_float64(name):
+    """At most the stated number of units in the last place."""
+    _, _, xs, limit = ROWS[name]
+    found = np.asarray(called(name, *map(el.asarray, xs)))
+    for row in zip(found, exact_values(name, xs), *xs, strict=True):
+        value, exact = row[:2]
+        unit = np.spacing(max(abs(float(exact)), 2.3e-308))
+        assert abs(mp.mpf(float(value)) - exact) <= limit * unit, row
+
+
+@pytest.mark.parametrize("name", rows())
+def test_float32_is_rounded_once(name):
+    """Half a unit, and what float64 may add where its own error is large."""
+    with np.errstate(over="ignore"):
+        xs = [x.astype(np.float32) for x in ROWS[name][2]]
+    found = np.asarray(called(name, *map(el.asarray, xs)))
+    assert found.dtype == np.float32
+    with np.errstate(over="ignore"):
+        single = [np.asarray(x, np.float64) for x in xs]
+    wide = np.asarray(called(name, *map(el.asarray, single)))
+    with np.errstate(over="ignore"):
+        direct = name in ("erf", "erfinv", "multigammaln")  # have formulas of their own for float32
+        if direct:
+            np.testing.assert_allclose(found, wide.astype(np.float32), rtol=4e-7)
+        else:
+            np.testing.assert_array_equal(found, wide.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", rows())
+def test_the_same_bits(name):
+    """Eager, compiled, alone and in a batch, in 16 bits and for no element at all."""
+    xs = [el.asarray(x) for x in ROWS[name][2]]
+    eager = called(name, *xs)
+    assert bits(el.jit(lambda *v: called(name, *v))(*xs)) == bits(eager)
+    alone = called(name, *(x[7:8] for x in xs))
+    assert bits(alone) == bits(eager[7:8])
+    halves = called(name, *(x.astype(el.bfloat16) for x in xs))
+    assert halves.dtype is el.bfloat16
+    assert called(name, *(x[:0] for x in xs)).shape == (0,)
+
+
+NAN, INF = np.nan, np.inf
+EDGES = {
+    "gammaln": [0.0, -0.0, -1.0, -2.0, 1.0, 2.0, INF, NAN, 1e308, 1e-300],
+    "gamma": [0.0, -0.0, 1.0, 171.7, 180.0, INF, NAN, -180.5, 1e-308],
+    "digamma": [0.0, -0.0, -1.0, INF, NAN, -INF, 1.0],
+    "erfc": [INF, -INF, NAN, 0.0, 30.0, -30.0, 26.5],
+    "erfcx": [INF, NAN, 0.0, 1e200, -27.0, -INF],
+    "erfcinv": [0.0, 2.0, 1.0, -0.5, 2.5, NAN],
+    "ndtr": [INF, -INF, NAN, 0.0, -39.0],
+    "log_ndtr": [INF, -INF, NAN, 0.0, -1e200, 40.0],
+    "ndtri": [0.0, 1.0, 0.5, -0.1, 1.1, NAN, 5e-324],
+    "i0": [0.0, NAN, 800.0], "i0e": [0.0, INF, -INF, NAN, 1e308],
+    "i1": [0.0, -0.0, NAN, 800.0, -800.0], "i1e": [0.0, INF, NAN, 1e308],
+    "exp1": [0.0, INF, NAN, 1e-300], "expi": [0.0, INF, -INF, NAN, 1e-300],
+    "spence": [0.0, 1.0, NAN, -1.0, 2.0],
+    "expit": [INF, -INF, NAN, -700.0, 800.0], "log_expit": [INF, -INF, NAN, -1e10],
+    "logit": [0.0, 1.0, NAN, -0.1, 1.1], "entr": [0.0, -1.0, INF, NAN],
+    "gammasgn": [1.0, -0.5, -1.5, NAN],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges(name):
+    x = np.array(EDGES[name])
+    with np.errstate(all="ignore"):
+        expected = getattr(scipy_special, name)(x)
+    found = np.asarray(getattr(el.special, name)(el.asarray(x)))
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+PAIRS = {
+    "gammainc": [(0.0, 1.0), (0.0, 0.0), (1.0, 0.0), (2.0, INF), (-1.0, 1.0), (1.0, -1.0), (NAN, 1.0), (1e-10, 0.5), (500.0, 500.0), (INF, 1.0)],
+    "gammaincc": [(0.0, 1.0), (1.0, 0.0), (2.0, INF), (-1.0, 1.0), (1.0, NAN), (1e-10, 0.5), (20.0, 800.0), (INF, 1.0)],
+    "xlogy": [(0.0, 0.0), (0.0, NAN), (1.0, 0.0), (0.0, INF)], "xlog1py": [(0.0, -1.0), (0.0, NAN), (2.0, -1.0)],
+    "rel_entr": [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (1.0, NAN), (1e300, 1e-300)],
+    "kl_div": [(0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (2.0, 3.0)],
+    "zeta": [(1.0, 2.0), (2.0, 1.0), (0.5, -1.0), (2000.0, 2.0), (50.0, 1.0)],
+    "binom": [(5.0, 6.0), (5.0, -1.0), (5.0, 0.0), (0.0, 0.0), (2.5, 1.5), (50.0, 25.0)],
+    "comb": [(5.0, 6.0), (5.0, -1.0), (10.0, 3.0)], "beta": [(1.0, 1.0), (0.5, 0.5), (-0.5, 2.0), (200.0, 300.0)],
+    "poch": [(2.0, 3.0), (0.5, 0.0)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_edges_of_two(name):
+    a, b = np.array(PAIRS[name]).T.copy()
+    with np.errstate(all="ignore"):
+        expected = getattr(scipy_special, name)(a, b)
+    found = np.asarray(getattr(el.special, name)(el.asarray(a), el.asarray(b)))
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_edges_of_betainc():
+    rows = np.array([(1.0, 1.0, 0.0), (2.0, 3.0, 1.0), (0.5, 0.5, 0.5), (200.0, 300.0, 0.4), (2.0, 3.0, NAN), (1e-3, 5.0, 0.9)])
+    a, b, x = rows.T.copy()
+    found = el.special.betainc(*map(el.asarray, (a, b, x)))
+    np.testing.assert_allclose(np.asarray(found), scipy_special.betainc(a, b, x), rtol=1e-13)
+    assert np.isnan(el.special.betainc(-1.0, 1.0, 0.5).item())
+    assert np.isnan(el.special.betainc(1.0, 1.0, 1.5).item())
+
+
+POINTS = np.array([0.3, 0.9, 1.4, 2.6, 5.5, 11.0])
+SIGNED = np.array([-3.3, -1.2, -0.4, 0.35, 1.9, 4.2])
+SHARE = np.array([0.02, 0.2, 0.45, 0.55, 0.8, 0.97])
+DERIVATIVES = {
+    "gammaln": (POINTS,), "gamma": (POINTS / 2,), "digamma": (POINTS,), "erfc": (SIGNED,), "erfcx": (SIGNED,),
+    "erfinv": (SHARE - 0.5,), "erfcinv": (SHARE * 2,), "ndtr": (SIGNED,), "log_ndtr": (SIGNED,), "ndtri": (SHARE,),
+    "i0": (SIGNED,), "i0e": (SIGNED,), "i1": (SIGNED,), "i1e": (SIGNED,), "exp1": (POINTS,), "expi": (SIGNED,),
+    "spence": (POINTS,), "expit": (SIGNED,), "log_expit": (SIGNED,), "logit": (SHARE,), "entr": (POINTS,),
+    "softplus": (SIGNED,), "sinc": (SIGNED,), "betaln": (POINTS, POINTS[::-1].copy()), "beta": (POINTS / 3, POINTS[::-1] / 3),
+    "binom": (POINTS + 2, POINTS / 2), "zeta": (POINTS + 1.2, POINTS[::-1].copy()),
+    "xlogy": (SIGNED, POINTS), "xlog1py": (SIGNED, POINTS), "rel_entr": (POINTS, POINTS[::-1].copy()),
+    "kl_div": (POINTS, POINTS[::-1].copy()), "logsumexp": (SIGNED,), "softmax": (SIGNED,), "log_softmax": (SIGNED,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_two_derivatives(name):
+    check_gradient(lambda *xs: getattr(el.special, name)(*xs), DERIVATIVES[name], 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_derivatives_of_polygamma(order):
+    check_gradient(lambda x: el.special.polygamma(order, x), (POINTS,))
+
+
+@pytest.mark.slow
+def test_derivatives_of_incomplete_functions():
+    x = np.array([0.1, 1.2, 0.7, 4.0, 3.0, 20.0])
+    for function in (el.special.gammainc, el.special.gammaincc):
+        check_gradient(lambda v, f=function: f(el.asarray(POINTS), v), (x,))
+        # with respect to both: first derivatives
+        a, y = el.asarray(POINTS), el.asarray(x)
+        slope = el.grad(lambda p: function(p, y).sum())(a)  # noqa: B023
+        step = 1e-6
+        expected = (function(a + step, y) - function(a - step, y)) / (2 * step)
+        np.testing.assert_allclose(np.asarray(slope), np.asarray(expected), rtol=1e-6, atol=1e-9)
+        # and the mixed second one
+        mixed = el.grad(lambda v: el.grad(lambda p: function(p, v).sum())(a).sum())(y)  # noqa: B023
+        ahead, behind = (el.grad(lambda p, s=s: function(p, y + s).sum())(a) for s in (step, -step))  # noqa: B023
+        np.testing.assert_allclose(np.asarray(mixed), np.asarray((ahead - behind) / (2 * step)), rtol=1e-6, atol=1e-8)
+    check_gradient(lambda v: el.special.betainc(el.asarray(POINTS), el.asarray(POINTS[::-1].copy()), v), (SHARE,))
+
+
+def test_what_has_no_derivative_says_so():
+    x = el.asarray([0.5])
+    with pytest.raises(errors.GradientError, match=r"\[betainc\] there is no derivative with respect to operand 0"):
+        el.grad(lambda a: el.special.betainc(a, x, x).sum())(el.asarray([1.0]))
+
+
+def test_bad_arguments():
+    with pytest.raises(errors.ValueRangeError, match="n must be a whole number"):
+        el.special.polygamma(-1, 1.0)
+    with pytest.raises(errors.ValueRangeError, match="d must be a positive whole number"):
+        el.special.multigammaln(1.0, 0)
+
+
+def test_names():
+    for name in el.special.__all__:
+        assert callable(getattr(el.special, name)), name
+    assert el.special.lgamma is el.special.gammaln and el.special.psi is el.special.digamma
+
+
+def test_weights_of_logsumexp():
+    a, b = even(-3, 3).reshape(5, 12), even(0.1, 2).reshape(5, 12)
+    found = el.special.logsumexp(el.asarray(a), axis=1, b=el.asarray(b))
+    np.testing.assert_allclose(np.asarray(found), scipy_special.logsumexp(a, axis=1, b=b), rtol=1e-13)
+    kept = el.special.logsumexp(el.asarray(a), axis=(0, 1), b=2.0, keepdims=True)
+    np.testing.assert_allclose(np.asarray(kept), scipy_special.logsumexp(a, axis=(0, 1), b=2.0, keepdims=True), rtol=1e-13)
