@@ -597,3 +597,15 @@ def test_a_number_computed_from_itself_many_times(shape):
     assert el.jit(many)(x).tolist() == many(x).tolist()
     whole = el.full(shape, 3)
     assert el.jit(el.pow)(whole, whole).tolist() == el.pow(whole, whole).tolist()
+
+
+def test_what_is_stopped_has_no_tape():
+    """Also in a trace: a function without a derivative takes it."""
+
+    def function(a, x):
+        stopped = el.stop_gradient(a)
+        assert not stopped.requires_grad
+        return (stopped * x).sum()
+
+    found = el.jit(el.grad(function, argnums=(0, 1)))(el.ones(3), el.ones(3))
+    assert [g.tolist() for g in found] == [[0.0] * 3, [1.0] * 3]
