@@ -114,6 +114,8 @@ SPECIAL = {
     ("__getitem__", "key"): "Any",  # ints, slices, ellipsis, None, tensors, lists, tuples of these
     ("__setitem__", "key"): "Any",
     ("__array__", "dtype"): "Any",
+    ("__array_ufunc__", "inputs"): "Any",
+    ("__array_ufunc__", "ufunc"): "np.ufunc",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
     ("einsum", "equation"): "str | ArrayLike",
@@ -122,6 +124,7 @@ SPECIAL = {
 # What is not a Tensor, by function.
 RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
+    "__array_ufunc__": "Any",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",

@@ -52,6 +52,15 @@ class Tensor(Cell):
         copy: _bool | None = None,
     ) -> np.ndarray[Any, Any]: ...
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType: ...
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: str,
+        *inputs: Any,
+        **options: Any,
+    ) -> Any:
+        """numpy asks: `array * tensor` is a tensor, `array += tensor`, `np.sin(tensor)` are …"""
+
     def __bool__(self) -> _bool: ...
     def __complex__(self) -> complex: ...
     def __contains__(self, value: _ArrayLike) -> _bool: ...
@@ -617,6 +626,7 @@ class Tensor(Cell):
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
         """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
+        """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
