@@ -8,9 +8,9 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
-from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
+from elinvar import linalg as linalg
 from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
@@ -342,9 +342,9 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """The dot product of two 1-D tensors."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (of a 1-D x2 …"""
 
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor:
+def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
 
 def empty(
@@ -553,7 +553,14 @@ def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Ten
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The larger number. NaN wins, and -0 < +0."""
 
-def mean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def mean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The arithmetic mean along axes; integers give float32."""
 
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -567,9 +574,9 @@ def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def moveaxis(
     x: _ArrayLike,
+    /,
     source: int | tuple[int, ...],
     destination: int | tuple[int, ...],
-    /,
 ) -> Tensor:
     """Move axes to new places; the others keep their order."""
 
@@ -704,8 +711,8 @@ def remainder(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def repeat(
     x: _ArrayLike,
-    repeats: _ArrayLike,
     /,
+    repeats: _ArrayLike,
     *,
     axis: int | None = None,
     total_repeat_length: int | None = None,
@@ -777,8 +784,8 @@ def sqrt(x: _ArrayLike, /) -> Tensor:
 def square(x: _ArrayLike, /) -> Tensor:
     """The square of each element: x · x."""
 
-def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...]) -> Tensor:
-    """Remove axes of size 1."""
+def squeeze(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Remove axes of size 1: the given ones, or all of them."""
 
 def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
     """Join tensors of one shape along a new axis."""
@@ -833,8 +840,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
@@ -965,8 +972,8 @@ def apply_over_axes(
 
 def argpartition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """The indices of `partition`."""
@@ -1508,8 +1515,8 @@ def pad(
 
 def partition(
     x: _ArrayLike,
-    kth: int | Sequence[int],
     /,
+    kth: int | Sequence[int],
     axis: int | None = -1,
 ) -> Tensor:
     """Elements such that those before place kth are not greater, those after it not less."""
@@ -1662,7 +1669,7 @@ def sliding_window_view(
 ) -> Tensor:
     """All windows of a shape, as new last axes."""
 
-def swapaxes(x: _ArrayLike, axis1: int, axis2: int, /) -> Tensor:
+def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
 
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:

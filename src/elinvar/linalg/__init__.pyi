@@ -156,8 +156,8 @@ def tensordot(
     x1: _ArrayLike,
     x2: _ArrayLike,
     /,
-    *,
     axes: int | tuple[Sequence[int], Sequence[int]] = 2,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""

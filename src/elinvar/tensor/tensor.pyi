@@ -507,7 +507,7 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """The dot product of two 1-D tensors."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (of a 1-D x2 …"""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -1159,6 +1159,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.std`, but the correction is 1 by default, as in PyTorch."""
 
@@ -1312,6 +1315,9 @@ class Tensor(Cell):
         axis: _Axis = ...,
         keepdims: _bool = False,
         correction: _float | None = None,
+        ddof: _float | None = None,
+        dtype: _DTypeLike | None = None,
+        out: None = None,
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""
 
