@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from elinvar.codegen.interpreter import interpret
-from elinvar.core.dtypes import bool_, float32
+from elinvar.core.dtypes import bool_, float16, float32
 from elinvar.core.errors import TraceError
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
@@ -111,6 +111,30 @@ def test_sums_go_up_to_products():
     assert names == [("contract", "f32[2,3]"), ("add", "f32[2,3]"), ("permute", "f32[3,2]")]
     a, b = (np.random.default_rng(0).normal(size=v.shape).astype(np.float32) for v in rows)
     np.testing.assert_allclose(interpret(total, [a, b])[0], 2 * b.T @ a, rtol=1e-5)
+
+
+def test_sums_go_up_far_and_once():
+    """Thousands of additions, shared ones, factors for all, casts of products."""
+    builder = Builder(capture_source=False)
+    f = builder.f
+    x, g, w = (builder.input(TensorType(float32, (2,))) for _ in range(3))
+    product = f.contract(
+        f.cast(x, dtype=float16), f.cast(g, dtype=float16), batch=((), ()), axes=((), ())
+    )
+    value = f.cast(product, dtype=float32)
+    for _ in range(1500):
+        value = f.multiply(f.add(value, value), f.full(0.5, value))
+    value = f.negative(f.divide(value, f.broadcast(w, shape=(2, 2))))
+    many = Builder(capture_source=False)
+    rows = [many.input(TensorType(float32, shape)) for shape in ((5, 2), (5, 2), (2,))]
+    work = Batching(many, Axis(5))
+    work.run(builder.graph([value], "g"), rows, [True, True, False])
+    total = verify(many.graph([work.summed(value)], "total"))
+    assert not any(node.results[0].shape == (5, 2, 2) for node in total.nodes)
+    a, b, c = (np.random.default_rng(0).normal(size=v.shape).astype(np.float32) for v in rows)
+    half = (a.astype(np.float16).astype(np.float32), b.astype(np.float16).astype(np.float32))
+    expected = -(half[0].T @ half[1]) / c
+    np.testing.assert_allclose(interpret(total, [a, b, c])[0], expected, rtol=2e-2)
 
 
 def test_a_sum_of_what_is_the_same_for_all():

@@ -70,7 +70,9 @@ def test_stubtest(checker):
     config = ["--mypy-config-file", CONFIG, "--allowlist", allowed]
     lines = checker("mypy.stubtest", "elinvar", "--concise", *config)
     assert not [line for line in lines if line.startswith("error:")], "\n".join(lines)
-    stubbed = r"elinvar\.(\w+ |(tensor\.(tensor|random)|linalg|nn\.functional)\.\w+[ .])"
+    stubbed = (
+        r"elinvar\.(\w+ |(tensor\.(tensor|fft|random|extra\.special)|linalg|nn\.functional)\.\w+[ .])"
+    )
     faults = [line for line in lines if re.match(f"{stubbed}|note: unused", line)]
     assert not faults, "\n".join(faults)
 
@@ -115,7 +117,7 @@ from elinvar.optim import orthogonalize
 def documented() -> dict[str, str]:
     """The examples of all public functions and classes, as text of Python."""
     places = [el, el.nn, el.nn.functional, el.nn.init, el.nn.utils, el.linalg, el.random, el.optim]
-    places += [el.optim.lr_scheduler, el.data, el.Tensor]
+    places += [el.optim.lr_scheduler, el.data, el.fft, el.special, el.Tensor]
     found: dict[str, str] = {}
     for place in places:
         for name in getattr(place, "__all__", None) or dir(place):
@@ -182,8 +184,10 @@ def stub_functions(path: Path) -> dict[str, list[str]]:
 MODULES = {
     SOURCE / "__init__.pyi": el,
     SOURCE / "nn" / "functional" / "__init__.pyi": el.nn.functional,
+    SOURCE / "tensor" / "fft.pyi": el.fft,
     SOURCE / "linalg" / "__init__.pyi": el.linalg,
     SOURCE / "tensor" / "random.pyi": el.random,
+    SOURCE / "tensor" / "extra" / "special.pyi": el.special,
 }
 
 

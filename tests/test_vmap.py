@@ -15,6 +15,7 @@ from elinvar.core.errors import (
 from tests.compiled import same_bits
 
 COUNT = 4
+GENERATOR = el.random.Generator(4)
 
 
 def setup_module():
@@ -390,6 +391,40 @@ def test_different_numbers_are_those_of_a_loop():
             check(after, el.rand(2))
             el.manual_seed(3)
             check(el.jit(el.vmap(draw, randomness="different"))(x), found)
+
+
+def test_draws_from_distributions():
+    weights = el.rand(COUNT, 5) + 0.1
+    for draw in (
+        lambda v: el.permutation(5),
+        lambda v: el.multinomial(v, 3),
+        lambda v: el.bernoulli(v / 2),
+        lambda v: el.normal(v, 1.0),
+        lambda v: el.randint(0, 10**12, (2,)),
+        lambda v: el.uniform(-1.0, 1.0, (3,), dtype=el.float64),
+        lambda v: el.rand(3, generator=GENERATOR),
+    ):
+        runs = []
+        for run in (el.vmap(draw, randomness="different"), lambda w, draw=draw: loop(draw, w)):
+            el.manual_seed(3)
+            GENERATOR.manual_seed(4)
+            runs.append(run(weights))
+        check(*runs)
+
+
+def test_a_second_run_draws_the_same():
+    x, drop = el.randn(COUNT, 6), nn.Dropout(0.5)
+
+    def gradient(keep):
+        el.manual_seed(3)
+        inner = (
+            (lambda v: el.checkpoint(lambda u: drop(u).sin(), v))
+            if keep
+            else (lambda v: drop(v).sin())
+        )
+        return el.vmap(el.grad(lambda v: inner(v).sum()), randomness="different")(x)
+
+    check(gradient(True), gradient(False))
 
 
 def test_same_numbers():

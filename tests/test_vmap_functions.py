@@ -145,3 +145,30 @@ def test_vmap_of_vmap(name):
         for n in range(2)
     )
     check(many(*operands), expected, name)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if len(row[1]) > 1])
+def test_gradients_of_shared_operands(name):
+    """What is not mapped receives the sum over the examples."""
+    function, makers = ROWS[name]
+    rng = np.random.default_rng(8)
+    for first in (True, False):
+        mask = [(n == 0) == first for n in range(len(makers))]
+        operands, axes = drawn(makers, rng, mask)
+        one = [
+            x if axis is None else el.take(x, el.asarray(0), axis=axis)
+            for x, axis in zip(operands, axes, strict=True)
+        ]
+        numbers = tuple(n for n in is_smooth(function, one) if axes[n] is None)
+        if not numbers:
+            continue
+        rows = loop(el.grad(total(function), argnums=numbers), operands, axes)
+
+        def of_all(*values, axes=axes):
+            return el.vmap(total(function), in_axes=axes)(*values).sum()
+
+        found = el.grad(of_all, argnums=numbers)(*operands)
+        for got, want in zip(found, rows, strict=True):
+            expected = want.numpy().astype(np.float64).sum(axis=0)
+            scale = max(1.0, float(np.abs(expected).max(initial=0)))
+            np.testing.assert_allclose(got.numpy(), expected, rtol=1e-4, atol=1e-5 * scale)

@@ -2,7 +2,7 @@
 
     src/elinvar/__init__.pyi                  the functions of the top level
     src/elinvar/tensor/tensor.pyi             the Tensor with every method and operator
-    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/random.pyi
+    src/elinvar/linalg/__init__.pyi, src/elinvar/tensor/fft.pyi, random.pyi
     src/elinvar/nn/functional/__init__.pyi
     src/elinvar/ops/primitives.pyi            all primitives as typed functions, for rules
     tests/typing/stubtest_allowlist.txt       where the stubs say more than inspection can see
@@ -32,7 +32,7 @@ from elinvar import linalg
 from elinvar.core.dtypes import DType
 from elinvar.ops.record import Op
 from elinvar.ops.table import TABLE
-from elinvar.tensor import random
+from elinvar.tensor import fft, random
 from elinvar.tensor.methods import TensorMethods
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "elinvar"
@@ -169,6 +169,7 @@ RESULTS = {
     "gradient": "Any",
     "indices": "Any",  # sparse: a tuple
     "isscalar": "bool",
+    "shuffle": "None",
     "unique": "Any",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
@@ -431,11 +432,14 @@ def top_level() -> str:
         "",
         "from elinvar import data as data",
         "from elinvar import export as export",
+        "from elinvar import linalg as linalg",
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
-        "from elinvar import linalg as linalg",
         "from elinvar import testing as testing",
+        "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
+        "from elinvar.tensor import fft as fft",
         "from elinvar.tensor import random as random",
+        "from elinvar.tensor import trees as tree",
         "from elinvar.tensor.extra import special as special",
     ]
     for place in sorted(same):
@@ -476,6 +480,13 @@ def functions_module(module: ModuleType, names: Iterable[str], doc_only: bool = 
     return body, lines
 
 
+def fft_module() -> str:
+    """src/elinvar/tensor/fft.pyi"""
+    body, lines = functions_module(fft, fft.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(fft)}"
+
+
 def linalg_module() -> str:
     """src/elinvar/linalg/__init__.pyi"""
     names = [name for name in linalg.__all__ if isinstance(getattr(linalg, name), FunctionType)]
@@ -486,6 +497,13 @@ def linalg_module() -> str:
         lines.append(f"from elinvar.linalg.{place} import {', '.join(results)}")
     lines.append(private_imports(body))
     return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(linalg)}"
+
+
+def special_module() -> str:
+    """src/elinvar/tensor/extra/special.pyi"""
+    body, lines = functions_module(el.special, el.special.__all__)
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\n{all_list(el.special)}"
 
 
 def functional_module() -> str:
@@ -505,8 +523,8 @@ def random_module() -> str:
         and isinstance(value, FunctionType)
         and value.__module__ == random.__name__
     ]
-    body, lines = functions_module(random, names)
-    generator = class_stub(random.Generator)
+    body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
+    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")
@@ -761,8 +779,10 @@ def stubs() -> dict[Path, str]:
     return {
         SOURCE / "__init__.pyi": top_level(),
         SOURCE / "tensor" / "tensor.pyi": tensor_module(),
+        SOURCE / "tensor" / "fft.pyi": fft_module(),
         SOURCE / "linalg" / "__init__.pyi": linalg_module(),
         SOURCE / "tensor" / "random.pyi": random_module(),
+        SOURCE / "tensor" / "extra" / "special.pyi": special_module(),
         SOURCE / "nn" / "functional" / "__init__.pyi": functional_module(),
         SOURCE / "ops" / "primitives.pyi": primitives_module(),
     }

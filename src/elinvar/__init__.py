@@ -41,7 +41,8 @@ from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
 from elinvar.run.pool import get_num_threads, set_num_threads
-from elinvar.tensor import methods, random
+from elinvar.tensor import checkpoint_policies, methods, random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import (
     NamespaceInfo,
     astype,
@@ -54,6 +55,7 @@ from elinvar.tensor.casting import (
     stop_gradient,
 )
 from elinvar.tensor.checkpoint import checkpoint
+from elinvar.tensor.checkpoint_policies import checkpoint_name
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import cond, fori_loop, scan, while_loop
 from elinvar.tensor.creation import (
@@ -274,6 +276,7 @@ _LATER = {
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
+    "fft": "elinvar.tensor.fft",
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
@@ -369,6 +372,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -405,6 +410,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -546,6 +552,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -37,7 +37,10 @@ from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
 from elinvar.run.pool import get_num_threads as get_num_threads
 from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.tensor import checkpoint_policies as checkpoint_policies
+from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
+from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -217,6 +220,7 @@ def bernoulli(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """1 with probability p, else 0."""
 
@@ -265,6 +269,9 @@ def can_cast(from_: _DTypeLike | _ArrayLike, to: _DTypeLike, /) -> _bool:
 
 def ceil(x: _ArrayLike, /) -> Tensor:
     """The smallest integer that is not below x."""
+
+def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
+    """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
 def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
@@ -586,6 +593,7 @@ def multinomial(
     replacement: _bool = False,
     *,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
 
@@ -614,6 +622,7 @@ def normal(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from normal distributions; mean and std may be tensors that broadcast."""
 
@@ -649,7 +658,12 @@ def ones_like(
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
-def permutation(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def permutation(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
@@ -676,6 +690,7 @@ def rand(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
@@ -686,6 +701,7 @@ def randint(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound)."""
 
@@ -694,10 +710,16 @@ def randn(
     size: _ShapeLike | None = None,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
-def randperm(n: int | _ArrayLike, *, generator: Generator | None = None) -> Tensor:
+def randperm(
+    n: int | _ArrayLike,
+    *,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
@@ -801,7 +823,7 @@ def std(
     """The standard deviation along axes, √var. Arguments as for `var`."""
 
 def stop_gradient(x: _ArrayLike, /) -> Tensor:
-    """x itself, through which no gradient flows."""
+    """x itself, a tensor or a container of tensors, through which no gradient flows."""
 
 def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The difference; integers wrap around."""
@@ -868,6 +890,7 @@ def uniform(
     *,
     dtype: _DTypeLike | None = None,
     generator: Generator | None = None,
+    key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the uniform distribution on [low, high)."""
 
@@ -1814,6 +1837,8 @@ __all__ = [
     "can_cast",
     "ceil",
     "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "chunk",
     "clip",
     "complex",
@@ -1850,6 +1875,7 @@ __all__ = [
     "export",
     "export_native",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -1991,6 +2017,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "tree",
     "tril",
     "triu",
     "trunc",

@@ -291,6 +291,70 @@ CASES = {
         )(b),
         (B,),
     ),
+    "jvp outside of psum": (
+        lambda m, a, b: m.jvp(
+            m.map_(lambda x: x / m.psum(x**2, "i"), axis_name="i"), (a,), (b[0],)
+        ),
+        (A, B),
+    ),
+    "jvp inside of psum": (
+        lambda m, a, b: m.map_(
+            lambda x, t: m.jvp(lambda y: m.psum(m.np.sin(y) * y, "i"), (x,), (t,)), axis_name="i"
+        )(a, b[0]),
+        (A, B),
+    ),
+    "jvp of all_gather and ppermute": (
+        lambda m, a, b: m.map_(
+            lambda x, t: m.jvp(
+                lambda y: m.all_gather(y, "i") @ m.ppermute(
+                    y, "i", [(0, 2), (2, 1), (3, 3), (1, 0)]
+                ),
+                (x,), (t,),
+            ),
+            axis_name="i",
+        )(a, b[0]),
+        (A, B),
+    ),
+    "jacfwd of a map with psum": (
+        lambda m, a: m.jacfwd(m.map_(lambda x: m.np.sin(x) / m.psum(x**2, "i"), axis_name="i"))(a),
+        (A,),
+    ),
+    "hessian of a map with psum": (
+        lambda m, a: m.hessian(
+            lambda a: m.np.sum(
+                m.map_(lambda x: m.np.sum(m.np.sin(x)) * m.psum(x**2, "i"), axis_name="i")(a) ** 2
+            )
+        )(a[:2, :2]),
+        (A,),
+    ),
+    "hessian of a map of a loop": (
+        lambda m, b: m.hessian(
+            lambda b: m.np.sum(
+                m.map_(lambda xs: m.scan(lambda c, x: (m.np.sin(c + x), c * x), xs[0], xs)[1])(b)
+            )
+        )(b[:2, :2, :2]),
+        (B,),
+    ),
+    "jvp of vmap of grad": (
+        lambda m, a, b: m.jvp(
+            m.map_(m.grad(lambda x: m.np.sum(m.np.sin(x) * x[0]))), (a,), (b[0],)
+        ),
+        (A, B),
+    ),
+    "jacrev of vmap of cond": (
+        lambda m, a: m.jacrev(
+            m.map_(lambda x: m.cond(x[0] > 0, lambda y: m.np.sin(y), lambda y: y * y, x))
+        )(a),
+        (A,),
+    ),
+    "jacfwd of vmap of while_loop": (
+        lambda m, a: m.jacfwd(
+            m.map_(lambda x: m.while_loop(
+                lambda s: m.np.sum(s) < 20, lambda s: s * 1.5 + m.np.sin(s) + 1, m.np.abs(x)
+            ))
+        )(a),
+        (A,),
+    ),
     "psum in scan": (
         lambda m, a: m.map_(
             lambda x: m.scan(lambda c, y: (m.psum(c, "i") * 0.1 + y, c), x[0], x)[1], axis_name="i"

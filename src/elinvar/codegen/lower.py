@@ -5,8 +5,11 @@ from __future__ import annotations
 from elinvar.codegen.lower_attention import AttentionLowering
 from elinvar.codegen.lower_control import ControlLowering
 from elinvar.codegen.lower_convolution import ConvolutionLowering
+from elinvar.codegen.lower_fft import FourierLowering
 from elinvar.codegen.lower_heavy import HeavyLowering
 
 
-class Lowering(ConvolutionLowering, AttentionLowering, HeavyLowering, ControlLowering):
+class Lowering(
+    ConvolutionLowering, AttentionLowering, FourierLowering, HeavyLowering, ControlLowering
+):
     """Lowers one graph (and its sub-graphs) onto given storages."""

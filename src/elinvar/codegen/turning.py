@@ -93,7 +93,7 @@ def _turn(evaluator: Evaluator, leaf: Leaf, form: Lin, tile: Tile) -> None:
     kind = f"<{SQUARE} x {element}>"
     corner = body.mul(body.sub(line, tile.first), str(tile.width))
     corner = body.add(corner, body.sub(column, tile.start))
-    for number, row in enumerate(_transposed(body, rows, kind)):
+    for number, row in enumerate(transposed(body, rows, kind)):
         offset = body.add(corner, str(number * tile.width))
         place = evaluator.element_pointer(tile.pointer, leaf.dtype, offset)
         body.emit(f"store {kind} {row}, ptr {place}, align {itemsize}")
@@ -107,20 +107,21 @@ def _first_lanes(evaluator: Evaluator, count: str) -> str:
     return body.instruction(f"icmp slt <{SQUARE} x i64> <{lanes}>, {limit}", "mask")
 
 
-def _transposed(body: Body, rows: list[str], kind: str) -> list[str]:
-    """Swap halves of pairs of rows, at distances 4, 2 and 1."""
-    distance = SQUARE // 2
+def transposed(body: Body, rows: list[str], kind: str) -> list[str]:
+    """A square turned: halves of pairs of rows are swapped, at distances 4, 2 and 1 (of 8)."""
+    size = len(rows)
+    distance = size // 2
     while distance:
-        for i in range(SQUARE):
+        for i in range(size):
             if i & distance:
                 continue
             pair = rows[i], rows[i + distance]
-            low = [j if not j & distance else SQUARE + j - distance for j in range(SQUARE)]
-            high = [j + distance if not j & distance else SQUARE + j for j in range(SQUARE)]
+            low = [j if not j & distance else size + j - distance for j in range(size)]
+            high = [j + distance if not j & distance else size + j for j in range(size)]
             for place, picks in ((i, low), (i + distance, high)):
                 mask = ", ".join(f"i32 {pick}" for pick in picks)
                 rows[place] = body.instruction(
-                    f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, <{SQUARE} x i32> <{mask}>",
+                    f"shufflevector {kind} {pair[0]}, {kind} {pair[1]}, <{size} x i32> <{mask}>",
                     "x",
                 )
         distance //= 2

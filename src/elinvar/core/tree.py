@@ -1,4 +1,7 @@
-"""Nested containers (tuple, list, dict, namedtuple, dataclass, None) as leaves and a structure."""
+"""Nested containers (tuple, list, dict, namedtuple, dataclass, None) as leaves and a structure.
+
+Other classes count as leaves, unless they are registered (`register`).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,30 @@ class Branch:
     children: tuple[Any, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Registered:
+    """A container of a registered class: what it holds beside its children must be hashable."""
+
+    kind: type
+    data: Any
+    children: tuple[Any, ...]
+    keys: None = None
+
+
 LEAF = Leaf()
+Flatten = Callable[[Any], tuple[Any, Any]]
+_registered: dict[type, tuple[Flatten, Callable[[Any, Any], Any]]] = {}
+
+
+def register(kind: type, flatten: Flatten, unflatten: Callable[[Any, Any], Any]) -> None:
+    """Let instances of a class count as containers.
+
+    Args:
+        kind: the class.
+        flatten: instance → (children, data); the data is compared and hashed.
+        unflatten: (data, children) → instance.
+    """
+    _registered[kind] = flatten, unflatten
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
@@ -34,6 +60,10 @@ def _flatten_into(tree: Any, leaves: list[Any]) -> Any:
     kind = type(tree)
     if tree is None:
         return Branch(type(None), None, ())
+    if kind in _registered:
+        children, data = _registered[kind][0](tree)
+        inside = tuple(_flatten_into(child, leaves) for child in children)
+        return Registered(kind, data, inside)
     if kind is tuple or kind is list or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
         return Branch(kind, None, tuple(_flatten_into(child, leaves) for child in tree))
     if isinstance(tree, dict):
@@ -63,6 +93,8 @@ def _build(structure: Any, leaves: Any) -> Any:
     if kind is type(None):
         return None
     children = [_build(child, leaves) for child in structure.children]
+    if isinstance(structure, Registered):
+        return _registered[kind][1](structure.data, tuple(children))
     if structure.keys is None:
         if kind is tuple or kind is list:
             return kind(children)

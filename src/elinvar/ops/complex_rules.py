@@ -20,7 +20,7 @@ from elinvar.ops.record import Op
 Rule = Callable[..., Any]
 CARRIED = frozenset(
     "complex real imag constant where stop_gradient barrier reshape permute broadcast concatenate "
-    "flip slice pad windows gather cond while_loop scan custom size_of "
+    "flip slice pad windows gather cond while_loop scan custom size_of fft irfft "
     "named_sum named_gather named_permute".split()
 )
 

@@ -306,6 +306,15 @@ class Primitives(Generic[V]):
     ) -> V:
         """Cross-correlation of inputs [N, C, …] with kernels [O, C/groups, …]."""
 
+    def fft(self, x: V, /, *, axis: int, inverse: bool, scale: float) -> V:
+        """The discrete Fourier transform along an axis."""
+
+    def rfft(self, x: V, /, *, axis: int, scale: float) -> V:
+        """The first half of the discrete Fourier transform of real numbers along an axis."""
+
+    def irfft(self, x: V, /, *, axis: int, length: int, scale: float) -> V:
+        """The real numbers to which half a spectrum belongs, but for a factor."""
+
     def attention(
         self,
         q: V,

@@ -3,6 +3,7 @@
 argmax/argmin become a reduction and a search for its first place; fold a sum of padded windows;
 padding of a convolution a `pad` before it, dilation of its input phases; 16-bit contractions and
 convolutions sum in f32 and round once, as scatter-adds do; small integers are summed as int32.
+Fourier transforms of real numbers are those of complex ones where pairs do not do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike
 from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
+from elinvar.ops.fourier import in_pairs
 from elinvar.passes.phases import has_phases, in_phases
 
 
@@ -235,12 +237,43 @@ def _gather(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value,
     return None
 
 
+def _rfft(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    (x,) = operands
+    axis, scale = node.params["axis"], node.params["scale"]
+    if in_pairs(x.shape[axis]):
+        return None
+    whole = b.f.fft(b.f.complex(x, b.f.zeros_like(x)), axis=axis, inverse=False, scale=scale)
+    rank = len(x.shape)
+    return (b.f.slice(whole, start=(0,) * rank, size=node.results[0].shape, step=(1,) * rank),)
+
+
+def _irfft(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
+    """The mirror images are written behind the half that is there."""
+    (x,) = operands
+    axis, length = node.params["axis"], node.params["length"]
+    if in_pairs(length):
+        return None
+    missing = (length - 1) // 2
+    if missing:
+        rank = len(x.shape)
+        start = tuple(int(n == axis) for n in range(rank))
+        size = tuple(missing if n == axis else dim for n, dim in enumerate(x.shape))
+        behind = b.f.slice(x, start=start, size=size, step=(1,) * rank)
+        behind = b.f.flip(behind, axes=(axis,))
+        behind = b.f.complex(b.f.real(behind), b.f.negative(b.f.imag(behind)))
+        x = b.f.concatenate(x, behind, axis=axis)
+    whole = b.f.fft(x, axis=axis, inverse=True, scale=node.params["scale"])
+    return (b.f.real(whole),)
+
+
 _RULES: dict[str, Callable[..., tuple[Value, ...] | None]] = {
     "attention": _attention,
     "attention_backward": _attention,
     "contract": _contract,
     "convolution": _convolution,
     "fold": _fold,
+    "irfft": _irfft,
+    "rfft": _rfft,
     "argmax": _arg_extreme("max"),
     "argmin": _arg_extreme("min"),
     "scatter": _scatter,

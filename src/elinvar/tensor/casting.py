@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from elinvar.core import dtypes
+from elinvar.core import dtypes, tree
 from elinvar.core.dtypes import DType, as_dtype, promote
 from elinvar.core.errors import DTypeError, fail
 from elinvar.tensor.cell import Cell
@@ -43,14 +43,18 @@ def bitcast(x: Any, dtype: Any, /) -> Any:
 
 
 def stop_gradient(x: Any, /) -> Any:
-    """x itself, through which no gradient flows.
+    """x itself, a tensor or a container of tensors, through which no gradient flows.
 
     Example:
         >>> import elinvar as el
         >>> el.grad(lambda x: x * el.stop_gradient(x))(el.asarray(3.0)).item()
         3.0
     """
-    return F.stop_gradient(tensor_of("stop_gradient", x))
+    leaves, structure = tree.flatten(x)
+    if structure is tree.LEAF or not any(isinstance(leaf, Cell) for leaf in leaves):
+        return F.stop_gradient(tensor_of("stop_gradient", x))
+    stopped = [F.stop_gradient(leaf) if isinstance(leaf, Cell) else leaf for leaf in leaves]
+    return tree.unflatten(structure, stopped)
 
 
 def can_cast(from_: Any, to: Any, /) -> bool:

@@ -79,6 +79,7 @@ class State(threading.local):
     changes: dict[int, Any] | None = None  # cells rebound so far, where a checkpoint asks for them
     backward_of: Any = None  # the node of the tape that is differentiated, while somebody watches
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
+    recorder: Any = None  # sees to each operation, where a checkpoint has a policy
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -87,7 +88,7 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace at this moment, and whether `debug_nans` looks on; 0 lets the fast
+    """How many threads trace, have a recorder or watch for NaN at this moment; 0 lets the fast
     paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")

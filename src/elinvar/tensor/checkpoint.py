@@ -5,28 +5,47 @@ Source: Chen, Xu, Zhang, Guestrin, "Training deep nets with sublinear memory cos
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from contextlib import nullcontext
+from typing import Any, ParamSpec, TypeVar, overload
 
 from elinvar.core import tree
+from elinvar.core.errors import DTypeError, fail
+from elinvar.tensor import checkpoint_policies
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, restore, snapshot, state
+from elinvar.tensor.checkpoint_policies import Policy, Recorder
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.tape import Derivative, enable_grad, next_serial, record_call
-from elinvar.tensor.trace import is_tracing
+from elinvar.tensor.trace import is_tracing, recording
 
 P = ParamSpec("P")
 R = TypeVar("R")
 _tags = itertools.count(1).__next__
 
 
-def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+@overload
+def checkpoint(function: Callable[P, R], *, policy: Policy) -> Callable[P, R]: ...
+@overload
+def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+def checkpoint(  # type: ignore[misc]
+    function: Callable[..., Any], *args: Any, policy: Policy | None = None, **kwargs: Any
+) -> Any:
     """`function(*args, **kwargs)`, with less memory until backward, which runs it again.
 
     Tensors that the function changes (a random generator's state, running statistics) have, in the
     second run, the content that they had in the first, so both runs compute the same bits.
+
+    Args:
+        function: of tensors and anything.
+        args, kwargs: its arguments. With a policy and without arguments the function with
+            checkpoints comes back, to be called later.
+        policy: which inner values are kept and not computed again: one of `el.checkpoint_policies`,
+            or a function `(op, *types, **params) -> bool`, which is asked for each primitive by its
+            name, and for `checkpoint_name(x, name)` with the op "name".
 
     Example:
         >>> import elinvar as el
@@ -34,58 +53,114 @@ def checkpoint(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
         >>> el.checkpoint(lambda v: v * v, x).sum().backward()
         >>> x.grad.tolist()
         [2.0, 4.0]
+        >>> policy = el.checkpoint_policies.dots_saveable
+        >>> layer = el.checkpoint(lambda v, w: el.tanh(v @ w), policy=policy)
+        >>> el.grad(lambda v: layer(v, el.ones((2, 2))).sum())(el.zeros(2)).tolist()
+        [2.0, 2.0]
     """
+    if not callable(function):
+        text = f"expected a function, received {type(function).__name__}"
+        fail(DTypeError, "checkpoint", text)
+    if policy is not None and not callable(policy):
+        text = (
+            f"policy must be one of el.checkpoint_policies or a function, received {policy!r:.60}"
+        )
+        fail(DTypeError, "checkpoint", text)
+    if policy is not None and not args and not kwargs:
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            return _checkpoint(function, args, kwargs, policy)
+
+        return wrapped
+    return _checkpoint(function, args, kwargs, policy)
+
+
+def _checkpoint(function: Any, args: Any, kwargs: Any, policy: Policy | None) -> Any:
     trace = current_trace()
     if not state.grad_enabled or (trace is not None and trace.is_region):
         return function(*args, **kwargs)  # a region is differentiated as a graph, step by step
-    leaves, structure = tree.flatten((list(args), kwargs))
-    places = [n for n, leaf in enumerate(leaves) if isinstance(leaf, Cell)]
-    first_serial = next_serial()
-    changes: dict[int, Any] = {}
-    before, state.changes = state.changes, changes
-    try:
-        found = function(*args, **kwargs)
-    finally:
-        state.changes = before
-    outputs, result_structure = tree.flatten(found)
-    numbers = [
-        n for n, y in enumerate(outputs) if isinstance(y, Cell) and _is_inside(y, first_serial)
-    ]
-    written = _outer_cells(changes, outputs)
-    for cell, content in written:
-        state.note_change(cell, content)
-    if not numbers:
-        return found
-    operands = _entering([outputs[n] for n in numbers], first_serial)
-    results = [detached(outputs[n]) for n in numbers]
-    kept = {place: restore(snapshot(leaves[place])) for place in places}
-    for place in places:
-        leaves[place] = None
-    tag = _tags()
+    if policy is checkpoint_policies.everything_saveable:
+        return function(*args, **kwargs)
+    if policy is checkpoint_policies.nothing_saveable:
+        policy = None
+    recorder = None if policy is None else Recorder(policy)
+    first = _FirstRun(function, args, kwargs, recorder)
+    if not first.numbers:
+        return first.found
+    operands, results = first.operands, [detached(first.outputs[n]) for n in first.numbers]
+    second = _SecondRun(function, args, kwargs, first, recorder)
+    record_call("checkpoint", Derivative(second, second.push), operands, results)
+    for number, result in zip(first.numbers, results, strict=True):
+        first.outputs[number] = result
+    return tree.unflatten(first.structure, first.outputs)
 
-    def run_again(apart: bool) -> list[Any]:
-        given = list(leaves)
+
+class _FirstRun:
+    """Calls the function, and finds out where its own tape begins and ends."""
+
+    def __init__(self, function: Any, args: Any, kwargs: Any, recorder: Recorder | None) -> None:
+        first_serial = next_serial()
+        changes: dict[int, Any] = {}
+        before, state.changes = state.changes, changes
+        try:
+            with recording(recorder) if recorder is not None else nullcontext():
+                self.found = function(*args, **kwargs)
+        finally:
+            state.changes = before
+        self.outputs, self.structure = tree.flatten(self.found)
+        self.numbers = [
+            n
+            for n, y in enumerate(self.outputs)
+            if isinstance(y, Cell) and _is_inside(y, first_serial)
+        ]
+        self.written = _outer_cells(changes, self.outputs)
+        for cell, content in self.written:
+            state.note_change(cell, content)
+        self.operands = _entering([self.outputs[n] for n in self.numbers], first_serial)
+        if recorder is not None:
+            recorder.finish()
+
+
+class _SecondRun:
+    """Runs the function again where derivatives are asked for."""
+
+    def __init__(
+        self, function: Any, args: Any, kwargs: Any, first: _FirstRun, recorder: Recorder | None
+    ) -> None:
+        self.function, self.recorder = function, recorder
+        self.leaves, self.structure = tree.flatten((list(args), kwargs))
+        self.kept = {
+            place: restore(snapshot(leaf))
+            for place, leaf in enumerate(self.leaves)
+            if isinstance(leaf, Cell)
+        }
+        for place in self.kept:
+            self.leaves[place] = None
+        self.numbers, self.written = first.numbers, first.written
+        self.tag = _tags()
+
+    def run(self, apart: bool) -> list[Any]:
+        """The results once more. `apart`: computed again although a trace has them already."""
+        given = list(self.leaves)
         with enable_grad():
-            for place, x in kept.items():
-                given[place] = F.barrier(x, tag=tag) if apart and is_tracing() else x
-            args_again, kwargs_again = tree.unflatten(structure, given)
-            again = _with_content(written, function, args_again, kwargs_again)
-        leaves_again = tree.flatten(again)[0]
-        return [leaves_again[n] for n in numbers]
+            for place, x in self.kept.items():
+                given[place] = F.barrier(x, tag=self.tag) if apart and is_tracing() else x
+            args, kwargs = tree.unflatten(self.structure, given)
+            with recording(self.recorder.again()) if self.recorder is not None else nullcontext():
+                found = _with_content(self.written, self.function, args, kwargs)
+        leaves = tree.flatten(found)[0]
+        return [leaves[n] for n in self.numbers]
 
-    def derive(held: Any, made: Any, cotangents: Any) -> Any:
-        again = run_again(apart=True)
+    def __call__(self, held: Any, made: Any, cotangents: Any) -> Any:
+        again = self.run(apart=True)
         pairs = [(y, c) for y, c in zip(again, cotangents, strict=True) if c is not None]
         outs, seeds = [y for y, _ in pairs], [c for _, c in pairs]
         return backward(outs, seeds, True, state.grad_enabled, list(held))
 
-    def push(held: Any, made: Any, tangents: Any) -> Any:
-        return push_forward(held, tangents, run_again(apart=False), state.grad_enabled)
-
-    record_call("checkpoint", Derivative(derive, push), operands, results)
-    for number, result in zip(numbers, results, strict=True):
-        outputs[number] = result
-    return tree.unflatten(result_structure, outputs)
+    def push(self, held: Any, made: Any, tangents: Any) -> Any:
+        """The tangents of the results."""
+        return push_forward(held, tangents, self.run(apart=False), state.grad_enabled)
 
 
 def _outer_cells(changes: dict[int, Any], outputs: list[Any]) -> list[tuple[Any, Any]]:

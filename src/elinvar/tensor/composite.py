@@ -76,7 +76,9 @@ class Composite:
         return self if owner is None else functools.partial(self, owner)
 
     def __call__(self, *args: Any, **static: Any) -> Any:
-        if traces.active and (watch.on or state.trace is not None):
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
             return self._slowly(args, static)
         try:
             key: Any = tuple([x._layout for x in args])
@@ -100,7 +102,7 @@ class Composite:
     def _slowly(self, args: Any, static: Any) -> Any:
         """Call it under a trace, or while somebody watches for NaN."""
         name = self.__name__  # type: ignore[attr-defined]
-        if state.trace is None:
+        if state.trace is None and state.recorder is None:
             tensors = [arg for arg in args if isinstance(arg, Cell)]
             key: Any = tuple([a._layout if isinstance(a, Cell) else (a, type(a)) for a in args])
             key = (key, *static.items()) if static else key
@@ -127,7 +129,8 @@ class Composite:
         in the order of eager mode, and the bits are the same."""
         operands = [x for x in args if isinstance(x, Cell)]
         taped = state.grad_enabled and any(x._node is not None for x in operands)
-        if not taped or state.trace.is_region:  # a region is differentiated as a graph
+        in_region = state.trace is not None and state.trace.is_region
+        if not taped or in_region:  # a region is differentiated as a graph
             return self.function(*args, **static)
         fresh = [_leaf(x) for x in operands]
         outputs, single = self._inline(args, static, fresh)

@@ -243,7 +243,7 @@ class Drawn(ABC):
                 raise ValueError("its kernels are made for the sizes at hand")
             results = list(self._results)
             everything = [*operands, *results, *(c for c in cotangents if c is not None)]
-            literal = oneop.literal_axes(self.op)
+            literal = oneop.literal_axes(self.op, self.params)
             types, strides, values = oneop.symbolic(everything, literal)
             params = oneop.with_symbols(self.op, self.params, values)
             symbolic = self.draw(types[: len(operands)], params)

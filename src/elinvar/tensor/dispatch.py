@@ -35,7 +35,9 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 def _apply_slowly(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
     """The same while something is traced, or somebody watches for NaN."""
-    trace = state.trace
+    trace, recorder = state.trace, state.recorder
+    if recorder is not None:
+        return recorder.apply(op, operands, params)
     if trace is not None:
         entry = None
         results = trace.apply(op, operands, params)

@@ -69,6 +69,9 @@ def value_and_grad(
         fail(DTypeError, "grad", f"expected a function, received {type(function).__name__}")
     several = isinstance(argnums, tuple)
     numbers: tuple[int, ...] = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+        text = f"argnums must be an int or a tuple of ints, received {argnums!r:.60}"
+        fail(DTypeError, "grad", text)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

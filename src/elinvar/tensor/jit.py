@@ -47,7 +47,7 @@ from elinvar.tensor.watching import watch
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_PROGRAMS = 4096  # kinds of arguments that one function remembers
-_tracing = threading.RLock()  # a trace changes cells that other threads may read
+tracing_lock = threading.RLock()  # a trace changes cells that other threads may read
 
 
 class Static:
@@ -253,7 +253,9 @@ class Jit(Generic[P, R]):
         return f"<jit {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if traces.active and (watch.on or state.trace is not None):
+        if traces.active and (
+            watch.on or state.trace is not None or state.recorder is not None
+        ):
             return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
             given: Any = args
@@ -273,7 +275,7 @@ class Jit(Generic[P, R]):
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
         """Call it under a trace, or while somebody watches for NaN."""
-        if state.trace is not None:
+        if state.trace is not None or state.recorder is not None:
             return self._inline(args, kwargs)
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]
@@ -285,7 +287,7 @@ class Jit(Generic[P, R]):
 
     def _program(self, call: Call, args: Any, kwargs: Any) -> JitProgram:
         """The program for a call; traced here unless there is one already."""
-        with _tracing:
+        with tracing_lock:
             for program in self._programs.get(call.key, ()):
                 if program.is_valid(call.given):  # another thread traced it meanwhile
                     return program

@@ -182,7 +182,7 @@ def symbolic(
 def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> OneOp:
     if op.family != "control":
         try:
-            types, strides, values = symbolic(layouts, literal_axes(op))
+            types, strides, values = symbolic(layouts, literal_axes(op, params))
             return bound(_compile(op, types, strides, with_symbols(op, params, values)), values)
         except ElinvarError:
             pass  # the op needs its sizes as numbers
@@ -190,12 +190,14 @@ def _general_program(op: Op, layouts: list[Layout], params: dict[str, Any]) -> O
     return bound(_compile(op, [layout.type for layout in layouts], strides, params), {})
 
 
-def literal_axes(op: Op) -> Callable[[int, int], bool]:
+def literal_axes(op: Op, params: dict[str, Any]) -> Callable[[int, int], bool]:
     """Which axes of which operands keep their sizes as numbers."""
     if op.name == "convolution":  # kernels are made for the channels and windows at hand
         return lambda operand, axis: operand == 1 or axis > 0
     if op.name in ("attention", "attention_backward"):  # heads of keys divide those of queries
         return lambda operand, axis: axis == 1
+    if op.name in ("fft", "rfft", "irfft"):  # stages are made for a length
+        return lambda operand, axis: axis == params["axis"]
     return lambda operand, axis: False
 
 

@@ -6,10 +6,14 @@ cell, and a compiled step draws the numbers that the eager one would.
 
     uniform     the top bits of a word, times a power of two: all multiples in [0, 1)
     normal      √2 · erfinv of a word, see `special.normal_of_bits`
+
+Every function also takes `key=`, the state of a stream that it does not change: as in JAX, equal
+keys give equal numbers, and `split` makes new ones. Distributions beyond these are in `extra/`.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any
 
@@ -119,6 +123,32 @@ class Generator:
         return words
 
 
+class Stream:
+    """Words from a state (a key) of which nobody else knows: nothing is rebound."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def bits(self, shape: Shape) -> Any:
+        """Uniform words uint32 of a shape; the next ones are others."""
+        words = F.random_bits(self.state, shape=shape)
+        self.state = _add_to_counter(self.state, _block_count(shape))
+        return words
+
+
+def source(generator: Generator | None, key: Any = None) -> Any:
+    """Where a draw takes its words from: a key, a generator, or the default generator."""
+    if key is None:
+        return generator or default_generator
+    if generator is not None:
+        fail(ValueRangeError, "random", "expected a generator or a key, received both")
+    state = tensor_of("random", key)
+    if state.dtype is not uint64 or state.shape != (2,):
+        text = f"a key is u64[2], received {state._type}"
+        fail(ShapeError, "random", text, "make one with `el.random.key(seed)`")
+    return Stream(state)
+
+
 def _block_count(shape: Shape) -> Any:
     """How many blocks of four words a draw takes."""
     count = size(shape)
@@ -189,12 +219,11 @@ def _uniform_of_bits(bits: Any, *, dtype: Any) -> Any:
     return cast(ew.multiply(cast(top, wide), 2.0**-kept), dtype)
 
 
-def _words(generator: Generator | None, shape: Shape, wide: bool) -> Any:
+def words(stream: Any, shape: Shape, wide: bool) -> Any:
     """Uniform words: uint32, or uint64 made of two."""
-    source = generator or default_generator
     if not wide:
-        return source.bits(shape)
-    return _joined(source.bits((2, *shape)))
+        return stream.bits(shape)
+    return _joined(stream.bits((2, *shape)))
 
 
 @composite
@@ -210,7 +239,11 @@ def _joined(words: Any) -> Any:
 
 
 def rand(
-    *shape: Any, size: Any = None, dtype: Any = None, generator: Generator | None = None
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Numbers from the uniform distribution on [0, 1).
 
@@ -221,7 +254,7 @@ def rand(
     """
     dims = _sizes("rand", shape, size)
     kind = _float_dtype("rand", dtype)
-    return _uniform_of_bits(_words(generator, dims, kind.bits == 64), dtype=kind)
+    return _uniform_of_bits(words(source(generator, key), dims, kind.bits == 64), dtype=kind)
 
 
 def uniform(
@@ -231,6 +264,7 @@ def uniform(
     *,
     dtype: Any = None,
     generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Numbers from the uniform distribution on [low, high).
 
@@ -240,12 +274,16 @@ def uniform(
         >>> bool((x >= -1).all()) and bool((x < 1).all())
         True
     """
-    unit = rand(size=size, dtype=dtype, generator=generator)
+    unit = rand(size=size, dtype=dtype, generator=generator, key=key)
     return ew.add(ew.multiply(unit, ew.subtract(high, low)), low)
 
 
 def randn(
-    *shape: Any, size: Any = None, dtype: Any = None, generator: Generator | None = None
+    *shape: Any,
+    size: Any = None,
+    dtype: Any = None,
+    generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Numbers from the normal distribution with mean 0 and variance 1.
 
@@ -256,7 +294,7 @@ def randn(
     """
     dims = _sizes("randn", shape, size)
     kind = _float_dtype("randn", dtype)
-    return normal_of_bits(_words(generator, dims, kind.bits == 64), dtype=kind)
+    return normal_of_bits(words(source(generator, key), dims, kind.bits == 64), dtype=kind)
 
 
 def normal(
@@ -266,6 +304,7 @@ def normal(
     *,
     dtype: Any = None,
     generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Numbers from normal distributions; mean and std may be tensors that broadcast.
 
@@ -278,7 +317,7 @@ def normal(
         size = ew.add(mean, std).shape
     if is_number(std) and not std >= 0:
         fail(ValueRangeError, "normal", f"std must not be negative, received {std}")
-    unit = randn(size=size, dtype=dtype, generator=generator)
+    unit = randn(size=size, dtype=dtype, generator=generator, key=key)
     return ew.add(ew.multiply(unit, std), mean)
 
 
@@ -289,6 +328,7 @@ def randint(
     *,
     dtype: Any = None,
     generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Integers from the uniform distribution on low … high-1 (0 … low-1 with one bound).
 
@@ -308,8 +348,9 @@ def randint(
         check_integer("randint", low, kind)
         check_integer("randint", high - 1, kind)
     dims = checked_shape("randint", size)
-    words = _words(generator, dims, high - low > 2**32)
-    drawn = _bounded(words, count=high - low, low=low)
+    drawn = _bounded(
+        words(source(generator, key), dims, high - low > 2**32), count=high - low, low=low
+    )
     return cast(drawn if kind.kind == "u" else F.bitcast(drawn, dtype=int64), kind)
 
 
@@ -324,7 +365,7 @@ def _bounded(words: Any, *, count: int, low: int) -> Any:
     return ew.add(scaled, low % 2**64)
 
 
-def permutation(n: int | Any, *, generator: Generator | None = None) -> Any:
+def permutation(n: int | Any, *, generator: Generator | None = None, key: Any = None) -> Any:
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order.
 
     Example:
@@ -333,17 +374,22 @@ def permutation(n: int | Any, *, generator: Generator | None = None) -> Any:
         [0, 1, 2, 3]
     """
     if isinstance(n, Cell):
-        order = permutation(n.shape[0], generator=generator)
+        order = permutation(n.shape[0], generator=generator, key=key)
         return F.gather(n, order, axis=0)
     (count,) = checked_shape("permutation", (n,))
-    return F.argsort(_words(generator, (count,), True), axis=0, descending=False)
+    return F.argsort(words(source(generator, key), (count,), True), axis=0, descending=False)
 
 
 randperm = permutation
 
 
 def bernoulli(
-    p: Any, size: Any = None, *, dtype: Any = None, generator: Generator | None = None
+    p: Any,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """1 with probability p, else 0.
 
@@ -363,25 +409,26 @@ def bernoulli(
                 text = f"p must be between 0 and 1, received {p!r:.200}"
                 fail(ValueRangeError, "bernoulli", text, "apply `sigmoid` to logits first")
         dims = p.shape if size is None else checked_shape("bernoulli", size)
-        drawn = rand(size=dims, dtype=p.dtype if p.dtype.kind == "f" else None, generator=generator)
+        kind = p.dtype if p.dtype.kind == "f" else None
+        drawn = rand(size=dims, dtype=kind, generator=generator, key=key)
         return cast(ew.less(drawn, p), as_dtype(dtype or drawn.dtype))
     if not 0 <= p <= 1:
         fail(ValueRangeError, "bernoulli", f"p must be between 0 and 1, received {p}")
     dims = checked_shape("bernoulli", () if size is None else size)
-    return cast(keep_mask(p, dims, generator), as_dtype(dtype or default_float))
+    return cast(keep_mask(p, dims, source(generator, key)), as_dtype(dtype or default_float))
 
 
-def keep_mask(p: float, shape: Shape, generator: Generator | None = None) -> Any:
+def keep_mask(p: float, shape: Shape, generator: Any = None) -> Any:
     """A bool tensor that is True with probability p: word < p · 2³². Used by dropout."""
-    words = (generator or default_generator).bits(shape)
+    drawn = (generator or default_generator).bits(shape)
     limit = math.floor(p * 2**32)
     if limit >= 2**32:
-        return F.equal(words, words)
-    return ew.less(words, limit)
+        return F.equal(drawn, drawn)
+    return ew.less(drawn, limit)
 
 
 def exponential(
-    size: Any = (), *, dtype: Any = None, generator: Generator | None = None
+    size: Any = (), *, dtype: Any = None, generator: Generator | None = None, key: Any = None
 ) -> Any:
     """Numbers from the exponential distribution with mean 1: -log(1 - u).
 
@@ -390,7 +437,8 @@ def exponential(
         >>> bool((el.random.exponential((10,)) >= 0).all())
         True
     """
-    return F.negative(F.log1p(F.negative(rand(size=size, dtype=dtype, generator=generator))))
+    unit = rand(size=size, dtype=dtype, generator=generator, key=key)
+    return F.negative(F.log1p(F.negative(unit)))
 
 
 def multinomial(
@@ -399,6 +447,7 @@ def multinomial(
     replacement: bool = False,
     *,
     generator: Generator | None = None,
+    key: Any = None,
 ) -> Any:
     """Indices drawn in proportion to weights (which need not add up to 1) along the last axis.
 
@@ -423,11 +472,40 @@ def multinomial(
         text = f"{num_samples} samples without replacement of {weights._type}"
         fail(ValueRangeError, "multinomial", text)
     if not replacement:
-        races = exponential(weights.shape, dtype=weights.dtype, generator=generator)
+        races = exponential(
+            weights.shape, dtype=weights.dtype, generator=generator, key=key
+        )
         times = ew.where(ew.greater(weights, 0), ew.divide(races, weights), math.inf)
         return F.top_k(F.negative(times), k=num_samples)[1]
     shape = (*weights.shape[:-1], num_samples, count)
-    races = exponential(shape, dtype=weights.dtype, generator=generator)
+    races = exponential(shape, dtype=weights.dtype, generator=generator, key=key)
     each = expand(reshape(weights, (*weights.shape[:-1], 1, count)), shape)
     times = ew.where(ew.greater(each, 0), ew.divide(races, each), math.inf)
     return F.argmin(times, axis=len(shape) - 1)
+
+
+# Distributions that a program may not need are imported when they are first named.
+_LATER = {
+    name: f"elinvar.tensor.extra.{module}"
+    for module, names in {
+        "keys": "key split fold_in",
+        "distributions": """cauchy chisquare f geometric gumbel laplace logistic lognormal maxwell
+            pareto rademacher rayleigh t triangular truncated_normal wald weibull""",
+        "discrete": """binomial bits categorical choice multinomial_counts negative_binomial poisson
+            shuffle""",
+        "shaped": "ball beta dirichlet gamma loggamma multivariate_normal orthogonal",
+    }.items()
+    for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _LATER.get(name)
+    if place is None:
+        raise AttributeError(f"module 'elinvar.random' has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(place), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

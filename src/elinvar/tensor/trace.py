@@ -273,6 +273,19 @@ def note_guard(owner: Any, name: str, value: Any) -> None:
 
 
 @contextmanager
+def recording(recorder: Any) -> Any:
+    """Within, `recorder.apply` is called for each operation, in the place of what would run it."""
+    recorder.outer = before = state.recorder
+    state.recorder = recorder
+    traces.add(1)
+    try:
+        yield
+    finally:
+        state.recorder = before
+        traces.add(-1)
+
+
+@contextmanager
 def outside_trace() -> Any:
     """Within, operations run at once although a trace is open.
 

@@ -14,7 +14,7 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.batching import SHARED, Mapped
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.dispatch import F, as_tensor
-from elinvar.tensor.jit import Call, as_input
+from elinvar.tensor.jit import Call, as_input, tracing_lock
 from elinvar.tensor.program import examine_call, trace_program
 from elinvar.tensor.watching import watch
 
@@ -156,7 +156,8 @@ class _Call:
             return self._traced(places, list(stand_ins))
 
         call = Call(tensors, tensors, None, len(tensors))
-        program = trace_program(run, "vmap", call)
+        with tracing_lock:
+            program = trace_program(run, "vmap", call)
         program.function.share_code()
         if watch.on:
             examine = functools.partial(examine_call, program, run, call, "vmap")

@@ -46,6 +46,7 @@ class Batching:
     Attributes:
         new: for each value of the old graph the new one;
         mapped: the old values whose new ones carry the batch dimension in front.
+        sums: for some old values the new sum over all examples.
         f: the primitives; new nodes get the source of the node that is being batched.
     """
 
@@ -57,6 +58,7 @@ class Batching:
         self.builder, self.axis = builder, axis
         self.new: dict[Value, Value] = {}
         self.mapped: set[Value] = set()
+        self.sums: dict[Value, Value] = {}
         self.f = Namespace(BY_NAME, self._apply)
         self._source: Source | None = None
 

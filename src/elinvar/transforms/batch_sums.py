@@ -14,39 +14,77 @@ and only what is none of these is computed for every example and added up.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.ops.convolution import merged_batch
 from elinvar.ops.rules import moved_axis, next_axes
 from elinvar.transforms.batch_named import times
 
-MOST_STEPS = 64  # how far a sum goes up
 
-
-def sum_over_examples(work: Any, value: Any, depth: int = 0) -> Any:
+def sum_over_examples(work: Any, value: Any) -> Any:
     """Σ over the examples of a value of the old graph, in the new one (see `batch.Batching`)."""
-    f = work.f
+    sums: dict[Any, Any] = work.sums
+    stack = [value]
+    while stack:
+        current = stack[-1]
+        if current in sums:
+            stack.pop()
+            continue
+        parts = _parts(work, current)
+        waiting = [part for part in parts if part not in sums]
+        if waiting:
+            stack += reversed(waiting)
+        else:
+            sums[current] = _sum_of(work, current, parts)
+            stack.pop()
+    return sums[value]
+
+
+def _parts(work: Any, value: Any) -> Sequence[Any]:
+    """The operands whose sums give that of a value; none where it is computed by itself."""
+    if value not in work.mapped:
+        return ()
+    node = value.node
+    if node.op_name in ("add", "subtract"):
+        return node.operands
+    if node.op_name in _MOVING or (node.op_name == "cast" and _is_product(work, value)):
+        return node.operands[:1]
+    if node.op_name == "multiply":
+        mapped = [operand for operand in node.operands if operand in work.mapped]
+        return mapped if len(mapped) == 1 else ()
+    if node.op_name == "divide" and node.operands[1] not in work.mapped:
+        return node.operands[:1]
+    return ()
+
+
+def _sum_of(work: Any, value: Any, parts: Sequence[Any]) -> Any:
+    f, node = work.f, value.node
     if value not in work.mapped:
         return times(f, work.new[value], work.axis.size)
-    node = value.node
-    rule = _RULES.get(node.op_name) if depth < MOST_STEPS else None
-    found = None if rule is None else rule(work, node, depth + 1)
+    if parts:
+        operands = [
+            work.sums[operand] if operand in parts else work.new[operand]
+            for operand in node.operands
+        ]
+        return f.apply(node.op, *operands, **node.params)
+    rule = _RULES.get(node.op_name)
+    found = None if rule is None else rule(work, node)
     return f.sum(work.new[value], axes=(0,)) if found is None else found
 
 
-def _add(work: Any, node: Any, depth: int) -> Any:
-    x, y = (sum_over_examples(work, operand, depth) for operand in node.operands)
-    return work.f.add(x, y)
+_MOVING = frozenset(("permute", "reshape", "flip", "negative", "stop_gradient"))
 
 
-def _moved(work: Any, node: Any, depth: int) -> Any:
-    inner = sum_over_examples(work, node.operands[0], depth)
-    return work.f.apply(node.op, inner, **node.params)
-
-
-def _sum(work: Any, node: Any, depth: int) -> Any:
-    x = work.new[node.operands[0]]
-    return work.f.sum(x, axes=(0, *next_axes(node.params["axes"])))
+def _is_product(work: Any, value: Any) -> bool:
+    """Whether a value is a product of mapped values, cast or moved about: the sum is rounded to
+    its dtype once, as that of a batch written by hand would be."""
+    node = value.node
+    while node.op_name in _MOVING or node.op_name == "cast":
+        if node.op_name == "cast" and not node.operands[0].dtype.is_floating:
+            return False
+        node = node.operands[0].node
+    return node.op_name in ("contract", "convolution") and _both(work, node) is not None
 
 
 def _both(work: Any, node: Any) -> Any:
@@ -56,7 +94,12 @@ def _both(work: Any, node: Any) -> Any:
     return [work.new[operand] for operand in node.operands]
 
 
-def _contract(work: Any, node: Any, depth: int) -> Any:
+def _sum(work: Any, node: Any) -> Any:
+    x = work.new[node.operands[0]]
+    return work.f.sum(x, axes=(0, *next_axes(node.params["axes"])))
+
+
+def _contract(work: Any, node: Any) -> Any:
     operands = _both(work, node)
     if operands is None:
         return None
@@ -66,7 +109,7 @@ def _contract(work: Any, node: Any, depth: int) -> Any:
     return work.f.contract(*operands, **(params | {"batch": batch, "axes": axes}))
 
 
-def _convolution(work: Any, node: Any, depth: int) -> Any:
+def _convolution(work: Any, node: Any) -> Any:
     operands = _both(work, node)
     if operands is None or not _is_gradient_of_kernel(node):
         return None
@@ -82,7 +125,7 @@ def _is_gradient_of_kernel(node: Any) -> bool:
     return not node.params["channels_inner"] and not node.params["channels_last"]
 
 
-def _scatter(work: Any, node: Any, depth: int) -> Any:
+def _scatter(work: Any, node: Any) -> Any:
     x, i, u = node.operands
     if node.params["mode"] != "add" or i not in work.mapped or not _is_zero(x):
         return None
@@ -98,12 +141,9 @@ def _is_zero(value: Any) -> bool:
     return node.op_name == "constant" and node.params["value"] == 0
 
 
-_RULES = {
-    "add": _add,
+_RULES: dict[str, Callable[[Any, Any], Any]] = {
     "contract": _contract,
     "convolution": _convolution,
-    "permute": _moved,
-    "reshape": _moved,
     "scatter": _scatter,
     "sum": _sum,
 }

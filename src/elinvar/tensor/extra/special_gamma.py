@@ -312,7 +312,9 @@ def _polygamma_of(order: int) -> Any:
         def polygamma_(x: Any) -> Any:
             return _polygamma_value(order, x)
 
-        _ORDERS[order] = unary(polygamma_, lambda x: _polygamma_of(order + 1)(x))
+        # further derivatives are those of the formula, so that the chain has an end
+        slope = None if order > 2 else (lambda x: _polygamma_of(order + 1)(x))
+        _ORDERS[order] = unary(polygamma_, slope)
     return _ORDERS[order]
 
 

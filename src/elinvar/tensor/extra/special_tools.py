@@ -14,6 +14,7 @@ from typing import Any
 from elinvar.core.dtypes import float64
 from elinvar.core.errors import GradientError, fail
 from elinvar.tensor import elementwise as ew
+from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, elementwise, floating
 from elinvar.tensor.custom import custom_vjp
@@ -145,8 +146,12 @@ def several(value: Function, *slopes: Function | None) -> Any:
 
 
 def _along(name: str, place: int, slope: Function | None, xs: Any, g: Any) -> Any:
-    if xs[place]._node is None:
+    trace = current_trace()
+    in_region = trace is not None and trace.is_region  # where no operand has a tape
+    if xs[place]._node is None and not in_region:
         return None
+    if slope is None and in_region:
+        return ew.multiply(g, math.nan)  # which counts only if somebody wants it
     if slope is None:
         text = f"there is no derivative with respect to operand {place}"
         fail(GradientError, name, text, "stop it with `el.stop_gradient(…)`")

@@ -1,0 +1,205 @@
+"""checkpoint with policies: what is kept, what runs again, what memory it takes."""
+
+import re
+
+import pytest
+
+import elinvar as el
+from elinvar import checkpoint_policies as policies
+from elinvar.core.errors import GradientError
+from elinvar.tensor import eager
+
+LAYERS, WIDTH, BATCH = 6, 24, 40
+
+
+def bits(x):
+    return x.numpy().tobytes()
+
+
+@pytest.fixture
+def model():
+    el.manual_seed(0)
+    return [el.randn(WIDTH, WIDTH) * 0.2 for _ in range(LAYERS)], el.randn(BATCH, WIDTH)
+
+
+def block(x, w):
+    h = el.checkpoint_name(el.nn.functional.gelu(x @ w), "hidden")
+    return el.exp(el.sin(h)) * 0.5 + x
+
+
+def network(policy=None, plain=False):
+    """The loss of a residual network each of whose blocks is a checkpoint."""
+
+    def loss(weights, x):
+        for w in weights:
+            if plain:
+                x = block(x, w)
+            else:
+                x = el.checkpoint(block, x, w) if policy is None else el.checkpoint(block, policy=policy)(x, w)
+        return (x * x).mean()
+
+    return loss
+
+
+POLICIES = {
+    "none": None,
+    "nothing": policies.nothing_saveable,
+    "everything": policies.everything_saveable,
+    "dots": policies.dots_saveable,
+    "dots without batches": policies.dots_with_no_batch_dims_saveable,
+    "hidden": policies.save_only_these_names("hidden"),
+    "other names": policies.save_only_these_names("other"),
+    "any other name": policies.save_any_names_but_these("other"),
+    "both": policies.save_from_both_policies(policies.dots_saveable, policies.save_only_these_names("hidden")),
+    "own": lambda op, *types, **params: op in ("contract", "sin"),
+}
+
+
+@pytest.mark.parametrize("how", [lambda f: f, el.jit], ids=["eager", "jit"])
+@pytest.mark.parametrize("name", POLICIES)
+def test_no_bit_depends_on_the_policy(name, how, model):
+    weights, x = model
+    expected = el.grad(network(plain=True))(weights, x)
+    found = how(el.grad(network(POLICIES[name])))(weights, x)
+    assert [bits(g) for g in found] == [bits(g) for g in expected]
+
+
+def products(function, *args):
+    return str(el.jit(function).lower(*args).optimized).count("= contract")
+
+
+RERUN = {
+    "none": LAYERS, "nothing": LAYERS, "everything": 0, "dots": 0, "dots without batches": 0,
+    "hidden": 0, "other names": LAYERS, "both": 0, "own": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RERUN)
+def test_products_that_run_again_in_a_program(name, model):
+    """A gradient with respect to the weights of L blocks takes L products, and 2 L - 1 for it. The
+    value of a gelu is what reverse mode reads beside the product: `hidden` does not spare it."""
+    weights, x = model
+    least = products(el.grad(network(plain=True)), weights, x)
+    assert least == 3 * LAYERS - 1
+    again = LAYERS if name == "hidden" else RERUN[name]
+    assert products(el.grad(network(POLICIES[name])), weights, x) == least + again
+
+
+@pytest.mark.parametrize("name", RERUN)
+def test_products_that_run_again_in_eager_mode(name, model, monkeypatch):
+    weights, x = model
+    for w in weights:
+        w.requires_grad_()
+    count = []
+    find = eager.find
+    monkeypatch.setattr(eager, "find", lambda op, *rest: count.append(op.name) or find(op, *rest))
+    loss = network(POLICIES[name])(weights, x)
+    assert count.count("contract") == LAYERS
+    count.clear()
+    loss.backward()
+    again = LAYERS if name == "hidden" else RERUN[name]
+    # products of the derivative are programs of their own, but of what was kept by a policy
+    assert count.count("contract") - 2 * LAYERS * (name in ("dots", "dots without batches", "both", "own")) <= again
+
+
+def arena(function, *args):
+    """The scratch memory of the compiled program, in bytes, and the largest tensor's."""
+    jitted = el.jit(function)
+    program = jitted._program(jitted._sort(args, {}), args, {})
+    operands = list(args[0]) + [args[1]]
+    return program.function.program(operands).arena_nbytes
+
+
+def test_memory(model):
+    """Kept values in the memory plan: all, products alone, none."""
+    weights, _x = model
+    big = el.randn(4000, WIDTH)
+    sizes = {
+        name: arena(el.grad(network(POLICIES[name])), weights, big) / (4 * big.size)
+        for name in ("everything", "dots", "none")
+    }
+    assert sizes["none"] < sizes["dots"] < sizes["everything"]
+    assert sizes["none"] >= LAYERS - 1  # the blocks' arguments
+    assert sizes["dots"] >= 2 * LAYERS - 2  # and their products
+
+
+def test_a_product_of_the_first_run_is_the_memory_that_backward_reads():
+    """In eager mode the kept result is held, not copied."""
+    w = el.randn(8, 8).requires_grad_()
+    seen = []
+
+    def product(x):
+        y = x @ w
+        seen.append(y._buffer)
+        return el.sin(y)
+
+    el.checkpoint(product, policy=policies.dots_saveable)(el.randn(4, 8)).sum().backward()
+    assert len(seen) == 2 and seen[0] is seen[1]
+
+
+def test_a_named_value_is_not_made_again(monkeypatch):
+    """The operation that made a named value is the one that does not run."""
+    count = []
+    find = eager.find
+    monkeypatch.setattr(eager, "find", lambda op, *rest: count.append(op.name) or find(op, *rest))
+    x = el.randn(5).requires_grad_()
+
+    def function(v):
+        return el.sin(el.checkpoint_name(el.exp(v), "e")) * v
+
+    el.checkpoint(function, policy=policies.save_only_these_names("e"))(x).sum().backward()
+    assert count.count("exp") == 1
+    kept, x.grad, _ = x.grad, None, count.clear()
+    el.checkpoint(function, x).sum().backward()
+    assert count.count("exp") == 2 and bits(kept) == bits(x.grad)
+
+
+def test_named_results_of_composites_and_of_nothing():
+    x = el.randn(5).requires_grad_()
+    function = lambda v: el.checkpoint_name(el.nn.functional.softmax(v, -1), "s") * v  # noqa: E731
+    for how in (lambda f: f, el.jit):
+        layer = el.checkpoint(function, policy=policies.save_only_these_names("s"))
+        found = how(el.grad(lambda v, f=layer: f(v).sum()))(x.detach())
+        assert bits(found) == bits(el.grad(lambda v: function(v).sum())(x.detach()))
+    assert bits(el.checkpoint_name(x, "x")) == bits(x)
+
+
+@pytest.mark.parametrize("how", [lambda f: f, el.jit], ids=["eager", "jit"])
+def test_policies_nest_and_compose(how, model):
+    weights, x = model
+    loss = network(policies.dots_saveable)
+    whole = el.checkpoint(lambda w, v: loss(w, v), policy=policies.dots_saveable)
+    expected = el.grad(network(plain=True))(weights, x)
+    for f in (whole, el.checkpoint(loss, policy=policies.nothing_saveable), el.checkpoint(el.jit(loss), policy=policies.dots_saveable)):
+        assert [bits(g) for g in how(el.grad(f))(weights, x)] == [bits(g) for g in expected]
+    tangents = [w * 0.5 for w in weights]
+    plain = el.jvp(lambda w: network(plain=True)(w, x), (weights,), (tangents,))[1]
+    assert bits(how(lambda w, t: el.jvp(lambda v: loss(v, x), (w,), (t,))[1])(weights, tangents)) == bits(plain)
+    second = how(lambda w, t: el.jvp(el.grad(lambda v: loss(v, x)), (w,), (t,))[1])(weights[:2], tangents[:2])
+    expected = el.jvp(el.grad(lambda v: network(plain=True)(v, x)), (weights[:2],), (tangents[:2],))[1]
+    for one, other in zip(second, expected, strict=True):
+        assert el.max(el.abs(one - other)).item() < 1e-6
+
+
+def test_random_numbers_are_the_same_again():
+    x = el.ones(64).requires_grad_()
+    f = lambda v: v * v * (el.rand(64) > 0.5)  # noqa: E731
+    y = el.checkpoint(f, policy=policies.dots_saveable)(x)
+    y.sum().backward()
+    assert bits(x.grad) == bits(2 * y)
+
+
+def test_refused():
+    with pytest.raises(TypeError, match=r"\[checkpoint\] expected a function, received int"):
+        el.checkpoint(3)
+    with pytest.raises(TypeError, match=re.escape("policy must be one of el.checkpoint_policies or a function, received 'dots'")):
+        el.checkpoint(el.sin, policy="dots")
+    calls = []
+
+    def fickle(x):
+        calls.append(1)
+        return el.sin(x) @ x if len(calls) == 1 else el.cos(el.exp(x)) @ x
+
+    y = el.checkpoint(fickle, policy=policies.dots_saveable)(el.ones(3).requires_grad_())
+    with pytest.raises(GradientError, match=r"\[checkpoint\] ran otherwise the second time: \w+ in the place of \w+"):
+        y.backward()
