@@ -8,9 +8,9 @@ import numpy as np
 
 from elinvar import data as data
 from elinvar import export as export
+from elinvar import linalg as linalg
 from elinvar import nn as nn
 from elinvar import optim as optim
-from elinvar import linalg as linalg
 from elinvar import testing as testing
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
