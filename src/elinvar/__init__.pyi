@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -50,6 +50,7 @@ from elinvar.tensor.control import scan as scan
 from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
+from elinvar.tensor.debugging import debug_nans as debug_nans
 from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
@@ -331,9 +332,6 @@ def cumulative_sum(
 ) -> Tensor:
     """Running sums along an axis."""
 
-def debug_nans(enabled: _ArrayLike | None = None, *, inf: _bool = False) -> Tensor:
-    """Find where a NaN is born: within, an operation that makes one raises `BadValueError`."""
-
 def diff(
     x: _ArrayLike,
     /,
@@ -349,7 +347,7 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (of a 1-D x2 …"""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
 def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
@@ -1022,26 +1020,38 @@ def array_split(
 ) -> tuple[Tensor, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
 
-def atleast_1d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least one axis; a single one comes back bare, several as a tuple."""
-
-def atleast_2d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least two axes, new ones in front."""
-
-def atleast_3d(*arrays: _ArrayLike) -> Any:
-    """Tensors with at least three axes: (N,) → (1, N, 1), (M, N) → (M, N, 1)."""
-
+@overload
+def atleast_1d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_1d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_2d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_2d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
+def atleast_3d(array: _ArrayLike, /) -> Tensor: ...
+@overload
+def atleast_3d(*arrays: _ArrayLike) -> tuple[Tensor, ...]: ...
+@overload
 def average(
     x: _ArrayLike,
     /,
-    axis: _Axis = None,
-    weights: _ArrayLike | None = None,
-    returned: _bool = False,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    returned: Literal[False] = ...,
     *,
-    keepdims: _bool = False,
-) -> Any:
-    """The weighted mean along axes: Σ w·x / Σ w."""
-
+    keepdims: _bool = ...,
+) -> Tensor: ...
+@overload
+def average(
+    x: _ArrayLike,
+    /,
+    axis: _Axis = ...,
+    weights: _ArrayLike | None = ...,
+    *,
+    returned: Literal[True],
+    keepdims: _bool = ...,
+) -> tuple[Tensor, Tensor]: ...
 def bartlett(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The triangular window: 1 - |2i / (n - 1) - 1|."""
 
@@ -1304,14 +1314,21 @@ def hsplit(
 def hstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
     """Tensors side by side: along the second axis, 1-D ones along their only one."""
 
+@overload
 def indices(
     dimensions: _ShapeLike,
     /,
-    dtype: _DTypeLike | None = None,
-    sparse: _bool = False,
-) -> Any:
-    """The indices of a grid: result[d, i, j, …] is the d-th index of (i, j, …)."""
-
+    dtype: _DTypeLike | None = ...,
+    sparse: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def indices(
+    dimensions: _ShapeLike,
+    /,
+    dtype: _DTypeLike | None = ...,
+    *,
+    sparse: Literal[True],
+) -> tuple[Tensor, ...]: ...
 def inner(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The sum of products over the last axes of both."""
 
@@ -1735,20 +1752,32 @@ def triu_indices_from(x: _ArrayLike, /, k: int = 0) -> tuple[Tensor, Tensor]:
 def union1d(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The distinct values of two tensors in order. Not under `jit`."""
 
+@overload
 def unique(
     x: _ArrayLike,
     /,
-    return_index: _bool = False,
-    return_inverse: _bool = False,
-    return_counts: _bool = False,
-    axis: int | None = None,
+    return_index: Literal[False] = ...,
+    return_inverse: Literal[False] = ...,
+    return_counts: Literal[False] = ...,
+    axis: int | None = ...,
     *,
-    equal_nan: _bool = True,
-    size: int | None = None,
-    fill_value: _ArrayLike | None = None,
-) -> Any:
-    """The distinct values in order, or the distinct slices along an axis."""
-
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> Tensor: ...
+@overload
+def unique(
+    x: _ArrayLike,
+    /,
+    return_index: _bool = ...,
+    return_inverse: _bool = ...,
+    return_counts: _bool = ...,
+    axis: int | None = ...,
+    *,
+    equal_nan: _bool = ...,
+    size: int | None = ...,
+    fill_value: _ArrayLike | None = ...,
+) -> tuple[Tensor, ...]: ...
 def unpackbits(
     x: _ArrayLike,
     /,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 from elinvar.core.errors import ShapeError, StateError, fail
 from elinvar.nn.module import Module
@@ -10,10 +10,11 @@ from elinvar.nn.parameter import Parameter, set_value
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
 
+M = TypeVar("M", bound=Module)
 _ARGUMENTS = ("kernel_size", "stride", "padding", "output_padding", "dilation", "groups")
 
 
-def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
+def fuse_conv_bn_eval(conv: M, bn: Module, transpose: bool = False) -> M:
     """One convolution that does what a convolution and the batch norm behind it do in evaluation.
 
     w' = w · γ / √(v + ε),  b' = (b - m) · γ / √(v + ε) + β, with the running mean m and variance v.
@@ -53,7 +54,7 @@ def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
     if hasattr(conv, "padding_mode"):
         names["padding_mode"] = conv.padding_mode
     dtype = conv.weight.dtype
-    fused: Module = type(conv)(conv.in_channels, conv.out_channels, **names, dtype=dtype)
+    fused: M = type(conv)(conv.in_channels, conv.out_channels, **names, dtype=dtype)
     transposed = bool(transpose or conv.transposed)
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias,

@@ -32,10 +32,10 @@ class _MaxPool(Module):
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, input: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         """The greatest elements of all windows (and their flat positions, if wanted)."""
         pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[self.rank - 1]
-        return pool(
+        result: Tensor = pool(
             input,
             self.kernel_size,
             self.stride,
@@ -44,6 +44,7 @@ class _MaxPool(Module):
             self.ceil_mode,
             self.return_indices,
         )
+        return result
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from elinvar.core.dtypes import accumulator, int64
 from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeError, fail
@@ -24,6 +24,7 @@ from elinvar.tensor.tape import enable_grad, no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.tensor.trace import note_guard, outside_trace
 
+R = TypeVar("R")
 State = dict[str, Tensor]
 Rates = tuple[Tensor, ...]
 
@@ -134,6 +135,10 @@ class Optimizer(ABC):
 
     # ---- the step -----------------------------------------------------------------------------
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], R]) -> R: ...
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change all parameters that have gradients, once.
 

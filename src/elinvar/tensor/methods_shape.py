@@ -119,6 +119,10 @@ class ShapeMethods(Cell):
         if dim1 is None:
             text = "expected two axes, or a tuple of all, received one axis"
             fail(AxisError, "transpose", text, "write `x.transpose(0, 1)`, or `x.mT`")
+        return self.swapaxes(dim0, dim1)
+
+    def swapaxes(self, dim0: int, dim1: int) -> Any:
+        """Two axes exchanged."""
         first = normalize_axis("transpose", dim0, self.ndim)
         second = normalize_axis("transpose", dim1, self.ndim)
         order = list(range(self.ndim))
@@ -126,7 +130,7 @@ class ShapeMethods(Cell):
             order[first], order[second] = order[second], order[first]
         return man.permuted(self, tuple(order))
 
-    swapaxes = swapdims = transpose
+    swapdims = swapaxes
 
     def t(self) -> Any:
         """The transpose of a matrix; a tensor of fewer axes itself."""

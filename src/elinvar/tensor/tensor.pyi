@@ -507,7 +507,7 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (of a 1-D x2 …"""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -1193,11 +1193,11 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
-    def swapaxes(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
-    def swapdims(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
+        """Two axes exchanged."""
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a tensor of fewer axes itself."""
@@ -1252,9 +1252,10 @@ class Tensor(Cell):
     def trace(self) -> Tensor:
         """The sum of the diagonal."""
 
-    def transpose(self, dim0: _int | Sequence[_int], dim1: _int | None = None) -> Tensor:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
-
+    @overload
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor: ...
+    @overload
+    def transpose(self, dim0: Sequence[_int], dim1: None = ...) -> Tensor: ...
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
 
@@ -1300,7 +1301,7 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Any:
+    def unique(self) -> Tensor:
         """The distinct values in order. Not under `jit`."""
 
     def unsqueeze(self, dim: _int) -> Tensor:

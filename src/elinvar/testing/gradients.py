@@ -202,7 +202,7 @@ def _need_pure(function: Function, points: list[Any]) -> None:
         text = "the function gives no floating tensor, so there is nothing to differentiate"
         fail(GradientError, _OP, text)
     for cell, _ in first.written.values():
-        drawn = cell is default_generator._state
+        drawn = cell is default_generator.state
         what = "draws random numbers" if drawn else f"changes a tensor from outside, {cell._type}"
         hint = "draw them before and pass them" if drawn else "pass it, and return the new one"
         fail(CheckError, _OP, f"the function {what}, so its values are not comparable", hint)

@@ -1,0 +1,1 @@
+"""What `tools/type_stubs.py` is made of: words, functions, the Tensor, modules, primitives."""
