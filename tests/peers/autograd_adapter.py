@@ -529,11 +529,18 @@ def _module(name: str, **content: Any) -> Any:
     return found
 
 
+def _logsumexp(x: Any, axis: Any = None, b: Any = 1.0, keepdims: bool = False) -> Any:
+    x = el.asarray(x)
+    top = el.stop_gradient(el.max(x, axis=axis, keepdims=True))
+    total = el.sum(b * el.exp(x - top), axis=axis, keepdims=keepdims)
+    return el.log(total) + (top if keepdims else el.reshape(top, total.shape))
+
+
 _SCIPY: dict[str, Any] = {
     "integrate": (),
     "linalg": (_OWN["linalg"],),
     "signal": (),
-    "special": (el,),
+    "special": (types.SimpleNamespace(logsumexp=_logsumexp), el),
     "stats": (),
     "stats.multivariate_normal": (),
 }
