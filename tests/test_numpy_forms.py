@@ -209,3 +209,11 @@ def test_cholesky_names_a_matrix_that_stands_alone():
         el.linalg.cholesky(el.asarray(bad))
     with pytest.raises(el.linalg.LinAlgError, match="matrix 1 of the stack"):
         el.linalg.cholesky(el.asarray([[[1.0, 0.0], [0.0, 1.0]], bad]))
+
+
+def test_methods_that_numpy_has():
+    x = el.asarray([1.0, 2.0])
+    y = x.copy()
+    y[0] = 7.0
+    assert x.tolist() == [1.0, 2.0] and y.tolist() == [7.0, 2.0]
+    assert el.asarray([1j]).conjugate().tolist() == [-1j]
