@@ -582,3 +582,15 @@ def test_gradients_of_tensors_made_inside_compile_nothing_again():
         x = el.randn(count, 4)
         assert gradient(x).tolist() == gradient.function(x).tolist()
     assert gradient.compilations == 1
+
+
+def test_what_is_stopped_has_no_tape():
+    """Also in a trace: a function without a derivative takes it."""
+
+    def function(a, x):
+        stopped = el.stop_gradient(a)
+        assert not stopped.requires_grad
+        return (stopped * x).sum()
+
+    found = el.jit(el.grad(function, argnums=(0, 1)))(el.ones(3), el.ones(3))
+    assert [g.tolist() for g in found] == [[0.0] * 3, [1.0] * 3]

@@ -347,9 +347,10 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
+    """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
-def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
+def einsum(equation: str | _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""
 
 def empty(
@@ -593,7 +594,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def multiply(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The product; integers wrap around."""
@@ -796,7 +797,7 @@ def split(
     *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given …"""
+    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of …"""
 
 def sqrt(x: _ArrayLike, /) -> Tensor:
     """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
@@ -899,7 +900,7 @@ def unique_all(
     size: int | None = None,
     fill_value: _ArrayLike | None = None,
 ) -> UniqueAll:
-    """The distinct values in order, where each first occurs, the way back, and how often it …"""
+    """The distinct values in order, where each first occurs, the way back, and how often …"""
 
 def unique_counts(
     x: _ArrayLike,
@@ -989,7 +990,7 @@ def apply_over_axes(
     axes: int | Sequence[int],
     /,
 ) -> Tensor:
-    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put back."""
+    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put …"""
 
 def argpartition(
     x: _ArrayLike,
@@ -1059,7 +1060,7 @@ def blackman(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The Blackman window: 0.42 - ½ cos(2πi / (n - 1)) + 0.08 cos(4πi / (n - 1))."""
 
 def block(arrays: _ArrayLike, /) -> Tensor:
-    """A tensor of nested lists of blocks: the innermost lists are joined along the last axis."""
+    """A tensor of nested lists of blocks: the innermost lists are joined along the last …"""
 
 def cbrt(x: _ArrayLike, /) -> Tensor:
     """The cube root, also of negative numbers."""
@@ -1113,7 +1114,7 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """The cross product of vectors of three (or two, whose third element is 0) along an axis."""
+    """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
 def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
@@ -1159,7 +1160,7 @@ def diagonal(
     axis1: int = 0,
     axis2: int = 1,
 ) -> Tensor:
-    """The diagonal of two axes as the last axis, as in NumPy (see also `el.linalg.diagonal`)."""
+    """The diagonal of two axes as the last axis, as in NumPy (see also …"""
 
 def digitize(x: _ArrayLike, bins: Any, /, right: _bool = False) -> Tensor:
     """The number of the bin of each element: i with bins[i-1] ≤ x < bins[i]."""
@@ -1222,7 +1223,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32."""
+    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is …"""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1302,7 +1303,7 @@ def histogramdd(
     density: _bool = False,
     weights: _ArrayLike | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """A histogram of points with D coordinates; gives (counts, the edges along each of them)."""
+    """A histogram of points with D coordinates; gives (counts, the edges along each of …"""
 
 def hsplit(
     x: _ArrayLike,
@@ -1442,7 +1443,7 @@ def nancumprod(
     axis: int | None = None,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None)."""
+    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is …"""
 
 def nancumsum(
     x: _ArrayLike,
@@ -1603,7 +1604,7 @@ def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Ten
     """The range along axes: max - min."""
 
 def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements of the flattened tensor are replaced; values are repeated."""
+    """A copy of x in which elements of the flattened tensor are replaced; values are …"""
 
 def put_along_axis(
     x: _ArrayLike,

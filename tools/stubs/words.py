@@ -111,6 +111,8 @@ SPECIAL = {
     ("__array__", "dtype"): "Any",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
+    ("einsum", "equation"): "str | ArrayLike",
+    ("keep_mask", "generator"): "Generator | Stream | None",
 }
 
 # What is not a Tensor, by function.
@@ -126,6 +128,7 @@ RESULTS = {
     "gradient": "Any",  # of one axis a Tensor, of several a tuple
     "isscalar": "bool",
     "shuffle": "None",
+    "source": "Generator | Stream",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
@@ -165,8 +168,8 @@ FORMS = {
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ..., *, keepdims: bool = ...) -> ValuesIndices",
         "(self, dim: Tensor) -> Tensor",
-        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ...)"
-        " -> Tensor",
+        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ..., "
+        "out: None = ...) -> Tensor",
     ],
     "median": [
         "(self) -> Tensor",

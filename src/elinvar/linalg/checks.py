@@ -79,9 +79,9 @@ def refuse(op: str, info: Any, what: str, hint: str) -> None:
         if not info.any().item():
             return
         found = info.numpy()
-    place = tuple(int(i) for i in np.argwhere(found)[0])  # () for one matrix
+    place = next(place for place in np.ndindex(found.shape) if found[place])
     number = int(found[place])
-    where = f" {', '.join(map(str, place))} of the stack" if place else ""
+    where = f" {', '.join(str(int(i)) for i in place)} of the stack" if place else ""
     fail(LinAlgError, op, f"matrix{where} {what.format(number=number)}", hint)
 
 

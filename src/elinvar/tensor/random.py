@@ -126,6 +126,8 @@ class Generator:
 class Stream:
     """Words from a state (a key) of which nobody else knows: nothing is rebound."""
 
+    __slots__ = ("state",)
+
     def __init__(self, state: Any) -> None:
         self.state = state
 

@@ -29,13 +29,18 @@ class Generator:
 class Stream:
     """Words from a state (a key) of which nobody else knows: nothing is rebound."""
 
+    state: Any
+
     def __init__(self, state: _ArrayLike) -> None: ...
     def bits(self, shape: Shape) -> Tensor:
         """Uniform words uint32 of a shape; the next ones are others."""
 
 default_generator: Generator
 
-def source(generator: Generator | None, key: _ArrayLike | None = None) -> Tensor:
+def source(
+    generator: Generator | None,
+    key: _ArrayLike | None = None,
+) -> Generator | Stream:
     """Where a draw takes its words from: a key, a generator, or the default generator."""
 
 def checked_seed(seed: int) -> int:
@@ -124,7 +129,11 @@ def bernoulli(
 ) -> Tensor:
     """1 with probability p, else 0."""
 
-def keep_mask(p: float, shape: Shape, generator: Generator | None = None) -> Tensor:
+def keep_mask(
+    p: float,
+    shape: Shape,
+    generator: Generator | Stream | None = None,
+) -> Tensor:
     """A bool tensor that is True with probability p: word < p · 2³². Used by dropout."""
 
 def exponential(
@@ -144,7 +153,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def key(seed: _ArrayLike, /) -> Tensor:
     """A key for `key=` of the random functions."""
@@ -460,7 +469,7 @@ def gamma(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) scale^a)."""
+    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) …"""
 
 def loggamma(
     a: _ArrayLike,
@@ -492,3 +501,5 @@ def orthogonal(
     key: _ArrayLike | None = None,
 ) -> Tensor:
     """Orthogonal n × n matrices, uniform over all rotations and reflections."""
+
+def __dir__() -> list[str]: ...

@@ -507,7 +507,8 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
+        """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
     def double(self) -> Tensor:
         """x as float64."""
@@ -794,6 +795,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def maximum(x1, x2: _ArrayLike, /) -> Tensor:
         """The larger number. NaN wins, and -0 < +0."""
@@ -827,6 +829,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def minimum(x1, x2: _ArrayLike, /) -> Tensor:
         """The smaller number. NaN wins, and -0 < +0."""
