@@ -345,6 +345,10 @@ class ConversionMethods(Cell):
         """Another tensor with the same content; gradients flow through."""
         return fresh(self)
 
+    def copy(self) -> Any:
+        """NumPy's name of `clone`."""
+        return fresh(self)
+
     def contiguous(self) -> Any:
         """The same content in row-major order in memory."""
         if self._layout is None or self._layout.is_dense:
