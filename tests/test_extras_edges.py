@@ -47,6 +47,12 @@ VALUES = {
     "logspace": lambda m: m.logspace(0, 3, 7), "geomspace": lambda m: m.geomspace(1, 1000, 4), "geomspace negative": lambda m: m.geomspace(-2, -32, 5),
     **{name: (lambda m, name=name: getattr(m, name)(9)) for name in ("hanning", "hamming", "blackman", "bartlett")},
     **{f"{name} one": (lambda m, name=name: getattr(m, name)(1)) for name in ("hanning", "hamming", "blackman", "bartlett")},
+    "kaiser": lambda m: m.kaiser(12, 8.6), "kaiser one": lambda m: m.kaiser(1, 3.0),
+    "apply_along_axis": lambda m: m.apply_along_axis(lambda row: row.sum() * row, 0, wrapped(m, F)),
+    "apply_along_axis number": lambda m: m.apply_along_axis(lambda row, k: (row**k).max(), 1, wrapped(m, F), 3),
+    "apply_along_axis matrix": lambda m: m.apply_along_axis(lambda row: m.outer(row, row[:2]), -1, wrapped(m, F)),
+    "vectorize": lambda m: (np.vectorize(lambda a, b: a * b + 1, otypes=[np.float32]) if m is np else el.vectorize(lambda a, b: a * b + 1))(wrapped(m, F), wrapped(m, F[:1])),
+    "vectorize signature": lambda m: m.vectorize(lambda a, b: m.matmul(a, b), signature="(n,k),(k)->(n)")(wrapped(m, np.ones((3, 1, 4, 5))), wrapped(m, F[:2].astype(np.float64))),
     # corners
     "heaviside": lambda m: m.heaviside(wrapped(m, ODD), wrapped(m, np.full(10, 0.5, np.float32))),
     "fmax": lambda m: m.fmax(wrapped(m, ODD), wrapped(m, ODD[::-1].copy())), "fmin": lambda m: m.fmin(wrapped(m, ODD), wrapped(m, ODD[::-1].copy())),
@@ -209,6 +215,7 @@ BAD = {
     "average": (lambda: el.average(el.ones((2, 3)), weights=el.ones(2)), errors.ShapeError, "fit neither"),
     "bincount": (lambda: el.bincount(el.asarray([-1])), errors.ValueRangeError, "expected no negative number"),
     "windows": (lambda: el.sliding_window_view(el.ones((3, 3)), 2), errors.ValueRangeError, "1 sizes for 2 axes"),
+    "vectorize": (lambda: el.vectorize(lambda a: a, signature="n->n"), errors.ValueRangeError, "is no signature"),
     "inplace": (lambda: el.fill_diagonal(el.ones((2, 2)), 0.0, inplace=True), errors.ValueRangeError, "inplace must be False"),
 }  # fmt: skip
 

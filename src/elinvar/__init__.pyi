@@ -987,6 +987,16 @@ def zeros_like(
 def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
 
+def apply_along_axis(
+    function: Callable[..., Any],
+    axis: int,
+    x: _ArrayLike,
+    /,
+    *args: Any,
+    **kwargs: _ArrayLike,
+) -> Tensor:
+    """`function(row, *args)` for each 1-D row of a tensor along an axis, by `vmap`."""
+
 def apply_over_axes(
     function: Callable[..., Any],
     x: _ArrayLike,
@@ -1374,6 +1384,9 @@ def isscalar(x: _ArrayLike, /) -> _bool:
 
 def ix_(*args: Any) -> tuple[Tensor, ...]:
     """1-D indices shaped such that they pick a grid: x[el.ix_([0, 2], [1])]."""
+
+def kaiser(n: int, beta: float, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Kaiser window: I0(β·√(1 - (2i / (n - 1) - 1)²)) / I0(β)."""
 
 def kron(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The Kronecker product: each element of x1 times all of x2, as blocks."""
@@ -1813,6 +1826,13 @@ def vander(x: _ArrayLike, /, n: int | None = None, increasing: _bool = False) ->
 def vdot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The dot product of two flattened tensors."""
 
+def vectorize(
+    function: Callable[..., Any],
+    /,
+    signature: str | None = None,
+) -> Callable[..., Any]:
+    """A function of numbers (or of the axes that a signature names) as one of tensors, by …"""
+
 def vsplit(
     x: _ArrayLike,
     indices_or_sections: int | Sequence[int],
@@ -2078,6 +2098,7 @@ __all__ = [
     "zeros",
     "zeros_like",
     "append",
+    "apply_along_axis",
     "apply_over_axes",
     "argpartition",
     "argwhere",
@@ -2150,6 +2171,7 @@ __all__ = [
     "isreal",
     "isscalar",
     "ix_",
+    "kaiser",
     "kron",
     "lcm",
     "ldexp",
@@ -2223,6 +2245,7 @@ __all__ = [
     "unwrap",
     "vander",
     "vdot",
+    "vectorize",
     "vsplit",
     "vstack",
 ]

@@ -150,6 +150,7 @@ RESULTS = {
     "numpy": "np.ndarray[Any, Any]",
     "cummax method": "ValuesIndices",
     "cummin method": "ValuesIndices",
+    "vectorize": "Callable[..., Any]",
     "einsum_path": "tuple[list[Any], str]",
     "is_nonzero": "bool",
     "is_signed": "bool",
