@@ -177,10 +177,13 @@ class FourierLowering(FusedLowering):
         one |= {"step": source.step, "to.step": target.step}
         if factors is not None:
             one |= {"f.im": length, "f.step": 1, "f.lane": 0}
-        if work.rows:  # rows are the lanes
-            one |= {"inner": source.outer, "lane": source.outer}
-            one |= {"to.inner": target.outer, "to.lane": target.outer}
-            self._launch(work, source, target, [one], 1, work.outer, 1, length, scale)
+        inner = work.inner
+        few = isinstance(inner, int) and inner < self.vector_bits // work.part.bits
+        if work.rows or (few and not (isinstance(work.outer, int) and work.outer <= inner)):
+            # rows are the lanes
+            one |= {"inner": source.outer, "lane": source.outer, "unit": source.lane}
+            one |= {"to.inner": target.outer, "to.lane": target.outer, "to.unit": target.lane}
+            self._launch(work, source, target, [one], 1, work.outer, inner, length, scale)
         else:
             one |= _by_outer(source, target)
             self._launch(work, source, target, [one], work.outer, work.inner, 1, length, scale)
@@ -190,14 +193,15 @@ class FourierLowering(FusedLowering):
     ) -> None:
         """Both passes of a transform, or of as many as a vector has lanes."""
         columns, rows = parts
-        first, second = self._two(work, source, target, parts, factors)
-        if work.rows:
+        vector = self.vector_bits // work.part.bits
+        within = isinstance(work.inner, int) and work.inner < vector  # lanes are columns
+        first, second = self._two(work, source, target, parts, factors, within)
+        if within:
             line = rows + PADDING
             first |= {"to.step": line, "to.lane": 1}
             second |= {"step": 1, "lane": line}
             plane: Any = columns * line
         else:
-            vector = self.vector_bits // work.part.bits
             first |= {"to.middle": vector, "to.step": rows * vector, "to.lane": 1}
             second |= {"middle": rows * vector, "step": vector, "lane": 1}
             plane = columns * rows * vector
@@ -205,12 +209,11 @@ class FourierLowering(FusedLowering):
         second |= {"re": 0, "im": plane}
         first |= {"outer": source.outer}
         second |= {"to.outer": target.outer}
-        if not work.rows:
-            first |= {"inner": source.lane}
-            second |= {"to.inner": target.lane}
-        inner = None if work.rows else work.inner
+        first |= {"unit" if within else "inner": source.lane}
+        second |= {"to.unit" if within else "to.inner": target.lane}
+        inner, units = (None, work.inner) if within else (work.inner, 1)
         self._launch(
-            work, source, target, [first, second], work.outer, inner, 1, columns * rows, scale,
+            work, source, target, [first, second], work.outer, inner, units, columns * rows, scale,
             plane,
         )  # fmt: skip
 
@@ -220,7 +223,7 @@ class FourierLowering(FusedLowering):
         """Two launches, cut along the columns and along the rows."""
         columns, rows = parts
         length = columns * rows
-        first, second = self._two(work, source, target, parts, factors)
+        first, second = self._two(work, source, target, parts, factors, work.rows)
         middle = self._buffer(work, length)
         inner = work.inner
         first |= {"outer": source.outer, "to.outer": middle.outer}
@@ -243,9 +246,11 @@ class FourierLowering(FusedLowering):
         self._launch(work, middle, target, [second], work.outer, inner, columns, rows, scale)
 
     def _two(
-        self, work: Work, source: Grid, target: Grid, parts: plan.Split, factors: Any
-    ) -> tuple[_Pass, _Pass]:
-        """What the two passes read and write outside: x[i·rows + j] → y[k + columns·l]."""
+        self, work: Work, source: Grid, target: Grid, parts: plan.Split, factors: Any,
+        within: bool,
+    ) -> tuple[_Pass, _Pass]:  # fmt: skip
+        """What the two passes read and write outside: x[i·rows + j] → y[k + columns·l]. `within`:
+        lanes are columns of a transform."""
         columns, rows = parts
         part = work.part
         first = _Pass(columns, lambda sizes: plan.between(parts, part), part)
@@ -254,7 +259,7 @@ class FourierLowering(FusedLowering):
         second |= {"to.step": columns * target.step}
         if factors is not None:
             second |= {"f.im": columns * rows, "f.step": columns}
-        if work.rows:
+        if within:
             first |= {"lane": source.step, "f.lane": 1, "lanes": rows}
             second |= {"to.lane": target.step, "lanes": columns}
             if factors is not None:
@@ -276,7 +281,7 @@ class FourierLowering(FusedLowering):
         passes: list[_Pass],
         outer: DimLike,
         inner: DimLike | None,
-        units: int,
+        units: DimLike,
         length: int,
         scale: float,
         plane: int = 0,
@@ -294,7 +299,7 @@ class FourierLowering(FusedLowering):
             return 1 if inner is None else ceil_div(evaluate(inner, sizes), vector)
 
         def total(sizes: Sizes) -> Any:
-            return evaluate(outer, sizes) * units * blocks(sizes)
+            return evaluate(outer * units, sizes) * blocks(sizes)
 
         wide = length if inner is None else length * vector
         group = max(1, GROUP // wide)
