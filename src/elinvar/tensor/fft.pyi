@@ -55,7 +55,7 @@ def hfft(
     axis: int = -1,
     norm: str = "backward",
 ) -> Tensor:
-    """The transform of numbers that are their own mirror images, of which x is the first half."""
+    """The transform of numbers that are their own mirror images, of which x is the first …"""
 
 def hfft2(
     x: _ArrayLike,
@@ -178,7 +178,7 @@ def rfft(
     axis: int = -1,
     norm: str = "backward",
 ) -> Tensor:
-    """The discrete Fourier transform of real numbers: the first half, y[k] for k = 0, …, n/2."""
+    """The discrete Fourier transform of real numbers: the first half, y[k] for k = 0, …, …"""
 
 def rfft2(
     x: _ArrayLike,

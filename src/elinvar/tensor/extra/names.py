@@ -20,8 +20,8 @@ NAMES: dict[str, str] = {
     "sets": """argpartition intersect1d lexsort partition setdiff1d setxor1d union1d unique""",
     "shaping": """append apply_over_axes array_split atleast_1d atleast_2d atleast_3d block
         column_stack delete diag diagflat diagonal dsplit dstack fill_diagonal fliplr flipud hsplit
-        hstack insert isscalar ravel resize rot90 sliding_window_view swapaxes trace trim_zeros
-        vsplit vstack""",
+        hstack insert isscalar ravel resize rot90 sliding_window_view swapaxes trace transpose
+        trim_zeros vsplit vstack""",
     "statistics": """average bincount corrcoef cov cummax cummin cumprod cumsum digitize histogram
         histogram2d histogram_bin_edges histogramdd logcumsumexp ptp""",
 }
