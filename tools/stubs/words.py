@@ -55,6 +55,11 @@ PARAMETERS = {
 SPECIAL = {
     ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("einsum", "operands"): "Any",  # an equation and tensors, or tensors and lists of numbers
+    ("einsum", "optimize"): "Any",
+    ("einsum_path", "operands"): "Any",
+    ("einsum_path", "optimize"): "Any",
+    ("transpose", "axes"): "Sequence[int] | None",
     ("delete", "obj"): "Any",  # ints, slices, masks
     ("insert", "obj"): "Any",
     ("lexsort", "keys"): "Any",
@@ -114,7 +119,6 @@ SPECIAL = {
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
     ("einsum", "equation"): "str | ArrayLike",
-    ("keep_mask", "generator"): "Generator | Stream | None",
 }
 
 # What is not a Tensor, by function.
@@ -131,7 +135,6 @@ RESULTS = {
     "gradient": "Any",  # of one axis a Tensor, of several a tuple
     "isscalar": "bool",
     "shuffle": "None",
-    "source": "Generator | Stream",
     "broadcast_shapes": "tuple[int, ...]",
     "cuda": "NoReturn",
     "dim": "int",
@@ -145,7 +148,18 @@ RESULTS = {
     "numel": "int",
     "nelement": "int",
     "numpy": "np.ndarray[Any, Any]",
+    "cummax method": "ValuesIndices",
+    "cummin method": "ValuesIndices",
+    "vectorize": "Callable[..., Any]",
+    "einsum_path": "tuple[list[Any], str]",
+    "is_nonzero": "bool",
+    "is_signed": "bool",
+    "nanmedian method": "Any",  # with `dim` values and indices
     "sort method": "ValuesIndices",
+    "split_with_sizes": "tuple[Tensor, ...]",
+    "tensor_split": "tuple[Tensor, ...]",
+    "unique method": "Any",
+    "unique_consecutive": "Any",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -157,6 +171,7 @@ RESULTS = {
 LINALG_RESULTS = {
     "hermitian": {"eigh": "EighResult"},
     "inverses": {"lstsq": "LstsqResult"},
+    "nonsymmetric": {"eig": "EigResult"},
     "orthogonal": {"qr": "QRResult"},
     "positive": {"cholesky_ex": "CholeskyEx"},
     "singular": {"svd": "SVDResult"},

@@ -2,6 +2,7 @@
 
     methods_math.py      elementwise mathematics, reductions, products, sorting
     methods_shape.py     shapes, axes, picking and placing
+    methods_more.py      what few programs use
     methods_inplace.py   forms with a trailing underscore
     this file            operators, indexing, conversions, what Python and numpy ask of a tensor
 """
@@ -29,6 +30,7 @@ from elinvar.tensor.indexing import get_item
 from elinvar.tensor.linear import matmul
 from elinvar.tensor.methods_inplace import InPlaceMethods, in_place_operator
 from elinvar.tensor.methods_math import MathMethods
+from elinvar.tensor.methods_more import MoreMethods
 from elinvar.tensor.methods_shape import ShapeMethods, given_sizes
 from elinvar.tensor.storage import stored_array
 
@@ -343,6 +345,10 @@ class ConversionMethods(Cell):
         """Another tensor with the same content; gradients flow through."""
         return fresh(self)
 
+    def copy(self) -> Any:
+        """NumPy's name of `clone`."""
+        return fresh(self)
+
     def contiguous(self) -> Any:
         """The same content in row-major order in memory."""
         if self._layout is None or self._layout.is_dense:
@@ -449,6 +455,7 @@ class TensorMethods(
     OperatorMethods,
     MathMethods,
     ShapeMethods,
+    MoreMethods,
     InPlaceMethods,
     ConversionMethods,
     PythonMethods,
