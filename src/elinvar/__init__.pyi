@@ -348,7 +348,6 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
 def einsum(equation: str | _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""

@@ -291,8 +291,9 @@ def _check_reverse(function: Any, x: Any) -> None:
     v, w = space.randn(), own.randn()
     pulled = space.covector(pull(own.covector(w)))
     assert Space(pulled) == space, f"gradient {Space(pulled)} of {space}"
+    name = getattr(function, "__name__", "function")
     exact, differences = space.inner_prod(v, pulled), own.inner_prod(w, _difference(function, x, v))
-    assert scalar_close(exact, differences), f"reverse: {exact} ≠ {differences} at {x}"
+    assert scalar_close(exact, differences), f"(VJP) check of {name} failed: {exact} ≠ {differences} at {x}"
 
 
 def _check_grads(function: Any, x: Any, modes: Any = ("fwd", "rev"), order: int = 2) -> None:
@@ -536,11 +537,12 @@ def _logsumexp(x: Any, axis: Any = None, b: Any = 1.0, keepdims: bool = False) -
     return el.log(total) + (top if keepdims else el.reshape(top, total.shape))
 
 
+_special = getattr(el, "special", types.SimpleNamespace())
 _SCIPY: dict[str, Any] = {
     "integrate": (),
     "linalg": (_OWN["linalg"],),
     "signal": (),
-    "special": (types.SimpleNamespace(logsumexp=_logsumexp), el),
+    "special": (types.SimpleNamespace(logsumexp=_logsumexp), _special, el),
     "stats": (),
     "stats.multivariate_normal": (),
 }

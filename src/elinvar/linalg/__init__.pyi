@@ -54,6 +54,7 @@ def lstsq(
     a: _ArrayLike,
     b: _ArrayLike,
     /,
+    rcond: _ArrayLike | None = None,
     *,
     rtol: _ArrayLike | None = None,
 ) -> LstsqResult:

@@ -402,8 +402,14 @@ class Tensor(Cell):
     def conj(x, /) -> Tensor:
         """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
+    def conjugate(x, /) -> Tensor:
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
+
+    def copy(self) -> Tensor:
+        """NumPy's name of `clone`."""
 
     def copy_(self, src: _ArrayLike, non_blocking: _bool = False) -> Self:
         """Take the values of another tensor, broadcast and cast to this one's shape and dtype."""
@@ -508,7 +514,6 @@ class Tensor(Cell):
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
         """NumPy's product: over the last axis of x1 and the last but one of x2 (1-D: its last)."""
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
     def double(self) -> Tensor:
         """x as float64."""
