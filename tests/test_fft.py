@@ -15,6 +15,7 @@ from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeErr
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.kernels import fft_plan, roots
+from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import flatten
 from elinvar.ops.fourier import is_smooth, prime_factors
 from elinvar.run import llvm
@@ -444,6 +445,13 @@ def test_plans():
     assert fft_plan.padded_length(17) == 64 and fft_plan.padded_length(1009) == 2048
 
 
+def test_work_that_profiles_tell():
+    builder = Builder(capture_source=False)
+    x = builder.input(TensorType(complex64, (3, 1024)))
+    (node,) = builder.graph([builder.f.fft(x, axis=1, inverse=False, scale=1.0)]).nodes
+    assert Cost((node,), node.results).flops({}) == 3 * 1024 * 5 * 10
+
+
 # ---- errors -------------------------------------------------------------------------------------
 
 
@@ -466,6 +474,7 @@ def test_errors():
         (lambda: el.fft.fftfreq(0), ShapeError, "at least 1"),
         (lambda: el.fft.fftfreq(4, d=0.0), ValueRangeError, "d must be a number that is not 0"),
         (lambda: el.fft.fftfreq(4, dtype=el.int32), DTypeError, "expected a floating dtype"),
+        (lambda: el.fft.fft(el.ones((0, 4)), n=1 << 25), ShapeError, "expected 1 to 16777216"),
         (lambda: F.fft(x, axis=0, inverse=False, scale=1.0), DTypeError, "a complex dtype"),
     ]  # fmt: skip
     for call, kind, text in rows:

@@ -584,6 +584,21 @@ def test_gradients_of_tensors_made_inside_compile_nothing_again():
     assert gradient.compilations == 1
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_a_number_computed_from_itself_many_times(shape):
+    """LLVM's vectoriser took exponential time over it where a task computes one number."""
+
+    def many(x):
+        for _ in range(60):
+            x = x * x - x
+        return x
+
+    x = el.full(shape, 0.5)
+    assert el.jit(many)(x).tolist() == many(x).tolist()
+    whole = el.full(shape, 3)
+    assert el.jit(el.pow)(whole, whole).tolist() == el.pow(whole, whole).tolist()
+
+
 def test_what_is_stopped_has_no_tape():
     """Also in a trace: a function without a derivative takes it."""
 
