@@ -242,6 +242,7 @@ class primitive:
     """A function whose derivative is given with `defvjp`."""
 
     def __init__(self, function: Any) -> None:
+        functools.update_wrapper(self, function)
         self.function, self.rules = function, ()
 
     def __call__(self, *args: Any) -> Any:
@@ -308,7 +309,9 @@ def _check_grads(function: Any, x: Any, modes: Any = ("fwd", "rev"), order: int 
             pairs.append((lambda x, v: _jvp(function, x)(v)[1], Space(x).randn()))
         if "rev" in modes:
             pairs.append((lambda x, v: _vjp(function, x)[0](v), Space(function(x)).randn()))
-        for derivative, v in pairs:
+        for place, (derivative, v) in enumerate(pairs):
+            mode = "jvp" if place == 0 and "fwd" in modes else "vjp"
+            derivative.__name__ = f"{mode}_{getattr(function, '__name__', 'function')}"
             check_grads(derivative, (0, 1), modes, order=order - 1)(x, v)
 
 
