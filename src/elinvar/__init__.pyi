@@ -347,7 +347,7 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
 def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
     """Sums of products, written with one letter for each axis."""

@@ -507,7 +507,7 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last)."""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
