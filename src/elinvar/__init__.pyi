@@ -73,10 +73,10 @@ from elinvar.tensor.named_axes import ppermute as ppermute
 from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
-from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.tangents import jvp as jvp
 from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
@@ -349,8 +349,11 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
-def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
+def einsum(*operands: Any, optimize: Any = "structure") -> Tensor:
     """Sums of products, written with one letter for each axis."""
+
+def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:
+    """The order in which `einsum` joins its operands, and a text about it."""
 
 def empty(
     shape: _ShapeLike,
@@ -593,7 +596,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def multiply(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The product; integers wrap around."""
@@ -796,7 +799,7 @@ def split(
     *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given …"""
+    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of …"""
 
 def sqrt(x: _ArrayLike, /) -> Tensor:
     """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
@@ -899,7 +902,7 @@ def unique_all(
     size: int | None = None,
     fill_value: _ArrayLike | None = None,
 ) -> UniqueAll:
-    """The distinct values in order, where each first occurs, the way back, and how often it …"""
+    """The distinct values in order, where each first occurs, the way back, and how often …"""
 
 def unique_counts(
     x: _ArrayLike,
@@ -983,13 +986,23 @@ def zeros_like(
 def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
 
+def apply_along_axis(
+    function: Callable[..., Any],
+    axis: int,
+    x: _ArrayLike,
+    /,
+    *args: Any,
+    **kwargs: _ArrayLike,
+) -> Tensor:
+    """`function(row, *args)` for each 1-D row of a tensor along an axis, by `vmap`."""
+
 def apply_over_axes(
     function: Callable[..., Any],
     x: _ArrayLike,
     axes: int | Sequence[int],
     /,
 ) -> Tensor:
-    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put back."""
+    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put …"""
 
 def argpartition(
     x: _ArrayLike,
@@ -1059,7 +1072,7 @@ def blackman(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The Blackman window: 0.42 - ½ cos(2πi / (n - 1)) + 0.08 cos(4πi / (n - 1))."""
 
 def block(arrays: _ArrayLike, /) -> Tensor:
-    """A tensor of nested lists of blocks: the innermost lists are joined along the last axis."""
+    """A tensor of nested lists of blocks: the innermost lists are joined along the last …"""
 
 def cbrt(x: _ArrayLike, /) -> Tensor:
     """The cube root, also of negative numbers."""
@@ -1113,7 +1126,7 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """The cross product of vectors of three (or two, whose third element is 0) along an axis."""
+    """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
 def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
@@ -1159,7 +1172,7 @@ def diagonal(
     axis1: int = 0,
     axis2: int = 1,
 ) -> Tensor:
-    """The diagonal of two axes as the last axis, as in NumPy (see also `el.linalg.diagonal`)."""
+    """The diagonal of two axes as the last axis, as in NumPy (see also …"""
 
 def digitize(x: _ArrayLike, bins: Any, /, right: _bool = False) -> Tensor:
     """The number of the bin of each element: i with bins[i-1] ≤ x < bins[i]."""
@@ -1222,7 +1235,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32."""
+    """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are."""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1302,7 +1315,7 @@ def histogramdd(
     density: _bool = False,
     weights: _ArrayLike | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """A histogram of points with D coordinates; gives (counts, the edges along each of them)."""
+    """A histogram of points with D coordinates; gives (counts, the edges along each of …"""
 
 def hsplit(
     x: _ArrayLike,
@@ -1370,6 +1383,9 @@ def isscalar(x: _ArrayLike, /) -> _bool:
 
 def ix_(*args: Any) -> tuple[Tensor, ...]:
     """1-D indices shaped such that they pick a grid: x[el.ix_([0, 2], [1])]."""
+
+def kaiser(n: int, beta: float, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Kaiser window: I0(β·√(1 - (2i / (n - 1) - 1)²)) / I0(β)."""
 
 def kron(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The Kronecker product: each element of x1 times all of x2, as blocks."""
@@ -1442,7 +1458,7 @@ def nancumprod(
     axis: int | None = None,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None)."""
+    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is …"""
 
 def nancumsum(
     x: _ArrayLike,
@@ -1603,7 +1619,7 @@ def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Ten
     """The range along axes: max - min."""
 
 def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements of the flattened tensor are replaced; values are repeated."""
+    """A copy of x in which elements of the flattened tensor are replaced; values are …"""
 
 def put_along_axis(
     x: _ArrayLike,
@@ -1715,6 +1731,9 @@ def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of the diagonal of two axes, as in NumPy (see also `el.linalg.trace`)."""
 
+def transpose(x: _ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, reversed if none is given, as in NumPy."""
+
 def trapezoid(
     y: _ArrayLike,
     /,
@@ -1806,6 +1825,13 @@ def vander(x: _ArrayLike, /, n: int | None = None, increasing: _bool = False) ->
 def vdot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The dot product of two flattened tensors."""
 
+def vectorize(
+    function: Callable[..., Any],
+    /,
+    signature: str | None = None,
+) -> Callable[..., Any]:
+    """A function of numbers (or of the axes that a signature names) as one of tensors, by …"""
+
 def vsplit(
     x: _ArrayLike,
     indices_or_sections: int | Sequence[int],
@@ -1892,6 +1918,7 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "einsum_path",
     "empty",
     "empty_like",
     "enable_grad",
@@ -2070,6 +2097,7 @@ __all__ = [
     "zeros",
     "zeros_like",
     "append",
+    "apply_along_axis",
     "apply_over_axes",
     "argpartition",
     "argwhere",
@@ -2142,6 +2170,7 @@ __all__ = [
     "isreal",
     "isscalar",
     "ix_",
+    "kaiser",
     "kron",
     "lcm",
     "ldexp",
@@ -2200,6 +2229,7 @@ __all__ = [
     "sliding_window_view",
     "swapaxes",
     "trace",
+    "transpose",
     "trapezoid",
     "tri",
     "tril_indices",
@@ -2214,6 +2244,7 @@ __all__ = [
     "unwrap",
     "vander",
     "vdot",
+    "vectorize",
     "vsplit",
     "vstack",
 ]

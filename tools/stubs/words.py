@@ -55,6 +55,11 @@ PARAMETERS = {
 SPECIAL = {
     ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("einsum", "operands"): "Any",  # an equation and tensors, or tensors and lists of numbers
+    ("einsum", "optimize"): "Any",
+    ("einsum_path", "operands"): "Any",
+    ("einsum_path", "optimize"): "Any",
+    ("transpose", "axes"): "Sequence[int] | None",
     ("delete", "obj"): "Any",  # ints, slices, masks
     ("insert", "obj"): "Any",
     ("lexsort", "keys"): "Any",
@@ -109,13 +114,17 @@ SPECIAL = {
     ("__getitem__", "key"): "Any",  # ints, slices, ellipsis, None, tensors, lists, tuples of these
     ("__setitem__", "key"): "Any",
     ("__array__", "dtype"): "Any",
+    ("__array_ufunc__", "inputs"): "Any",
+    ("__array_ufunc__", "ufunc"): "np.ufunc",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
+    ("einsum", "equation"): "str | ArrayLike",
 }
 
 # What is not a Tensor, by function.
 RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
+    "__array_ufunc__": "Any",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",
@@ -139,7 +148,18 @@ RESULTS = {
     "numel": "int",
     "nelement": "int",
     "numpy": "np.ndarray[Any, Any]",
+    "cummax method": "ValuesIndices",
+    "cummin method": "ValuesIndices",
+    "vectorize": "Callable[..., Any]",
+    "einsum_path": "tuple[list[Any], str]",
+    "is_nonzero": "bool",
+    "is_signed": "bool",
+    "nanmedian method": "Any",  # with `dim` values and indices
     "sort method": "ValuesIndices",
+    "split_with_sizes": "tuple[Tensor, ...]",
+    "tensor_split": "tuple[Tensor, ...]",
+    "unique method": "Any",
+    "unique_consecutive": "Any",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -165,8 +185,8 @@ FORMS = {
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ..., *, keepdims: bool = ...) -> ValuesIndices",
         "(self, dim: Tensor) -> Tensor",
-        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ...)"
-        " -> Tensor",
+        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ..., "
+        "out: None = ...) -> Tensor",
     ],
     "median": [
         "(self) -> Tensor",

@@ -1,7 +1,5 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
-from typing import Any
-
 from elinvar.core.shapes import Shape
 from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike, _ShapeLike
 
@@ -26,26 +24,10 @@ class Generator:
     def bits(self, shape: Shape) -> Tensor:
         """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉."""
 
-class Stream:
-    """Words from a state (a key) of which nobody else knows: nothing is rebound."""
-
-    def __init__(self, state: _ArrayLike) -> None: ...
-    def bits(self, shape: Shape) -> Tensor:
-        """Uniform words uint32 of a shape; the next ones are others."""
-
 default_generator: Generator
-
-def source(generator: Generator | None, key: _ArrayLike | None = None) -> Tensor:
-    """Where a draw takes its words from: a key, a generator, or the default generator."""
-
-def checked_seed(seed: int) -> int:
-    """A seed as an unsigned 64-bit number; negative ones wrap around."""
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, from which all random functions and layers draw."""
-
-def words(stream: Any, shape: Shape, wide: bool) -> Tensor:
-    """Uniform words: uint32, or uint64 made of two."""
 
 def rand(
     *shape: _ShapeLike,
@@ -144,7 +126,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def key(seed: _ArrayLike, /) -> Tensor:
     """A key for `key=` of the random functions."""
@@ -460,7 +442,7 @@ def gamma(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) scale^a)."""
+    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) …"""
 
 def loggamma(
     a: _ArrayLike,
@@ -492,3 +474,5 @@ def orthogonal(
     key: _ArrayLike | None = None,
 ) -> Tensor:
     """Orthogonal n × n matrices, uniform over all rotations and reflections."""
+
+def __dir__() -> list[str]: ...
