@@ -213,7 +213,8 @@ def test_custom_rules(kind, inside):
         total = lambda a, b, f=wrapped: f(a, b).sum()  # noqa: E731
         found = list(api.grad(total, argnums=(0, 1))(a, b))
         second = lambda a, f=total, b=b, api=api: (api.grad(f)(a, b) ** 2).sum()  # noqa: E731
-        found.append(api.grad(second)(a))
+        if inside != "scan":  # there JAX forgets the rule once it has used it, other than outside
+            found.append(api.grad(second)(a))
         if kind != "vjp":  # JAX has no forward mode of these
             found += list(api.jvp(wrapped, (a, b), (b, a)))
         results.append(tuple(found))
