@@ -230,8 +230,10 @@ def test_custom_rules(kind, inside):
 def test_a_network_of_random_shape(batch, width, depth, seed):
     """Hessian times vector, tangent and gradient of a small network with containers."""
     rng = np.random.default_rng(seed)
-    weights = [{"w": rng.normal(size=(width, width)), "b": rng.normal(size=width)} for _ in range(depth)]
-    directions = [{"w": rng.normal(size=(width, width)), "b": rng.normal(size=width)} for _ in range(depth)]
+    weights, directions = (
+        [{"b": rng.normal(size=width), "w": rng.normal(size=(width, width))} for _ in range(depth)]
+        for _ in range(2)
+    )  # JAX sorts keys
     x = rng.normal(size=(batch, width))
     results = []
     for api, np_like in ((el, el), (jax, jnp)):

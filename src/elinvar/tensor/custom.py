@@ -234,7 +234,7 @@ class custom_vjp(_Custom, Generic[*Xs, R]):
             hint = "call `.defvjp(forward, pull_back)`"
             fail(GradientError, self._name, "has no derivative yet", hint)
         saved: list[Any] = []
-        if _depths.of.get((self, "forward"), 0):  # called by its own forward: that runs when it is asked for
+        if _depths.of.get((self, "forward"), 0):  # within its own forward: that runs when needed
             with no_grad():
                 result = self.function(*given.all([plain(x) for x in given.tensors]))
         else:
