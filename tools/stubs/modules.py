@@ -48,7 +48,7 @@ def top_level() -> str:
         if not callable(value):
             objects.append(f"{name}: Any\n")
             continue
-        place = value.__module__
+        place = value.__module__.replace("tensor.streams", "tensor.random")  # whose stub it has
         if isinstance(value, type) or name in AS_IT_IS or (
             name in AS_WRITTEN or is_typed(value)
         ):  # fmt: skip
