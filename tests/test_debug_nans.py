@@ -312,6 +312,35 @@ def test_iterations():
     assert "in iteration 0 of scan\n  in iteration 1 of scan" in str(error)
 
 
+def test_every_operation_with_sub_graphs_is_searched():
+    assert {op.name for op in BY_NAME.values() if op.family == "control"} == set(replaying._INSIDE)
+
+
+def test_switch_map_associative_scan_and_functions_with_a_rule_of_their_own():
+    x = el.asarray([1.0, -1.0, 2.0])
+    for function in (
+        lambda x: el.map(lambda v: el.log(v), x),
+        lambda x: el.switch(el.asarray(1), [lambda v: v, lambda v: el.log(v)], x),
+        lambda x: el.associative_scan(lambda a, b: el.log(a) + b, x),
+    ):
+        error, _ = both(function, x)
+        assert error.op == "log"
+
+    @el.custom_vjp
+    def rooted(x):
+        return el.sqrt(x)
+
+    rooted.defvjp(lambda x: (el.sqrt(x), x), lambda x, g: (g * 0.5 / el.sqrt(x),))
+    error, _ = both(lambda x: el.scan(lambda c, v: (c, rooted(v)), el.asarray(0.0), x)[1], x)
+    assert error.op == "sqrt" and "in iteration 1 of scan" in str(error)
+
+
+def test_forward_mode():
+    x = el.asarray([0.0, 1.0])
+    error, _ = both(lambda x: el.jvp(el.sqrt, (x,), (el.zeros(2),))[1], x)
+    assert error.op in ("divide", "multiply") and "in the tangent of sqrt at" in str(error)
+
+
 def test_backward_of_a_loop():
     def loss(xs):
         return el.scan(lambda c, x: (el.sqrt(c * x), c), el.asarray(4.0), xs)[0]

@@ -98,6 +98,25 @@ def test_paths():
     assert paths(1) == [""] and paths(None) == []
 
 
+class Pair:
+    """A container of the user's."""
+
+    def __init__(self, left, right):
+        self.left, self.right = left, right
+
+
+def test_containers_of_registered_classes():
+    el.tree.register_pytree_node(
+        Pair, lambda pair: ((pair.left, pair.right), None), lambda _, children: Pair(*children)
+    )
+    x = Pair(draw(2), {"a": draw(3)})
+    assert paths(x) == ["[0]", "[1]['a']"]
+    assert_bitwise_equal(x, Pair(draw(2), {"a": draw(3)}))
+    text = refusal(CheckError, assert_bitwise_equal, x, Pair(draw(2), {"a": draw(3, seed=1)}))
+    assert "at [1]['a']" in text
+    check_grads(lambda pair: (pair.left.sum() * pair.right["a"]).sin(), (x,))
+
+
 # ---- distances ------------------------------------------------------------------------------------
 
 

@@ -596,7 +596,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def multiply(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The product; integers wrap around."""
@@ -799,7 +799,7 @@ def split(
     *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
-    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given …"""
+    """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of …"""
 
 def sqrt(x: _ArrayLike, /) -> Tensor:
     """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
@@ -902,7 +902,7 @@ def unique_all(
     size: int | None = None,
     fill_value: _ArrayLike | None = None,
 ) -> UniqueAll:
-    """The distinct values in order, where each first occurs, the way back, and how often it …"""
+    """The distinct values in order, where each first occurs, the way back, and how often …"""
 
 def unique_counts(
     x: _ArrayLike,
@@ -1002,7 +1002,7 @@ def apply_over_axes(
     axes: int | Sequence[int],
     /,
 ) -> Tensor:
-    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put back."""
+    """`function(x, axis=…)` for each of several axes in turn; axes that it drops are put …"""
 
 def argpartition(
     x: _ArrayLike,
@@ -1072,7 +1072,7 @@ def blackman(n: int, /, *, dtype: _DTypeLike | None = None) -> Tensor:
     """The Blackman window: 0.42 - ½ cos(2πi / (n - 1)) + 0.08 cos(4πi / (n - 1))."""
 
 def block(arrays: _ArrayLike, /) -> Tensor:
-    """A tensor of nested lists of blocks: the innermost lists are joined along the last axis."""
+    """A tensor of nested lists of blocks: the innermost lists are joined along the last …"""
 
 def cbrt(x: _ArrayLike, /) -> Tensor:
     """The cube root, also of negative numbers."""
@@ -1126,7 +1126,7 @@ def cross(
     axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:
-    """The cross product of vectors of three (or two, whose third element is 0) along an axis."""
+    """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
 def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
@@ -1172,7 +1172,7 @@ def diagonal(
     axis1: int = 0,
     axis2: int = 1,
 ) -> Tensor:
-    """The diagonal of two axes as the last axis, as in NumPy (see also `el.linalg.diagonal`)."""
+    """The diagonal of two axes as the last axis, as in NumPy (see also …"""
 
 def digitize(x: _ArrayLike, bins: Any, /, right: _bool = False) -> Tensor:
     """The number of the bin of each element: i with bins[i-1] ≤ x < bins[i]."""
@@ -1315,7 +1315,7 @@ def histogramdd(
     density: _bool = False,
     weights: _ArrayLike | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """A histogram of points with D coordinates; gives (counts, the edges along each of them)."""
+    """A histogram of points with D coordinates; gives (counts, the edges along each of …"""
 
 def hsplit(
     x: _ArrayLike,
@@ -1458,7 +1458,7 @@ def nancumprod(
     axis: int | None = None,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None)."""
+    """Running products in which NaN counts as 1 (of the flattened tensor if the axis is …"""
 
 def nancumsum(
     x: _ArrayLike,
@@ -1619,7 +1619,7 @@ def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Ten
     """The range along axes: max - min."""
 
 def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements of the flattened tensor are replaced; values are repeated."""
+    """A copy of x in which elements of the flattened tensor are replaced; values are …"""
 
 def put_along_axis(
     x: _ArrayLike,

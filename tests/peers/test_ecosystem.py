@@ -180,7 +180,7 @@ def test_xarray():
 
 def test_the_page_is_true():
     """docs/ecosystem.md, whose blocks need packages that the other tests do not have."""
-    for name in ("einops", "einx", "array_api_compat", "opt_einsum", "xarray"):
+    for name in ("beartype", "einops", "einx", "array_api_compat", "jaxtyping", "opt_einsum", "xarray"):
         pytest.importorskip(name)
     text = (ROOT / "docs" / "ecosystem.md").read_text()
     blocks = re.findall(r"^```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)

@@ -96,7 +96,7 @@ def summary(doc: str | None) -> str:
     line = (doc or "").strip().split("\n")[0].strip()
     while len(line) > 85 and ". " in line:
         line = line.rpartition(". ")[0] + "."
-    return textwrap.shorten(line, 88, placeholder=" …")
+    return textwrap.shorten(line, 86, placeholder=" …")
 
 
 def definition(name: str, parameters: list[str], result: str, doc: str, before: str = "") -> str:

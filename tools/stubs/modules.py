@@ -167,12 +167,13 @@ def random_module() -> str:
     lines.append("from elinvar.core.shapes import Shape")
     lines.append(private_imports(body + generator))
     own = "default_generator: Generator\n"
-    return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}"
+    last = "def __dir__() -> list[str]: ...\n"
+    return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}\n{last}"
 
 
 def class_stub(kind: type) -> str:
     """The stub of a plain class: its public methods and properties."""
-    parts = []
+    parts = [f"{name}: Any\n" for name in vars(kind).get("__slots__", ()) if name[0] != "_"]
     for name, value in vars(kind).items():
         if name.startswith("_") and name != "__init__":
             continue

@@ -114,13 +114,17 @@ SPECIAL = {
     ("__getitem__", "key"): "Any",  # ints, slices, ellipsis, None, tensors, lists, tuples of these
     ("__setitem__", "key"): "Any",
     ("__array__", "dtype"): "Any",
+    ("__array_ufunc__", "inputs"): "Any",
+    ("__array_ufunc__", "ufunc"): "np.ufunc",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
+    ("einsum", "equation"): "str | ArrayLike",
 }
 
 # What is not a Tensor, by function.
 RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
+    "__array_ufunc__": "Any",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",
@@ -178,8 +182,8 @@ FORMS = {
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ..., *, keepdims: bool = ...) -> ValuesIndices",
         "(self, dim: Tensor) -> Tensor",
-        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ...)"
-        " -> Tensor",
+        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ..., "
+        "out: None = ...) -> Tensor",
     ],
     "median": [
         "(self) -> Tensor",

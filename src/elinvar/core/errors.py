@@ -114,6 +114,13 @@ class CompileError(GraphError):
     """Lowering or LLVM refused a graph."""
 
 
+def extended(error: ElinvarError, line: str) -> ElinvarError:
+    """The same error with one more line in its text."""
+    found = type(error)(f"{error}\n  {line}")
+    found.__dict__.update(error.__dict__)
+    return found
+
+
 def message(
     op: str,
     text: str,

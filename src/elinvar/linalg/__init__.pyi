@@ -54,6 +54,7 @@ def lstsq(
     a: _ArrayLike,
     b: _ArrayLike,
     /,
+    rcond: _ArrayLike | None = None,
     *,
     rtol: _ArrayLike | None = None,
 ) -> LstsqResult:
@@ -107,7 +108,7 @@ def matrix_transpose(x: _ArrayLike, /) -> Tensor:
     """The last two axes exchanged."""
 
 def multi_dot(arrays: Sequence[_ArrayLike], /) -> Tensor:
-    """The product of two or more matrices, in the order that needs the fewest multiplications."""
+    """The product of two or more matrices, in the order that needs the fewest …"""
 
 def norm(
     x: _ArrayLike,
@@ -118,7 +119,7 @@ def norm(
     keepdims: bool = False,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
-    """The norm of vectors or matrices, as `numpy.linalg.norm` and `torch.linalg.norm` choose …"""
+    """The norm of vectors or matrices, as `numpy.linalg.norm` and `torch.linalg.norm` …"""
 
 def outer(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""

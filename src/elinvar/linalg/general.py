@@ -112,8 +112,9 @@ def factor(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
             rest = a - matmul(lower, ew.where(parts.as_column(is_there), upper, 0.0))
             a = ew.where((places >= start + parts.BLOCK) & right, rest, a)
             new = ew.where(right, upper, here)
-            a = F.scatter(a, inside, new, axis=last - 1, mode="set")
-            # columns that are not the panel's are written nowhere
+            # rows and columns that are not the panel's are written nowhere
+            target = ew.where(is_there, inside, height)
+            a = F.scatter(a, target, new, axis=last - 1, mode="set")
             target = ew.where(is_there, inside, width)
             return F.scatter(a, target, panel, axis=last, mode="set"), order, swaps
 

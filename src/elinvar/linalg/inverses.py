@@ -125,13 +125,14 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     return reductions.sum(cast(above, int64), axis=-1)
 
 
-def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> LstsqResult:
+def lstsq(a: Any, b: Any, /, rcond: Any = None, *, rtol: Any = None) -> LstsqResult:
     """The X of least ‖A X - B‖, and of these the one of least norm: X = A⁺ B.
 
     Args:
         a: matrices (…, M, N).
         b: matrices (…, M, K), or one vector (M).
-        rtol: singular values up to rtol · σ_max count as 0; by default max(M, N) · ε.
+        rcond, rtol: singular values up to rtol · σ_max count as 0; by default max(M, N) · ε.
+            `rcond` is the name that NumPy and PyTorch have for it.
 
     Returns:
         (solution, residuals, rank, singular_values): residuals are the squared lengths (…, K) of
@@ -145,6 +146,7 @@ def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> LstsqResult:
         ([1.0, 2.0], 2)
     """
     op = "lstsq"
+    rtol = rcond if rtol is None else rtol
     dtype = checks.original(op, a)
     b = checks.floating(op, b)
     is_vector = b.ndim == 1

@@ -13,6 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from elinvar.core.errors import GradientError, fail
 from elinvar.tensor.cell import Cell, current_trace, detached, state
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.tape import no_grad, record_call
@@ -36,8 +37,9 @@ def differentiable(derive: Derivative) -> Callable[[Callable[..., Any]], Callabl
             if not state.grad_enabled or all(x._node is None for x in operands):
                 return function(*operands, **static)
             trace = current_trace()
-            if trace is not None:
-                trace.refuse_region(name, "the derivative of a decomposition")
+            if trace is not None and trace.is_region:
+                text = f"has no derivative inside of the functions of `{trace.purpose}`"
+                fail(GradientError, name, text, "take its derivative outside, or unroll the loop")
             with no_grad():
                 found = function(*[detached(x) for x in operands], **static)
             single = isinstance(found, Cell)

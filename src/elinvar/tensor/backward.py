@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
-from elinvar.core.errors import ElinvarError, GradientError, ShapeError, fail
+from elinvar.core.errors import ElinvarError, GradientError, ShapeError, extended, fail
 from elinvar.core.shapes import format_shape
 from elinvar.core.source import Source
 from elinvar.ops.complex_rules import parts_rule
@@ -108,15 +108,15 @@ def _pass_through(
 
 def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
     """The same under a trace, or while somebody watches for NaN: both want to know what for."""
-    trace, outer = state.trace, state.backward_of
+    trace, outer = state.trace, state.derivative_of
     line = None if trace is None else trace.line
     if trace is not None:
         trace.line = _line_of(node) or line
-    state.backward_of = node if watch.on else None
+    state.derivative_of = ("backward", node) if watch.on else None
     try:
         return _differentiate(node, found, create)
     finally:
-        state.backward_of = outer
+        state.derivative_of = outer
         if trace is not None:
             trace.line = line
 
@@ -192,8 +192,8 @@ def _differentiate(node: TapeNode, gradients: list[Any], create: bool) -> Any:
         source = node.source
         if source is None or "in the backward of" in str(error):
             raise
-        text = f"{error}\n  in the backward of {node.name} at {source.describe()}"
-        raise type(error)(text) from error
+        line = f"in the backward of {node.name} at {source.describe()}"
+        raise extended(error, line) from error
 
 
 def restored_results(node: TapeNode, create: bool) -> Any:

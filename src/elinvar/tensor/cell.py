@@ -77,7 +77,8 @@ class State(threading.local):
     grad_enabled: bool = True
     trace: Any = None  # the innermost trace of this thread
     changes: dict[int, Any] | None = None  # cells rebound so far, where a checkpoint asks for them
-    backward_of: Any = None  # the node of the tape that is differentiated, while somebody watches
+    # while somebody watches: what is differentiated, as in ("backward", node of the tape)
+    derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from elinvar.core.errors import ElinvarError, GradientError, fail
+from elinvar.core.errors import ElinvarError, GradientError, extended, fail
 from elinvar.core.source import Source
 from elinvar.ops.record import Op
 from elinvar.tensor.backward import backward, restored_results
@@ -19,6 +19,7 @@ from elinvar.tensor.cell import plain, restore, state, traces
 from elinvar.tensor.derivative import Rule
 from elinvar.tensor.dispatch import F, apply
 from elinvar.tensor.tape import Leaf, TapeNode, enable_grad
+from elinvar.tensor.watching import watch
 from elinvar.transforms.forward import tangents_of
 
 Key = tuple[Any, int]  # a node of the tape and the number of its result
@@ -71,19 +72,22 @@ def _step(
                 known.pop(key, None)
     if all(tangent is None for tangent in given):
         return
-    trace = state.trace if traces.active else None
+    trace, outer = state.trace if traces.active else None, state.derivative_of
     before = None if trace is None else trace.line
     if trace is not None:
         trace.line = _line_of(node) or before
+    if watch.on:
+        state.derivative_of = ("tangent", node)
     try:
         pushed = _push(node, given, create)
     except ElinvarError as error:
         source = node.source
         if source is None or "in the tangent of" in str(error):
             raise
-        text = f"{error}\n  in the tangent of {node.name} at {source.describe()}"
-        raise type(error)(text) from error
+        line = f"in the tangent of {node.name} at {source.describe()}"
+        raise extended(error, line) from error
     finally:
+        state.derivative_of = outer
         if trace is not None:
             trace.line = before
     for slot, tangent in enumerate(pushed):

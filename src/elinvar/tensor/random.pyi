@@ -126,7 +126,7 @@ def multinomial(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Indices drawn in proportion to weights (which need not add up to 1) along the last axis."""
+    """Indices drawn in proportion to weights (which need not add up to 1) along the last …"""
 
 def key(seed: _ArrayLike, /) -> Tensor:
     """A key for `key=` of the random functions."""
@@ -442,7 +442,7 @@ def gamma(
     generator: Generator | None = None,
     key: _ArrayLike | None = None,
 ) -> Tensor:
-    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) scale^a)."""
+    """Numbers from the gamma distribution, of density x^(a-1) exp(-x/scale) / (Γ(a) …"""
 
 def loggamma(
     a: _ArrayLike,
@@ -474,3 +474,5 @@ def orthogonal(
     key: _ArrayLike | None = None,
 ) -> Tensor:
     """Orthogonal n × n matrices, uniform over all rotations and reflections."""
+
+def __dir__() -> list[str]: ...

@@ -202,4 +202,15 @@ def _row(x: Any, step: int) -> Any:
     return concrete(x._buffer, x._address + offset * kind.dtype.itemsize, row)
 
 
-_INSIDE: dict[str, Any] = {"cond": _cond, "while_loop": _while_loop, "scan": _scan}
+def _custom(
+    operands: list[Any], sizes: Sizes, *, body: Graph, derivative: Graph, mode: str, moving: int
+) -> Birth | None:
+    return _run(body, operands, sizes).birth
+
+
+_INSIDE: dict[str, Any] = {
+    "cond": _cond,
+    "while_loop": _while_loop,
+    "scan": _scan,
+    "custom": _custom,
+}

@@ -52,6 +52,15 @@ class Tensor(Cell):
         copy: _bool | None = None,
     ) -> np.ndarray[Any, Any]: ...
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType: ...
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: str,
+        *inputs: Any,
+        **options: Any,
+    ) -> Any:
+        """numpy asks: `array * tensor` is a tensor, `array += tensor`, `np.sin(tensor)` are …"""
+
     def __bool__(self) -> _bool: ...
     def __complex__(self) -> complex: ...
     def __contains__(self, value: _ArrayLike) -> _bool: ...
@@ -457,8 +466,14 @@ class Tensor(Cell):
     def conj(x, /) -> Tensor:
         """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
+    def conjugate(x, /) -> Tensor:
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
+
+    def copy(self) -> Tensor:
+        """NumPy's name of `clone`."""
 
     def copy_(self, src: _ArrayLike, non_blocking: _bool = False) -> Self:
         """Take the values of another tensor, broadcast and cast to this one's shape and dtype."""
@@ -1019,6 +1034,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def maximum(x1, x2: _ArrayLike, /) -> Tensor:
         """The larger number. NaN wins, and -0 < +0."""
@@ -1052,6 +1068,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def minimum(x1, x2: _ArrayLike, /) -> Tensor:
         """The smaller number. NaN wins, and -0 < +0."""

@@ -32,12 +32,12 @@ class Origin(NamedTuple):
     Attributes:
         module: the path of the module.
         composites: the composites that it is a part of, outermost first.
-        backward_of: the operation that is differentiated, with its line; empty in forward.
+        derivative_of: what is differentiated, as in `backward of sqrt at model.py:7 in norm: …`.
     """
 
     module: str = ""
     composites: tuple[str, ...] = ()
-    backward_of: str = ""
+    derivative_of: str = ""
 
 
 class Watch:
@@ -78,11 +78,11 @@ watch: Watch = Watch()
 
 def here() -> Origin:
     """The origin of what runs now."""
-    node = state.backward_of
-    if node is None:
+    if state.derivative_of is None:
         return Origin(module_path(), state.composites)
+    direction, node = state.derivative_of
     source = node.source
-    where = node.name if source is None else f"{node.name} at {source.describe()}"
+    where = f"{direction} of {node.name}" + (f" at {source.describe()}" if source else "")
     found = _forward_origin(node)
     module = found.module or watch.modules.get(node, "") or module_path()
     return Origin(module, (*found.composites, *state.composites), where)
@@ -234,10 +234,10 @@ def report(birth: Birth, program: str = "") -> NoReturn:
     where = birth.source or user_source()
     parts = [f"in the composite {name.lstrip('_')}" for name in reversed(origin.composites)]
     parts += [f"in {part}" for part in birth.context]
-    if origin.backward_of:
-        parts.append(f"in the backward of {origin.backward_of}")
-    elif where is not None and where.function.endswith(", backward"):
-        parts.append("in the backward of that line")
+    if origin.derivative_of:
+        parts.append(f"in the {origin.derivative_of}")
+    elif where is not None and where.function.endswith((", backward", ", tangent")):
+        parts.append(f"in the {where.function.rpartition(', ')[2]} of that line")
     parts += [f"in {program}"] if program else []
     text = "\n".join([*birth.lines, *(f"  {part}" for part in parts)])
     error = BadValueError(message(birth.op, text, birth.hint, where, origin.module))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,20 +85,24 @@ def paths(value: Any, at: str = "") -> list[str]:
         >>> paths({"w": [1, 2], "b": 3})
         ["['w'][0]", "['w'][1]", "['b']"]
     """
-    if value is None:
-        return []
-    if isinstance(value, dict):
-        return [p for key, child in value.items() for p in paths(child, f"{at}[{key!r}]")]
-    names = getattr(value, "_fields", None)
-    if isinstance(value, tuple) and names is not None:
-        pairs = zip(names, value, strict=True)
-        return [p for name, child in pairs for p in paths(child, f"{at}.{name}")]
-    if type(value) in (tuple, list):
-        return [p for n, child in enumerate(value) for p in paths(child, f"{at}[{n}]")]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field.name for field in dataclasses.fields(value)]
-        return [p for name in fields for p in paths(getattr(value, name), f"{at}.{name}")]
-    return [at]
+    return _paths(tree.flatten(value)[1], at)
+
+
+def _paths(structure: Any, at: str) -> list[str]:
+    if isinstance(structure, tree.Leaf):
+        return [at]
+    kind, children = structure.kind, structure.children
+    keys = getattr(structure, "keys", None)
+    if keys is None:
+        fields = getattr(kind, "_fields", None)
+        steps = [f"[{n}]" for n in range(len(children))]
+        steps = steps if fields is None else [f".{name}" for name in fields]
+    elif issubclass(kind, dict):
+        steps = [f"[{key!r}]" for key in keys]
+    else:
+        steps = [f".{name}" for name in keys]
+    pairs = zip(steps, children, strict=True)
+    return [path for step, child in pairs for path in _paths(child, at + step)]
 
 
 class _Place:

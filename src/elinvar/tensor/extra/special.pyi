@@ -12,7 +12,7 @@ def betaln(x: _ArrayLike, y: _ArrayLike, /) -> Tensor:
     """log B(a, b) = log(Γ(a)·Γ(b) / Γ(a + b)) for positive a and b."""
 
 def binom(x: _ArrayLike, y: _ArrayLike, /) -> Tensor:
-    """The binomial coefficient Γ(n + 1) / (Γ(k + 1)·Γ(n - k + 1)), also between whole numbers."""
+    """The binomial coefficient Γ(n + 1) / (Γ(k + 1)·Γ(n - k + 1)), also between whole …"""
 
 def comb(n: int | _ArrayLike, k: _ArrayLike, /) -> Tensor:
     """The number of ways to choose k of n things; 0 where k < 0 or k > n."""
