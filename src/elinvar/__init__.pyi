@@ -73,10 +73,10 @@ from elinvar.tensor.named_axes import ppermute as ppermute
 from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
-from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.tangents import jvp as jvp
 from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
