@@ -157,7 +157,8 @@ def random_module() -> str:
         and value.__module__ == random.__name__
     ]
     body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
-    lines.append(private_imports(body))
+    lines.append("from elinvar.core.shapes import Shape")
     lines.append("from elinvar.tensor.streams import Generator as Generator")
     lines.append("from elinvar.tensor.streams import default_generator as default_generator")
+    lines.append(private_imports(body))
     return f"{HEADER}\n{imports(*lines)}\n{body}\ndef __dir__() -> list[str]: ...\n"

@@ -1,8 +1,9 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
-from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike, _ShapeLike
+from elinvar.core.shapes import Shape
 from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.streams import default_generator as default_generator
+from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike, _ShapeLike
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, from which all random functions and layers draw."""
