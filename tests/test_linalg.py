@@ -189,6 +189,42 @@ def check_svd(x, found, dtype, bound=0):
     assert (np.diff(s, axis=-1) <= 0).all() and (s >= 0).all()
 
 
+def check_eig(x, dtype="float64"):
+    """Residuals, lengths, and that `eigvals` gives the same values."""
+    values, vectors = numpy_of(*L.eig(el.asarray(x)))
+    n, norm = x.shape[-1], max(float(np.linalg.norm(wide(x), 2)), 1e-300)
+    bound = 2 * max(n, 8)
+    assert in_eps(x @ vectors - vectors * values, dtype, norm) <= bound
+    assert in_eps((np.abs(vectors) ** 2).sum(0) - 1, dtype) <= bound
+    (alone,) = numpy_of(L.eigvals(el.asarray(x)))
+    assert (alone == values).all()
+    return values
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 8, pytest.param(70, marks=slow)])
+def test_eig(n, dtype):
+    x = draw((n, n), dtype)
+    values = check_eig(x, dtype)
+    rest = list(np.linalg.eigvals(wide(x)))
+    for value in values:
+        nearest = min(rest, key=lambda other, value=value: abs(other - value))
+        assert abs(nearest - value) < 4000 * np.finfo(dtype).eps * max(np.abs(values))
+        rest.remove(nearest)
+    found = L.eig(el.asarray(x))
+    assert found.eigenvalues.dtype.bits == (64 if dtype in ("float32", "complex64") else 128)
+
+
+def test_hard_eig():
+    """Defective matrices, circles of eigenvalues, triangles, scales."""
+    x = draw((30, 30))
+    for matrix in (np.eye(8), np.zeros((8, 8)), np.diag(np.ones(7), 1), np.roll(np.eye(8), 1, 0)):
+        check_eig(matrix)
+    for matrix in (np.roll(np.eye(30), 1, 0), x + x.T, x - x.T, np.triu(x), x * 1e200, x * 1e-200):
+        check_eig(matrix)
+    assert L.eigvals(el.zeros((2, 0, 0))).shape == (2, 0)
+
+
 # ---- hard matrices ------------------------------------------------------------------------------
 
 

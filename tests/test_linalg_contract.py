@@ -33,6 +33,7 @@ FUNCTIONS = {
     "qr": lambda x: tuple(L.qr(x)),
     "eigh": lambda x: tuple(L.eigh(x)),
     "svd": lambda x: tuple(L.svd(x)),
+    "eig": lambda x: tuple(abs(part) for part in L.eig(x)),
     "pinv": L.pinv,
     "matrix_exp": L.matrix_exp,
     "matrix_rank": L.matrix_rank,

@@ -111,3 +111,32 @@ def test_one_operand():
     np.testing.assert_allclose(
         c.grad.numpy(), np.linalg.inv(a.detach().numpy()).sum(0)[:, None] * [1, 1]
     )
+
+
+INSIDE = {
+    "cholesky": L.cholesky,
+    "inv": L.inv,
+    "solve": lambda x: L.solve(x, x * x),
+    "det": lambda x: x * L.det(x),
+    "eigvalsh": lambda x: x + L.eigvalsh(x),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_within_scan(name):
+    """In the body of a scan the derivative is the same one, to the bit."""
+    function, x = INSIDE[name], positive(draw(3, 3))
+    scales = el.asarray([1.0, 1.5], dtype=el.float64)
+
+    def inside(x):
+        return el.scan(lambda c, s: (function(c * s) * 0.1 + c, None), x, scales)[0].sum()
+
+    def outside(x):
+        for scale in (1.0, 1.5):
+            x = function(x * scale) * 0.1 + x
+        return x.sum()
+
+    found, expected = el.grad(inside)(x), el.grad(outside)(x)
+    assert found.numpy().tobytes() == expected.numpy().tobytes()
+    pushed = el.jvp(inside, (x,), (x,))[1].item()
+    assert pushed == pytest.approx((expected * x).sum().item(), rel=1e-12)

@@ -198,3 +198,22 @@ def test_singular_determinant():
     ):  # fmt: skip
         found = el.grad(L.det)(el.asarray(x, dtype=el.float64))
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_eig(dtype):
+    """Values and vectors in the order of the values' real parts."""
+    x = dominant((4, 4), dtype=dtype) + np.diag(np.arange(4) * 9.0)  # far apart
+
+    def ours(x):
+        values, vectors = L.eig(x)
+        order = el.argsort(el.real(values))
+        return el.take(values, order), abs(el.take(vectors, order, axis=1)) ** 2
+
+    def theirs(x):
+        values, vectors = T.eig(x)
+        order = torch.argsort(values.real)
+        return values[order], vectors[:, order].abs() ** 2
+
+    compare(ours, theirs, x)
+    compare(lambda x: abs(L.eigvals(x)).sum(), lambda x: T.eigvals(x).abs().sum(), x)

@@ -171,6 +171,7 @@ RESULTS = {
 LINALG_RESULTS = {
     "hermitian": {"eigh": "EighResult"},
     "inverses": {"lstsq": "LstsqResult"},
+    "nonsymmetric": {"eig": "EigResult"},
     "orthogonal": {"qr": "QRResult"},
     "positive": {"cholesky_ex": "CholeskyEx"},
     "singular": {"svd": "SVDResult"},

@@ -9,7 +9,7 @@ from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.linalg import checks, parts
 from elinvar.linalg.general import least
 from elinvar.linalg.norms import matrix_norm
-from elinvar.linalg.rules import differentiable
+from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.linalg.singular import decomposed
 from elinvar.linalg.systems import inv_ex
 from elinvar.tensor import elementwise as ew
@@ -180,9 +180,9 @@ def _least_squares(a: Any, b: Any, rtol: Any) -> Any:
         a, b = operands
         inverse = pseudo_inverse("lstsq", a, rtol)
         left = right = None
-        if a._node is not None:
+        if is_wanted(a):
             left = _turned_back(a, inverse, matmul(cotangents[0], parts.adjoint(b)))
-        if b._node is not None:
+        if is_wanted(b):
             right = matmul(parts.adjoint(inverse), cotangents[0])
         return left, right
 
