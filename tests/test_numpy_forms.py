@@ -147,7 +147,7 @@ def test_einsum_with_lists_of_axes(lists):
     expected = np.einsum(CUBE, left, other, right, *result)
     found = el.einsum(el.asarray(CUBE), left, el.asarray(other), right, *result)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
-    with pytest.raises(el.ElinvarError, match="from 0 to 51"):
+    with pytest.raises(el.ElinvarError, match="axis numbers 0 … 51"):
         el.einsum(el.asarray(CUBE), ["a", 52, 3])
 
 

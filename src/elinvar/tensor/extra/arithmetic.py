@@ -213,15 +213,13 @@ def logaddexp2(x1: Any, x2: Any, /) -> Any:
 
 
 @composite
-def _logaddexp2(a: Any, b: Any) -> Any:
-    swapped = ew.less(a, b)  # `maximum` has no second derivative at a = b
-    top, low = ew.where(swapped, b, a), ew.where(swapped, a, b)
-    same = F.equal(a, b)
-    infinite = F.bitwise_and(same, ew.equal(F.abs(a), math.inf))
-    gap = ew.where(infinite, 0.0, F.subtract(low, top))
+def _logaddexp2(a: Any, b: Any) -> Any:  # without `maximum`, for second derivatives at a = b
+    top, low = ew.where(ew.less(a, b), b, a), ew.where(ew.less(a, b), a, b)
+    same, infinite = F.equal(a, b), ew.equal(F.abs(a), math.inf)
+    gap = ew.where(F.bitwise_and(same, infinite), 0.0, F.subtract(low, top))
     more = ew.divide(F.log1p(ew.pow(2.0, gap)), math.log(2))
-    exact = ew.add(F.subtract(more, F.stop_gradient(more)), 1.0)  # 1, with the derivative of more
-    return F.add(top, ew.where(same, exact, more))
+    one = ew.add(F.subtract(more, F.stop_gradient(more)), 1.0)  # with the derivative of more
+    return F.add(top, ew.where(same, one, more))
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
