@@ -205,7 +205,7 @@ def test_parameters_broadcast():
     assert R.gumbel(el.zeros(2, dtype=el.float64)).dtype is el.float64
     with pytest.raises(errors.ShapeError, match=r"\[laplace\] parameters f32\[2,3\].* do not broadcast to size"):
         R.laplace(el.zeros((2, 3)), size=(3,))
-    with pytest.raises(errors.ShapeError, match=r"\[gumbel\] shapes \[3\] and \[2\] do not broadcast"):
+    with pytest.raises(errors.ShapeError, match=r"\[gumbel\] shapes \[3\] and \[2\] .*broadcast"):
         R.gumbel(el.zeros(3), size=(2,))
 
 
