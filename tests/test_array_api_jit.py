@@ -309,6 +309,21 @@ def test_sized_results_of_symbolic_sizes():
             same_bits(left, right)
 
 
+def test_distinct_complex_numbers():
+    nan = math.nan
+    x = el.asarray([[2 + 1j, -0.0 + 3j, 2 - 1j], [0.0 + 3j, 2 + 1j, complex(1, nan)], [0.0 - 3j, -0.0 - 3j, nan]])
+    found = el.unique_all(x)
+    expected = [-3j, 3j, complex(1, nan), 2 - 1j, 2 + 1j, complex(nan, 0)]
+    np.testing.assert_array_equal(np.asarray(found.values), np.array(expected, np.complex64))
+    assert found.counts.tolist() == [2, 2, 1, 1, 2, 1] and found.indices.tolist() == [6, 1, 5, 2, 0, 8]
+    np.testing.assert_array_equal(np.asarray(found.values[found.inverse_indices]), np.asarray(x))
+    sized = el.jit(lambda x: tuple(el.unique_all(x, size=7, fill_value=1j)))(x)
+    same_bits(sized[0][:6], found.values)
+    assert sized[0].tolist()[6] == 1j and sized[3].tolist() == [2, 2, 1, 1, 2, 1, 0]
+    many = el.asarray([1j * k for k in range(40)])
+    assert el.isin(el.asarray([5j, 0.5j]), many).tolist() == [True, False]
+
+
 def test_gradients_flow_to_distinct_and_repeated_values():
     x = el.tensor([3.0, 1.0, 3.0], requires_grad=True)
     (el.unique_values(x, size=3, fill_value=0.0) * el.asarray([1.0, 10.0, 100.0])).sum().backward()

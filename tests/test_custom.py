@@ -1,5 +1,7 @@
 """custom_vjp and custom_jvp: rules of one's own, in both modes, in regions, nested."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -194,6 +196,24 @@ def test_a_rule_that_calls_its_own_function_ends():
     for n in range(1, 6):
         order = el.grad(order)
         np.testing.assert_allclose(order(el.asarray(0.5)).item(), 2**n * np.exp(0.5), rtol=1e-6)
+
+
+@WAYS
+def test_a_forward_that_calls_its_own_function(way):
+    exponential = el.custom_vjp(lambda x: el.exp(x))
+
+    def forward(x):
+        y = exponential(x)
+        return y, y
+
+    exponential.defvjp(forward, lambda y, g: (g * y * 2,))
+    half = el.asarray(0.5, dtype=el.float64)
+    for place in ("outside", "scan"):
+        order = PLACES[place](lambda x, y: exponential(x))
+        order = functools.partial(lambda f, x: f(x, x), order)
+        for n in range(1, 4):
+            order = el.grad(order)
+            np.testing.assert_allclose(way(order)(half).item(), 2**n * np.exp(0.5), rtol=1e-12)
 
 
 def raising(define, text, kind=GradientError, where="outside", make=el.custom_jvp):

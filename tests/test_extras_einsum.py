@@ -30,6 +30,7 @@ FORMS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_forms(name):
     equation, *shapes = FORMS[name]
@@ -68,6 +69,7 @@ def all_paths(count):
             yield [step, *rest]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_cheapest_order(seed):
     """No other order takes fewer products; the greedy one is an order at all."""

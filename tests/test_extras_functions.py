@@ -211,6 +211,7 @@ def test_values_and_bits(name):
     same(eager, expected, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ROWS if parts(name)[2]])
 def test_two_derivatives(name):
     function, args, _ = parts(name)

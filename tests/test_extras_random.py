@@ -103,6 +103,7 @@ def test_discrete(name):
     assert stats.chi2(len(found) - 1).sf(statistic) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rows(ALL))
 def test_bits_and_keys(name):
     """Eager = compiled, by generator and by key; equal keys give equal numbers, others do not."""

@@ -16,6 +16,8 @@ from elinvar.graph.verify import verify
 from elinvar.ops.record import Absent
 from elinvar.ops.table import TABLE
 from elinvar.passes.pipeline import optimize
+from elinvar.tensor.tangents import linear_program
+from elinvar.tensor.walk import Walk
 from elinvar.transforms.differentiate import vjp_graph
 from elinvar.transforms.forward import jvp_graph
 from elinvar.transforms.transpose import transposed
@@ -478,6 +480,24 @@ def test_the_linear_part_is_linear_and_can_be_transposed():
     pulled = el.vjp(linear, T)[1](V)[0]
     np.testing.assert_allclose(pulled.numpy(), el.vjp(lambda x: el.sin(x) * x, X)[1](V)[0].numpy(), rtol=1e-14)
     assert bits(el.jvp(linear, (T,), (V,))[1]) == bits(linear(V))
+
+
+def test_the_linear_part_computes_nothing_of_the_function_again():
+    """From the second call on: no sine, exponential or tanh in the program, composites included."""
+
+    def function(x):
+        return el.exp(el.sin(x)) * el.nn.functional.gelu(x) @ el.outer(x, el.tanh(x))
+
+    _, linear = el.linearize(function, X)
+    expected = [bits(el.jvp(function, (X,), (t,))[1]) for t in (T, V, T)]
+    assert [bits(linear(t)) for t in (T, V, T)] == expected
+    walk = Walk("linearize", False)
+    given = walk.link(X, "x")
+    walk.run(function, (given,), {})
+    program = linear_program(walk)
+    names = {node.op_name for node in program.graph.nodes}
+    assert not names & {"sin", "cos", "exp", "erf", "tanh"} and "contract" in names
+    assert bits(program([T])[0]) == expected[0]
 
 
 def test_linearize_keeps_the_tape_outside():

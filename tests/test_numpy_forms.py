@@ -48,6 +48,7 @@ def test_comparisons_of_bools_and_other_operators_stay():
 TIES = {
     "hypot": (el.hypot, [(3.0, 4.0), (2.0, 2.0), (-2.0, 2.0), (5.0, 0.0), (1e200, 1e200)]),
     "logaddexp": (el.logaddexp, [(3.0, 4.0), (2.0, 2.0), (-700.0, -700.0), (0.0, 0.0)]),
+    "logaddexp2": (el.logaddexp2, [(3.0, 4.0), (2.0, 2.0), (-700.0, -700.0), (0.0, 0.0)]),
 }
 
 
@@ -56,8 +57,9 @@ def second_derivatives(name, a, b):
         scale = max(abs(a), abs(b))
         a, b = a / scale, b / scale
         return np.array([[b * b, -a * b], [-a * b, a * a]]) / np.hypot(a, b) ** 3 / scale
-    p = 1 / (1 + np.exp(b - a))
-    return p * (1 - p) * np.array([[1.0, -1.0], [-1.0, 1.0]])
+    base = np.log(2.0) if name == "logaddexp2" else 1.0
+    p = 1 / (1 + np.exp((b - a) * base))
+    return base * p * (1 - p) * np.array([[1.0, -1.0], [-1.0, 1.0]])
 
 
 @pytest.mark.parametrize("name", TIES)
@@ -67,6 +69,15 @@ def test_second_derivatives_at_ties(name):
         x = el.asarray([a, b], dtype=el.float64)
         found = el.hessian(lambda x: function(x[0], x[1]))(x)
         np.testing.assert_allclose(found, second_derivatives(name, a, b), rtol=1e-12, atol=1e-300)
+
+
+def test_logaddexp2_at_ties_is_exact():
+    x = el.asarray([0.0, 3.0, -7.0, np.inf, -np.inf, np.nan])
+    assert el.logaddexp2(x, x).tolist()[:5] == [1.0, 4.0, -6.0, np.inf, -np.inf]
+    y = el.asarray([np.inf, -np.inf, 5.0, -np.inf, 1.0, 1.0])
+    with np.errstate(invalid="ignore"):
+        expected = np.logaddexp2(np.asarray(x), np.asarray(y))
+    np.testing.assert_array_equal(el.logaddexp2(x, y), expected)
 
 
 def test_hypot_at_its_corner_and_at_infinity():

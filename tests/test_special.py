@@ -130,6 +130,7 @@ def test_errors_in_float64(name):
         assert abs(mp.mpf(float(value)) - exact) <= limit * unit, row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rows())
 def test_float32_is_rounded_once(name):
     """Half a unit, and what float64 may add where its own error is large."""
@@ -148,6 +149,7 @@ def test_float32_is_rounded_once(name):
             np.testing.assert_array_equal(found, wide.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", rows())
 def test_the_same_bits(name):
     """Eager, compiled, alone and in a batch, in 16 bits and for no element at all."""
@@ -237,6 +239,7 @@ DERIVATIVES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_two_derivatives(name):
     check_gradient(lambda *xs: getattr(el.special, name)(*xs), DERIVATIVES[name], 1e-5)

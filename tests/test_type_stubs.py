@@ -240,6 +240,8 @@ def conforms(value, annotation: str) -> bool:
         return True
     if kind == "None":
         return value is None
+    if kind.startswith("Callable["):
+        return callable(value)
     if kind == "Iterator[Tensor]":
         return all(type(part) is el.Tensor for part in value)
     if kind in ("Tensor", "Self"):

@@ -242,6 +242,7 @@ class primitive:
     """A function whose derivative is given with `defvjp`."""
 
     def __init__(self, function: Any) -> None:
+        functools.update_wrapper(self, function)
         self.function, self.rules = function, ()
 
     def __call__(self, *args: Any) -> Any:
@@ -291,8 +292,9 @@ def _check_reverse(function: Any, x: Any) -> None:
     v, w = space.randn(), own.randn()
     pulled = space.covector(pull(own.covector(w)))
     assert Space(pulled) == space, f"gradient {Space(pulled)} of {space}"
+    name = getattr(function, "__name__", "function")
     exact, differences = space.inner_prod(v, pulled), own.inner_prod(w, _difference(function, x, v))
-    assert scalar_close(exact, differences), f"reverse: {exact} ≠ {differences} at {x}"
+    assert scalar_close(exact, differences), f"(VJP) check of {name} failed: {exact} ≠ {differences} at {x}"
 
 
 def _check_grads(function: Any, x: Any, modes: Any = ("fwd", "rev"), order: int = 2) -> None:
@@ -307,7 +309,9 @@ def _check_grads(function: Any, x: Any, modes: Any = ("fwd", "rev"), order: int 
             pairs.append((lambda x, v: _jvp(function, x)(v)[1], Space(x).randn()))
         if "rev" in modes:
             pairs.append((lambda x, v: _vjp(function, x)[0](v), Space(function(x)).randn()))
-        for derivative, v in pairs:
+        for place, (derivative, v) in enumerate(pairs):
+            mode = "jvp" if place == 0 and "fwd" in modes else "vjp"
+            derivative.__name__ = f"{mode}_{getattr(function, '__name__', 'function')}"
             check_grads(derivative, (0, 1), modes, order=order - 1)(x, v)
 
 
@@ -536,11 +540,12 @@ def _logsumexp(x: Any, axis: Any = None, b: Any = 1.0, keepdims: bool = False) -
     return el.log(total) + (top if keepdims else el.reshape(top, total.shape))
 
 
+_special = getattr(el, "special", types.SimpleNamespace())
 _SCIPY: dict[str, Any] = {
     "integrate": (),
     "linalg": (_OWN["linalg"],),
     "signal": (),
-    "special": (types.SimpleNamespace(logsumexp=_logsumexp), el),
+    "special": (types.SimpleNamespace(logsumexp=_logsumexp), _special, el),
     "stats": (),
     "stats.multivariate_normal": (),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
@@ -19,9 +18,7 @@ from stubs.functions import (
     imports,
     joined,
     private_imports,
-    summary,
 )
-from stubs.tensors import method_stub, property_stub
 from stubs.words import AS_WRITTEN, LINALG_RESULTS
 
 
@@ -160,26 +157,8 @@ def random_module() -> str:
         and value.__module__ == random.__name__
     ]
     body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
-    generator = class_stub(random.Generator)
-    if "Any" in generator and "from typing import Any" not in lines:
-        lines.insert(0, "from typing import Any")
-        lines.insert(1, "")
     lines.append("from elinvar.core.shapes import Shape")
-    lines.append(private_imports(body + generator))
-    own = "default_generator: Generator\n"
-    last = "def __dir__() -> list[str]: ...\n"
-    return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}\n{last}"
-
-
-def class_stub(kind: type) -> str:
-    """The stub of a plain class: its public methods and properties."""
-    parts = [f"{name}: Any\n" for name in vars(kind).get("__slots__", ()) if name[0] != "_"]
-    for name, value in vars(kind).items():
-        if name.startswith("_") and name != "__init__":
-            continue
-        if isinstance(value, property):
-            parts.append(property_stub(name, value))
-        elif isinstance(value, FunctionType):
-            parts.append(method_stub(name, value))
-    doc = f'    """{summary(kind.__doc__)}"""\n\n'
-    return f"class {kind.__name__}:\n{doc}" + textwrap.indent(joined(parts), "    ")
+    lines.append("from elinvar.tensor.streams import Generator as Generator")
+    lines.append("from elinvar.tensor.streams import default_generator as default_generator")
+    lines.append(private_imports(body))
+    return f"{HEADER}\n{imports(*lines)}\n{body}\ndef __dir__() -> list[str]: ...\n"

@@ -154,12 +154,9 @@ RESULTS = {
     "einsum_path": "tuple[list[Any], str]",
     "is_nonzero": "bool",
     "is_signed": "bool",
-    "nanmedian method": "Any",  # with `dim` values and indices
     "sort method": "ValuesIndices",
     "split_with_sizes": "tuple[Tensor, ...]",
     "tensor_split": "tuple[Tensor, ...]",
-    "unique method": "Any",
-    "unique_consecutive": "Any",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -192,6 +189,22 @@ FORMS = {
     "median": [
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ...) -> ValuesIndices",
+    ],
+    "nanmedian": [
+        "(self, dim: None = ..., keepdim: bool = ...) -> Tensor",
+        "(self, dim: int, keepdim: bool = ...) -> ValuesIndices",
+    ],
+    "unique": [
+        "(self, sorted: bool = ..., return_inverse: Literal[False] = ..., "
+        "return_counts: Literal[False] = ..., dim: int | None = ...) -> Tensor",
+        "(self, sorted: bool = ..., return_inverse: bool = ..., return_counts: bool = ..., "
+        "dim: int | None = ...) -> tuple[Tensor, ...]",
+    ],
+    "unique_consecutive": [
+        "(self, return_inverse: Literal[False] = ..., return_counts: Literal[False] = ..., "
+        "dim: int | None = ...) -> Tensor",
+        "(self, return_inverse: bool = ..., return_counts: bool = ..., "
+        "dim: int | None = ...) -> tuple[Tensor, ...]",
     ],
     "nonzero": [
         "(self, as_tuple: Literal[False] = ...) -> Tensor",

@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
@@ -31,10 +32,22 @@ MOST_ORDERS = 3  # how often a function that its own rule calls can be different
 
 
 class _Depths(threading.local):
-    """How many rules of a function are being traced within each other."""
+    """How many rules of a function run within each other."""
 
     def __init__(self) -> None:
         self.of: dict[Any, int] = {}
+
+    @contextmanager
+    def one_more(self, rule: Any) -> Iterator[None]:
+        """Within, one more rule of a function runs. `rule`: (the function, which of its rules)."""
+        depth = self.of.get(rule, 0)
+        self.of[rule] = depth + 1
+        try:
+            yield
+        finally:
+            self.of[rule] = depth
+            if not depth:
+                del self.of[rule]
 
 
 _depths = _Depths()
@@ -148,17 +161,12 @@ class _Custom:
             directions = [next(flowing) if kind.dtype.is_inexact else None for kind in sources]
             return rule(list(tensors[:count]), directions, body.structure)
 
-        derivative, depth = body, _depths.of.get(self, 0)
-        if depth == MOST_ORDERS:
+        derivative, depth = body, _depths.of.get((self, "region"), 0)
+        if depth >= MOST_ORDERS:
             rule = None  # a rule that calls its own function has no end
         if rule is not None:
-            _depths.of[self] = depth + 1
-            try:
+            with _depths.one_more((self, "region")):
                 derivative = Region(self._name, derived, [*types, *moving], lambda xs: xs)
-            finally:
-                _depths.of[self] = depth
-                if not depth:
-                    del _depths.of[self]
             derivative.refuse_writes()
         read = {key: cell for one in (body, derivative) for key, (cell, _) in one.read.items()}
         cells = list(read.values())
@@ -225,18 +233,26 @@ class custom_vjp(_Custom, Generic[*Xs, R]):
         if self._forward is None:
             hint = "call `.defvjp(forward, pull_back)`"
             fail(GradientError, self._name, "has no derivative yet", hint)
-        result, residuals = self._run_forward(given, given.tensors)
+        saved: list[Any] = []
+        if _depths.of.get((self, "forward"), 0):  # within its own forward: that runs when needed
+            with no_grad():
+                result = self.function(*given.all([plain(x) for x in given.tensors]))
+        else:
+            result, residuals = self._run_forward(given, given.tensors)
+            saved.append(residuals)
         outputs, structure = tree.flatten(result)
         results = [detached(as_tensor(y)) for y in outputs]
 
         def derive(held: Any, made: Any, cotangents: Any) -> list[Any]:
+            residuals = saved[0] if saved else self._run_forward(given, held)[1]
             return self._pulled(given, residuals, cotangents, made, structure)
 
         record_call(self._name, derive, given.tensors, results)
         return tree.unflatten(structure, results)
 
     def _run_forward(self, given: _Arguments, tensors: Sequence[Any]) -> Any:
-        found = self._forward(*given.all(tensors))
+        with _depths.one_more((self, "forward")):
+            found = self._forward(*given.all(tensors))
         if not isinstance(found, tuple) or len(found) != 2:
             fail(GradientError, self._name, "`forward` must return (result, residuals)")
         return found

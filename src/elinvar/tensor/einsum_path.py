@@ -6,6 +6,7 @@ and their product goes to its end. The cost of a step is the number of products 
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def _by_opt_einsum(
     terms: list[Labels], result: Labels, sizes: dict[Label, Any], optimize: Any
 ) -> Path:
     try:
-        import opt_einsum
+        opt_einsum = importlib.import_module("opt_einsum")
     except ImportError:
         text = f"optimize={optimize!r} is a strategy of opt_einsum, which is not installed"
         fail(ValueRangeError, "einsum", text, "use 'optimal' or 'greedy', or install opt_einsum")

@@ -1,30 +1,9 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
 from elinvar.core.shapes import Shape
+from elinvar.tensor.streams import Generator as Generator
+from elinvar.tensor.streams import default_generator as default_generator
 from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike, _ShapeLike
-
-class Generator:
-    """A stream of random numbers."""
-
-    def __init__(self, seed: int = 0) -> None: ...
-    @property
-    def state(self) -> Tensor:
-        """The cell uint64[2]: (key, counter)."""
-    @state.setter
-    def state(self, value: Tensor) -> None: ...
-    def manual_seed(self, seed: int) -> Generator:
-        """Start anew from a seed."""
-
-    def get_state(self) -> Tensor:
-        """A copy of the state, for `set_state`."""
-
-    def set_state(self, state: _ArrayLike) -> None:
-        """Continue from a state that `get_state` gave."""
-
-    def bits(self, shape: Shape) -> Tensor:
-        """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉."""
-
-default_generator: Generator
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, from which all random functions and layers draw."""

@@ -7,6 +7,12 @@ from typing import Any, Literal, TypeVar, overload
 
 from elinvar.core import tree
 from elinvar.core.errors import DTypeError, GradientError, fail
+from elinvar.graph.ir import Graph, Value
+from elinvar.tensor.cell import traces
+from elinvar.tensor.dispatch import F
+from elinvar.tensor.forward import push_forward
+from elinvar.tensor.function import TracedFunction
+from elinvar.tensor.trace import Trace
 from elinvar.tensor.walk import Walk, like
 
 R = TypeVar("R")
@@ -111,7 +117,8 @@ def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False
     """f(primals), and the linear function t ↦ J · t that f is near them.
 
     The linear function keeps what it needs of f's inner values, so it may be called often without
-    computing f again. It takes one tangent for each primal.
+    computing f again; from the second call on it is one compiled program. It takes one tangent for
+    each primal.
 
     Args:
         function: as for `jvp`.
@@ -135,11 +142,87 @@ def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False
     given = [walk.link(primal, f"primal {n}") for n, primal in enumerate(primals)]
     walk.run(function, given, {})
 
+    calls, compiled = 0, None
+
     def linear(*tangents: Any) -> Any:
-        return walk.tangents(_directions("linearize", primals, tangents, walk.inputs))
+        nonlocal calls, compiled
+        directions = _directions("linearize", primals, tangents, walk.inputs)
+        if traces.active or walk.is_recorded(walk.outputs, directions):
+            return walk.tangents(directions)
+        calls += 1
+        if calls == 1:
+            return walk.tangents(directions)
+        compiled = compiled or linear_program(walk)
+        return tree.unflatten(walk.structure, compiled(directions))
 
     result = walk.values()
     return (result, linear, walk.aux) if has_aux else (result, linear)
+
+
+def linear_program(walk: Walk) -> TracedFunction:
+    """The tangents of a walk's results as a function of those of its inputs.
+
+    What does not depend on the tangents is computed here, once.
+    """
+    with Trace("linearize") as trace:
+        seeds = [trace.input(x._type, "tangent") for x in walk.inputs]
+        pushed = push_forward(walk.inputs, seeds, walk.outputs, False)
+        outputs = [
+            trace.read(F.zeros_like(y) if tangent is None else tangent)
+            for y, tangent in zip(walk.outputs, pushed, strict=True)
+        ]
+        held = trace.inputs
+        graph = Graph(trace.builder.inputs, outputs)
+        kept = _known_values(graph, [seed._value for seed in seeds])
+        stand_ins = [trace.wrap(value) for value in kept]
+        known = TracedFunction("linearize", trace, [one.tensor for one in held], stand_ins, [])
+    cells = [one.cell for one in held]
+    found = dict(zip(kept, known(cells), strict=True)) if kept else {}
+    found |= {one.tensor._value: one.cell for one in held}
+    with Trace("linear") as trace:
+        inputs = [trace.input(x._type, "tangent") for x in walk.inputs]
+        new: dict[Value, Value] = {
+            old._value: fresh._value for old, fresh in zip(seeds, inputs, strict=True)
+        }
+        new |= {value: trace.read(found[value]) for value in _frontier(graph, found)}
+        for node in graph.nodes:
+            if node.results[0] not in new and all(v in new for v in node.operands):
+                results = trace.builder.copy(node, tuple(new[v] for v in node.operands))
+                new.update(zip(node.results, results, strict=True))
+        tangents = [trace.wrap(new[value]) for value in outputs]
+        rest = trace.inputs
+    inputs += [one.tensor for one in rest]
+    return TracedFunction("linear", trace, inputs, tangents, [one.cell for one in rest])
+
+
+def _known_values(graph: Graph, seeds: list[Value]) -> list[Value]:
+    """What the nodes that depend on the seeds read of those that depend on other inputs alone."""
+    moving, fixed = set(seeds), {v for v in graph.inputs if v not in seeds}
+    found: dict[Value, None] = {}
+    for node in graph.nodes:
+        if any(v in moving for v in node.operands):
+            moving.update(node.results)
+            found.update((v, None) for v in node.operands if v in fixed and not v.node.is_input)
+        elif any(v in fixed for v in node.operands):
+            fixed.update(node.results)
+    found.update((v, None) for v in graph.outputs if v in fixed and not v.node.is_input)
+    return list(found)
+
+
+def _frontier(graph: Graph, known: dict[Value, Any]) -> list[Value]:
+    """The known values that the outputs need when these need not be computed."""
+    found: dict[Value, None] = {}
+    stack, seen = list(graph.outputs), set()
+    while stack:
+        value = stack.pop()
+        if value in seen:
+            continue
+        seen.add(value)
+        if value in known:
+            found[value] = None
+        else:
+            stack += value.node.operands
+    return list(found)
 
 
 def _need_function(op: str, function: Any) -> None:

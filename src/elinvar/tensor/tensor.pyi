@@ -1133,9 +1133,10 @@ class Tensor(Cell):
     def nanmean(self, dim: _Axis = ..., keepdim: _bool = False) -> Tensor:
         """The mean of the elements that are not NaN."""
 
-    def nanmedian(self, dim: _int | None = None, keepdim: _bool = False) -> Any:
-        """The lower of the middle elements that are not NaN: of all, or values and indices."""
-
+    @overload
+    def nanmedian(self, dim: None = ..., keepdim: _bool = ...) -> Tensor: ...
+    @overload
+    def nanmedian(self, dim: _int, keepdim: _bool = ...) -> ValuesIndices: ...
     def nanquantile(
         self,
         q: _ArrayLike,
@@ -1653,23 +1654,36 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
+    @overload
     def unique(
         self,
-        sorted: _bool = True,
-        return_inverse: _bool = False,
-        return_counts: _bool = False,
-        dim: _int | None = None,
-    ) -> Any:
-        """The distinct values in order (or slices along an axis)."""
-
+        sorted: _bool = ...,
+        return_inverse: Literal[False] = ...,
+        return_counts: Literal[False] = ...,
+        dim: _int | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def unique(
+        self,
+        sorted: _bool = ...,
+        return_inverse: _bool = ...,
+        return_counts: _bool = ...,
+        dim: _int | None = ...,
+    ) -> tuple[Tensor, ...]: ...
+    @overload
     def unique_consecutive(
         self,
-        return_inverse: _bool = False,
-        return_counts: _bool = False,
-        dim: _int | None = None,
-    ) -> Any:
-        """The first element of each run of equal ones (or slices along an axis)."""
-
+        return_inverse: Literal[False] = ...,
+        return_counts: Literal[False] = ...,
+        dim: _int | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def unique_consecutive(
+        self,
+        return_inverse: _bool = ...,
+        return_counts: _bool = ...,
+        dim: _int | None = ...,
+    ) -> tuple[Tensor, ...]: ...
     def unsqueeze(self, dim: _int) -> Tensor:
         """A new axis of size 1."""
 

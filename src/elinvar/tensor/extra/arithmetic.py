@@ -214,11 +214,14 @@ def logaddexp2(x1: Any, x2: Any, /) -> Any:
 
 @composite
 def _logaddexp2(a: Any, b: Any) -> Any:
-    top, gap = F.maximum(a, b), F.negative(F.abs(F.subtract(a, b)))
-    same = F.equal(a, b)  # also both infinite
-    gap = ew.where(same, 0.0, gap)
+    swapped = ew.less(a, b)  # `maximum` has no second derivative at a = b
+    top, low = ew.where(swapped, b, a), ew.where(swapped, a, b)
+    same = F.equal(a, b)
+    infinite = F.bitwise_and(same, ew.equal(F.abs(a), math.inf))
+    gap = ew.where(infinite, 0.0, F.subtract(low, top))
     more = ew.divide(F.log1p(ew.pow(2.0, gap)), math.log(2))
-    return F.add(top, ew.where(same, 1.0, more))
+    exact = ew.add(F.subtract(more, F.stop_gradient(more)), 1.0)  # 1, with the derivative of more
+    return F.add(top, ew.where(same, exact, more))
 
 
 def divmod(x1: Any, x2: Any, /) -> tuple[Any, Any]:
