@@ -41,8 +41,10 @@ FUNCTIONS = {
 }
 # eigenvalues and singular values by the slow programs of large matrices
 LARGE = ("cholesky", "inv", "lu", "qr", "eigh", "svd")
-CASES = [(name, 6) for name in FUNCTIONS]
-CASES += [pytest.param(name, 70, marks=pytest.mark.slow) for name in LARGE]
+slow = pytest.mark.slow
+QUICK = ("cholesky", "solve", "qr")
+CASES = [pytest.param(name, 6, marks=() if name in QUICK else slow) for name in FUNCTIONS]
+CASES += [pytest.param(name, 70, marks=slow) for name in LARGE]
 
 
 @pytest.mark.parametrize(("name", "n"), CASES)
@@ -68,6 +70,7 @@ def test_same_bits(name, n):
     assert bits(function(turned)) == bits(alone[1])
 
 
+@slow
 @pytest.mark.parametrize("name", [name for name in FUNCTIONS if name != "slogdet"])
 def test_gradients_have_the_same_bits(name):
     function = FUNCTIONS[name]
@@ -101,6 +104,7 @@ def test_open_sizes(name):
     assert one.compilations == 1
 
 
+@slow
 def test_neighbours_do_not_matter():
     """A hard matrix takes more sweeps; the others of its stack do not notice."""
     easy, hard = positive(6, 6), draw(6, 6) * el.asarray(10.0 ** -np.arange(0, 12, 2))
@@ -112,6 +116,7 @@ def test_neighbours_do_not_matter():
         assert bits(tuple(part[0] for part in parts)) == bits(function(easy)), name
 
 
+@slow
 def test_nothing_to_do():
     """Stacks without matrices, matrices without rows."""
     for shape in ((0, 3, 3), (2, 0, 0), (0, 0, 0)):
@@ -178,6 +183,7 @@ def test_not_positive_definite():
         assert bits(factor[:, : n - 1][: n - 1]) == bits(L.cholesky(good)[: n - 1, : n - 1])
 
 
+@slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("n", [4, pytest.param(70, marks=pytest.mark.slow)])
 def test_bad_numbers_end(value, n):

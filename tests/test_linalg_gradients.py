@@ -50,7 +50,12 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+QUICK = ("solve", "eigh")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in FUNCTIONS]
+)
 def test_derivatives(name):
     function, shape = FUNCTIONS[name]
     x, u, v = draw(*shape), draw(*shape, seed=1), draw(*shape, seed=2)
@@ -122,6 +127,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSIDE)
 def test_within_scan(name):
     """In the body of a scan the derivative is the same one, to the bit."""
