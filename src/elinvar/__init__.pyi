@@ -349,9 +349,10 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
 
-def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor:
-    """Sums of products, written with one letter for each axis."""
-
+@overload
+def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor: ...
+@overload
+def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor: ...
 def empty(
     shape: _ShapeLike,
     *,
@@ -1456,7 +1457,14 @@ def nancumsum(
 def nanmax(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The greatest of the elements that are not NaN; NaN where there is none."""
 
-def nanmean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def nanmean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The mean of the elements that are not NaN; NaN where there is none."""
 
 def nanmedian(
@@ -1508,10 +1516,12 @@ def nanstd(
     /,
     *,
     axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
-    """The standard deviation of the elements that are not NaN."""
+    """The standard deviation of the elements that are not NaN; arguments as of `nanvar`."""
 
 def nansum(
     x: _ArrayLike,
@@ -1528,8 +1538,10 @@ def nanvar(
     /,
     *,
     axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
     """The variance of the elements that are not NaN: Σ (x - mean)² / (n - correction)."""
 

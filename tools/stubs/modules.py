@@ -166,13 +166,14 @@ def random_module() -> str:
         lines.insert(1, "")
     lines.append("from elinvar.core.shapes import Shape")
     lines.append(private_imports(body + generator))
-    own = "default_generator: Generator\n"
+    own = "default_generator: Generator\n\ndef __dir__() -> list[str]: ...\n"
     return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}"
 
 
 def class_stub(kind: type) -> str:
     """The stub of a plain class: its public methods and properties."""
-    parts = []
+    given = inspect.get_annotations(kind)
+    parts = [f"{name}: {str(found).replace('Any', 'Tensor')}\n" for name, found in given.items()]
     for name, value in vars(kind).items():
         if name.startswith("_") and name != "__init__":
             continue

@@ -57,6 +57,7 @@ SPECIAL = {
     ("astype", "dtype"): "DTypeLike",
     ("delete", "obj"): "Any",  # ints, slices, masks
     ("insert", "obj"): "Any",
+    ("keep_mask", "generator"): "Generator | Stream | None",
     ("lexsort", "keys"): "Any",
     ("select", "choicelist"): "Sequence[ArrayLike]",
     ("select", "condlist"): "Sequence[ArrayLike]",
@@ -140,6 +141,7 @@ RESULTS = {
     "nelement": "int",
     "numpy": "np.ndarray[Any, Any]",
     "sort method": "ValuesIndices",
+    "source": "Generator | Stream",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -165,8 +167,8 @@ FORMS = {
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ..., *, keepdims: bool = ...) -> ValuesIndices",
         "(self, dim: Tensor) -> Tensor",
-        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ...)"
-        " -> Tensor",
+        "(self, dim: None = ..., keepdim: bool = ..., *, axis: Axis = ..., keepdims: bool = ..., "
+        "out: None = ...) -> Tensor",
     ],
     "median": [
         "(self) -> Tensor",
@@ -193,6 +195,10 @@ FORMS["transpose"] = [
 
 # Functions with several forms.
 FUNCTION_FORMS = {
+    "einsum": [
+        "(equation: str, /, *operands: ArrayLike) -> Tensor",
+        "(equation: ArrayLike, /, *operands: ArrayLike) -> Tensor",  # operands and their axes
+    ],
     "average": [
         "(x: ArrayLike, /, axis: Axis = ..., weights: ArrayLike | None = ..., "
         "returned: Literal[False] = ..., *, keepdims: bool = ...) -> Tensor",

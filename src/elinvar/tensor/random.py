@@ -126,6 +126,8 @@ class Generator:
 class Stream:
     """Words from a state (a key) of which nobody else knows: nothing is rebound."""
 
+    state: Any
+
     def __init__(self, state: Any) -> None:
         self.state = state
 

@@ -29,13 +29,20 @@ class Generator:
 class Stream:
     """Words from a state (a key) of which nobody else knows: nothing is rebound."""
 
+    state: Tensor
+
     def __init__(self, state: _ArrayLike) -> None: ...
     def bits(self, shape: Shape) -> Tensor:
         """Uniform words uint32 of a shape; the next ones are others."""
 
 default_generator: Generator
 
-def source(generator: Generator | None, key: _ArrayLike | None = None) -> Tensor:
+def __dir__() -> list[str]: ...
+
+def source(
+    generator: Generator | None,
+    key: _ArrayLike | None = None,
+) -> Generator | Stream:
     """Where a draw takes its words from: a key, a generator, or the default generator."""
 
 def checked_seed(seed: int) -> int:
@@ -124,7 +131,11 @@ def bernoulli(
 ) -> Tensor:
     """1 with probability p, else 0."""
 
-def keep_mask(p: float, shape: Shape, generator: Generator | None = None) -> Tensor:
+def keep_mask(
+    p: float,
+    shape: Shape,
+    generator: Generator | Stream | None = None,
+) -> Tensor:
     """A bool tensor that is True with probability p: word < p · 2³². Used by dropout."""
 
 def exponential(

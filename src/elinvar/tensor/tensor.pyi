@@ -794,6 +794,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def maximum(x1, x2: _ArrayLike, /) -> Tensor:
         """The larger number. NaN wins, and -0 < +0."""
@@ -827,6 +828,7 @@ class Tensor(Cell):
         *,
         axis: _Axis = ...,
         keepdims: _bool = ...,
+        out: None = ...,
     ) -> Tensor: ...
     def minimum(x1, x2: _ArrayLike, /) -> Tensor:
         """The smaller number. NaN wins, and -0 < +0."""
