@@ -1,4 +1,4 @@
-"""Benchmarks of one framework: what the contract costs, what open sizes cost."""
+"""Benchmarks in one process: what the contract costs, what open sizes cost, linear algebra."""
 
 import json
 import math
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import elinvar as el
-from benchmarks import contract, open_sizes
+from benchmarks import contract, linalg, open_sizes
 
 
 @pytest.mark.slow
@@ -65,3 +65,17 @@ def test_open_sizes_of_unknown_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["open_sizes", "nothing"])
     with pytest.raises(SystemExit):
         open_sizes.main()
+
+
+@pytest.mark.slow
+def test_linear_algebra(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["linalg", "cholesky", "solve", "svd", "--tiny", "--rounds", "2", "--seconds", "0.001"]
+    monkeypatch.setattr("sys.argv", [*given, "--threads", str(el.get_num_threads())])
+    linalg.main()
+    _, _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["cholesky"] * 4 + ["solve"] * 4 + ["svd"] * 4
+    monkeypatch.setattr("sys.argv", ["linalg", "nothing"])
+    with pytest.raises(SystemExit):
+        linalg.main()

@@ -182,6 +182,14 @@ def test_keys_in_scan_and_vmap():
     assert bits(el.vmap(lambda k: R.fold_in(k, 2))(keys)) == bits(el.stack([R.fold_in(k, 2) for k in keys]))
 
 
+@pytest.mark.slow
+def test_rejection_under_vmap():
+    keys, a = R.split(R.key(9), 3), el.asarray([0.5, 1.5, 30.0])
+    for draw in (lambda k, p: R.gamma(p, size=(2,), key=k), lambda k, p: R.poisson(p, size=(2,), key=k)):
+        rows = [draw(k, p) for k, p in zip(keys, a, strict=True)]
+        assert bits(el.vmap(draw)(keys, a)) == bits(el.stack(rows))
+
+
 @pytest.mark.parametrize("dtype", [el.float16, el.bfloat16, el.float64], ids=lambda d: d.name)
 def test_dtypes(dtype):
     for draw in (R.gumbel, R.laplace, R.lognormal, R.rayleigh):

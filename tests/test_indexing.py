@@ -27,7 +27,7 @@ def indexed(draw, with_arrays=True):
     used_dots = False
     while axis < len(shape) and draw(st.integers(0, 9)):
         dim = shape[axis]
-        kinds = ["int", "slice", "none", "dots"] + ["array", "list", "mask"] * with_arrays
+        kinds = ["int", "slice", "none", "dots"] + ["array", "list", "mask", "tuple", "bool"] * with_arrays
         kind = draw(st.sampled_from(kinds))
         if kind == "none":
             key.append(None)
@@ -43,6 +43,12 @@ def indexed(draw, with_arrays=True):
             key.append(draw(places))
         elif kind == "slice":
             key.append(draw(slices))
+        elif kind == "bool":
+            truth = draw(st.booleans())
+            key.append(draw(st.sampled_from([truth, np.bool_(truth), np.array(truth)])))
+            continue
+        elif kind == "tuple":
+            key.append(tuple(draw(st.lists(places, min_size=joint[-1], max_size=joint[-1]))) if joint else range(1))
         elif kind == "list":
             key.append(draw(st.lists(places, min_size=joint[-1], max_size=joint[-1])) if joint else [0])
         elif kind == "array":

@@ -124,7 +124,7 @@ def test_axes_by_position_and_by_name():
     assert el.repeat(x, repeats=2, axis=0).shape == (4, 3, 4)
     np.testing.assert_array_equal(el.partition(x, kth=1)[..., 1], np.partition(CUBE, 1)[..., 1])
     np.testing.assert_allclose(el.tensordot(x, x, 3), np.tensordot(CUBE, CUBE, 3))
-    assert isinstance(el.__array_namespace_info__().devices(), list)
+    assert isinstance(el.__array_namespace_info__().devices(), tuple)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,34 @@ def test_every_pair_of_dtypes_divides():
         x, y = el.ones(2, dtype=a), el.ones(2, dtype=b)
         for _ in range(2):
             assert (x / y).dtype.is_inexact and np.asarray(x / y).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])
+def test_lengths_of_transforms_by_position(name):
+    found = getattr(el.fft, name)(el.asarray(CUBE), 5, 1)
+    np.testing.assert_allclose(found, getattr(np.fft, name)(CUBE, 5, 1), rtol=1e-9, atol=1e-12)
+    assert el.fft.fftfreq(4, 0.5).tolist() == np.fft.fftfreq(4, 0.5).tolist()
+    shape = el.fft.fftn(el.asarray(CUBE), (2, 6), (1, 2)).shape
+    assert shape == np.fft.fftn(CUBE, (2, 6), (1, 2)).shape
+
+
+def test_least_squares_with_rcond():
+    a, b = CUBE[0], CUBE[1, :, 0]
+    found = el.linalg.lstsq(el.asarray(a), el.asarray(b), rcond=0.5)
+    np.testing.assert_allclose(found[0], np.linalg.lstsq(a, b, rcond=0.5)[0], rtol=1e-9)
+
+
+def test_cholesky_names_a_matrix_that_stands_alone():
+    bad = [[1.0, 2.0], [2.0, 1.0]]
+    with pytest.raises(el.linalg.LinAlgError, match="matrix is not positive definite"):
+        el.linalg.cholesky(el.asarray(bad))
+    with pytest.raises(el.linalg.LinAlgError, match="matrix 1 of the stack"):
+        el.linalg.cholesky(el.asarray([[[1.0, 0.0], [0.0, 1.0]], bad]))
+
+
+def test_methods_that_numpy_has():
+    x = el.asarray([1.0, 2.0])
+    y = x.copy()
+    y[0] = 7.0
+    assert x.tolist() == [1.0, 2.0] and y.tolist() == [7.0, 2.0]
+    assert el.asarray([1j]).conjugate().tolist() == [-1j]

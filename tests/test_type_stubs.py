@@ -97,7 +97,7 @@ def test_program_runs(name):
 # Results whose type is not known before the call; every other public function names its own.
 UNKNOWN_RESULTS = {
     "__init__.pyi": {"gradient"},
-    "tensor/tensor.pyi": {"__dlpack__", "item", "tolist"},
+    "tensor/tensor.pyi": {"__array_ufunc__", "__dlpack__", "item", "tolist"},
 }
 
 
@@ -322,7 +322,7 @@ ARGUMENTS = {
 INTEGERS = {
     "__index__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "__invert__",
     "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "bitwise_not", "__rand__", "__ror__", "__rxor__", "__rlshift__", "__rrshift__",
+    "bitwise_xor", "bitwise_not", "bitwise_left_shift", "bitwise_right_shift", "bincount", "gcd", "lcm", "__rand__", "__ror__", "__rxor__", "__rlshift__", "__rrshift__",
 }  # fmt: skip
 SHAPES = {
     "broadcast_to": (2, 2), "expand": (2, 2), "permute": (1, 0), "repeat": (1, 2), "tile": (1, 2),
@@ -334,10 +334,19 @@ SHAPES = {
     "scatter": (0, el.zeros((2, 2), dtype=el.int64), 1.0),
     "scatter_add": (0, el.zeros((2, 2), dtype=el.int64), el.ones((2, 2))),
     "new_full": ((2,), 1.0), "__getitem__": (0,), "__setitem__": (0, 1.0), "narrow": (0, 0, 1),
-    "random_": (0, 5), "cumsum": (0,), "cumprod": (0,), "select": (0, 0),
+    "addbmm": (el.ones((3, 2, 2)), el.ones((3, 2, 2))), "addmv": (el.ones((2, 2)), el.ones(2)),
+    "addr": (el.ones(2), el.ones(2)), "bincount": (), "cummax": (0,), "cummin": (0,), "logcumsumexp": (0,),
+    "diagonal_scatter": (el.ones(2),), "index_put": ((el.asarray([0]),), 1.0), "kthvalue": (1,), "mvlgamma": (1,),
+    "put": (el.asarray([0]), el.ones(1)), "quantile": (0.5,), "nanquantile": (0.5,), "renorm": (2.0, 0, 1.0),
+    "scatter_reduce": (0, el.zeros((2, 2), dtype=el.int64), el.ones((2, 2)), "sum"), "polygamma": (1,),
+    "select_scatter": (el.ones(2), 0, 0), "slice_scatter": (el.ones((2, 2)),), "split_with_sizes": ((1, 1),),
+    "sum_to_size": (1, 2), "take_along_dim": (el.zeros((1, 2), dtype=el.int64), 0), "tensor_split": (2,),
+    "hsplit": (2,), "vsplit": (2,), "dsplit": (2,), "masked_scatter": (True, el.ones(4)),
+    "ldexp": (el.asarray(1),), "random_": (0, 5), "cumsum": (0,), "cumprod": (0,), "select": (0, 0),
 }  # fmt: skip
-ONE_NUMBER = {"__bool__", "__int__", "__float__", "__complex__", "item", "__index__"}
-VECTORS = {"dot", "outer", "__contains__"}
+ONE_NUMBER = {"is_nonzero", "__bool__", "__int__", "__float__", "__complex__", "item", "__index__"}
+VECTORS = {"dot", "outer", "ger", "vdot", "bincount", "__contains__"}
+CUBES = {"cross": (3, 3), "dsplit": (2, 2, 2)}
 REFUSED = {"cuda", "__reduce_ex__", "__init__", "backward", "_rebind", "register_hook"}
 
 
@@ -357,7 +366,7 @@ def test_results_of_methods(name):
     """Every method runs on a small tensor, and its result is what the stub says."""
     node = methods()[name]
     dtype = el.int64 if name in INTEGERS else el.float32
-    shape = () if name in ONE_NUMBER else (2,) if name in VECTORS else (2, 2)
+    shape = () if name in ONE_NUMBER else (2,) if name in VECTORS else CUBES.get(name, (2, 2))
     x = el.full(shape, 1, dtype=dtype)
     pure = name.removesuffix("_") if name.endswith("_") and not name.startswith("__") else name
     if pure in SHAPES or name in SHAPES:

@@ -7,9 +7,11 @@ import pytest
 
 import elinvar as el
 from tests.compiled import same_bits
+from tests.vmap_more_rows import MORE_ROWS
 from tests.vmap_rows import ROWS
 
 pytestmark = pytest.mark.slow
+ALL = {**ROWS, **MORE_ROWS}
 COUNT = 3
 
 
@@ -87,9 +89,9 @@ def is_smooth(function, operands):
     return tuple(n for n, x in enumerate(operands) if x.dtype is el.float32)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ALL)
 def test_rows_are_those_of_a_loop(name):
-    function, makers = ROWS[name]
+    function, makers = ALL[name]
     rng = np.random.default_rng(5)
     for mask in masks(len(makers), rng):
         operands, axes = drawn(makers, rng, mask)
@@ -99,9 +101,9 @@ def test_rows_are_those_of_a_loop(name):
         check(el.jit(many)(*operands), expected, ("jit", name, axes))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ALL)
 def test_gradients_of_each_example(name):
-    function, makers = ROWS[name]
+    function, makers = ALL[name]
     rng = np.random.default_rng(6)
     operands, axes = drawn(makers, rng, (True,) * len(makers))
     one = [el.take(x, el.asarray(0), axis=axis) for x, axis in zip(operands, axes, strict=True)]
@@ -120,9 +122,9 @@ def test_gradients_of_each_example(name):
         check(el.moveaxis(got, axes[number], 0), want, ("grad of vmap", name, number))
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", ALL)
 def test_vmap_of_vmap(name):
-    function, makers = ROWS[name]
+    function, makers = ALL[name]
     rng = np.random.default_rng(7)
     inner = [True] * len(makers)
     outer = [n == 0 or bool(rng.integers(2)) for n in range(len(makers))]
@@ -147,10 +149,10 @@ def test_vmap_of_vmap(name):
     check(many(*operands), expected, name)
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if len(row[1]) > 1])
+@pytest.mark.parametrize("name", [name for name, row in ALL.items() if len(row[1]) > 1])
 def test_gradients_of_shared_operands(name):
     """What is not mapped receives the sum over the examples."""
-    function, makers = ROWS[name]
+    function, makers = ALL[name]
     rng = np.random.default_rng(8)
     for first in (True, False):
         mask = [(n == 0) == first for n in range(len(makers))]

@@ -81,7 +81,7 @@ from elinvar.tensor.creation import (
 from elinvar.tensor.custom import custom_jvp, custom_vjp
 from elinvar.tensor.debugging import debug_nans
 from elinvar.tensor.einops_backend import offer_backend
-from elinvar.tensor.einsum import einsum
+from elinvar.tensor.einsum import einsum, einsum_path
 from elinvar.tensor.elementwise import (
     abs,
     acos,
@@ -398,6 +398,7 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "einsum_path",
     "empty",
     "empty_like",
     "enable_grad",

@@ -73,10 +73,10 @@ from elinvar.tensor.named_axes import ppermute as ppermute
 from elinvar.tensor.named_axes import psum as psum
 from elinvar.tensor.printing import set_printoptions as set_printoptions
 from elinvar.tensor.profile import profile as profile
-from elinvar.tensor.random import Generator as Generator
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.tangents import jvp as jvp
 from elinvar.tensor.tangents import linearize as linearize
 from elinvar.tensor.tape import enable_grad as enable_grad
@@ -347,12 +347,14 @@ def divide(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The quotient of floats, with IEEE's infinities and NaN."""
 
 def dot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
-@overload
-def einsum(equation: str, /, *operands: _ArrayLike) -> Tensor: ...
-@overload
-def einsum(equation: _ArrayLike, /, *operands: _ArrayLike) -> Tensor: ...
+def einsum(*operands: Any, optimize: Any = "structure") -> Tensor:
+    """Sums of products, written with one letter for each axis."""
+
+def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:
+    """The order in which `einsum` joins its operands, and a text about it."""
+
 def empty(
     shape: _ShapeLike,
     *,
@@ -984,6 +986,16 @@ def zeros_like(
 def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
 
+def apply_along_axis(
+    function: Callable[..., Any],
+    axis: int,
+    x: _ArrayLike,
+    /,
+    *args: Any,
+    **kwargs: _ArrayLike,
+) -> Tensor:
+    """`function(row, *args)` for each 1-D row of a tensor along an axis, by `vmap`."""
+
 def apply_over_axes(
     function: Callable[..., Any],
     x: _ArrayLike,
@@ -1223,7 +1235,7 @@ def fmod(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The remainder with the sign of x1: x1 - x2 · trunc(x1 / x2)."""
 
 def frexp(x: _ArrayLike, /) -> tuple[Tensor, Tensor]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is …"""
+    """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are."""
 
 def fromfunction(
     function: Callable[..., Any],
@@ -1371,6 +1383,9 @@ def isscalar(x: _ArrayLike, /) -> _bool:
 
 def ix_(*args: Any) -> tuple[Tensor, ...]:
     """1-D indices shaped such that they pick a grid: x[el.ix_([0, 2], [1])]."""
+
+def kaiser(n: int, beta: float, /, *, dtype: _DTypeLike | None = None) -> Tensor:
+    """The Kaiser window: I0(β·√(1 - (2i / (n - 1) - 1)²)) / I0(β)."""
 
 def kron(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The Kronecker product: each element of x1 times all of x2, as blocks."""
@@ -1727,6 +1742,9 @@ def swapaxes(x: _ArrayLike, /, axis1: int, axis2: int) -> Tensor:
 def trace(x: _ArrayLike, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The sum of the diagonal of two axes, as in NumPy (see also `el.linalg.trace`)."""
 
+def transpose(x: _ArrayLike, /, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, reversed if none is given, as in NumPy."""
+
 def trapezoid(
     y: _ArrayLike,
     /,
@@ -1818,6 +1836,13 @@ def vander(x: _ArrayLike, /, n: int | None = None, increasing: _bool = False) ->
 def vdot(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The dot product of two flattened tensors."""
 
+def vectorize(
+    function: Callable[..., Any],
+    /,
+    signature: str | None = None,
+) -> Callable[..., Any]:
+    """A function of numbers (or of the axes that a signature names) as one of tensors, by …"""
+
 def vsplit(
     x: _ArrayLike,
     indices_or_sections: int | Sequence[int],
@@ -1904,6 +1929,7 @@ __all__ = [
     "dot",
     "e",
     "einsum",
+    "einsum_path",
     "empty",
     "empty_like",
     "enable_grad",
@@ -2082,6 +2108,7 @@ __all__ = [
     "zeros",
     "zeros_like",
     "append",
+    "apply_along_axis",
     "apply_over_axes",
     "argpartition",
     "argwhere",
@@ -2154,6 +2181,7 @@ __all__ = [
     "isreal",
     "isscalar",
     "ix_",
+    "kaiser",
     "kron",
     "lcm",
     "ldexp",
@@ -2212,6 +2240,7 @@ __all__ = [
     "sliding_window_view",
     "swapaxes",
     "trace",
+    "transpose",
     "trapezoid",
     "tri",
     "tril_indices",
@@ -2226,6 +2255,7 @@ __all__ = [
     "unwrap",
     "vander",
     "vdot",
+    "vectorize",
     "vsplit",
     "vstack",
 ]

@@ -199,6 +199,9 @@ def _grad_and_aux(function: Any, x: Any) -> Any:
     return pull_back(Space(result).ones())[0], aux
 
 
+for _function in (_vjp, _jvp, _grad, _value_and_grad, _elementwise_grad, _jacobian, _hessian):
+    _function.__name__ = _function.__name__.removeprefix("_")
+
 make_vjp, make_jvp, grad = map(unary_to_nary, (_vjp, _jvp, _grad))
 value_and_grad, elementwise_grad = map(unary_to_nary, (_value_and_grad, _elementwise_grad))
 deriv, jacobian, hessian = map(unary_to_nary, (_deriv, _jacobian, _hessian))
@@ -364,6 +367,7 @@ class _Joining:
         self.axis = axis
 
     def __getitem__(self, parts: Any) -> Any:
+        parts = [el.asarray(numpy.r_[p]) if isinstance(p, slice) else p for p in parts]
         arrays = [el.atleast_1d(part) for part in parts]
         if self.axis:
             arrays = [x[:, None] if x.ndim == 1 else x for x in arrays]
@@ -372,6 +376,13 @@ class _Joining:
 
 _OWN = {
     "__version__": numpy.__version__,
+    "dtype": numpy.dtype,
+    "linalg": types.SimpleNamespace(
+        **{name: getattr(el.linalg, name) for name in el.linalg.__all__},
+    ),
+    "where": lambda condition, x=None, y=None: (
+        el.nonzero(el.asarray(condition)) if x is None else el.where(el.asarray(condition), x, y)
+    ),
     "array": _array,
     "c_": _Joining(-1),
     "clip": lambda x, a_min=None, a_max=None: el.clip(x, a_min, a_max),
@@ -406,6 +417,20 @@ _OWN = {
     ),
     **{name: getattr(numpy, name) for name in ("index_exp", "s_", "longdouble", "clongdouble")},
 }
+
+
+def _eigh(x: Any, UPLO: str = "L") -> Any:
+    """Of the matrix that one triangle stands for, as in NumPy: the other has no gradient."""
+    half = el.tril(x, k=-1) if UPLO == "L" else el.triu(x, k=1)
+    diagonal = el.real(el.linalg.diagonal(x))[..., None] * el.eye(x.shape[-1])
+    return el.linalg.eigh(half + el.conj(el.matrix_transpose(half)) + diagonal)
+
+
+def _svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    return el.linalg.svd(x, full_matrices=full_matrices) if compute_uv else el.linalg.svdvals(x)
+
+
+_OWN["linalg"].eigh, _OWN["linalg"].svd = _eigh, _svd
 
 
 class Numpy(types.ModuleType):
@@ -504,11 +529,18 @@ def _module(name: str, **content: Any) -> Any:
     return found
 
 
+def _logsumexp(x: Any, axis: Any = None, b: Any = 1.0, keepdims: bool = False) -> Any:
+    x = el.asarray(x)
+    top = el.stop_gradient(el.max(x, axis=axis, keepdims=True))
+    total = el.sum(b * el.exp(x - top), axis=axis, keepdims=keepdims)
+    return el.log(total) + (top if keepdims else el.reshape(top, total.shape))
+
+
 _SCIPY: dict[str, Any] = {
     "integrate": (),
-    "linalg": (el.linalg,),
+    "linalg": (_OWN["linalg"],),
     "signal": (),
-    "special": (getattr(el, "special", None), el),
+    "special": (types.SimpleNamespace(logsumexp=_logsumexp), el),
     "stats": (),
     "stats.multivariate_normal": (),
 }

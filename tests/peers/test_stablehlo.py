@@ -21,11 +21,12 @@ from elinvar.ops.table import TABLE
 from elinvar.transforms.differentiate import value_and_vjp
 
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 3e-6, "float64": 1e-13}
+TOLERANCE |= {"complex64": 3e-6, "complex128": 1e-13}
 
 
 def assert_close(found, expected, dtype):
     assert found.shape == expected.shape and found.dtype == expected.dtype
-    if not dtype.is_floating:
+    if dtype.name not in TOLERANCE:
         np.testing.assert_array_equal(found, expected)
         return
     tolerance = TOLERANCE[dtype.name]

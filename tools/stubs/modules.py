@@ -85,7 +85,7 @@ def top_level() -> str:
     unique = "UniqueAll, UniqueCounts, UniqueInverse"
     lines.append(f"from elinvar.tensor.uniques import {unique}")
     lines.append(private_imports(body, "Tensor"))
-    lines = lines[:10] + sorted(lines[10:], key=lambda line: line.split()[1])
+    lines = lines[:6] + sorted(lines[6:], key=lambda line: line.split()[1])
     constants = "".join(f"{n}: float\n" for n in ("e", "inf", "nan", "pi"))
     return (
         f"{HEADER}\n" + imports(*lines) + "\n_bool = builtins.bool\n\n"
@@ -160,20 +160,20 @@ def random_module() -> str:
         and value.__module__ == random.__name__
     ]
     body, lines = functions_module(random, dict.fromkeys([*names, *random._LATER]))
-    generator = f"{class_stub(random.Generator)}\n{class_stub(random.Stream)}"
+    generator = class_stub(random.Generator)
     if "Any" in generator and "from typing import Any" not in lines:
         lines.insert(0, "from typing import Any")
         lines.insert(1, "")
     lines.append("from elinvar.core.shapes import Shape")
     lines.append(private_imports(body + generator))
-    own = "default_generator: Generator\n\ndef __dir__() -> list[str]: ...\n"
-    return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}"
+    own = "default_generator: Generator\n"
+    last = "def __dir__() -> list[str]: ...\n"
+    return f"{HEADER}\n{imports(*lines)}\n{generator}\n{own}\n{body}\n{last}"
 
 
 def class_stub(kind: type) -> str:
     """The stub of a plain class: its public methods and properties."""
-    given = inspect.get_annotations(kind)
-    parts = [f"{name}: {str(found).replace('Any', 'Tensor')}\n" for name, found in given.items()]
+    parts = [f"{name}: Any\n" for name in vars(kind).get("__slots__", ()) if name[0] != "_"]
     for name, value in vars(kind).items():
         if name.startswith("_") and name != "__init__":
             continue

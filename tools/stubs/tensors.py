@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any
 
 import elinvar as el
+from elinvar.core.later import Later
 from elinvar.tensor.methods import TensorMethods
 from stubs.functions import (
     HEADER,
@@ -106,7 +107,9 @@ def tensor_members() -> dict[str, Any]:
     for kind in reversed(el.Tensor.__mro__):
         if kind is object:
             continue
-        for name, value in vars(kind).items():
+        for name, value in list(vars(kind).items()):
+            if isinstance(value, Later):
+                value = value.load()
             private = name.startswith("_") and not name.startswith("__") and name != "_rebind"
             if not private and isinstance(value, property | FunctionType):
                 found[name] = value
@@ -148,6 +151,7 @@ def tensor_module() -> str:
         "from elinvar.core.dtypes import DType",
         "from elinvar.core.shapes import Dim",
         "from elinvar.tensor.cell import Cell",
+        "from elinvar.tensor.extra.methods import MinMax",
         "from elinvar.tensor.methods_math import ValuesIndices",
         "from elinvar.tensor.random import Generator",
         "from elinvar.tensor.searching import TopK",

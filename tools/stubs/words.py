@@ -55,9 +55,13 @@ PARAMETERS = {
 SPECIAL = {
     ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("einsum", "operands"): "Any",  # an equation and tensors, or tensors and lists of numbers
+    ("einsum", "optimize"): "Any",
+    ("einsum_path", "operands"): "Any",
+    ("einsum_path", "optimize"): "Any",
+    ("transpose", "axes"): "Sequence[int] | None",
     ("delete", "obj"): "Any",  # ints, slices, masks
     ("insert", "obj"): "Any",
-    ("keep_mask", "generator"): "Generator | Stream | None",
     ("lexsort", "keys"): "Any",
     ("select", "choicelist"): "Sequence[ArrayLike]",
     ("select", "condlist"): "Sequence[ArrayLike]",
@@ -110,13 +114,17 @@ SPECIAL = {
     ("__getitem__", "key"): "Any",  # ints, slices, ellipsis, None, tensors, lists, tuples of these
     ("__setitem__", "key"): "Any",
     ("__array__", "dtype"): "Any",
+    ("__array_ufunc__", "inputs"): "Any",
+    ("__array_ufunc__", "ufunc"): "np.ufunc",
     ("__reduce_ex__", "protocol"): "Any",
     ("view", "shape"): "ShapeLike | DTypeLike",
+    ("einsum", "equation"): "str | ArrayLike",
 }
 
 # What is not a Tensor, by function.
 RESULTS = {
     "__array__": "np.ndarray[Any, Any]",
+    "__array_ufunc__": "Any",
     "__array_namespace__": "ModuleType",
     "__dlpack__": "Any",
     "__reduce_ex__": "tuple[Any, ...]",
@@ -140,8 +148,15 @@ RESULTS = {
     "numel": "int",
     "nelement": "int",
     "numpy": "np.ndarray[Any, Any]",
+    "cummax method": "ValuesIndices",
+    "cummin method": "ValuesIndices",
+    "vectorize": "Callable[..., Any]",
+    "einsum_path": "tuple[list[Any], str]",
+    "is_nonzero": "bool",
+    "is_signed": "bool",
     "sort method": "ValuesIndices",
-    "source": "Generator | Stream",
+    "split_with_sizes": "tuple[Tensor, ...]",
+    "tensor_split": "tuple[Tensor, ...]",
     "tolist": "Any",
     "topk": "TopK",
     "split method": "tuple[Tensor, ...]",
@@ -153,6 +168,7 @@ RESULTS = {
 LINALG_RESULTS = {
     "hermitian": {"eigh": "EighResult"},
     "inverses": {"lstsq": "LstsqResult"},
+    "nonsymmetric": {"eig": "EigResult"},
     "orthogonal": {"qr": "QRResult"},
     "positive": {"cholesky_ex": "CholeskyEx"},
     "singular": {"svd": "SVDResult"},
@@ -187,7 +203,14 @@ FORMS = {
         "other: Tensor | None = ..., copy: bool = ...) -> Tensor",
     ],
 }
-FORMS["min"] = FORMS["max"]
+FORMS["min"], FORMS["nanmedian"] = FORMS["max"], FORMS["median"]
+FORMS["unique"] = [
+    "(self, sorted: bool = ..., return_inverse: Literal[False] = ..., "
+    "return_counts: Literal[False] = ..., dim: int | None = ...) -> Tensor",
+    "(self, sorted: bool = ..., return_inverse: bool = ..., return_counts: bool = ..., "
+    "dim: int | None = ...) -> tuple[Tensor, ...]",
+]
+FORMS["unique_consecutive"] = [form.replace("sorted: bool = ..., ", "") for form in FORMS["unique"]]
 FORMS["transpose"] = [
     "(self, dim0: int, dim1: int) -> Tensor",
     "(self, dim0: Sequence[int], dim1: None = ...) -> Tensor",
@@ -195,10 +218,6 @@ FORMS["transpose"] = [
 
 # Functions with several forms.
 FUNCTION_FORMS = {
-    "einsum": [
-        "(equation: str, /, *operands: ArrayLike) -> Tensor",
-        "(equation: ArrayLike, /, *operands: ArrayLike) -> Tensor",  # operands and their axes
-    ],
     "average": [
         "(x: ArrayLike, /, axis: Axis = ..., weights: ArrayLike | None = ..., "
         "returned: Literal[False] = ..., *, keepdims: bool = ...) -> Tensor",

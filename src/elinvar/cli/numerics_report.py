@@ -19,7 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.cli import numerics_layers, numerics_ops, numerics_training
+from elinvar.cli import (
+    numerics_layers,
+    numerics_ops,
+    numerics_training,
+    numerics_transforms,
+)
 from elinvar.cli.numerics_inputs import combined
 from elinvar.cli.numerics_items import Item
 from elinvar.core.errors import DataError, fail
@@ -38,6 +43,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], Iterator[Item]]]] = {
     "activations": ("activations and their gradients", numerics_ops.activations),
     "sums": ("sums and other reductions", numerics_ops.sums),
     "orders": ("running sums, sorting, indexing", numerics_ops.orders),
+    "transforms": ("Fourier transforms, with gradients", numerics_transforms.transforms),
     "products": ("matrix products", numerics_layers.products),
     "convolutions": ("convolutions, with gradients", numerics_layers.convolutions),
     "attention": ("attention, with gradients", numerics_layers.attention),

@@ -10,6 +10,10 @@ from elinvar.codegen.llvm_scalars import FunctionText
 from elinvar.core.shapes import Dim, DimLike
 
 ATTRIBUTES = 'nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512"'
+# Loops over tasks are not LLVM's to vectorise. It takes exponential time to find that out where a
+# task computes one number from itself again and again (x · x + x, of that …).
+AS_IT_IS = ", !llvm.loop !0"
+AS_IT_IS_MEANS = ("!0 = distinct !{!0, !1}", '!1 = !{!"llvm.loop.vectorize.enable", i1 false}')
 
 
 class Body(FunctionText):
@@ -89,7 +93,7 @@ class Body(FunctionText):
         self.emit(f"br label %{latch}")
         self.start(latch)
         self.emit(f"{advanced} = add nsw i64 {counter}, {step}")
-        self.emit(f"br label %{head}")
+        self.emit(f"br label %{head}{AS_IT_IS if hint == 'task' else ''}")
         self.start(end)
 
     @contextmanager
@@ -226,6 +230,7 @@ def kernel_module(
             "}",
             *body.declarations,
             f"attributes #0 = {{ {ATTRIBUTES} }}",
+            *AS_IT_IS_MEANS,
             "",
         ]
     )

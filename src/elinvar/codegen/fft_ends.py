@@ -3,11 +3,13 @@
 Real numbers of even count n = 2m are transformed as z[j] = x[2j] + i x[2j+1]. With w = exp(-2πi/n),
 for 0 < k < m,
 
-    split    X[k] = (z[k] + z̄[m-k]) / 2  -  i wᵏ (z[k] - z̄[m-k]) / 2
-    merge    z[k] = (X[k] + X̄[m-k])  +  i w⁻ᵏ (X[k] - X̄[m-k])
+    split    X[k] = (e + t) / 2, X[m-k] = conj(e - t) / 2    with e, o = z[k] ± z̄[m-k], t = -i wᵏ o
+    merge    z[k] =  e + t,      z[m-k] = conj(e - t)        with e, o = X[k] ± X̄[m-k], t = i w⁻ᵏ o
 
-and at k = 0 X[0] and X[m] are real. Lengths with a prime factor above 13 are a circular convolution
-with a chirp, exp(-πi j²/n), of which these kernels do the products before and behind.
+and at k = 0 X[0] and X[m] are real. Where m is even, k = m/2 is its own mirror image.
+
+Lengths with a prime factor above 13 are a circular convolution with a chirp, exp(-πi j²/n), of
+which these kernels do the products before and behind.
 
 All kernels: dense [outer, numbers, inner], where `planes` are real parts and then, %plane elements
 behind, imaginary parts, and other complex numbers lie in pairs. Vectors run along the inner axis,
@@ -26,7 +28,7 @@ from elinvar.codegen.butterflies import Complex, multiply
 from elinvar.codegen.complex_vectors import Planes, Writer
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.core.dtypes import DType
-from elinvar.ops.scalars import Scalar, fma
+from elinvar.ops.scalars import fma
 
 Act = Callable[[str, int], None]
 
@@ -77,9 +79,9 @@ class _Ends:
         else:
             w.store(base, at, w.together(value[0].payload, value[1].payload), 2 * lanes)
 
-    def reversed(self, value: Complex, lanes: int) -> Complex:
-        """Lanes in the other order."""
-        if lanes == 1:
+    def facing(self, value: Complex, lanes: int) -> Complex:
+        """A vector of mirror images with its lanes in order, or back: along rows they run down."""
+        if lanes == 1 or not self.rows:
             return value
         kind = llvm_type(self.dtype, lanes)
         picks = ", ".join(f"i32 {n}" for n in reversed(range(lanes)))
@@ -100,23 +102,44 @@ class _Ends:
         scale = self.w.splat(self.scale, lanes)
         return value[0] * scale, value[1] * scale
 
-    def mirrored(self, low: str, high: str, act: Callable[[str, str, str, int], None]) -> None:
-        """act(k, place of k, place of the mirrored vector's start, lanes) for all 0 < k < m."""
+    def mirrored(self, part: str, act: Callable[[str, str, str, int], None]) -> None:
+        """act(k, place of k, where the mirrored vector starts, lanes) for one block of
+        0 < k ≤ m/2."""
         body = self.body
+        pairs = body.div(body.sub("%half", "1"), "2")
+        low = body.add(body.mul(part, "%block"), "1")
+        high = body.minimum(body.add(low, "%block"), body.add(pairs, "1"))
+        even = body.mul(body.add(pairs, "1"), "2")
+        is_first = self.w.test("eq", part, "0")
+        middle = self.w.both(is_first, self.w.test("eq", even, "%half"))
         if self.rows:
 
             def each(k: str, lanes: int) -> None:
-                other = body.sub(body.sub("%half", k), str(lanes - 1))
-                act(k, k, other, lanes)
+                act(k, k, body.sub(body.sub("%half", k), str(lanes - 1)), lanes)
 
             self.along(low, high, each)
+            with body.when(middle):
+                each(body.div("%half", "2"), 1)
             return
+
+        def line(k: str) -> None:
+            here, there = body.mul(k, "%inner"), body.mul(body.sub("%half", k), "%inner")
+
+            def spread(i: str, lanes: int) -> None:
+                act(k, body.add(here, i), body.add(there, i), lanes)
+
+            self.along("0", "%inner", spread)
+
         with body.loop(low, high, hint="k") as k:
-            line = body.mul(k, "%inner")
-            other = body.mul(body.sub("%half", k), "%inner")
-            self.along(
-                "0", "%inner", lambda i, lanes: act(k, body.add(line, i), body.add(other, i), lanes)
-            )
+            line(k)
+        with body.when(middle):
+            line(body.div("%half", "2"))
+
+    def blocks(self, count: str) -> str:
+        """How many blocks a range has, one at least."""
+        body = self.body
+        whole = body.div(body.add(count, body.sub("%block", "1")), "%block")
+        return body.maximum(whole, "1")
 
     def first(self, act: Callable[[str, str, int], None]) -> None:
         """act(place of 0, place of m, lanes)"""
@@ -134,19 +157,21 @@ def _mixed(a: Complex, b: Complex) -> tuple[Complex, Complex]:
 
 
 class _Split(_Ends):
-    """Slots: planes z, target X, table; m, inner, entries, plane, scale. Tasks: outer.
+    """Slots: planes z, target X, table; m, inner, entries, block, plane, scale.
 
-    A task's lines 0 < k < m are all in one: there are as many tasks as rows.
+    Tasks: outer × blocks of the k up to (m - 1) / 2.
     """
 
     def text(self) -> str:
         body, w = self.body, self.w
         self.start()
         half = w.scalar(body.instruction(f"fmul {w.element} {self.scale.payload}, 0.5"), 1)
+        blocks = self.blocks(body.div(body.sub("%half", "1"), "2"))
         with body.loop("%begin", "%end", hint="task") as task:
-            near = body.mul(body.mul(task, "%half"), "%inner")
+            row, part = body.div(task, blocks), body.rem(task, blocks)
+            near = body.mul(body.mul(row, "%half"), "%inner")
             source = Planes(w.pointer("%z", near), w.pointer("%z", body.add(near, "%plane")))
-            far = body.mul(body.mul(task, body.add("%half", "1")), body.mul("%inner", "2"))
+            far = body.mul(body.mul(row, body.add("%half", "1")), body.mul("%inner", "2"))
             target = w.pointer("%x", far)
 
             def ends(zero: str, last: str, lanes: int) -> None:
@@ -158,29 +183,34 @@ class _Split(_Ends):
 
             def each(k: str, place: str, other: str, lanes: int) -> None:
                 a, b = w.complex(source, place, lanes), w.complex(source, other, lanes)
-                even, odd = _mixed(a, self.reversed(b, lanes) if self.rows else b)
+                e, o = _mixed(a, self.facing(b, lanes))
                 c, s = self.root(k, lanes)
+                t = fma(c, o[1], s * o[0]), fma(s, o[1], -(c * o[0]))
                 factor = w.splat(half, lanes)
-                re = (even[0] + fma(c, odd[1], s * odd[0])) * factor
-                im = (even[1] + fma(s, odd[1], -(c * odd[0]))) * factor
-                self.put_pair(target, place, (re, im), lanes)
+                there = (e[0] - t[0]) * factor, (t[1] - e[1]) * factor
+                self.put_pair(target, other, self.facing(there, lanes), lanes)
+                self.put_pair(
+                    target, place, ((e[0] + t[0]) * factor, (e[1] + t[1]) * factor), lanes
+                )
 
-            self.first(ends)
-            self.mirrored("1", "%half", each)
-        return self.module(
-            ["%z", "%x", "%table"], ["%half", "%inner", "%entries", "%plane", "%scale"]
-        )
+            with body.when(w.test("eq", part, "0")):
+                self.first(ends)
+            self.mirrored(part, each)
+        sizes = ["%half", "%inner", "%entries", "%block", "%plane", "%scale"]
+        return self.module(["%z", "%x", "%table"], sizes)
 
 
 class _Merge(_Ends):
-    """Slots: source X, planes z, table; m, inner, entries, plane. Tasks: outer."""
+    """Slots: source X, planes z, table; m, inner, entries, block, plane. Tasks as in `_Split`."""
 
     def text(self) -> str:
         body, w = self.body, self.w
+        blocks = self.blocks(body.div(body.sub("%half", "1"), "2"))
         with body.loop("%begin", "%end", hint="task") as task:
-            near = body.mul(body.mul(task, "%half"), "%inner")
+            row, part = body.div(task, blocks), body.rem(task, blocks)
+            near = body.mul(body.mul(row, "%half"), "%inner")
             target = Planes(w.pointer("%z", near), w.pointer("%z", body.add(near, "%plane")))
-            far = body.mul(body.mul(task, body.add("%half", "1")), body.mul("%inner", "2"))
+            far = body.mul(body.mul(row, body.add("%half", "1")), body.mul("%inner", "2"))
             source = w.pointer("%x", far)
 
             def ends(zero: str, last: str, lanes: int) -> None:
@@ -189,73 +219,81 @@ class _Merge(_Ends):
 
             def each(k: str, place: str, other: str, lanes: int) -> None:
                 a, b = self.pair(source, place, lanes), self.pair(source, other, lanes)
-                even, odd = _mixed(a, self.reversed(b, lanes) if self.rows else b)
+                e, o = _mixed(a, self.facing(b, lanes))
                 c, s = self.root(k, lanes)
-                re = even[0] + fma(s, odd[0], -(c * odd[1]))
-                im = even[1] + fma(s, odd[1], c * odd[0])
-                w.put(target, place, (re, im), lanes)
+                t = fma(s, o[0], -(c * o[1])), fma(s, o[1], c * o[0])
+                w.put(target, other, self.facing((e[0] - t[0], t[1] - e[1]), lanes), lanes)
+                w.put(target, place, (e[0] + t[0], e[1] + t[1]), lanes)
 
-            self.first(ends)
-            self.mirrored("1", "%half", each)
-        return self.module(["%x", "%z", "%table"], ["%half", "%inner", "%entries", "%plane"])
+            with body.when(w.test("eq", part, "0")):
+                self.first(ends)
+            self.mirrored(part, each)
+        sizes = ["%half", "%inner", "%entries", "%block", "%plane"]
+        return self.module(["%x", "%z", "%table"], sizes)
 
 
 class _Chirp(_Ends):
-    """Slots: source, target, table; n, padded, inner, plane, scale, swaps. Tasks: outer.
+    """Slots: source, target, table; n, padded, inner, block, plane, scale, swaps.
 
     `into`: pairs times chirp into planes, zeros behind; else planes times chirp into pairs. With
-    `swaps` the pairs' parts are exchanged.
+    `swaps` the pairs' parts are exchanged. Tasks: outer × blocks of the numbers that are written.
     """
 
     def text(self, into: bool) -> str:
         body, w = self.body, self.w
         self.start()
-        table = Planes("%table", w.pointer("%table", "%length"))
-        keeps = w.test("eq", "%swaps", "0")
+        self.chirps = Planes("%table", w.pointer("%table", "%length"))
+        self.keeps = w.test("eq", "%swaps", "0")
+        written = "%padded" if into else "%length"
+        blocks = self.blocks(written)
         with body.loop("%begin", "%end", hint="task") as task:
-            near = body.mul(body.mul(task, "%padded"), "%inner")
-            planes = w.pointer("%source" if not into else "%target", near)
-            planes_ = Planes(planes, w.pointer(planes, "%plane"))
-            far = body.mul(body.mul(task, "%length"), body.mul("%inner", "2"))
+            row, part = body.div(task, blocks), body.rem(task, blocks)
+            near = body.mul(body.mul(row, "%padded"), "%inner")
+            planes = w.pointer("%target" if into else "%source", near)
+            far = body.mul(body.mul(row, "%length"), body.mul("%inner", "2"))
             pairs = w.pointer("%source" if into else "%target", far)
-
-            def exchanged(value: Complex, lanes: int) -> Complex:
-                return w.exchanged(keeps, value, lanes)
-
-            def act(place: str, factor: Complex, lanes: int) -> None:
-                if into:
-                    value = exchanged(self.pair(pairs, place, lanes), lanes)
-                    w.put(planes_, place, multiply(value, factor), lanes)
-                else:
-                    value = multiply(w.complex(planes_, place, lanes), factor)
-                    value = exchanged(self.scaled(value, lanes), lanes)
-                    self.put_pair(pairs, place, value, lanes)
-
-            if self.rows:
-                self.along(
-                    "0", "%length", lambda j, lanes: act(j, w.complex(table, j, lanes), lanes)
-                )
-            else:
-                with body.loop("0", "%length", hint="j") as j:
-                    line = body.mul(j, "%inner")
-                    factor = w.complex(table, j, 1)
-
-                    def spread(i: str, lanes: int, line: str = line) -> None:
-                        pair = w.splat(factor[0], lanes), w.splat(factor[1], lanes)
-                        act(body.add(line, i), pair, lanes)
-
-                    self.along("0", "%inner", spread)
+            low = body.mul(part, "%block")
+            high = body.minimum(body.add(low, "%block"), written)
+            inside = Planes(planes, w.pointer(planes, "%plane"))
+            self._products(inside, pairs, low, body.minimum(high, "%length"), into)
             if into:
-                zero = w.scalar("0.0", 1)
-
-                def clear(place: str, lanes: int) -> None:
-                    none: Scalar = w.splat(zero, lanes)
-                    w.put(planes_, place, (none, none), lanes)
-
-                low, high = body.mul("%length", "%inner"), body.mul("%padded", "%inner")
-                self.along(low, high, clear)
-        sizes = ["%length", "%padded", "%inner", "%plane", "%scale", "%swaps"]
+                self._clear(inside, body.maximum(low, "%length"), high)
+        sizes = ["%length", "%padded", "%inner", "%block", "%plane", "%scale", "%swaps"]
         return self.module(["%source", "%target", "%table"], sizes)
+
+    def _products(self, planes: Planes, pairs: str, low: str, high: str, into: bool) -> None:
+        body, w = self.body, self.w
+
+        def act(place: str, factor: Complex, lanes: int) -> None:
+            if into:
+                value = w.exchanged(self.keeps, self.pair(pairs, place, lanes), lanes)
+                w.put(planes, place, multiply(value, factor), lanes)
+                return
+            value = self.scaled(multiply(w.complex(planes, place, lanes), factor), lanes)
+            self.put_pair(pairs, place, w.exchanged(self.keeps, value, lanes), lanes)
+
+        if self.rows:
+            self.along(low, high, lambda j, lanes: act(j, w.complex(self.chirps, j, lanes), lanes))
+            return
+        with body.loop(low, high, hint="j") as j:
+            line = body.mul(j, "%inner")
+            factor = w.complex(self.chirps, j, 1)
+
+            def spread(i: str, lanes: int) -> None:
+                pair = w.splat(factor[0], lanes), w.splat(factor[1], lanes)
+                act(body.add(line, i), pair, lanes)
+
+            self.along("0", "%inner", spread)
+
+    def _clear(self, planes: Planes, low: str, high: str) -> None:
+        body, w = self.body, self.w
+
+        def clear(place: str, lanes: int) -> None:
+            none = w.splat(w.scalar("0.0", 1), lanes)
+            w.put(planes, place, (none, none), lanes)
+
+        first, last = body.mul(low, "%inner"), body.mul(high, "%inner")
+        self.along(first, body.maximum(first, last), clear)
 
 
 def split_text(name: str, dtype: DType, vector_bits: int, rows: bool) -> str:

@@ -14,13 +14,14 @@ from elinvar.codegen.fft_kernels import PASS_NUMBERS, fft_text
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
-from elinvar.core.sizing import ceil_div, choose, most
+from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Node, Value
 from elinvar.kernels import fft_plan as plan
 from elinvar.kernels.plan import Number, Place, Sizes, Step, Storage, Table
 from elinvar.ops.fourier import is_smooth
 
 GROUP = 4096  # about how many numbers a task transforms
+BLOCK, LINES = 4096, 64
 PADDING = 16  # numbers between lines of a task's memory, so that they fall into different sets
 
 
@@ -53,6 +54,11 @@ class Work:
     def rows(self) -> bool:
         """Whether a transform's numbers are neighbours."""
         return self.inner == 1
+
+
+def _block(work: Work) -> int:
+    """How many numbers of a row, or lines along the inner axis, a task of the ends takes."""
+    return BLOCK if work.rows else LINES
 
 
 def _scale(value: float) -> Number:
@@ -89,10 +95,10 @@ class FourierLowering(FusedLowering):
         slots = [
             middle.place, self.place(y),
             Table(lambda sizes: plan.half_roots(length, work.part)),
-            Number(half), Number(work.inner), Number(half), Number(middle.im),
-            _scale(node.params["scale"]),
+            Number(half), Number(work.inner), Number(half), Number(_block(work)),
+            Number(middle.im), _scale(node.params["scale"]),
         ]  # fmt: skip
-        self._ends(work, "split", split_text, slots, half, middle.place.storage)
+        self._ends(work, "split", split_text, slots, (half - 1) // 2, middle.place.storage)
 
     def _lower_irfft(self, node: Node) -> None:
         (x,), (y,) = node.operands, node.results
@@ -102,9 +108,10 @@ class FourierLowering(FusedLowering):
         source = self.dense(x)
         slots = [
             source, middle.place, Table(lambda sizes: plan.half_roots(length, work.part)),
-            Number(half), Number(work.inner), Number(half), Number(middle.im),
+            Number(half), Number(work.inner), Number(half), Number(_block(work)),
+            Number(middle.im),
         ]  # fmt: skip
-        self._ends(work, "merge", merge_text, slots, half, source.storage)
+        self._ends(work, "merge", merge_text, slots, (half - 1) // 2, source.storage)
         inner = work.inner
         target = Grid(self.place(y), 0, inner, length * inner, 2 * inner, 1)
         self._transform(work, middle.exchanged(), target.exchanged(), half, node.params["scale"])
@@ -201,7 +208,7 @@ class FourierLowering(FusedLowering):
         if not work.rows:
             first |= {"inner": source.lane}
             second |= {"to.inner": target.lane}
-        inner: DimLike = 0 if work.rows else work.inner
+        inner = None if work.rows else work.inner
         self._launch(
             work, source, target, [first, second], work.outer, inner, 1, columns * rows, scale,
             plane,
@@ -268,7 +275,7 @@ class FourierLowering(FusedLowering):
         target: Grid,
         passes: list[_Pass],
         outer: DimLike,
-        inner: DimLike,
+        inner: DimLike | None,
         units: int,
         length: int,
         scale: float,
@@ -284,16 +291,15 @@ class FourierLowering(FusedLowering):
         )
 
         def blocks(sizes: Sizes) -> Any:
-            return most(1, ceil_div(evaluate(inner, sizes), vector))
+            return 1 if inner is None else ceil_div(evaluate(inner, sizes), vector)
 
         def total(sizes: Sizes) -> Any:
-            found = evaluate(outer, sizes) * units * blocks(sizes)
-            return found if inner == 0 else choose(evaluate(inner, sizes) > 0, found, 0)
+            return evaluate(outer, sizes) * units * blocks(sizes)
 
-        wide = length if inner == 0 else length * vector
+        wide = length if inner is None else length * vector
         group = max(1, GROUP // wide)
         numbers = [
-            Number(units), Number(1 if inner == 0 else inner), Number(group), Number(total),
+            Number(units), Number(1 if inner is None else inner), Number(group), Number(total),
             Number(4 * vector * max(one.length for one in passes)), Number(plane), _scale(scale),
         ]  # fmt: skip
         slots: list[Any] = [source.place, target.place]
@@ -314,7 +320,7 @@ class FourierLowering(FusedLowering):
                 work.node.op_name,
                 lambda sizes: (
                     evaluate(outer * units, sizes)
-                    * most(1, evaluate(inner, sizes))
+                    * (1 if inner is None else evaluate(inner, sizes))
                     * (length * depth)
                 ),
             )
@@ -324,7 +330,8 @@ class FourierLowering(FusedLowering):
         self, work: Work, name: str, make: Any, slots: list[Any], length: int, read: Storage,
         *options: Any,
     ) -> None:  # fmt: skip
-        """A launch of what stands before or behind a transform: a task for each outer index."""
+        """A launch of what stands before or behind a transform, in blocks of `length` numbers."""
+        blocks = max(1, ceil_div(length, _block(work)))
         label, text = cached_text(
             (name, work.part, self.vector_bits, work.rows, *options),
             f"fft_{name}",
@@ -335,7 +342,7 @@ class FourierLowering(FusedLowering):
                 label,
                 text,
                 slots,
-                lambda sizes: evaluate(work.outer, sizes),
+                lambda sizes: evaluate(work.outer, sizes) * blocks,
                 [read],
                 [slots[1].storage],
                 name,
@@ -352,8 +359,8 @@ class FourierLowering(FusedLowering):
 
         def numbers(grid: Grid, factor: float) -> list[Number]:
             return [
-                Number(length), Number(padded), Number(work.inner), Number(grid.im),
-                _scale(factor), swaps,
+                Number(length), Number(padded), Number(work.inner), Number(_block(work)),
+                Number(grid.im), _scale(factor), swaps,
             ]  # fmt: skip
 
         table = Table(lambda sizes: plan.chirp_table(length, part))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 _SAME = {
     "concat": "cat concatenate",
-    "permute_dims": "permute transpose movedim",
+    "permute_dims": "permute movedim",
     "matmul": "mm bmm",
     "reshape": "flatten",
     "clip": "clamp",

@@ -10,6 +10,7 @@ twice, or computes something again, has the same cost and takes longer. Profiles
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ class Cost:
 
     def is_wide(self) -> bool:
         """Whether most of the arithmetic is in double precision."""
-        return any(node.results[0].dtype.name == "float64" for node in self.nodes)
+        return any(node.results[0].dtype.name in ("float64", "complex128") for node in self.nodes)
 
     def source(self) -> Source | None:
         """The user's line with the most arithmetic; the last one where there is none."""
@@ -87,6 +88,8 @@ def _nbytes(value: Value, sizes: Sizes) -> int:
 
 
 def _flops(node: Node, sizes: Sizes) -> int:
+    if node.op_name in ("fft", "rfft", "irfft"):
+        return _transform_flops(node, sizes)
     weight = _weight(node)
     if not weight:
         return 0
@@ -99,6 +102,14 @@ def _flops(node: Node, sizes: Sizes) -> int:
         return _attention_flops(node, sizes)
     counted = node.results[0] if is_elementwise(node) else node.operands[0]
     return weight * evaluate(size(counted.shape), sizes)
+
+
+def _transform_flops(node: Node, sizes: Sizes) -> int:
+    """5 n log₂ n of n complex numbers, as is usual; half of that for n real ones."""
+    whole = node.operands[0] if node.op_name == "rfft" else node.results[0]
+    length = evaluate(whole.shape[node.params["axis"]], sizes)
+    each = 5 * math.log2(length) * (1 if node.op_name == "fft" else 0.5)
+    return int(evaluate(size(whole.shape), sizes) * each)
 
 
 def _attention_flops(node: Node, sizes: Sizes) -> int:

@@ -22,6 +22,7 @@ from elinvar.core.dtypes import DType
 Array = np.ndarray[Any, Any]
 _SPLIT = 134217729.0  # 2²⁷ + 1
 _QUARTER_PI = Fraction(7853981633974483096156608458198757210492, 10**40)
+MOST_KEPT = 1 << 14  # roots of larger orders are not remembered
 _TERMS = 15  # of each series, up to x²⁹: less than 2⁻¹⁰⁷ is left at π/4
 
 
@@ -103,9 +104,17 @@ def times(x: Roots, y: Roots) -> Roots:
     return Roots(re, add(multiply(x.re, y.im), multiply(x.im, y.re)))
 
 
-@functools.lru_cache(8)
 def roots(order: int) -> Roots:
     """exp(-2πi k / order) for k from 0 to order - 1."""
+    return _few_roots(order) if order <= MOST_KEPT else _roots(order)
+
+
+@functools.lru_cache(64)
+def _few_roots(order: int) -> Roots:
+    return _roots(order)
+
+
+def _roots(order: int) -> Roots:
     common = math.gcd(8, order)
     eighth = np.arange(order // common + 1, dtype=np.int64)
     unit = exact(_QUARTER_PI * common / order)

@@ -6,6 +6,7 @@ from elinvar.core.errors import LinAlgError
 from elinvar.linalg.functions import matrix_exp, matrix_power, multi_dot, vander
 from elinvar.linalg.hermitian import eigh, eigvalsh
 from elinvar.linalg.inverses import cond, lstsq, matrix_rank, pinv
+from elinvar.linalg.nonsymmetric import eig, eigvals
 from elinvar.linalg.norms import matrix_norm, norm
 from elinvar.linalg.orthogonal import qr
 from elinvar.linalg.positive import cholesky, cholesky_ex, cholesky_solve
@@ -25,7 +26,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "inv",
     "inv_ex",

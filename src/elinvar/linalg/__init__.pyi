@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from elinvar.core.errors import LinAlgError as LinAlgError
 from elinvar.linalg.hermitian import EighResult
 from elinvar.linalg.inverses import LstsqResult
+from elinvar.linalg.nonsymmetric import EigResult
 from elinvar.linalg.orthogonal import QRResult
 from elinvar.linalg.positive import CholeskyEx
 from elinvar.linalg.singular import SVDResult
@@ -38,8 +39,14 @@ def det(x: _ArrayLike, /) -> Tensor:
 def diagonal(x: _ArrayLike, /, *, offset: int = 0) -> Tensor:
     """The diagonals of matrices: the elements (i, i + offset) of the last two axes."""
 
+def eig(x: _ArrayLike, /) -> EigResult:
+    """Eigenvalues and eigenvectors of square matrices of any kind: A V = V diag(λ)."""
+
 def eigh(x: _ArrayLike, /) -> EighResult:
     """Eigenvalues and eigenvectors of Hermitian (symmetric) matrices: A = V diag(λ) Vᴴ."""
+
+def eigvals(x: _ArrayLike, /) -> Tensor:
+    """The eigenvalues of square matrices of any kind, complex and in no particular order."""
 
 def eigvalsh(x: _ArrayLike, /) -> Tensor:
     """The eigenvalues of Hermitian (symmetric) matrices in increasing order; see `eigh`."""
@@ -54,6 +61,7 @@ def lstsq(
     a: _ArrayLike,
     b: _ArrayLike,
     /,
+    rcond: _ArrayLike | None = None,
     *,
     rtol: _ArrayLike | None = None,
 ) -> LstsqResult:
@@ -209,7 +217,9 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
     "inv",
     "inv_ex",

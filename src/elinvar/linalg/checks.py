@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from elinvar.core.dtypes import DType, bfloat16, float16, float32, promote
 from elinvar.core.errors import DTypeError, LinAlgError, ShapeError, fail
 from elinvar.core.shapes import broadcast_shapes
@@ -77,7 +79,7 @@ def refuse(op: str, info: Any, what: str, hint: str) -> None:
         if not info.any().item():
             return
         found = info.numpy()
-    place = next(zip(*found.nonzero(), strict=True))
+    place = next(place for place in np.ndindex(found.shape) if found[place])
     number = int(found[place])
     where = f" {', '.join(str(int(i)) for i in place)} of the stack" if place else ""
     fail(LinAlgError, op, f"matrix{where} {what.format(number=number)}", hint)

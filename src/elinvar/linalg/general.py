@@ -14,7 +14,7 @@ from typing import Any
 from elinvar.core.dtypes import int64
 from elinvar.core.shapes import DimLike
 from elinvar.linalg import checks, parts
-from elinvar.linalg.rules import differentiable
+from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.linalg.triangular import solve_lower, solve_triangle, solved, substitute
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
@@ -112,8 +112,9 @@ def factor(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
             rest = a - matmul(lower, ew.where(parts.as_column(is_there), upper, 0.0))
             a = ew.where((places >= start + parts.BLOCK) & right, rest, a)
             new = ew.where(right, upper, here)
-            a = F.scatter(a, inside, new, axis=last - 1, mode="set")
-            # columns that are not the panel's are written nowhere
+            # rows and columns that are not the panel's are written nowhere
+            target = ew.where(is_there, inside, height)
+            a = F.scatter(a, target, new, axis=last - 1, mode="set")
             target = ew.where(is_there, inside, width)
             return F.scatter(a, target, panel, axis=last, mode="set"), order, swaps
 
@@ -213,7 +214,7 @@ def solve_with(a: Any, b: Any, factors: tuple[Any, Any], adjoint: bool = False) 
         (x,) = results
         right = solve_with(a, cotangents[0], factors, not adjoint)
         left = None
-        if a._node is not None:
+        if is_wanted(a):
             one, two = (x, right) if adjoint else (right, x)
             left = ew.negative(matmul(one, parts.adjoint(two)))
         return left, right

@@ -9,7 +9,7 @@ from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.linalg import checks, parts
 from elinvar.linalg.general import least
 from elinvar.linalg.norms import matrix_norm
-from elinvar.linalg.rules import differentiable
+from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.linalg.singular import decomposed
 from elinvar.linalg.systems import inv_ex
 from elinvar.tensor import elementwise as ew
@@ -125,13 +125,14 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
     return reductions.sum(cast(above, int64), axis=-1)
 
 
-def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> LstsqResult:
+def lstsq(a: Any, b: Any, /, rcond: Any = None, *, rtol: Any = None) -> LstsqResult:
     """The X of least ‖A X - B‖, and of these the one of least norm: X = A⁺ B.
 
     Args:
         a: matrices (…, M, N).
         b: matrices (…, M, K), or one vector (M).
-        rtol: singular values up to rtol · σ_max count as 0; by default max(M, N) · ε.
+        rcond, rtol: singular values up to rtol · σ_max count as 0; by default max(M, N) · ε.
+            `rcond` is the name that NumPy and PyTorch have for it.
 
     Returns:
         (solution, residuals, rank, singular_values): residuals are the squared lengths (…, K) of
@@ -145,6 +146,7 @@ def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> LstsqResult:
         ([1.0, 2.0], 2)
     """
     op = "lstsq"
+    rtol = rcond if rtol is None else rtol
     dtype = checks.original(op, a)
     b = checks.floating(op, b)
     is_vector = b.ndim == 1
@@ -178,9 +180,9 @@ def _least_squares(a: Any, b: Any, rtol: Any) -> Any:
         a, b = operands
         inverse = pseudo_inverse("lstsq", a, rtol)
         left = right = None
-        if a._node is not None:
+        if is_wanted(a):
             left = _turned_back(a, inverse, matmul(cotangents[0], parts.adjoint(b)))
-        if b._node is not None:
+        if is_wanted(b):
             right = matmul(parts.adjoint(inverse), cotangents[0])
         return left, right
 

@@ -56,8 +56,12 @@ def _round(place: Any, state: Any, floor: Any, relative: float) -> Any:
     own = ew.real(diagonal(a))
     other = F.gather(own, partner, axis=own.ndim - 1)
     flat = F.reshape(a, shape=(*a.shape[:-2], size * size))
-    across = F.gather(flat, places * size + partner, axis=flat.ndim - 1)
-    limit = ew.maximum(floor, relative * ew.sqrt(ew.abs(own)) * ew.sqrt(ew.abs(other)))
+    # both rows of a pair read the same element: rounding leaves the other one slightly different
+    low, high = ew.minimum(places, partner), ew.maximum(places, partner)
+    across = F.gather(flat, low * size + high, axis=flat.ndim - 1)
+    across = ew.where(places < partner, across, ew.conj(across))
+    limit = relative * (ew.sqrt(ew.abs(own)) * ew.sqrt(ew.abs(other)))
+    limit = ew.maximum(floor, limit)
     is_active = ew.logical_and(ew.abs(across) > limit, ew.not_equal(places, partner))
     slope, cosine, sine = rotation(own, other, across, places < partner)
     rows = turned(a, partner, cosine, sine, is_active)
@@ -83,12 +87,12 @@ def diagonalized(a: Any, vectors: Any, floor: Any, relative: float) -> tuple[Any
     """
     size = a.shape[-1]
     places = parts.count(size)
-    is_own = ew.equal(places, parts.as_column(places))
+    is_above = places > parts.as_column(places)
 
     def is_open(a: Any) -> Any:
         root = ew.sqrt(ew.abs(ew.real(diagonal(a))))
         limit = ew.maximum(parts.as_column(floor), relative * parts.outer(root, root))
-        return reductions.any(ew.logical_and(ew.abs(a) > limit, ew.logical_not(is_own)))
+        return reductions.any(ew.logical_and(ew.abs(a) > limit, is_above))
 
     def test(state: Any) -> Any:
         return ew.logical_and(state[2] < SWEEPS, state[3])

@@ -10,14 +10,18 @@ and results that are on the tape, so derivatives of every order come from it.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from elinvar.tensor.cell import Cell, current_trace, detached, state
+from elinvar.tensor.custom import custom_vjp
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.tape import no_grad, record_call
 
 Derivative = Callable[..., Any]
+MOST_ORDERS = 2  # of derivatives within `scan` and `cond`
+_depth = threading.local()
 
 
 def differentiable(derive: Derivative) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -33,11 +37,13 @@ def differentiable(derive: Derivative) -> Callable[[Callable[..., Any]], Callabl
 
         @functools.wraps(function)
         def wrapped(*operands: Any, **static: Any) -> Any:
-            if not state.grad_enabled or all(x._node is None for x in operands):
+            if not state.grad_enabled:
                 return function(*operands, **static)
             trace = current_trace()
-            if trace is not None:
-                trace.refuse_region(name, "the derivative of a decomposition")
+            if trace is not None and trace.is_region:
+                return _in_region(function, derive, operands, static)
+            if all(x._node is None for x in operands):
+                return function(*operands, **static)
             with no_grad():
                 found = function(*[detached(x) for x in operands], **static)
             single = isinstance(found, Cell)
@@ -52,6 +58,45 @@ def differentiable(derive: Derivative) -> Callable[[Callable[..., Any]], Callabl
         return wrapped
 
     return decorate
+
+
+def _in_region(function: Any, derive: Derivative, operands: Any, static: Any) -> Any:
+    """In the functions of `scan` and `cond`, which are differentiated as graphs.
+
+    The rule is traced with the function. Rules solve systems, whose rules solve systems: below
+    MOST_ORDERS of them a function has none, and says so when it is differentiated.
+    """
+    depth = getattr(_depth, "value", 0)
+
+    def body(*xs: Any) -> Any:
+        return function(*xs, **static)
+
+    body.__name__ = function.__name__
+    inner = custom_vjp(body)
+
+    def forward(*xs: Any) -> Any:
+        found = function(*xs, **static)
+        return found, (xs, found)
+
+    def pull_back(residuals: Any, cotangents: Any) -> Any:
+        xs, found = residuals
+        single = isinstance(found, Cell)
+        results = (found,) if single else tuple(found)
+        given = (cotangents,) if single else tuple(cotangents)
+        return tuple(derive(xs, results, given, **static))
+
+    if depth < MOST_ORDERS:
+        inner.defvjp(forward, pull_back)
+    _depth.value = depth + 1
+    try:
+        return inner(*operands)
+    finally:
+        _depth.value = depth
+
+
+def is_wanted(x: Any) -> bool:
+    """Whether an operand's cotangent may be asked for; under a trace what is not is left out."""
+    return x._node is not None or current_trace() is not None
 
 
 def zeros_where_none(cotangents: Any, results: Any) -> list[Any]:

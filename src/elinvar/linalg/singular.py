@@ -45,7 +45,8 @@ def doubled(dtype: DType) -> DType:
 def _limit(own: Any, theirs: Any, size: Any, relative: Any, floor: Any) -> Any:
     """Up to which |w_i · w_j| two rows of these squared lengths count as orthogonal."""
     one, two = ew.sqrt(own), ew.sqrt(theirs)
-    return ew.maximum(relative * one * two, floor * size * ew.maximum(one, two))
+    # symmetric to the bit: both rows of a pair must agree whether they rotate
+    return ew.maximum(relative * (one * two), floor * size * ew.maximum(one, two))
 
 
 def _orthogonalized(rows: Any, vectors: Any, floor: float, start: Any) -> tuple[Any, Any]:

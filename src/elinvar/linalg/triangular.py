@@ -12,7 +12,7 @@ from typing import Any
 
 from elinvar.core.errors import ShapeError, fail
 from elinvar.linalg import checks, parts
-from elinvar.linalg.rules import differentiable
+from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
@@ -85,7 +85,7 @@ def _derive(operands: Any, results: Any, cotangents: Any, *, upper: bool, unit: 
     (x,) = results
     right = solved(parts.adjoint(a), cotangents[0], upper=not upper, unit=unit)
     left = None
-    if a._node is not None:
+    if is_wanted(a):
         left = triangle(ew.negative(matmul(right, parts.adjoint(x))), upper, unit)
     return left, right
 

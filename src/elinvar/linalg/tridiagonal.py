@@ -53,8 +53,7 @@ def reduced(a: Any) -> tuple[Any, Any, Any, Any]:
 
 def split(middle: Any, below: Any) -> tuple[Any, Any, Any]:
     """The subdiagonal with what is negligible set to 0; blocks' numbers; where each begins."""
-    size = parts.largest(middle, 1)
-    size = ew.maximum(size, parts.largest(below, 1))
+    size = parts.largest(concat([middle, below], axis=-1), 1)
     below = ew.where(ew.abs(below) > size * parts.epsilon(middle.dtype), below, 0.0)
     starts = cast(ew.equal(below, 0.0), int64)
     zero = expand(parts.index(0), (*starts.shape[:-1], 1))
@@ -74,7 +73,7 @@ def _along(x: Any) -> Any:
 def bisected(middle: Any, below: Any, number: Any, begin: Any) -> Any:
     """For each place p the eigenvalue of p's block whose rank there is p - begin."""
     size, dtype = middle.shape[-1], middle.dtype
-    bound = 2.0 * (parts.largest(middle, 1) + 2.0 * parts.largest(below, 1))
+    bound = 6.0 * parts.largest(concat([middle, below], axis=-1), 1)
     bound = ew.maximum(bound, parts.tiny(dtype))
     low, high = expand(ew.negative(bound), middle.shape), expand(bound, middle.shape)
     rank = parts.count(size) - begin
@@ -137,7 +136,7 @@ def iterated(middle: Any, below: Any, number: Any, values: Any) -> Any:
     Gaussian elimination with exchanges of neighbouring rows gives rows (u, v, w) of U.
     """
     zero = F.zeros_like(middle[..., :1])
-    size = ew.maximum(parts.largest(middle, 1), parts.largest(below, 1))
+    size = parts.largest(concat([middle, below], axis=-1), 1)
     least = ew.maximum(size * parts.epsilon(middle.dtype), parts.tiny(middle.dtype))
     after = concat([below, zero], axis=-1)  # T's element (i, i+1), and (i+1, i)
     later = concat([middle[..., 1:], zero], axis=-1)

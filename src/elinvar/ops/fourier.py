@@ -21,7 +21,7 @@ from elinvar.ops.record import BadSample, Emit, Op, Sample, absent
 from elinvar.ops.rules import batch_axis, check_axis, positions, replaced
 from elinvar.ops.sampling import bad, complexes, floats
 
-_LONGEST = 1 << 28  # offsets and tables stay well within what memory holds
+_LONGEST = 1 << 24  # a column of the two passes, in all lanes, must fit on a stack
 
 
 LARGEST_PRIME = 13  # a longer prime factor: by a convolution with a chirp

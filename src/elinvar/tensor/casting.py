@@ -200,9 +200,9 @@ class NamespaceInfo:
             "indexing": dtypes.int64,
         }
 
-    def devices(self) -> list[str]:
+    def devices(self) -> tuple[str, ...]:
         """All devices."""
-        return ["cpu"]
+        return ("cpu",)
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The standard's dtypes, or those of a kind. (16-bit floats are no part of it.)"""

@@ -1,32 +1,38 @@
-"""Einstein summation, by its own small parser, over `contract`, `sum` and `permute`."""
+"""Einstein summation, by its own small parser, over `contract`, `sum` and `permute`.
+
+The order in which operands are joined is found in einsum_path.py.
+"""
 
 from __future__ import annotations
 
-from string import ascii_letters
 from typing import Any
 
 from elinvar.core.dtypes import promote
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.tensor import reductions
-from elinvar.tensor.convert import ArrayLike, cast, expand, tensor_of
+from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.einsum_path import Label, Labels, cost_of, path_of
 from elinvar.tensor.linear import diagonal
 from elinvar.tensor.manipulation import permuted
 
-# An ellipsis stands for axes that are labelled by ints: -1 is the last of them, -2 the one before.
-Label = str | int
-Labels = tuple[Label, ...]
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def einsum(equation: Any, /, *operands: ArrayLike) -> Any:
+def einsum(*operands: Any, optimize: Any = "structure") -> Any:
     """Sums of products, written with one letter for each axis.
 
     Letters that occur on the left only are summed; a letter twice in one operand takes its
     diagonal; `...` stands for leading axes that broadcast. Without `->` the result has the letters
-    that occur once, in alphabetical order. Operands are joined from left to right.
+    that occur once, in alphabetical order.
 
-    Instead of an equation, each operand may be followed by the list of its axes, as numbers up to
-    51 or `...`; one more list at the end is that of the result: `einsum(x, [0, 1], y, [1, 2])`.
+    Args:
+        operands: an equation and tensors, or tensors each followed by its list of axis numbers
+            (`Ellipsis` among them), and at the end the list of the result.
+        optimize: in which order more than two operands are joined. "structure": the cheapest order
+            if all axes had one size, so that the bits do not depend on sizes; False: from left to
+            right; True or "optimal", "greedy": the cheapest for the sizes at hand; a path as from
+            `einsum_path`; another name: what `opt_einsum` calls so, if it is installed.
 
     Raises:
         ValueRangeError: the equation is malformed.
@@ -39,10 +45,11 @@ def einsum(equation: Any, /, *operands: ArrayLike) -> Any:
         [[7, 10], [15, 22]]
         >>> el.einsum("ii", a).item()
         5
+        >>> el.einsum(a, [0, 1], a, [1, 2], [0, 2]).tolist()
+        [[7, 10], [15, 22]]
     """
-    if not isinstance(equation, str):
-        equation, operands = _lettered(equation, *operands)
-    tensors = [tensor_of("einsum", item) for item in operands]
+    equation, given = _equation_of(operands)
+    tensors = [tensor_of("einsum", item) for item in given]
     if not tensors:
         fail(ValueRangeError, "einsum", "expected at least one operand")
     terms, result = _parse(equation, tensors)
@@ -50,12 +57,19 @@ def einsum(equation: Any, /, *operands: ArrayLike) -> Any:
     for item in tensors[1:]:
         dtype = promote(dtype, item.dtype)
     tensors = [cast(item, dtype) for item in tensors]
-    _check_sizes(equation, terms, tensors)
+    sizes = _check_sizes(equation, terms, tensors)
     pairs = [_diagonals(x, labels) for x, labels in zip(tensors, terms, strict=True)]
+    path = path_of(equation, [labels for _, labels in pairs], result, sizes, optimize)
+    for places in path:
+        chosen = [pairs[place] for place in sorted(places)]
+        pairs = [pair for place, pair in enumerate(pairs) if place not in places]
+        while len(chosen) > 1:
+            (x, left), (y, right) = chosen[:2]
+            others = (*pairs, *chosen[2:])
+            later = {label for _, labels in others for label in labels} | set(result)
+            chosen[:2] = [_join(x, left, y, right, later)]
+        pairs.append(chosen[0])
     x, labels = pairs[0]
-    for place in range(1, len(pairs)):
-        later = {label for _, others in pairs[place + 1 :] for label in others} | set(result)
-        x, labels = _join(x, labels, *pairs[place], later)
     extra = tuple(axis for axis, label in enumerate(labels) if label not in result)
     if extra:
         x = cast(reductions.sum(x, axis=extra), dtype)
@@ -63,22 +77,48 @@ def einsum(equation: Any, /, *operands: ArrayLike) -> Any:
     return permuted(x, tuple(labels.index(label) for label in result))
 
 
-def _lettered(*given: Any) -> tuple[str, tuple[Any, ...]]:
-    """The equation and the operands of a call with lists of axes."""
-    parts = ["".join(_letter(axis) for axis in axes) for axes in given[1::2]]
-    text = ",".join(parts)
-    if len(given) % 2:
-        text += "->" + "".join(_letter(axis) for axis in given[-1])
-    return text, given[: len(parts) * 2 : 2]
+def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:
+    """The order in which `einsum` joins its operands, and a text about it.
+
+    A step names the places of operands in the list that is left; their product goes to its end.
+
+    Args:
+        operands, optimize: as for `einsum`.
+
+    Example:
+        >>> import elinvar as el
+        >>> a, v = el.ones((5, 5)), el.ones(5)
+        >>> el.einsum_path("ij,jk,k->i", a, a, v)[0]
+        ['einsum_path', (1, 2), (0, 1)]
+    """
+    equation, given = _equation_of(operands)
+    tensors = [tensor_of("einsum_path", item) for item in given]
+    terms, result = _parse(equation, tensors)
+    sizes = _check_sizes(equation, terms, tensors)
+    terms = [tuple(dict.fromkeys(labels)) for labels in terms]
+    path = path_of(equation, terms, result, sizes, optimize)
+    products, largest = cost_of(path, terms, result, sizes)
+    text = f"{equation}\nproducts: {products:.3e}\nlargest intermediate: {largest:.3e} elements"
+    return ["einsum_path", *path], text
 
 
-def _letter(axis: Any) -> str:
-    if axis is ...:
-        return "..."
-    if not isinstance(axis, int) or not 0 <= axis < len(ascii_letters):
-        text = f"an axis must be `...` or a number from 0 to 51, received {axis!r}"
+def _equation_of(operands: tuple[Any, ...]) -> tuple[str, list[Any]]:
+    """The equation and the tensors, of either form of arguments."""
+    if operands and isinstance(operands[0], str):
+        return operands[0], list(operands[1:])
+    count = len(operands) // 2
+    lists = [list(item) for item in operands[1 : 2 * count : 2]]
+    result = list(operands[-1]) if len(operands) % 2 else None
+    numbers = {n for row in lists for n in row if n is not Ellipsis}
+    if not operands or any(not isinstance(n, int) or not 0 <= n < 52 for n in numbers):
+        text = "expected an equation, or tensors each followed by a list of axis numbers 0 … 51"
         fail(ValueRangeError, "einsum", text)
-    return sorted(ascii_letters)[axis]
+    names = {n: _LETTERS[n] for n in numbers}
+    names[Ellipsis] = "..."
+    equation = ",".join("".join(names[n] for n in row) for row in lists)
+    if result is not None:
+        equation += "->" + "".join(names.get(n, "?") for n in result)
+    return equation, list(operands[0 : 2 * count : 2])
 
 
 def _parse(equation: str, tensors: list[Any]) -> tuple[list[Labels], Labels]:
@@ -127,7 +167,7 @@ def _split(equation: str, part: str, width: int) -> Labels:
     return tuple(found)
 
 
-def _check_sizes(equation: str, terms: list[Labels], tensors: list[Any]) -> None:
+def _check_sizes(equation: str, terms: list[Labels], tensors: list[Any]) -> dict[Label, Any]:
     sizes: dict[Label, Any] = {}
     for labels, x in zip(terms, tensors, strict=True):
         for label, dim in zip(labels, x.shape, strict=True):
@@ -138,6 +178,7 @@ def _check_sizes(equation: str, terms: list[Labels], tensors: list[Any]) -> None
             text = f"{equation!r}: axis {label!r} has two sizes, {known} ≠ {dim}, in"
             kinds = " and ".join(str(item._type) for item in tensors)
             fail(ShapeError, "einsum", f"{text} {kinds}")
+    return sizes
 
 
 def _diagonals(x: Any, labels: Labels) -> tuple[Any, Labels]:

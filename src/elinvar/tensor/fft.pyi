@@ -7,7 +7,6 @@ from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike
 def fft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -17,7 +16,6 @@ def fft(
 def fft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -27,8 +25,8 @@ def fft2(
 def fftfreq(
     n: int,
     /,
-    *,
     d: float = 1.0,
+    *,
     dtype: _DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
@@ -37,20 +35,18 @@ def fftfreq(
 def fftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Tensor:
     """The discrete Fourier transform along several axes."""
 
-def fftshift(x: _ArrayLike, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def fftshift(x: _ArrayLike, /, axes: int | Sequence[int] | None = None) -> Tensor:
     """The number of frequency 0 moved to the middle, at n/2 (rounded down)."""
 
 def hfft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -60,7 +56,6 @@ def hfft(
 def hfft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -70,7 +65,6 @@ def hfft2(
 def hfftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -80,7 +74,6 @@ def hfftn(
 def ifft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -90,7 +83,6 @@ def ifft(
 def ifft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -100,20 +92,18 @@ def ifft2(
 def ifftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
 ) -> Tensor:
     """The inverse of `fftn`."""
 
-def ifftshift(x: _ArrayLike, /, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def ifftshift(x: _ArrayLike, /, axes: int | Sequence[int] | None = None) -> Tensor:
     """The inverse of `fftshift`."""
 
 def ihfft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -123,7 +113,6 @@ def ihfft(
 def ihfft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -133,7 +122,6 @@ def ihfft2(
 def ihfftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -143,7 +131,6 @@ def ihfftn(
 def irfft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -153,7 +140,6 @@ def irfft(
 def irfft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -163,7 +149,6 @@ def irfft2(
 def irfftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -173,7 +158,6 @@ def irfftn(
 def rfft(
     x: _ArrayLike,
     /,
-    *,
     n: int | None = None,
     axis: int = -1,
     norm: str = "backward",
@@ -183,7 +167,6 @@ def rfft(
 def rfft2(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = ...,
     norm: str = "backward",
@@ -193,8 +176,8 @@ def rfft2(
 def rfftfreq(
     n: int,
     /,
-    *,
     d: float = 1.0,
+    *,
     dtype: _DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
@@ -203,7 +186,6 @@ def rfftfreq(
 def rfftn(
     x: _ArrayLike,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",

@@ -19,7 +19,7 @@ from elinvar.tensor.fft_arguments import (
 )
 
 
-def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def fft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The discrete Fourier transform along an axis: y[k] = Σⱼ x[j] exp(-2πi jk/n).
 
     Args:
@@ -43,7 +43,7 @@ def fft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwar
     return transformed("fft", x, (axis_of("fft", x, axis),), (wanted,), norm, False)
 
 
-def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ifft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The inverse of `fft`: y[j] = 1/n Σₖ x[k] exp(+2πi jk/n).
 
     Args:
@@ -63,7 +63,7 @@ def ifft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
     return transformed("ifft", x, (axis_of("ifft", x, axis),), (wanted,), norm, True)
 
 
-def rfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def rfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The discrete Fourier transform of real numbers: the first half, y[k] for k = 0, …, n/2.
 
     The other half are mirror images: y[n-k] is the conjugate of y[k].
@@ -91,7 +91,7 @@ def _rfft(op: str, x: Any, n: Any, axis: Any, norm: Any, inverse: bool) -> Any:
     return F.rfft(x, axis=axis, scale=scale_of(op, norm, size_of_axis(op, x, axis), inverse))
 
 
-def irfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def irfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The inverse of `rfft`: the real numbers to which half a spectrum belongs.
 
     The imaginary part of x[0], and of x[n/2] where n is even, has no say.
@@ -121,7 +121,7 @@ def _irfft(op: str, x: Any, n: Any, axis: Any, norm: Any, inverse: bool) -> Any:
     return F.irfft(x, axis=axis, length=length, scale=scale_of(op, norm, length, inverse))
 
 
-def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def hfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The transform of numbers that are their own mirror images, of which x is the first half.
 
     y[k] = Σⱼ x[j] exp(-2πi jk/n) over j = 0, …, n-1, where x[n-j] is the conjugate of x[j].
@@ -141,7 +141,7 @@ def hfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backwa
     return _irfft("hfft", conj(complex_of_any("hfft", x)), n, axis, norm, False)
 
 
-def ihfft(x: Any, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
+def ihfft(x: Any, /, n: int | None = None, axis: int = -1, norm: str = "backward") -> Any:
     """The inverse of `hfft`: the first half of the numbers of which x is the transform.
 
     Args:

@@ -23,7 +23,6 @@ from elinvar.tensor.fft_arguments import (
 def fftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -53,7 +52,6 @@ def fftn(
 def ifftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -79,7 +77,6 @@ def ifftn(
 def rfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -119,7 +116,6 @@ def _rfftn(op: str, x: Any, s: Any, axes: Any, norm: Any, inverse: bool) -> Any:
 def irfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -159,7 +155,6 @@ def _irfftn(op: str, x: Any, s: Any, axes: Any, norm: Any, inverse: bool) -> Any
 def hfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -184,7 +179,6 @@ def hfftn(
 def ihfftn(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
     norm: str = "backward",
@@ -214,7 +208,6 @@ _LAST_TWO = (-2, -1)
 def fft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",
@@ -232,7 +225,6 @@ def fft2(
 def ifft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",
@@ -250,7 +242,6 @@ def ifft2(
 def rfft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",
@@ -268,7 +259,6 @@ def rfft2(
 def irfft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",
@@ -286,7 +276,6 @@ def irfft2(
 def hfft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",
@@ -304,7 +293,6 @@ def hfft2(
 def ihfft2(
     x: Any,
     /,
-    *,
     s: Sequence[int] | None = None,
     axes: Sequence[int] = _LAST_TWO,
     norm: str = "backward",

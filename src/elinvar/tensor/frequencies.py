@@ -14,7 +14,7 @@ from elinvar.tensor.fft_arguments import axis_of, length_of
 from elinvar.tensor.manipulation import roll
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
+def fftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
     """The frequencies that belong to the numbers of `fft`: 0, 1, …, -2, -1, over n d.
 
     Args:
@@ -34,7 +34,7 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
     return _frequencies("fftfreq", F.where(is_positive, places, turned), count, d, dtype, device)
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Any:
+def rfftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Any:
     """The frequencies that belong to the numbers of `rfft`: 0, 1, …, n/2, over n d.
 
     Args:
@@ -61,7 +61,7 @@ def _frequencies(op: str, places: Any, n: int, d: Any, dtype: Any, device: Any) 
     return cast(F.divide(wide, F.full(n * float(d), wide)), target)
 
 
-def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Any:
+def fftshift(x: Any, /, axes: int | Sequence[int] | None = None) -> Any:
     """The number of frequency 0 moved to the middle, at n/2 (rounded down).
 
     Args:
@@ -75,7 +75,7 @@ def fftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Any:
     return _shifted("fftshift", x, axes, 1)
 
 
-def ifftshift(x: Any, /, *, axes: int | Sequence[int] | None = None) -> Any:
+def ifftshift(x: Any, /, axes: int | Sequence[int] | None = None) -> Any:
     """The inverse of `fftshift`.
 
     Args:

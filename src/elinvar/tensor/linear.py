@@ -200,7 +200,7 @@ def outer(x1: ArrayLike, x2: ArrayLike, /) -> Any:
 
 
 def dot(x1: ArrayLike, x2: ArrayLike, /) -> Any:
-    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the last).
+    """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last).
 
     For 1-D tensors it is the dot product, for matrices `matmul`, beside a number `multiply`.
 

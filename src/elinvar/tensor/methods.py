@@ -2,6 +2,7 @@
 
     methods_math.py      elementwise mathematics, reductions, products, sorting
     methods_shape.py     shapes, axes, picking and placing
+    methods_more.py      what few programs use
     methods_inplace.py   forms with a trailing underscore
     this file            operators, indexing, conversions, what Python and numpy ask of a tensor
 """
@@ -29,6 +30,7 @@ from elinvar.tensor.indexing import get_item
 from elinvar.tensor.linear import matmul
 from elinvar.tensor.methods_inplace import InPlaceMethods, in_place_operator
 from elinvar.tensor.methods_math import MathMethods
+from elinvar.tensor.methods_more import MoreMethods
 from elinvar.tensor.methods_shape import ShapeMethods, given_sizes
 from elinvar.tensor.storage import stored_array
 
@@ -122,13 +124,33 @@ class OperatorMethods(Cell):
         set_item(self, key, value)
 
 
+_UFUNCS = {  # numpy's operators
+    "add": ew.add, "subtract": ew.subtract, "multiply": ew.multiply, "divide": ew.divide,
+    "floor_divide": ew.floor_divide, "remainder": ew.remainder, "power": ew.pow, "matmul": matmul,
+    "bitwise_and": ew.bitwise_and, "bitwise_or": ew.bitwise_or, "bitwise_xor": ew.bitwise_xor,
+    "left_shift": ew.bitwise_left_shift, "right_shift": ew.bitwise_right_shift,
+    "equal": ew.equal, "not_equal": ew.not_equal, "less": ew.less, "less_equal": ew.less_equal,
+    "greater": ew.greater, "greater_equal": ew.greater_equal,
+}  # fmt: skip
+
+
 class PythonMethods(Cell):
     """What Python and numpy ask of a tensor."""
 
     __slots__ = ()
 
-    # numpy's operators leave `array * tensor` to the tensor, its functions convert with `__array__`
     __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """numpy asks: `array * tensor` is a tensor, `array += tensor`, `np.sin(tensor)` are arrays.
+        """
+        function = _UFUNCS.get(ufunc.__name__) if method == "__call__" and not options else None
+        if function is not None and any(isinstance(x, (np.ndarray, np.generic)) for x in inputs):
+            return function(*inputs)
+        arrays = [np.asarray(x) if isinstance(x, Cell) else x for x in inputs]
+        if any(isinstance(x, Cell) for x in options.get("out", ())):
+            fail(ValueRangeError, ufunc.__name__, "numpy cannot write into a tensor")
+        return getattr(ufunc, method)(*arrays, **options)
 
     def _single(self, op: str) -> Any:
         """The one element as a Python number."""
@@ -323,6 +345,10 @@ class ConversionMethods(Cell):
         """Another tensor with the same content; gradients flow through."""
         return fresh(self)
 
+    def copy(self) -> Any:
+        """NumPy's name of `clone`."""
+        return fresh(self)
+
     def contiguous(self) -> Any:
         """The same content in row-major order in memory."""
         if self._layout is None or self._layout.is_dense:
@@ -429,6 +455,7 @@ class TensorMethods(
     OperatorMethods,
     MathMethods,
     ShapeMethods,
+    MoreMethods,
     InPlaceMethods,
     ConversionMethods,
     PythonMethods,

@@ -162,7 +162,7 @@ class MathMethods(Cell):
     atan2 = ew.atan2
     atanh = arctanh = ew.atanh
     ceil = ew.ceil
-    conj = ew.conj
+    conj = conjugate = ew.conj
     cos = ew.cos
     cosh = ew.cosh
     erf = ew.erf

@@ -19,7 +19,6 @@ from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
 from elinvar.tensor.repeating import repeat
-from elinvar.tensor.uniques import unique_values
 
 
 def given_sizes(sizes: tuple[Any, ...]) -> Any:
@@ -323,7 +322,3 @@ class ShapeMethods(Cell):
         """Indices of elements that are not zero: one row each, or one tensor per axis."""
         found = find.nonzero(self)
         return found if as_tuple else man.stack(found, axis=1)
-
-    def unique(self) -> Any:
-        """The distinct values in order. Not under `jit`."""
-        return unique_values(self)

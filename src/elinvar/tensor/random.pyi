@@ -1,7 +1,5 @@
 # Made by `python tools/type_stubs.py` from the op table and the sources. Do not edit.
 
-from typing import Any
-
 from elinvar.core.shapes import Shape
 from elinvar.tensor.tensor import Tensor, _ArrayLike, _DTypeLike, _ShapeLike
 
@@ -26,33 +24,10 @@ class Generator:
     def bits(self, shape: Shape) -> Tensor:
         """Uniform words uint32 of a shape. Advances the counter by ⌈n/4⌉."""
 
-class Stream:
-    """Words from a state (a key) of which nobody else knows: nothing is rebound."""
-
-    state: Tensor
-
-    def __init__(self, state: _ArrayLike) -> None: ...
-    def bits(self, shape: Shape) -> Tensor:
-        """Uniform words uint32 of a shape; the next ones are others."""
-
 default_generator: Generator
-
-def __dir__() -> list[str]: ...
-
-def source(
-    generator: Generator | None,
-    key: _ArrayLike | None = None,
-) -> Generator | Stream:
-    """Where a draw takes its words from: a key, a generator, or the default generator."""
-
-def checked_seed(seed: int) -> int:
-    """A seed as an unsigned 64-bit number; negative ones wrap around."""
 
 def manual_seed(seed: int) -> Generator:
     """Seed the default generator, from which all random functions and layers draw."""
-
-def words(stream: Any, shape: Shape, wide: bool) -> Tensor:
-    """Uniform words: uint32, or uint64 made of two."""
 
 def rand(
     *shape: _ShapeLike,
@@ -131,11 +106,7 @@ def bernoulli(
 ) -> Tensor:
     """1 with probability p, else 0."""
 
-def keep_mask(
-    p: float,
-    shape: Shape,
-    generator: Generator | Stream | None = None,
-) -> Tensor:
+def keep_mask(p: float, shape: Shape, generator: Generator | None = None) -> Tensor:
     """A bool tensor that is True with probability p: word < p · 2³². Used by dropout."""
 
 def exponential(
@@ -503,3 +474,5 @@ def orthogonal(
     key: _ArrayLike | None = None,
 ) -> Tensor:
     """Orthogonal n × n matrices, uniform over all rotations and reflections."""
+
+def __dir__() -> list[str]: ...

@@ -398,7 +398,7 @@ def isin(x1: ArrayLike, x2: ArrayLike, /, *, invert: bool = False) -> Any:
     """
     a, b = typed_pair("isin", x1, x2)
     count = b._type.size
-    if isinstance(count, int) and count > FEW_MEMBERS:
+    if isinstance(count, int) and count > FEW_MEMBERS and b.dtype.kind != "c":
         found = _found_in(reshape(a, (-1,)), reshape(b, (-1,)))
         found = reshape(found, a.shape)
         return F.bitwise_invert(found) if invert else found

@@ -132,6 +132,8 @@ def record(op: Op, operands: Any, params: Any, results: Any, entry: Any) -> None
     if op.family == "control":
         mask = _reached(op, operands, params, len(results))
         _attach(op.name, op, operands, params, results, mask)
+    elif op.name == "stop_gradient":
+        return
     elif entry is None:
         _attach(op.name, op, operands, params, results)
     else:

@@ -12,6 +12,7 @@ import numpy as np
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Dim
 from elinvar.tensor.cell import Cell
+from elinvar.tensor.extra.methods import MinMax
 from elinvar.tensor.methods_math import ValuesIndices
 from elinvar.tensor.random import Generator
 from elinvar.tensor.searching import TopK
@@ -51,6 +52,15 @@ class Tensor(Cell):
         copy: _bool | None = None,
     ) -> np.ndarray[Any, Any]: ...
     def __array_namespace__(self, *, api_version: str | None = None) -> ModuleType: ...
+    def __array_ufunc__(
+        self,
+        ufunc: np.ufunc,
+        method: str,
+        *inputs: Any,
+        **options: Any,
+    ) -> Any:
+        """numpy asks: `array * tensor` is a tensor, `array += tensor`, `np.sin(tensor)` are …"""
+
     def __bool__(self) -> _bool: ...
     def __complex__(self) -> complex: ...
     def __contains__(self, value: _ArrayLike) -> _bool: ...
@@ -155,6 +165,16 @@ class Tensor(Cell):
     def add_(self, other: _ArrayLike, *, alpha: _ArrayLike = 1) -> Self:
         """`add` in place: computes the new value and rebinds the tensor."""
 
+    def addbmm(
+        self,
+        batch1: _ArrayLike,
+        batch2: _ArrayLike,
+        *,
+        beta: _ArrayLike = 1,
+        alpha: _ArrayLike = 1,
+    ) -> Tensor:
+        """beta · x + alpha · Σ batch1[i] @ batch2[i]."""
+
     def addcdiv(
         self,
         tensor1: _ArrayLike,
@@ -201,6 +221,26 @@ class Tensor(Cell):
     ) -> Tensor:
         """beta · self + alpha · mat1 @ mat2."""
 
+    def addmv(
+        self,
+        mat: _ArrayLike,
+        vec: _ArrayLike,
+        *,
+        beta: _ArrayLike = 1,
+        alpha: _ArrayLike = 1,
+    ) -> Tensor:
+        """beta · x + alpha · mat @ vec."""
+
+    def addr(
+        self,
+        vec1: _ArrayLike,
+        vec2: _ArrayLike,
+        *,
+        beta: _ArrayLike = 1,
+        alpha: _ArrayLike = 1,
+    ) -> Tensor:
+        """beta · x + alpha · the outer product of two vectors."""
+
     def all(
         self,
         dim: _Axis = ...,
@@ -243,6 +283,9 @@ class Tensor(Cell):
     ) -> Tensor:
         """The least element along axes; NaN if one is NaN."""
 
+    def aminmax(self, *, dim: _int | None = None, keepdim: _bool = False) -> MinMax:
+        """The least and the greatest element, of all or along an axis."""
+
     def any(
         self,
         dim: _Axis = ...,
@@ -268,6 +311,9 @@ class Tensor(Cell):
 
     def arctan(x, /) -> Tensor:
         """The inverse tangent, in -π/2 … π/2."""
+
+    def arctan2(x1, x2: _ArrayLike, /) -> Tensor:
+        """The angle of the point (x, y), in -π … π. The gradient at the origin is 0."""
 
     def arctanh(x, /) -> Tensor:
         """The inverse hyperbolic tangent; ±∞ at ±1 and NaN beyond."""
@@ -302,6 +348,9 @@ class Tensor(Cell):
         axis: _int = ...,
     ) -> Tensor:
         """The indices that sort an axis."""
+
+    def argwhere(self) -> Tensor:
+        """The indices of elements that are not zero, one row for each. Not under `jit`."""
 
     def asin(x, /) -> Tensor:
         """The inverse sine, in -π/2 … π/2; NaN beyond ±1."""
@@ -348,14 +397,23 @@ class Tensor(Cell):
     def bfloat16(self) -> Tensor:
         """x as bfloat16."""
 
+    def bincount(self, weights: _ArrayLike | None = None, minlength: _int = 0) -> Tensor:
+        """How often each of 0 … max(x) occurs. Not under `jit`; see `el.bincount`."""
+
     def bitwise_and(x1, x2: _ArrayLike, /) -> Tensor:
         """The bits set in both operands; for bool: and."""
+
+    def bitwise_left_shift(x1, x2: _ArrayLike, /) -> Tensor:
+        """The bits of x moved up by y places."""
 
     def bitwise_not(x, /) -> Tensor:
         """All bits flipped; for bool: not."""
 
     def bitwise_or(x1, x2: _ArrayLike, /) -> Tensor:
         """The bits set in an operand at least; for bool: or."""
+
+    def bitwise_right_shift(x1, x2: _ArrayLike, /) -> Tensor:
+        """The bits of x moved down by y places; signed numbers keep their sign."""
 
     def bitwise_xor(x1, x2: _ArrayLike, /) -> Tensor:
         """The bits set in one operand only; for bool: either but not both."""
@@ -390,6 +448,12 @@ class Tensor(Cell):
     def clamp_(self, min: _ArrayLike | None = None, max: _ArrayLike | None = None) -> Self:
         """`clamp` in place: computes the new value and rebinds the tensor."""
 
+    def clamp_max(self, max: _ArrayLike) -> Tensor:
+        """x limited from above."""
+
+    def clamp_min(self, min: _ArrayLike) -> Tensor:
+        """x limited from below."""
+
     def clip(self, min: _ArrayLike | None = None, max: _ArrayLike | None = None) -> Tensor:
         """x limited to min … max."""
 
@@ -402,14 +466,23 @@ class Tensor(Cell):
     def conj(x, /) -> Tensor:
         """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
 
+    def conjugate(x, /) -> Tensor:
+        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
+
+    def copy(self) -> Tensor:
+        """NumPy's name of `clone`."""
 
     def copy_(self, src: _ArrayLike, non_blocking: _bool = False) -> Self:
         """Take the values of another tensor, broadcast and cast to this one's shape and dtype."""
 
     def copysign(x1, x2: _ArrayLike, /) -> Tensor:
         """The size of x with the sign of y."""
+
+    def corrcoef(self) -> Tensor:
+        """The matrix of correlation coefficients of variables, which are the rows."""
 
     def cos(x, /) -> Tensor:
         """The cosine, accurate for every finite x."""
@@ -431,11 +504,29 @@ class Tensor(Cell):
     ) -> Tensor:
         """The number of elements along axes that are not zero (or not False)."""
 
+    def cov(
+        self,
+        *,
+        correction: _int = 1,
+        fweights: _ArrayLike | None = None,
+        aweights: _ArrayLike | None = None,
+    ) -> Tensor:
+        """The covariance matrix of variables, which are the rows."""
+
     def cpu(self) -> Tensor:
         """x itself: tensors live on the CPU."""
 
+    def cross(self, other: _ArrayLike, dim: _int | None = None) -> Tensor:
+        """The cross product along an axis; the first of size 3 if None."""
+
     def cuda(self, device: str | None = None) -> NoReturn:
         """Refused: tensors live on the CPU."""
+
+    def cummax(self, dim: _int) -> ValuesIndices:
+        """The greatest element so far along an axis, and its place (the last of equal ones)."""
+
+    def cummin(self, dim: _int) -> ValuesIndices:
+        """The least element so far along an axis, and its place (the last of equal ones)."""
 
     def cumprod(
         self,
@@ -478,6 +569,9 @@ class Tensor(Cell):
         """The content without gradient."""
     @data.setter
     def data(self, value: _ArrayLike) -> None: ...
+    def deg2rad(x, /) -> Tensor:
+        """Degrees as radians: x · π / 180."""
+
     def detach(self) -> Tensor:
         """A tensor with the same content that does not require a gradient."""
 
@@ -488,11 +582,41 @@ class Tensor(Cell):
     def diag(self, diagonal: _int = 0) -> Tensor:
         """The diagonal of a matrix, or the square matrix with a given diagonal."""
 
+    def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
+        """Matrices whose diagonals hold the last axis; their axes stand at dim1 and dim2."""
+
+    def diagflat(self, offset: _int = 0) -> Tensor:
+        """The square matrix whose diagonal holds the flattened elements."""
+
     def diagonal(self, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
         """The diagonal of two axes, as the last axis."""
 
+    def diagonal_scatter(
+        self,
+        src: _ArrayLike,
+        offset: _int = 0,
+        dim1: _int = 0,
+        dim2: _int = 1,
+    ) -> Tensor:
+        """A copy in which the diagonal of two axes is replaced."""
+
+    def diff(
+        self,
+        n: _int = 1,
+        dim: _int = -1,
+        prepend: _ArrayLike | None = None,
+        append: _ArrayLike | None = None,
+    ) -> Tensor:
+        """The n-th difference of neighbours along an axis."""
+
+    def digamma(x, /) -> Tensor:
+        """ψ(x), the derivative of log Γ; NaN at negative whole numbers, ∓∞ at ±0."""
+
     def dim(self) -> _int:
         """The number of axes."""
+
+    def dist(self, other: _ArrayLike, p: _float = 2) -> Tensor:
+        """The p-norm of x - other."""
 
     def div(self, other: _ArrayLike, *, rounding_mode: str | None = None) -> Tensor:
         """self / other; `rounding_mode` may be "floor" or "trunc"."""
@@ -507,10 +631,13 @@ class Tensor(Cell):
         """`divide` in place: computes the new value and rebinds the tensor."""
 
     def dot(x1, x2: _ArrayLike, /) -> Tensor:
-        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: the …"""
+        """NumPy's product: Σ over the last axis of x1 and the last but one of x2 (1-D: last)."""
 
     def double(self) -> Tensor:
         """x as float64."""
+
+    def dsplit(x, indices_or_sections: _int | Sequence[_int], /) -> tuple[Tensor, ...]:
+        """`array_split` into equal pieces along the third axis."""
 
     @property
     def dtype(self) -> DType:
@@ -531,6 +658,9 @@ class Tensor(Cell):
     def erf_(self, /) -> Self:
         """`erf` in place: computes the new value and rebinds the tensor."""
 
+    def erfc(x, /) -> Tensor:
+        """1 - erf(x), accurate where that is small."""
+
     def erfinv(x, /) -> Tensor:
         """The inverse of the error function on -1 … 1: erf(erfinv(x)) = x."""
 
@@ -539,6 +669,9 @@ class Tensor(Cell):
 
     def exp(x, /) -> Tensor:
         """The exponential function."""
+
+    def exp2(x, /) -> Tensor:
+        """2 to the power x."""
 
     def exp_(self, /) -> Self:
         """`exp` in place: computes the new value and rebinds the tensor."""
@@ -572,8 +705,17 @@ class Tensor(Cell):
     def flip(self, *dims: _int | Sequence[_int]) -> Tensor:
         """Axes in reverse order."""
 
+    def fliplr(x, /) -> Tensor:
+        """The second axis in reverse order."""
+
+    def flipud(x, /) -> Tensor:
+        """The first axis in reverse order."""
+
     def float(self) -> Tensor:
         """x as float32."""
+
+    def float_power(x1, x2: _ArrayLike, /) -> Tensor:
+        """x1 to the power x2 in float64."""
 
     def floor(x, /) -> Tensor:
         """The largest integer that is not above x."""
@@ -587,31 +729,70 @@ class Tensor(Cell):
     def floor_divide_(self, x2: _ArrayLike, /) -> Self:
         """`floor_divide` in place: computes the new value and rebinds the tensor."""
 
+    def fmax(x1, x2: _ArrayLike, /) -> Tensor:
+        """The larger of two numbers; where one is NaN, the other."""
+
+    def fmin(x1, x2: _ArrayLike, /) -> Tensor:
+        """The smaller of two numbers; where one is NaN, the other."""
+
     def fmod(self, other: _ArrayLike) -> Tensor:
         """The remainder with the sign of self: x - y · trunc(x / y)."""
 
     def frac(self) -> Tensor:
         """x - trunc(x)."""
 
+    def frexp(x, /) -> tuple[Tensor, Tensor]:
+        """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are."""
+
     def gather(self, dim: _int, index: _ArrayLike) -> Tensor:
         """result[…, i, …] = x[…, index[…, i, …], …]; other axes of index may be shorter."""
 
+    def gcd(x1, x2: _ArrayLike, /) -> Tensor:
+        """The greatest common divisor of |x1| and |x2|; gcd(0, 0) = 0."""
+
     def ge(x1, x2: _ArrayLike, /) -> Tensor:
         """Whether x ≥ y, element by element; false where an operand is NaN."""
+
+    def ger(x1, x2: _ArrayLike, /) -> Tensor:
+        """All products of two 1-D tensors: result[i, j] = x1[i] · x2[j]."""
 
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` added up, or None."""
     @grad.setter
     def grad(self, value: Tensor | None) -> None: ...
+    def greater(x1, x2: _ArrayLike, /) -> Tensor:
+        """Whether x > y, element by element; false where an operand is NaN."""
+
+    def greater_equal(x1, x2: _ArrayLike, /) -> Tensor:
+        """Whether x ≥ y, element by element; false where an operand is NaN."""
+
     def gt(x1, x2: _ArrayLike, /) -> Tensor:
         """Whether x > y, element by element; false where an operand is NaN."""
 
     def half(self) -> Tensor:
         """x as float16."""
 
+    def heaviside(x1, x2: _ArrayLike, /) -> Tensor:
+        """The step function: 0 where x1 < 0, 1 where x1 > 0, x2 where x1 = 0; NaN stays NaN."""
+
+    def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor:
+        """How many elements fall into each of several equal bins; with min = max those of the …"""
+
+    def hsplit(x, indices_or_sections: _int | Sequence[_int], /) -> tuple[Tensor, ...]:
+        """`array_split` into equal pieces along the second axis (of 1-D tensors: the only one)."""
+
     def hypot(x1, x2: _ArrayLike, /) -> Tensor:
         """The length of the hypotenuse, √(x1² + x2²), without overflow."""
+
+    def i0(x, /) -> Tensor:
+        """I0(x), the modified Bessel function of order 0."""
+
+    def igamma(x, y: _ArrayLike, /) -> Tensor:
+        """The regularized lower incomplete gamma function P(a, x) = γ(a, x) / Γ(a)."""
+
+    def igammac(x, y: _ArrayLike, /) -> Tensor:
+        """The regularized upper incomplete gamma function Q(a, x) = 1 - P(a, x)."""
 
     @property
     def imag(self) -> Tensor:
@@ -649,8 +830,19 @@ class Tensor(Cell):
     def index_fill_(self, dim: _int, index: _ArrayLike, value: _ArrayLike) -> Self:
         """`index_fill` in place: computes the new value and rebinds the tensor."""
 
+    def index_put(
+        self,
+        indices: _ArrayLike,
+        values: _ArrayLike,
+        accumulate: _bool = False,
+    ) -> Tensor:
+        """A copy in which x[indices] is replaced by values, or increased by them."""
+
     def index_select(self, dim: _int, index: _ArrayLike) -> Tensor:
         """Slices of an axis at indices (1-D)."""
+
+    def inner(x1, x2: _ArrayLike, /) -> Tensor:
+        """The sum of products over the last axes of both."""
 
     def int(self) -> Tensor:
         """x as int32."""
@@ -667,6 +859,12 @@ class Tensor(Cell):
     @property
     def is_leaf(self) -> _bool:
         """True for tensors that no recorded operation made."""
+
+    def is_nonzero(self) -> _bool:
+        """Whether the one element is not zero."""
+
+    def is_signed(self) -> _bool:
+        """Whether the dtype has negative numbers."""
 
     def isclose(
         x1,
@@ -686,12 +884,33 @@ class Tensor(Cell):
     def isnan(x, /) -> Tensor:
         """True where an element is not a number."""
 
+    def isneginf(x, /) -> Tensor:
+        """True where an element is -∞."""
+
+    def isposinf(x, /) -> Tensor:
+        """True where an element is +∞."""
+
+    def isreal(x, /) -> Tensor:
+        """True where an element has no imaginary part."""
+
     def item(self) -> Any:
         """The one element as a Python number."""
 
     @property
     def itemsize(self) -> _int:
         """Bytes of one element."""
+
+    def kron(x1, x2: _ArrayLike, /) -> Tensor:
+        """The Kronecker product: each element of x1 times all of x2, as blocks."""
+
+    def kthvalue(self, k: _int, dim: _int = -1, keepdim: _bool = False) -> ValuesIndices:
+        """The k-th least element along an axis (from 1), and its index."""
+
+    def lcm(x1, x2: _ArrayLike, /) -> Tensor:
+        """The least common multiple of |x1| and |x2|; 0 if one is 0."""
+
+    def ldexp(x1, x2: _ArrayLike, /) -> Tensor:
+        """x1 · 2^x2, rounded once."""
 
     def le(x1, x2: _ArrayLike, /) -> Tensor:
         """Whether x ≤ y, element by element; false where an operand is NaN."""
@@ -701,6 +920,15 @@ class Tensor(Cell):
 
     def lerp_(self, end: _ArrayLike, weight: _ArrayLike) -> Self:
         """`lerp` in place: computes the new value and rebinds the tensor."""
+
+    def less(x1, x2: _ArrayLike, /) -> Tensor:
+        """Whether x < y, element by element; false where an operand is NaN."""
+
+    def less_equal(x1, x2: _ArrayLike, /) -> Tensor:
+        """Whether x ≤ y, element by element; false where an operand is NaN."""
+
+    def lgamma(x, /) -> Tensor:
+        """log |Γ(x)|, the logarithm of the gamma function's size."""
 
     def log(x, /) -> Tensor:
         """The natural logarithm; -∞ at 0 and NaN for negative numbers."""
@@ -722,6 +950,12 @@ class Tensor(Cell):
 
     def logaddexp(x1, x2: _ArrayLike, /) -> Tensor:
         """log(exp(x1) + exp(x2)) without overflow."""
+
+    def logaddexp2(x1, x2: _ArrayLike, /) -> Tensor:
+        """log2(2^x1 + 2^x2) without overflow."""
+
+    def logcumsumexp(self, dim: _int) -> Tensor:
+        """log Σ exp(x) over the elements so far along an axis."""
 
     def logical_and(x1, x2: _ArrayLike, /) -> Tensor:
         """True where both elements are True (or not zero)."""
@@ -746,6 +980,9 @@ class Tensor(Cell):
 
     def logical_xor_(self, x2: _ArrayLike, /) -> Self:
         """`logical_xor` in place: computes the new value and rebinds the tensor."""
+
+    def logit(self, eps: _float | None = None) -> Tensor:
+        """log(x / (1 - x)), where x is limited to eps … 1 - eps first, if eps is given."""
 
     def logsumexp(
         self,
@@ -773,6 +1010,9 @@ class Tensor(Cell):
 
     def masked_fill_(self, mask: _ArrayLike, value: _ArrayLike) -> Self:
         """`masked_fill` in place: computes the new value and rebinds the tensor."""
+
+    def masked_scatter(self, mask: _ArrayLike, source: _ArrayLike) -> Tensor:
+        """A copy in which elements under a mask are replaced by those of a source, in order."""
 
     def masked_select(self, mask: _ArrayLike) -> Tensor:
         """The elements where the mask is True, along one axis. Not under `jit`."""
@@ -836,6 +1076,9 @@ class Tensor(Cell):
     def mm(x1, x2: _ArrayLike, /, *, dtype: _DTypeLike | None = None) -> Tensor:
         """The matrix product x1 @ x2."""
 
+    def mode(self, dim: _int = -1, keepdim: _bool = False) -> ValuesIndices:
+        """The most frequent element along an axis (the least of several), and where it stands …"""
+
     def moveaxis(
         self,
         source: _int | tuple[_int, ...],
@@ -849,6 +1092,9 @@ class Tensor(Cell):
         destination: _int | tuple[_int, ...],
     ) -> Tensor:
         """Axes moved to other places."""
+
+    def msort(self) -> Tensor:
+        """The elements along the first axis in order."""
 
     def mul(x1, x2: _ArrayLike, /) -> Tensor:
         """The product; integers wrap around."""
@@ -864,6 +1110,9 @@ class Tensor(Cell):
 
     def mv(self, vec: _ArrayLike) -> Tensor:
         """The product of a matrix and a vector."""
+
+    def mvlgamma(a, d: _int, /) -> Tensor:
+        """log Γ_d(a) = d(d - 1)/4 · log π + Σ log Γ(a - j/2) over j < d, for a > (d - 1)/2."""
 
     def nan_to_num(
         self,
@@ -884,10 +1133,27 @@ class Tensor(Cell):
     def nanmean(self, dim: _Axis = ..., keepdim: _bool = False) -> Tensor:
         """The mean of the elements that are not NaN."""
 
+    @overload
+    def nanmedian(self) -> Tensor: ...
+    @overload
+    def nanmedian(self, dim: _int, keepdim: _bool = ...) -> ValuesIndices: ...
+    def nanquantile(
+        self,
+        q: _ArrayLike,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+        *,
+        interpolation: str = "linear",
+    ) -> Tensor:
+        """The q-quantiles of the elements that are not NaN."""
+
     def nansum(self, dim: _Axis = ..., keepdim: _bool = False) -> Tensor:
         """The sum of the elements that are not NaN."""
 
     def narrow(self, dim: _int, start: _int, length: _int) -> Tensor:
+        """`length` elements of an axis from `start`."""
+
+    def narrow_copy(self, dim: _int, start: _int, length: _int) -> Tensor:
         """`length` elements of an axis from `start`."""
 
     @property
@@ -937,6 +1203,9 @@ class Tensor(Cell):
     def new_zeros(self, *size: _ShapeLike, dtype: _DTypeLike | None = None) -> Tensor:
         """Zeros of this dtype."""
 
+    def nextafter(x1, x2: _ArrayLike, /) -> Tensor:
+        """The next number of the dtype from x towards y. The gradient passes to x."""
+
     @overload
     def nonzero(self, as_tuple: Literal[False] = ...) -> Tensor: ...
     @overload
@@ -961,6 +1230,9 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from a normal distribution."""
 
+    def not_equal(x1, x2: _ArrayLike, /) -> Tensor:
+        """Whether x ≠ y, element by element; true where an operand is NaN."""
+
     def numel(self) -> _int:
         """The number of elements."""
 
@@ -972,6 +1244,9 @@ class Tensor(Cell):
 
     def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
         """The axes in another order."""
+
+    def polygamma(self, n: _int) -> Tensor:
+        """The n-th derivative of digamma."""
 
     def positive(x, /) -> Tensor:
         """The tensor itself: +x."""
@@ -993,6 +1268,27 @@ class Tensor(Cell):
         dtype: _DTypeLike | None = None,
     ) -> Tensor:
         """The product of elements along axes. Arguments as for `sum`."""
+
+    def put(
+        self,
+        index: _ArrayLike,
+        source: _ArrayLike,
+        accumulate: _bool = False,
+    ) -> Tensor:
+        """A copy in which elements of the flattened tensor are replaced, or increased."""
+
+    def quantile(
+        self,
+        q: _ArrayLike,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+        *,
+        interpolation: str = "linear",
+    ) -> Tensor:
+        """The q-quantiles of all elements or along an axis."""
+
+    def rad2deg(x, /) -> Tensor:
+        """Radians as degrees: x · 180 / π."""
 
     def random_(
         self,
@@ -1031,6 +1327,9 @@ class Tensor(Cell):
     def remainder_(self, x2: _ArrayLike, /) -> Self:
         """`remainder` in place: computes the new value and rebinds the tensor."""
 
+    def renorm(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
+        """Slices along an axis shrunk such that their p-norm is at most maxnorm."""
+
     def repeat(self, *sizes: _ShapeLike) -> Tensor:
         """The whole tensor repeated along each axis, as in PyTorch (`el.tile`)."""
 
@@ -1057,6 +1356,9 @@ class Tensor(Cell):
     def roll(self, shifts: _int | Sequence[_int], dims: _Axis = None) -> Tensor:
         """Elements shifted along axes."""
 
+    def rot90(self, k: _int = 1, dims: _int | Sequence[_int] = ...) -> Tensor:
+        """A plane turned k times by 90°."""
+
     def round(self, *, decimals: _int = 0) -> Tensor:
         """The nearest number with some decimals; halves go to the even neighbour."""
 
@@ -1081,8 +1383,25 @@ class Tensor(Cell):
     def scatter_add_(self, dim: _int, index: _ArrayLike, src: _ArrayLike) -> Self:
         """`scatter_add` in place: computes the new value and rebinds the tensor."""
 
+    def scatter_reduce(
+        self,
+        dim: _int,
+        index: _ArrayLike,
+        src: _ArrayLike,
+        reduce: str,
+        *,
+        include_self: _bool = True,
+    ) -> Tensor:
+        """A copy in which elements at the indices become the reduction of what src has for them."""
+
     def select(self, dim: _int, index: _int) -> Tensor:
         """One element of an axis, which is dropped."""
+
+    def select_scatter(self, src: _ArrayLike, dim: _int, index: _int) -> Tensor:
+        """A copy in which one element of an axis is replaced."""
+
+    def sgn(x, /) -> Tensor:
+        """The sign: -1, 0 or 1; NaN stays NaN. Its derivative is 0 everywhere."""
 
     @property
     def shape(self) -> tuple[_int, ...]:
@@ -1103,11 +1422,17 @@ class Tensor(Cell):
     def sign_(self, /) -> Self:
         """`sign` in place: computes the new value and rebinds the tensor."""
 
+    def signbit(x, /) -> Tensor:
+        """True where the sign bit is set; it tells -0.0 from 0.0."""
+
     def sin(x, /) -> Tensor:
         """The sine, accurate for every finite x."""
 
     def sin_(self, /) -> Self:
         """`sin` in place: computes the new value and rebinds the tensor."""
+
+    def sinc(x, /) -> Tensor:
+        """sin(πx) / (πx), 1 at 0."""
 
     def sinh(x, /) -> Tensor:
         """The hyperbolic sine."""
@@ -1115,6 +1440,16 @@ class Tensor(Cell):
     @property
     def size(self) -> Size:
         """The number of elements, as an int; `x.size()` is the shape and `x.size(1)` one of it."""
+
+    def slice_scatter(
+        self,
+        src: _ArrayLike,
+        dim: _int = 0,
+        start: _int | None = None,
+        end: _int | None = None,
+        step: _int = 1,
+    ) -> Tensor:
+        """A copy in which a slice of an axis is replaced."""
 
     def softmax(x, dim: _int = -1, dtype: _DTypeLike | None = None) -> Tensor:
         """exp(x) / Σ exp(x) along an axis, without overflow."""
@@ -1136,6 +1471,9 @@ class Tensor(Cell):
         axis: _int = ...,
     ) -> tuple[Tensor, ...]:
         """Pieces of a size along an axis."""
+
+    def split_with_sizes(self, split_sizes: _ArrayLike, dim: _int = 0) -> tuple[Tensor, ...]:
+        """Pieces of given sizes along an axis."""
 
     def sqrt(x, /) -> Tensor:
         """The square root; NaN for negative numbers. Its derivative at 0 is infinite."""
@@ -1195,6 +1533,9 @@ class Tensor(Cell):
     ) -> Tensor:
         """The sum of elements along axes."""
 
+    def sum_to_size(self, *sizes: _ShapeLike) -> Tensor:
+        """Added up along the axes along which `expand` would repeat a tensor of a shape."""
+
     def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
         """Two axes exchanged."""
 
@@ -1207,6 +1548,9 @@ class Tensor(Cell):
     def take(self, index: _ArrayLike) -> Tensor:
         """Elements of the flattened tensor at indices of any shape."""
 
+    def take_along_dim(self, indices: _ArrayLike, dim: _int | None = None) -> Tensor:
+        """Elements picked along an axis (of the flattened tensor if None)."""
+
     def tan(x, /) -> Tensor:
         """The tangent, accurate for every finite x."""
 
@@ -1215,6 +1559,13 @@ class Tensor(Cell):
 
     def tanh_(self, /) -> Self:
         """`tanh` in place: computes the new value and rebinds the tensor."""
+
+    def tensor_split(
+        self,
+        indices_or_sections: _int | Sequence[_int],
+        dim: _int = 0,
+    ) -> tuple[Tensor, ...]:
+        """Nearly equal pieces of an axis, or pieces that end before given indices."""
 
     def tile(self, *sizes: _ShapeLike) -> Tensor:
         """The whole tensor repeated along each axis."""
@@ -1303,9 +1654,36 @@ class Tensor(Cell):
     ) -> Self:
         """Fill with numbers from the uniform distribution on [a, b)."""
 
-    def unique(self) -> Tensor:
-        """The distinct values in order. Not under `jit`."""
-
+    @overload
+    def unique(
+        self,
+        sorted: _bool = ...,
+        return_inverse: Literal[False] = ...,
+        return_counts: Literal[False] = ...,
+        dim: _int | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def unique(
+        self,
+        sorted: _bool = ...,
+        return_inverse: _bool = ...,
+        return_counts: _bool = ...,
+        dim: _int | None = ...,
+    ) -> tuple[Tensor, ...]: ...
+    @overload
+    def unique_consecutive(
+        self,
+        return_inverse: Literal[False] = ...,
+        return_counts: Literal[False] = ...,
+        dim: _int | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def unique_consecutive(
+        self,
+        return_inverse: _bool = ...,
+        return_counts: _bool = ...,
+        dim: _int | None = ...,
+    ) -> tuple[Tensor, ...]: ...
     def unsqueeze(self, dim: _int) -> Tensor:
         """A new axis of size 1."""
 
@@ -1324,14 +1702,23 @@ class Tensor(Cell):
     ) -> Tensor:
         """As `el.var`, but the correction is 1 by default, as in PyTorch."""
 
+    def vdot(x1, x2: _ArrayLike, /) -> Tensor:
+        """The dot product of two flattened tensors."""
+
     def view(self, *shape: _ShapeLike | _DTypeLike) -> Tensor:
         """`reshape`; with a dtype, the same bits read as another type of the same size."""
 
     def view_as(self, other: _ArrayLike) -> Tensor:
         """The elements under the shape of another tensor."""
 
+    def vsplit(x, indices_or_sections: _int | Sequence[_int], /) -> tuple[Tensor, ...]:
+        """`array_split` into equal pieces along the first axis."""
+
     def where(self, condition: _ArrayLike, other: _ArrayLike) -> Tensor:
         """self where the condition holds, else other."""
+
+    def xlogy(x, y: _ArrayLike, /) -> Tensor:
+        """x·log(y), and 0 where x = 0 (unless y is NaN)."""
 
     def zero_(self) -> Self:
         """Set all elements to zero."""

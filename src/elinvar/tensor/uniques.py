@@ -45,10 +45,24 @@ class UniqueInverse(NamedTuple):
     inverse_indices: Tensor
 
 
+def _order(flat: Any) -> Any:
+    """What sorts a 1-D tensor; complex numbers by their real parts, then by imaginary ones."""
+    if flat.dtype.kind == "c":
+        order = F.argsort(_one_zero(F.imag(flat)), axis=0, descending=False)
+        parts = F.gather(_one_zero(F.real(flat)), order, axis=0)
+        return F.gather(order, F.argsort(parts, axis=0, descending=False), axis=0)
+    keys = cast(flat, int64) if flat.dtype.kind == "b" else flat
+    return F.argsort(keys, axis=0, descending=False)
+
+
+def _one_zero(x: Any) -> Any:
+    """-0 as 0, so that equal complex numbers come to stand side by side."""
+    return ew.where(ew.equal(x, 0.0), 0.0, x)
+
+
 def _sorted(flat: Any) -> tuple[Any, Any, Any]:
     """The order that sorts a 1-D tensor, the sorted elements, where a run of equal ones starts."""
-    keys = cast(flat, int64) if flat.dtype.kind == "b" else flat
-    order = F.argsort(keys, axis=0, descending=False)
+    order = _order(flat)
     ordered = F.gather(flat, order, axis=0)
     count = flat.shape[0]
     changed = F.not_equal(sliced(ordered, 0, 1, count - 1), sliced(ordered, 0, 0, count - 1))

@@ -252,7 +252,7 @@ def _modf(x: Any) -> Any:
 
 
 def frexp(x: Any, /) -> tuple[Any, Any]:
-    """m and e with x = m · 2^e and ½ ≤ |m| < 1 (0 for 0, ±∞ and NaN as they are); e is int32.
+    """m and e (int32) with x = m · 2^e and ½ ≤ |m| < 1; 0, ±∞ and NaN as they are.
 
     Example:
         >>> import elinvar as el

@@ -19,8 +19,9 @@ from elinvar.tensor.extra import drawing
 from elinvar.tensor.extra.distributions import gumbel
 from elinvar.tensor.extra.drawing import check, check_share, parameters
 from elinvar.tensor.extra.sampling_loops import binomial_draws, log_gamma_draws, poisson_draws
-from elinvar.tensor.random import permutation, randint, source, words
+from elinvar.tensor.random import permutation, randint
 from elinvar.tensor.searching import searchsorted, take
+from elinvar.tensor.streams import source, words
 
 
 def bits(

@@ -18,7 +18,7 @@ from elinvar.tensor.extra import drawing
 from elinvar.tensor.extra.drawing import check, float_dtype, parameters, tensors_only
 from elinvar.tensor.extra.shaped import gamma
 from elinvar.tensor.extra.special_error import ndtr, ndtri
-from elinvar.tensor.random import keep_mask, source
+from elinvar.tensor.streams import source
 
 
 def _exponential(u: Any) -> Any:
@@ -375,7 +375,7 @@ def rademacher(
         True
     """
     _, shape = parameters("rademacher", size)
-    up = keep_mask(0.5, shape, source(generator, key))
+    up = ew.less(source(generator, key).bits(shape), 2**31)
     kind = as_dtype(dtype or default_float)
     return ew.subtract(ew.multiply(cast(up, kind), 2), 1)
 

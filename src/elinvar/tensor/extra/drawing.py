@@ -19,8 +19,8 @@ from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, expand, is_number, tensor_of
 from elinvar.tensor.creation import checked_shape
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.random import source, words
 from elinvar.tensor.special import normal_of_bits
+from elinvar.tensor.streams import source, words
 
 
 def spawned(generator: Any, key: Any) -> Any:

@@ -16,8 +16,8 @@ from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, tensor_of
 from elinvar.tensor.creation import checked_shape
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.random import checked_seed
 from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.streams import checked_seed
 
 _FOR_SPLIT, _FOR_FOLD = 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7  # no key that a user would type
 _SPREAD = 0x9E3779B97F4A7C15  # 2⁶⁴ over the golden ratio

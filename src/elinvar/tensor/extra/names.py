@@ -8,9 +8,9 @@ NAMES: dict[str, str] = {
         packbits rad2deg sinc unpackbits unwrap""",
     "missing": """nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd
         nansum nanvar""",
-    "numeric": """bartlett blackman convolve correlate cross ediff1d geomspace gradient hamming
-        hanning inner interp kron logspace polyadd polyder polyint polymul polyval trapezoid vander
-        vdot""",
+    "mapping": "apply_along_axis vectorize",
+    "numeric": """convolve correlate cross ediff1d geomspace gradient inner interp kron logspace
+        polyadd polyder polyint polymul polyval trapezoid vander vdot""",
     "padding": "pad",
     "picking": """argwhere choose compress diag_indices extract flatnonzero fromfunction indices ix_
         mgrid ogrid piecewise place put put_along_axis ravel_multi_index select tri tril_indices
@@ -20,10 +20,11 @@ NAMES: dict[str, str] = {
     "sets": """argpartition intersect1d lexsort partition setdiff1d setxor1d union1d unique""",
     "shaping": """append apply_over_axes array_split atleast_1d atleast_2d atleast_3d block
         column_stack delete diag diagflat diagonal dsplit dstack fill_diagonal fliplr flipud hsplit
-        hstack insert isscalar ravel resize rot90 sliding_window_view swapaxes trace trim_zeros
-        vsplit vstack""",
+        hstack insert isscalar ravel resize rot90 sliding_window_view swapaxes trace transpose
+        trim_zeros vsplit vstack""",
     "statistics": """average bincount corrcoef cov cummax cummin cumprod cumsum digitize histogram
         histogram2d histogram_bin_edges histogramdd logcumsumexp ptp""",
+    "windows": "bartlett blackman hamming hanning kaiser",
 }
 
 PLACES: dict[str, str] = {

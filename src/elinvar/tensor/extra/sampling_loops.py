@@ -23,7 +23,7 @@ from elinvar.tensor.convert import cast
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.extra import drawing
 from elinvar.tensor.extra.special_gamma import log_gamma_positive
-from elinvar.tensor.random import Stream
+from elinvar.tensor.streams import Stream
 
 _MOST_TRIES = 10000.0
 

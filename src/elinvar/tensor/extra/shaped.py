@@ -28,7 +28,7 @@ from elinvar.tensor.extra.sampling_loops import log_gamma_draws
 from elinvar.tensor.extra.special_entropy import expit
 from elinvar.tensor.extra.special_gamma import digamma
 from elinvar.tensor.extra.special_incomplete import random_gamma_grad
-from elinvar.tensor.random import source
+from elinvar.tensor.streams import source
 
 
 @custom_vjp

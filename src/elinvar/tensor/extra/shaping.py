@@ -180,6 +180,20 @@ def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
     return man.permuted(x, tuple(order))
 
 
+def transpose(x: Any, /, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order, reversed if none is given, as in NumPy.
+
+    The standard's names are `permute_dims` and `matrix_transpose`.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.transpose(el.zeros((2, 3, 4))).shape
+        (4, 3, 2)
+    """
+    x = tensor_of("transpose", x)
+    return man.permute_dims(x, tuple(reversed(range(x.ndim))) if axes is None else axes)
+
+
 def ravel(x: Any, /) -> Any:
     """All elements along one axis, in row-major order.
 

@@ -533,7 +533,7 @@ def multigammaln(a: Any, d: int, /) -> Any:
     Example:
         >>> import elinvar as el
         >>> print(f"{el.special.multigammaln(3.0, 2).item():.4f}")
-        1.5500
+        1.5502
     """
     if not hasattr(d, "__index__") or d.__index__() < 1:
         fail(ValueRangeError, "multigammaln", f"d must be a positive whole number, received {d!r}")
