@@ -385,3 +385,17 @@ def test_transpose_takes_two_axes_or_all():
     assert x.transpose([1, 0, 2]).tolist() == x.permute(1, 0, 2).tolist()
     with pytest.raises(IndexError, match=r"expected two axes, or a tuple of all"):
         x.transpose(1)
+
+
+def test_reductions_without_nan_convert_first_and_know_numpys_ddof():
+    x = np.array([1.0, np.nan, 2.0, 4.0], np.float32)
+    t = el.asarray(x)
+    for name, options in (
+        ("nanmean", {"dtype": np.float64}),
+        ("nanvar", {"dtype": np.float64, "ddof": 1}),
+        ("nanstd", {"dtype": np.float64, "ddof": 1}),
+    ):
+        found, expected = getattr(el, name)(t, **options), getattr(np, name)(x, **options)
+        assert found.dtype.name == expected.dtype.name
+        assert np.allclose(found.numpy(), expected, rtol=1e-6)
+    assert el.nanvar(t, correction=1).item() == el.nanvar(t, ddof=1).item()

@@ -1472,7 +1472,14 @@ def nancumsum(
 def nanmax(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
     """The greatest of the elements that are not NaN; NaN where there is none."""
 
-def nanmean(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def nanmean(
+    x: _ArrayLike,
+    /,
+    *,
+    axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
+    keepdims: _bool = False,
+) -> Tensor:
     """The mean of the elements that are not NaN; NaN where there is none."""
 
 def nanmedian(
@@ -1524,10 +1531,12 @@ def nanstd(
     /,
     *,
     axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
-    """The standard deviation of the elements that are not NaN."""
+    """The standard deviation of the elements that are not NaN; arguments as of `nanvar`."""
 
 def nansum(
     x: _ArrayLike,
@@ -1544,8 +1553,10 @@ def nanvar(
     /,
     *,
     axis: _Axis = None,
+    dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
+    ddof: float | None = None,
 ) -> Tensor:
     """The variance of the elements that are not NaN: Σ (x - mean)² / (n - correction)."""
 

@@ -172,7 +172,14 @@ def test_xarray():
     found = xarray.Dataset({"x": table(el.asarray(x))}).max("a", skipna=False)["x"].data
     assert type(found) is el.Tensor and found.tolist() == x.max(0).tolist()
     assert "Tensor" in repr(table(el.asarray(x)))
-    assert table(el.asarray(x)).mean("a").values.shape == (6,)
+    y = np.where(x > 1, np.float32("nan"), x)
+    for reduced in (
+        lambda t: t.mean("a"), lambda t: t.sum("b"), lambda t: t.std("a", ddof=1), lambda t: t.var(),
+        lambda t: t.max("a"), lambda t: t.min(), lambda t: t.median("b"), lambda t: t.prod("a"),
+    ):  # fmt: skip
+        found, expected = reduced(table(el.asarray(y))).data, reduced(table(y)).data
+        el.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5, atol=1e-6)
+    agree(lambda y: table(y).mean("a").data, x)
 
 
 # ---- the page -------------------------------------------------------------------------------------

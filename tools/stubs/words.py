@@ -219,7 +219,14 @@ FORMS = {
         "other: Tensor | None = ..., copy: bool = ...) -> Tensor",
     ],
 }
-FORMS["min"] = FORMS["max"]
+FORMS["min"], FORMS["nanmedian"] = FORMS["max"], FORMS["median"]
+FORMS["unique"] = [
+    "(self, sorted: bool = ..., return_inverse: Literal[False] = ..., "
+    "return_counts: Literal[False] = ..., dim: int | None = ...) -> Tensor",
+    "(self, sorted: bool = ..., return_inverse: bool = ..., return_counts: bool = ..., "
+    "dim: int | None = ...) -> tuple[Tensor, ...]",
+]
+FORMS["unique_consecutive"] = [form.replace("sorted: bool = ..., ", "") for form in FORMS["unique"]]
 FORMS["transpose"] = [
     "(self, dim0: int, dim1: int) -> Tensor",
     "(self, dim0: Sequence[int], dim1: None = ...) -> Tensor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from elinvar.core.dtypes import accumulator, int64
+from elinvar.core.dtypes import accumulator, as_dtype, int64
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import normalize_axes
 from elinvar.tensor import elementwise as ew
@@ -147,15 +147,19 @@ def nanargmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> 
     return _place("nanargmin", x, axis, keepdims, False)
 
 
-def nanmean(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def nanmean(
+    x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False
+) -> Any:
     """The mean of the elements that are not NaN; NaN where there is none.
+
+    `dtype`: what to convert to first.
 
     Example:
         >>> import elinvar as el
         >>> el.nanmean(el.asarray([1.0, el.nan, 2.0])).item()
         1.5
     """
-    x = floating("nanmean", x)
+    x = _converted("nanmean", x, dtype)
     axes = normalize_axes("nanmean", axis, x.ndim)
     return red.keep(_nanmean(x, axes=axes), x.shape, axes, keepdims)
 
@@ -175,8 +179,15 @@ def _wide_mean(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     return F.divide(F.sum(filled, axes=axes), count), count
 
 
-def _spread(op: str, x: Any, axis: Axis, correction: float, keepdims: bool, root: bool) -> Any:
+def _converted(op: str, x: Any, dtype: Any) -> Any:
     x = floating(op, x)
+    return x if dtype is None else floating(op, cast(x, as_dtype(dtype)))
+
+
+def _spread(
+    op: str, x: Any, axis: Axis, dtype: Any, correction: float, keepdims: bool, root: bool
+) -> Any:
+    x = _converted(op, x, dtype)
     axes = normalize_axes(op, axis, x.ndim)
     found = _nanvar(x, axes=axes, correction=float(correction), root=root)
     return red.keep(found, x.shape, axes, keepdims)
@@ -196,29 +207,47 @@ def _nanvar(x: Any, *, axes: tuple[int, ...], correction: float, root: bool) -> 
 
 
 def nanvar(
-    x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+    x: Any,
+    /,
+    *,
+    axis: Axis = None,
+    dtype: Any = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    ddof: float | None = None,
 ) -> Any:
     """The variance of the elements that are not NaN: Σ (x - mean)² / (n - correction).
+
+    `dtype`: what to convert to first; `ddof`: NumPy's other name for `correction`.
 
     Example:
         >>> import elinvar as el
         >>> el.nanvar(el.asarray([1.0, el.nan, 3.0])).item()
         1.0
     """
-    return _spread("nanvar", x, axis, correction, keepdims, False)
+    correction = correction if ddof is None else ddof
+    return _spread("nanvar", x, axis, dtype, correction, keepdims, False)
 
 
 def nanstd(
-    x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+    x: Any,
+    /,
+    *,
+    axis: Axis = None,
+    dtype: Any = None,
+    correction: float = 0.0,
+    keepdims: bool = False,
+    ddof: float | None = None,
 ) -> Any:
-    """The standard deviation of the elements that are not NaN.
+    """The standard deviation of the elements that are not NaN; arguments as of `nanvar`.
 
     Example:
         >>> import elinvar as el
         >>> el.nanstd(el.asarray([1.0, el.nan, 3.0])).item()
         1.0
     """
-    return _spread("nanstd", x, axis, correction, keepdims, True)
+    correction = correction if ddof is None else ddof
+    return _spread("nanstd", x, axis, dtype, correction, keepdims, True)
 
 
 def nancumsum(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Any:
