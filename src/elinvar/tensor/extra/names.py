@@ -5,7 +5,8 @@ from __future__ import annotations
 NAMES: dict[str, str] = {
     "arithmetic": """angle around array_equal array_equiv cbrt deg2rad divmod exp2 float_power fmax
         fmin fmod frexp gcd heaviside isneginf isposinf isreal lcm ldexp logaddexp2 modf nan_to_num
-        packbits rad2deg sinc unpackbits unwrap""",
+        rad2deg sinc unwrap""",
+    "bits": "packbits unpackbits",
     "missing": """nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd
         nansum nanvar""",
     "mapping": "apply_along_axis vectorize",
