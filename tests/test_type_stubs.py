@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import elinvar as el
@@ -327,6 +328,7 @@ INTEGERS = {
     "bitwise_xor", "bitwise_not", "bitwise_left_shift", "bitwise_right_shift", "bincount", "gcd", "lcm", "__rand__", "__ror__", "__rxor__", "__rlshift__", "__rrshift__",
 }  # fmt: skip
 SHAPES = {
+    "__array_ufunc__": (np.negative, "__call__", el.ones(2)),
     "broadcast_to": (2, 2), "expand": (2, 2), "permute": (1, 0), "repeat": (1, 2), "tile": (1, 2),
     "reshape": (4,), "view": (4,), "new_ones": (2,), "new_zeros": (2,), "new_empty": (2,),
     "flip": (0,), "unflatten": (0, (1, 2)), "gather": (0, el.zeros((2, 2), dtype=el.int64)),
