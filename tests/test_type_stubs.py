@@ -167,9 +167,17 @@ def test_programs_pass_pyright_strictly(tmp_path):
 
 @pytest.mark.slow
 def test_types_are_complete():
-    """Of all names of the package that a checker can see, less than 5 % have no certain type."""
+    """Of all names of the package that a checker can see, less than 5 % have no certain type.
+
+    The mix-ins of the Tensor do not count, for its stub stands in their place.
+    """
     found = run_pyright("--verifytypes", "elinvar", "--ignoreexternal")
-    assert found["typeCompleteness"]["completenessScore"] > 0.95
+    symbols = [
+        symbol["isTypeKnown"]
+        for symbol in found["typeCompleteness"]["symbols"]
+        if symbol["isExported"] and not symbol["name"].startswith("elinvar.tensor.methods")
+    ]
+    assert len(symbols) > 5000 and sum(symbols) / len(symbols) > 0.95
 
 
 @pytest.mark.slow
