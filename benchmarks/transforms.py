@@ -103,6 +103,14 @@ def make(framework: str, program: str, **sizes: Any) -> Run:
     return lambda: tools.wait(found())
 
 
+def fetch(value: Any) -> np.ndarray:
+    """All numbers of a result in one array, complex ones by their size."""
+    if isinstance(value, list | tuple):
+        return np.concatenate([fetch(part) for part in value])
+    array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    return np.abs(array).ravel() if array.dtype.kind == "c" else array.ravel()
+
+
 # ---- the programs -------------------------------------------------------------------------------
 
 

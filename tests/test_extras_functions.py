@@ -60,7 +60,8 @@ ROWS = {
     "nanmean": (lambda m, x: m.nanmean(x, axis=(0, 2), keepdims=True), HOLES, "g"),
     "nanvar": (lambda m, x: m.nanvar(x, axis=-1, **{"ddof" if m is np else "correction": 1}), FULL, "g"),
     "nanstd": (lambda m, x: m.nanstd(x), HOLES, "g"),
-    "nanmax": (lambda m, x: m.nanmax(x, axis=2), FULL, "g"),
+    "nanmax": (lambda m, x: m.nanmax(x, axis=2), FULL),
+    "nanmax slopes": (lambda m, x: m.nanmax(x, axis=(0, 1)), HOLES, "g"),  # no ties
     "nanmin": (lambda m, x: m.nanmin(x), HOLES, "g"),
     "nanargmax": (lambda m, x: m.nanargmax(x, axis=1), FULL),
     "nanargmin": (lambda m, x: m.nanargmin(x, axis=-1, keepdims=True), FULL),

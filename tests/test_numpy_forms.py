@@ -228,3 +228,21 @@ def test_methods_that_numpy_has():
     y[0] = 7.0
     assert x.tolist() == [1.0, 2.0] and y.tolist() == [7.0, 2.0]
     assert el.asarray([1j]).conjugate().tolist() == [-1j]
+
+
+def test_functions_that_write_write_into_their_argument():
+    """As NumPy's; and the argument comes back."""
+    cases = (
+        (np.put_along_axis, el.put_along_axis, (np.array([[2], [0]]), 5.0, 1)),
+        (np.put, el.put, ([0, 5], [7.0, 8.0])),
+        (np.place, el.place, (np.arange(6).reshape(2, 3) % 2 == 0, [7.0, 8.0])),
+        (np.fill_diagonal, el.fill_diagonal, (9.0,)),
+    )
+    for theirs, ours, arguments in cases:
+        x, y = np.arange(6.0).reshape(2, 3), el.asarray(np.arange(6.0).reshape(2, 3))
+        theirs(x, *arguments)
+        assert ours(y, *arguments) is y
+        np.testing.assert_array_equal(y.numpy(), x)
+    kept = el.zeros((2, 2))
+    assert el.fill_diagonal(kept, 1.0, inplace=False).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert kept.tolist() == [[0.0, 0.0], [0.0, 0.0]]

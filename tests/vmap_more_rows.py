@@ -86,7 +86,7 @@ NUMPY = {
     "array_split": (lambda x: tuple(el.array_split(x, 2, axis=0)), (X,)),
     "partition": (lambda x: el.sort(el.partition(x, 1)[:, :2]), (X,)),
     "put_along_axis": (
-        lambda x, i, u: el.put_along_axis(x, i, u, axis=1),
+        lambda x, i, u: el.put_along_axis(x, i, u, axis=1, inplace=False),
         (X, whole(3, 1, low=0, high=4), normal(3, 1)),
     ),
     "select": (lambda b, x, y: el.select([b, x > 0], [x, y], 0.0), (B, X, Y)),

@@ -1209,9 +1209,9 @@ def fill_diagonal(
     val: _ArrayLike,
     wrap: _bool = False,
     *,
-    inplace: _bool = False,
+    inplace: _bool = True,
 ) -> Tensor:
-    """A copy of x whose elements (i, i, …) are val; 1-D values are repeated along it."""
+    """Set the elements (i, i, …) to val, in place; 1-D values are repeated along it."""
 
 def flatnonzero(x: _ArrayLike, /) -> Tensor:
     """The places of elements that are not zero in the flattened tensor. Not under `jit`."""
@@ -1608,8 +1608,15 @@ def piecewise(
 ) -> Tensor:
     """A function given in pieces: the last piece whose condition holds counts, as in NumPy."""
 
-def place(x: _ArrayLike, mask: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements under a mask are replaced by the values in turn."""
+def place(
+    x: _ArrayLike,
+    mask: _ArrayLike,
+    values: _ArrayLike,
+    /,
+    *,
+    inplace: _bool = True,
+) -> Tensor:
+    """Replace the elements under a mask by the values in turn, in place; gives x."""
 
 def polyadd(p1: _ArrayLike, p2: _ArrayLike, /) -> Tensor:
     """The sum of two polynomials, highest power first."""
@@ -1629,16 +1636,24 @@ def polyval(p: _ArrayLike, x: _ArrayLike, /) -> Tensor:
 def ptp(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """The range along axes: max - min."""
 
-def put(x: _ArrayLike, indices: _ArrayLike, values: _ArrayLike, /) -> Tensor:
-    """A copy of x in which elements of the flattened tensor are replaced; values are …"""
+def put(
+    x: _ArrayLike,
+    indices: _ArrayLike,
+    values: _ArrayLike,
+    /,
+    *,
+    inplace: _bool = True,
+) -> Tensor:
+    """Replace elements of the flattened tensor, in place; values are repeated. Gives x."""
 
 def put_along_axis(
     x: _ArrayLike,
     indices: _ArrayLike,
     values: _ArrayLike,
     axis: int | None,
+    inplace: _bool = True,
 ) -> Tensor:
-    """A copy of x in which result[…, indices[…, i, …], …] = values[…, i, …] along an axis."""
+    """x[…, indices[…, i, …], …] = values[…, i, …] along an axis, in place; gives x."""
 
 def quantile(
     x: _ArrayLike,

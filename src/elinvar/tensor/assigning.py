@@ -50,6 +50,17 @@ MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
 
+def rebound(target: Any, value: Any, inplace: bool) -> Any:
+    """What functions that write into their argument give: the argument, which then holds `value`.
+
+    Without `inplace`, and for arguments that are no tensors: `value` itself.
+    """
+    if not inplace or not isinstance(target, Cell):
+        return value
+    target._rebind(value)  # type: ignore[attr-defined]
+    return target
+
+
 def set_item(x: Any, key: Any, value: Any, op: str = "setitem") -> None:
     """x[key] = value as in NumPy, by rebinding the cell of x."""
     whole = x._layout

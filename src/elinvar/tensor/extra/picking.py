@@ -15,6 +15,7 @@ from elinvar.tensor import elementwise as ew
 from elinvar.tensor import manipulation as man
 from elinvar.tensor import reductions as red
 from elinvar.tensor import searching as find
+from elinvar.tensor.assigning import rebound
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.convert import (
     broadcast_all,
@@ -172,17 +173,19 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], /, *args: Any) -> 
 # ---- placing ------------------------------------------------------------------------------------
 
 
-def put_along_axis(x: Any, indices: Any, values: Any, axis: int | None) -> Any:
-    """A copy of x in which result[…, indices[…, i, …], …] = values[…, i, …] along an axis.
+def put_along_axis(
+    x: Any, indices: Any, values: Any, axis: int | None, inplace: bool = True
+) -> Any:
+    """x[…, indices[…, i, …], …] = values[…, i, …] along an axis, in place; gives x.
 
-    As in JAX the result is a new tensor.
+    With `inplace=False`, as JAX wants it, x stays as it is and the result is a new tensor.
 
     Example:
         >>> import elinvar as el
         >>> el.put_along_axis(el.zeros((1, 3)), el.asarray([[2]]), 5.0, axis=1).tolist()
         [[0.0, 0.0, 5.0]]
     """
-    x = tensor_of("put_along_axis", x)
+    target, x = x, tensor_of("put_along_axis", x)
     shape = x.shape
     if axis is None:
         x, axis = ravel(x), 0
@@ -195,20 +198,21 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int | None) -> Any:
     index = man.broadcast_to(index, full)
     update = man.broadcast_to(cast(tensor_of("put_along_axis", values, x.dtype), x.dtype), full)
     places = ravel(find.flat_positions(x.shape, index, axis))
-    return F.reshape(scattered(ravel(x), places, ravel(update), 0, "set"), shape=shape)
+    found = scattered(ravel(x), places, ravel(update), 0, "set")
+    return rebound(target, F.reshape(found, shape=shape), inplace)
 
 
-def put(x: Any, indices: Any, values: Any, /) -> Any:
-    """A copy of x in which elements of the flattened tensor are replaced; values are repeated.
+def put(x: Any, indices: Any, values: Any, /, *, inplace: bool = True) -> Any:
+    """Replace elements of the flattened tensor, in place; values are repeated. Gives x.
 
-    As in JAX the result is a new tensor. Of equal indices the last one counts.
+    Of equal indices the last one counts. With `inplace=False` the result is a new tensor.
 
     Example:
         >>> import elinvar as el
         >>> el.put(el.asarray([1, 2, 3]), [0, 2], [7, 8]).tolist()
         [7, 2, 8]
     """
-    x = tensor_of("put", x)
+    target, x = x, tensor_of("put", x)
     flat = ravel(x)
     index = ravel(checked_index("put", indices, flat.shape[0], 0))
     update = ravel(cast(tensor_of("put", values, x.dtype), x.dtype))
@@ -218,18 +222,21 @@ def put(x: Any, indices: Any, values: Any, /) -> Any:
     if given != count:
         places = np.arange(count) % given
         update = gathered(update, tensor_of("put", places), 0)
-    return F.reshape(scattered(flat, index, update, 0, "set"), shape=x.shape)
+    found = F.reshape(scattered(flat, index, update, 0, "set"), shape=x.shape)
+    return rebound(target, found, inplace)
 
 
-def place(x: Any, mask: Any, values: Any, /) -> Any:
-    """A copy of x in which elements under a mask are replaced by the values in turn.
+def place(x: Any, mask: Any, values: Any, /, *, inplace: bool = True) -> Any:
+    """Replace the elements under a mask by the values in turn, in place; gives x.
+
+    With `inplace=False` the result is a new tensor.
 
     Example:
         >>> import elinvar as el
         >>> el.place(el.asarray([1, 2, 3]), el.asarray([True, False, True]), [7, 8]).tolist()
         [7, 2, 8]
     """
-    x, mask = tensor_of("place", x), cast(tensor_of("place", mask), bool_)
+    target, x, mask = x, tensor_of("place", x), cast(tensor_of("place", mask), bool_)
     if mask.size != x.size:
         fail(ShapeError, "place", f"the mask {mask._type} does not fit {x._type}")
     flat, flags = ravel(x), ravel(mask)
@@ -238,7 +245,7 @@ def place(x: Any, mask: Any, values: Any, /) -> Any:
         return x
     number = ew.subtract(F.cumsum(cast(flags, int64), axis=0, reverse=False), 1)
     chosen = gathered(update, ew.remainder(ew.maximum(number, 0), update.shape[0]), 0)
-    return F.reshape(F.where(flags, chosen, flat), shape=x.shape)
+    return rebound(target, F.reshape(F.where(flags, chosen, flat), shape=x.shape), inplace)
 
 
 # ---- numbering ----------------------------------------------------------------------------------

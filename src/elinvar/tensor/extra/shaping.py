@@ -11,6 +11,7 @@ import numpy as np
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import normalize_axes, normalize_axis, size
 from elinvar.tensor import manipulation as man
+from elinvar.tensor.assigning import rebound
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.dispatch import F
@@ -498,19 +499,18 @@ def trace(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return diagonal(x, offset, axis1, axis2).sum(-1)
 
 
-def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = False) -> Any:
-    """A copy of x whose elements (i, i, …) are val; 1-D values are repeated along it.
+def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = True) -> Any:
+    """Set the elements (i, i, …) to val, in place; 1-D values are repeated along it. Gives x.
 
-    As in JAX the result is a new tensor. In matrices, `wrap` starts anew below the last column.
+    In matrices, `wrap` starts anew below the last column. With `inplace=False`, as in JAX, x stays
+    as it is and the result is a new tensor.
 
     Example:
         >>> import elinvar as el
         >>> el.fill_diagonal(el.zeros((2, 2)), 1.0).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-    if inplace:
-        fail(ValueRangeError, "fill_diagonal", "results are new tensors: inplace must be False")
-    x = tensor_of("fill_diagonal", x)
+    target, x = x, tensor_of("fill_diagonal", x)
     if x.ndim < 2:
         fail(ShapeError, "fill_diagonal", f"expected at least 2 dimensions, received {x._type}")
     if x.ndim > 2 and len(set(x.shape)) != 1:
@@ -525,10 +525,11 @@ def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = False
         return x
     update = values if values.shape[0] == 1 else resize(values, (len(places),))
     flat = ravel(x)
-    written = scattered(
+    found = scattered(
         flat, tensor_of("fill_diagonal", places), expand(update, (len(places),)), 0, "set"
     )
-    return F.reshape(written, shape=x.shape)
+    found = F.reshape(found, shape=x.shape)
+    return rebound(target, found, inplace)
 
 
 def apply_over_axes(function: Any, x: Any, axes: Any, /) -> Any:
