@@ -190,22 +190,6 @@ FORMS = {
         "(self) -> Tensor",
         "(self, dim: int, keepdim: bool = ...) -> ValuesIndices",
     ],
-    "nanmedian": [
-        "(self, dim: None = ..., keepdim: bool = ...) -> Tensor",
-        "(self, dim: int, keepdim: bool = ...) -> ValuesIndices",
-    ],
-    "unique": [
-        "(self, sorted: bool = ..., return_inverse: Literal[False] = ..., "
-        "return_counts: Literal[False] = ..., dim: int | None = ...) -> Tensor",
-        "(self, sorted: bool = ..., return_inverse: bool = ..., return_counts: bool = ..., "
-        "dim: int | None = ...) -> tuple[Tensor, ...]",
-    ],
-    "unique_consecutive": [
-        "(self, return_inverse: Literal[False] = ..., return_counts: Literal[False] = ..., "
-        "dim: int | None = ...) -> Tensor",
-        "(self, return_inverse: bool = ..., return_counts: bool = ..., "
-        "dim: int | None = ...) -> tuple[Tensor, ...]",
-    ],
     "nonzero": [
         "(self, as_tuple: Literal[False] = ...) -> Tensor",
         "(self, as_tuple: Literal[True]) -> tuple[Tensor, ...]",
@@ -219,7 +203,8 @@ FORMS = {
         "other: Tensor | None = ..., copy: bool = ...) -> Tensor",
     ],
 }
-FORMS["min"], FORMS["nanmedian"] = FORMS["max"], FORMS["median"]
+FORMS["min"] = FORMS["max"]
+FORMS["nanmedian"] = ["(self, dim: None = ..., keepdim: bool = ...) -> Tensor", FORMS["median"][1]]
 FORMS["unique"] = [
     "(self, sorted: bool = ..., return_inverse: Literal[False] = ..., "
     "return_counts: Literal[False] = ..., dim: int | None = ...) -> Tensor",
