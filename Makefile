@@ -40,7 +40,7 @@ test: $(STAMPS)/test data lint ## install what the tests need and pass them (no 
 
 # -- the rest ------------------------------------------------------------------------------------
 
-test-peers: $(STAMPS)/peers ## the comparisons with PyTorch and with XLA's own parser
+test-peers: $(STAMPS)/peers ## the comparisons with PyTorch, JAX and other packages, and with XLA's own parser
 	$(BIN)/python -m pytest tests/peers
 
 # FOREIGN: a folder of tools/foreign_root.sh; without it AArch64 runs kernels, but no Python of its own.
@@ -63,18 +63,14 @@ gpt: $(STAMPS)/demo .data/book.txt ## train a character GPT on a real book and l
 	$(BIN)/python examples/char_gpt.py
 
 # JAX shares the environment with PyTorch; TensorFlow has one of its own, for it wants versions of
-# its own. A peer that cannot be installed is left out, and the table says so.
-$(STAMPS)/jax: $(STAMPS)/peers
-	@$(BIN)/python -m pip install --quiet jax==0.10.2 jaxlib==0.10.2 && touch $@ \
-	  || echo "JAX could not be installed: the benchmarks run without it"
-
+# its own. Where that cannot be installed it is left out, and the table says so.
 $(STAMPS)/tensorflow: | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@{ $(PYTHON) -m venv .venv-tensorflow \
 	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0 && touch $@; } \
 	  || echo "TensorFlow could not be installed: the benchmarks run without it"
 
-bench: $(STAMPS)/jax $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
+bench: $(STAMPS)/peers $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
 	@command -v g++ >/dev/null || echo "no g++ here: torch.compile is left out"
 	$(BIN)/python -m benchmarks --chart build/benchmarks.png $(BENCH)
 
