@@ -234,3 +234,14 @@ def test_import_is_light() -> None:
     others = loaded - modules_after("import numpy")
     ours = {name for name in others if name.split(".")[0] == "elinvar"}
     assert ours and len(others - ours) < 60, sorted(others - ours)
+
+
+def test_make_runs_all_tests() -> None:
+    """The Makefile names parts of the alphabet; together they are all of it."""
+    text = (ROOT / "Makefile").read_text()
+    parts = re.search(r"^PARTS := (.*)$", text, re.MULTILINE)
+    assert parts is not None
+    letters = "".join(chr(c) for p in parts[1].split() for c in range(ord(p[0]), ord(p[2]) + 1))
+    assert letters == "abcdefghijklmnopqrstuvwxyz"
+    names = [path.name for path in (ROOT / "tests").glob("test_*.py")]
+    assert all(name[5] in letters for name in names)

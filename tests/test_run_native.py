@@ -269,3 +269,12 @@ def test_the_native_side_compiles_for(
         declared = set(re.findall(r"^declare .*@(\w+)\(", text, re.MULTILINE))
         extra = native.undefined_symbols(code) - declared - {"_GLOBAL_OFFSET_TABLE_"}
         assert not extra, extra
+
+
+def test_a_process_without_room_for_kernels_says_so(monkeypatch):
+    """LLVM would end the process."""
+    monkeypatch.setattr(native, "CHECKED", 1)
+    monkeypatch.setattr(native, "SPARE_MAPS", 1 << 40)
+    with pytest.raises(CompileError, match="kernels fill the memory mappings of this process") as e:
+        native.load("define i64 @no_room() { ret i64 7 }", ["no_room"])
+    assert "vm.max_map_count" in str(e.value)

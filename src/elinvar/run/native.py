@@ -243,8 +243,31 @@ def _load_anew(text: str, digest: bytes, level: int) -> None:
     _link(code, names, digest)
 
 
+SPARE_MAPS = 4096  # mappings that are left for everything else in the process
+CHECKED = 256  # kernels between two looks at the number of mappings
+
+
+def _need_room() -> None:
+    """Refuse a kernel for which the system would give no memory: LLVM ends the process there.
+
+    A loaded kernel takes two mappings of memory, of which Linux allows a process 65,530.
+    """
+    if len(_engine.loaded) % CHECKED or not _engine.loaded:
+        return
+    try:
+        with open("/proc/sys/vm/max_map_count") as limit, open("/proc/self/maps") as maps:
+            most, used = int(limit.read()), sum(1 for _ in maps)
+    except (OSError, ValueError):  # not Linux
+        return
+    if used > most - SPARE_MAPS:
+        text = f"{len(_engine.loaded)} kernels fill the memory mappings of this process: {used}"
+        hint = "raise vm.max_map_count with sysctl, or spread the work over several processes"
+        fail(CompileError, "compile", f"{text} of {most}", hint)
+
+
 def _link(code: bytes, names: list[str], digest: bytes) -> None:
     """Load object code, whose text has this digest."""
+    _need_room()
     jit = _jit()
     jit.add_object_file(binding().ObjectFileRef.from_data(code))
     jit.finalize_object()
