@@ -15,6 +15,8 @@ import elinvar as el
 from elinvar.core import errors
 from tests import array_api_table as table
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 DTYPES = (
     el.bool, el.int8, el.int32, el.int64, el.uint8, el.uint16, el.uint64, el.float16, el.bfloat16, el.float32,

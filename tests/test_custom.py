@@ -10,6 +10,8 @@ from elinvar.core.errors import GradientError, ShapeError
 from elinvar.graph.text import parse_graph
 from elinvar.passes.unfold import unfold
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 WAYS = pytest.mark.parametrize("way", [lambda f: f, el.jit], ids=["eager", "jit"])
 
 

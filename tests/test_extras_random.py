@@ -8,6 +8,8 @@ import elinvar as el
 from elinvar.core import errors
 from tests.extras import bits
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 COUNT = 20000
 R = el.random
 

@@ -22,6 +22,8 @@ from elinvar.run import llvm
 from elinvar.run.compile import compile_graph
 from elinvar.tensor.dispatch import F
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 NORMS = ("backward", "ortho", "forward")
 LARGE = [143, 169, 210, 255, 256, 257, 260, 286, 300, 509, 512, 1000, 1009, 1024, 1536, 2187, 4096]
 LARGE += [9240, 12288, 16384]

@@ -22,6 +22,8 @@ from elinvar.transforms.differentiate import vjp_graph
 from elinvar.transforms.forward import jvp_graph
 from elinvar.transforms.transpose import transposed
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 
 def bits(x):
     return x.numpy().tobytes()

@@ -5,6 +5,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 L = el.linalg
 SIZES = (0, 1, 2, 3, 8, 33, 64, 65, 100, 200)  # one panel up to 64, several beyond
 TALL = ((5, 1), (1, 5), (8, 3), (3, 8), (100, 70), (70, 100), (200, 40), (0, 3), (3, 0))

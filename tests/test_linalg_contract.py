@@ -5,6 +5,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 L = el.linalg
 
 

@@ -9,6 +9,8 @@ import elinvar as el
 from elinvar.core import errors
 from tests.extras import bits, check_gradient
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 RNG = np.random.default_rng(3)
 COUNT = 60
 

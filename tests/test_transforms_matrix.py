@@ -14,6 +14,8 @@ from elinvar.core import dtypes
 from elinvar.graph.regions import build_params
 from elinvar.tensor.dispatch import F
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 STEP = 1e-6
 
 

@@ -8,6 +8,8 @@ from elinvar import nn
 from elinvar.core.errors import TraceError
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 F = nn.functional
 COUNT = 4
 

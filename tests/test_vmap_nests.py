@@ -5,6 +5,8 @@ import pytest
 import elinvar as el
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 COUNT = 4
 
 

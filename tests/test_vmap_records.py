@@ -13,6 +13,8 @@ from elinvar.ops.table import TABLE
 from elinvar.tensor.dispatch import apply
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.slow  # many programs to compile
+
 COUNT = 3
 CHOICES = 2  # of the ways to map the operands, for each sample
 
