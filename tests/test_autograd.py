@@ -575,3 +575,15 @@ def test_checkpoint_of_a_function_that_rebinds_state_in_its_own_trace(scanned):
         y.sum().backward()
         assert np.allclose(x.grad.numpy(), (y / x).numpy(), rtol=1e-6)
         assert el.random.default_generator.state.tolist() == after
+
+
+def test_what_is_stopped_has_no_tape():
+    """Also in a trace: a function without a derivative takes it."""
+
+    def function(a, x):
+        stopped = el.stop_gradient(a)
+        assert not stopped.requires_grad
+        return (stopped * x).sum()
+
+    found = el.jit(el.grad(function, argnums=(0, 1)))(el.ones(3), el.ones(3))
+    assert [g.tolist() for g in found] == [[0.0] * 3, [1.0] * 3]

@@ -60,21 +60,6 @@ CASES = {
     # dtypes
     "dtype's name": (lambda: el.zeros(2, dtype="floaty"), DTypeError, "no dtype is called 'floaty'"),
     "a number": (lambda: el.zeros(2, dtype=5), DTypeError, "expected a dtype such as el.float32"),
-    "complex": (
-        lambda: el.asarray(np.ones(2, complex), dtype=el.float32),
-        DTypeError,
-        "a complex number cannot become float32",
-    ),
-    "order of complex numbers": (
-        lambda: el.asarray([1j]) < 1,
-        DTypeError,
-        "[less] is not defined for complex numbers: c64[1], c64[1]",
-    ),
-    "a complex scalar": (
-        lambda: el.full(2, 1j, dtype=el.int32),
-        DTypeError,
-        "the complex number 1j does not fit into int32",
-    ),
     "text": (lambda: el.exp("a"), DTypeError, "[exp] expected a tensor or a number, received str"),
     "None": (lambda: el.asarray(None), DTypeError, "received NoneType"),
     "too large": (lambda: el.asarray(300, dtype=el.int8), ValueRangeError, "300 does not fit into int8"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from compiled import run_compiled, same_bits
 
+import elinvar as el
 from elinvar.codegen.interpreter import interpret
 from elinvar.core.dtypes import float32
 from elinvar.core.shapes import Dim
@@ -174,3 +175,18 @@ def test_threads_do_not_change_bits(op, sample, monkeypatch):
         pool.set_num_threads(before)
     for other in found[1:]:
         assert all(same_bits(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,)])
+def test_a_number_computed_from_itself_many_times(shape):
+    """LLVM's vectoriser took exponential time over it where a task computes one number."""
+
+    def many(x):
+        for _ in range(60):
+            x = x * x - x
+        return x
+
+    x = el.full(shape, 0.5)
+    assert el.jit(many)(x).tolist() == many(x).tolist()
+    whole = el.full(shape, 3)
+    assert el.jit(el.pow)(whole, whole).tolist() == el.pow(whole, whole).tolist()

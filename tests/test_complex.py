@@ -257,6 +257,12 @@ def test_bad_input():
         el.sort(z)
     with pytest.raises(DTypeError, match=r"\[cast\] a complex number cannot become float32"):
         z.float()
+    with pytest.raises(DTypeError, match=r"\[less\] is not defined for .*: c64\[1\], c64\[1\]"):
+        _ = z < 1
+    with pytest.raises(DTypeError, match="a complex number cannot become float32"):
+        el.asarray(np.ones(2, complex), dtype=el.float32)
+    with pytest.raises(DTypeError, match="the complex number 1j does not fit into int32"):
+        el.full(2, 1j, dtype=el.int32)
     with pytest.raises(GradientError, match="one floating number"):
         el.grad(lambda x: x.sum())(z)
 

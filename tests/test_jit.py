@@ -582,30 +582,3 @@ def test_gradients_of_tensors_made_inside_compile_nothing_again():
         x = el.randn(count, 4)
         assert gradient(x).tolist() == gradient.function(x).tolist()
     assert gradient.compilations == 1
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (3,)])
-def test_a_number_computed_from_itself_many_times(shape):
-    """LLVM's vectoriser took exponential time over it where a task computes one number."""
-
-    def many(x):
-        for _ in range(60):
-            x = x * x - x
-        return x
-
-    x = el.full(shape, 0.5)
-    assert el.jit(many)(x).tolist() == many(x).tolist()
-    whole = el.full(shape, 3)
-    assert el.jit(el.pow)(whole, whole).tolist() == el.pow(whole, whole).tolist()
-
-
-def test_what_is_stopped_has_no_tape():
-    """Also in a trace: a function without a derivative takes it."""
-
-    def function(a, x):
-        stopped = el.stop_gradient(a)
-        assert not stopped.requires_grad
-        return (stopped * x).sum()
-
-    found = el.jit(el.grad(function, argnums=(0, 1)))(el.ones(3), el.ones(3))
-    assert [g.tolist() for g in found] == [[0.0] * 3, [1.0] * 3]

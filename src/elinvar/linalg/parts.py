@@ -62,7 +62,7 @@ def rows(x: Any, places: Any) -> Any:
         return F.gather(x, places, axis=0)
     wide = (*places.shape, x.shape[-1])
     chosen = flat_positions(x.shape, expand(expand_dims(places, axis=-1), wide), x.ndim - 2)
-    return F.gather(F.reshape(x, shape=(_size(x.shape),)), chosen, axis=0)
+    return F.gather(F.reshape(x, shape=(x._type.size,)), chosen, axis=0)
 
 
 def columns(x: Any, places: Any) -> Any:
@@ -71,7 +71,7 @@ def columns(x: Any, places: Any) -> Any:
         return F.gather(x, places, axis=1)
     chosen = expand(expand_dims(places, axis=-2), (*x.shape[:-1], places.shape[-1]))
     chosen = flat_positions(x.shape, chosen, x.ndim - 1)
-    return F.gather(F.reshape(x, shape=(_size(x.shape),)), chosen, axis=0)
+    return F.gather(F.reshape(x, shape=(x._type.size,)), chosen, axis=0)
 
 
 def elements(x: Any, places: Any) -> Any:
@@ -79,19 +79,12 @@ def elements(x: Any, places: Any) -> Any:
     if x.ndim == 1:
         return F.gather(x, places, axis=0)
     chosen = flat_positions(x.shape, places, x.ndim - 1)
-    return F.gather(F.reshape(x, shape=(_size(x.shape),)), chosen, axis=0)
+    return F.gather(F.reshape(x, shape=(x._type.size,)), chosen, axis=0)
 
 
 def element(x: Any, place: Any) -> Any:
     """One element of each vector: place is (…)."""
     return F.reshape(elements(x, expand_dims(place, axis=-1)), shape=place.shape)
-
-
-def _size(shape: Any) -> DimLike:
-    total: DimLike = 1
-    for dim in shape:
-        total = total * dim
-    return total
 
 
 def outer(x: Any, y: Any) -> Any:

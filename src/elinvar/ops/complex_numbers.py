@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.dtypes import COMPLEX, DType, complex_of, float32, float64, int32
+from elinvar.core.dtypes import COMPLEX, complex_of, float32, float64, int32
 from elinvar.core.errors import DTypeError, fail
 from elinvar.core.types import TensorType
 from elinvar.ops.elementwise import XY, X, check_same, document, edge_values, generator, pairs
@@ -149,8 +149,3 @@ def parts(f: Any, x: Any) -> tuple[Any, Any]:
     if x.dtype.kind == "c":
         return f.real(x), f.imag(x)
     return x, f.zeros_like(x)
-
-
-def is_complex(dtype: DType) -> bool:
-    """Whether numbers of this dtype have two parts."""
-    return dtype.kind == "c"

@@ -18,6 +18,7 @@ from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.gradients import grad, vjp
 from elinvar.tensor.tangents import jvp
 from elinvar.tensor.vmap import vmap
+from elinvar.tensor.walk import need_function
 
 Argnums = int | tuple[int, ...]
 
@@ -74,11 +75,6 @@ def _split(matrix: Any, leaves: list[Any], axis: int) -> list[Any]:
     return found
 
 
-def _need_function(op: str, function: Any) -> None:
-    if not callable(function):
-        fail(DTypeError, op, f"expected a function, received {type(function).__name__}")
-
-
 def _floating(op: str, leaves: list[Any]) -> None:
     for leaf in leaves:
         if leaf.dtype.kind != "f":
@@ -109,7 +105,7 @@ def jacrev(
         >>> el.jacrev(lambda x: x * x)(el.asarray([1.0, 2.0])).tolist()
         [[2.0, 0.0], [0.0, 4.0]]
     """
-    _need_function("jacrev", function)
+    need_function("jacrev", function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -144,7 +140,7 @@ def jacfwd(
         >>> el.jacfwd(lambda x: el.stack([x, x * x]))(el.asarray(3.0)).tolist()
         [1.0, 6.0]
     """
-    _need_function("jacfwd", function)
+    need_function("jacfwd", function)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, overload
 
 from elinvar.core import tree
-from elinvar.core.errors import DTypeError, GradientError, fail
+from elinvar.core.errors import GradientError, fail
 from elinvar.graph.ir import Graph, Value
 from elinvar.tensor.cell import traces
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.function import TracedFunction
 from elinvar.tensor.trace import Trace
-from elinvar.tensor.walk import Walk, like
+from elinvar.tensor.walk import Walk, like, need_function
 
 R = TypeVar("R")
 Aux = TypeVar("Aux")
@@ -91,7 +91,7 @@ def jvp(
         >>> el.jvp(el.grad(loss), (x,), (v,))[1].tolist()        # the Hessian times v
         [12.0, 24.0]
     """
-    _need_function("jvp", function)
+    need_function("jvp", function)
     if not isinstance(primals, tuple | list):
         text = f"expected a tuple of primals, received {type(primals).__name__}"
         fail(GradientError, "jvp", text, "write `(x,)` for a function of one argument")
@@ -137,7 +137,7 @@ def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False
         >>> linear(el.asarray([1.0, 0.0])).tolist(), linear(el.asarray([3.0, 0.0])).tolist()
         ([2.0, 0.0], [6.0, 0.0])
     """
-    _need_function("linearize", function)
+    need_function("linearize", function)
     walk = Walk("linearize", has_aux)
     given = [walk.link(primal, f"primal {n}") for n, primal in enumerate(primals)]
     walk.run(function, given, {})
@@ -223,8 +223,3 @@ def _frontier(graph: Graph, known: dict[Value, Any]) -> list[Value]:
         else:
             stack += value.node.operands
     return list(found)
-
-
-def _need_function(op: str, function: Any) -> None:
-    if not callable(function):
-        fail(DTypeError, op, f"expected a function, received {type(function).__name__}")

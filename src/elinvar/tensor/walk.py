@@ -9,12 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from elinvar.core import tree
-from elinvar.core.errors import GradientError, ShapeError, fail
+from elinvar.core.errors import DTypeError, GradientError, ShapeError, fail
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, plain, restore, snapshot, state
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
+
+
+def need_function(op: str, function: Any) -> None:
+    """Refuse what cannot be called."""
+    if not callable(function):
+        fail(DTypeError, op, f"expected a function, received {type(function).__name__}")
 
 
 def linked(x: Any) -> Any:

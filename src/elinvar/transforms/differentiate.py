@@ -83,7 +83,7 @@ def backpropagate(
     Returns:
         One cotangent for each of `wrt`; None where nothing flows.
     """
-    place = _Place(builder)
+    place = Place(builder)
     nodes = list(reachable(outputs))
     active = _active_values(nodes, wrt)
     total: dict[Value, Value] = {}
@@ -106,7 +106,7 @@ def backpropagate(
     return [total.get(value) for value in wrt]
 
 
-class _Place:
+class Place:
     """The builder's primitives, which give new nodes the source of the node they differentiate."""
 
     def __init__(self, builder: Builder) -> None:

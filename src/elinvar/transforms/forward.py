@@ -24,8 +24,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, Value, inline, reachable, result_types
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Namespace, Op
-from elinvar.ops.table import BY_NAME
-from elinvar.transforms.differentiate import vjp_graph
+from elinvar.transforms.differentiate import Place, vjp_graph
 from elinvar.transforms.forward_control import ControlUse, push_control
 from elinvar.transforms.transpose import replayed, transposed
 
@@ -91,7 +90,7 @@ def push_through(
         One tangent for each of `outputs`; None where it is zero.
     """
     known: dict[Value, Any] = dict(zip(inputs, tangents, strict=True))
-    place = _Place(builder)
+    place = Place(builder)
     for node in list(reachable(outputs)):
         if node.is_input or not any(known.get(v) is not None for v in node.operands):
             continue
@@ -115,19 +114,6 @@ def push_through(
                     fail(GraphError, node.op_name, text, where=node.source)
                 known.setdefault(value, tangent)
     return [known.get(value) for value in outputs]
-
-
-class _Place:
-    """The builder's primitives, which give new nodes the source of the node they differentiate."""
-
-    def __init__(self, builder: Builder) -> None:
-        self._builder = builder
-        self.source: Source | None = None
-        self.f = Namespace(BY_NAME, self._apply)
-
-    def _apply(self, op: Any, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
-        results = self._builder.add(op, tuple(operands), params, self.source)
-        return results[0] if len(results) == 1 else results
 
 
 def tangents_of(

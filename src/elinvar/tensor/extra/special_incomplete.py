@@ -16,9 +16,7 @@ from typing import Any
 from elinvar.core.dtypes import float64
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions as red
-from elinvar.tensor.composite import composite
 from elinvar.tensor.control import while_loop
-from elinvar.tensor.convert import cast
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.extra.special_gamma import (
     digamma,
@@ -310,13 +308,6 @@ gammaincc: Any = several(
     lambda a, x: ew.negative(gammainc_shape_slope(a, x)),
     lambda a, x: ew.negative(gamma_density(a, x)),
 )
-
-
-@composite
-def _sample_slope(a: Any, x: Any) -> Any:
-    wide_a, wide_x = cast(a, float64), cast(x, float64)
-    slope = ew.divide(_shape_slope(wide_a, wide_x), _gamma_density(wide_a, wide_x))
-    return cast(F.negative(slope), a.dtype)
 
 
 def random_gamma_grad(a: Any, x: Any, /) -> Any:
