@@ -292,7 +292,7 @@ def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
-    """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+    """The complex conjugate, x - iy for x + iy; of real numbers x."""
 
 def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The size of x with the sign of y."""
@@ -671,7 +671,7 @@ def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order."""
 
 def positive(x: _ArrayLike, /) -> Tensor:
-    """The tensor itself: +x."""
+    """The same numbers: +x."""
 
 def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 raised to the power x2, with broadcasting."""
@@ -724,7 +724,7 @@ def randperm(
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
-    """The real part; of real numbers x itself."""
+    """The real part; of real numbers x."""
 
 def reciprocal(x: _ArrayLike, /) -> Tensor:
     """1 / x of each element; integers become float32."""

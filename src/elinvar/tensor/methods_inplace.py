@@ -96,6 +96,10 @@ class InPlaceMethods(Cell):
         )
         return rebound("fill_", self, expand(filler, self.shape))
 
+    def fill(self, value: Any) -> None:
+        """NumPy's form of `fill_`, without a result."""
+        self.fill_(value)
+
     def zero_(self) -> Any:
         """Set all elements to zero."""
         return self.fill_(0)
