@@ -28,6 +28,7 @@ from elinvar.core.dtypes import uint16 as uint16
 from elinvar.core.dtypes import uint32 as uint32
 from elinvar.core.dtypes import uint64 as uint64
 from elinvar.core.errors import ElinvarError as ElinvarError
+from elinvar.core.errors import ValueSemanticsWarning as ValueSemanticsWarning
 from elinvar.core.shapes import Dim as Dim
 from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
@@ -1865,6 +1866,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "ValueSemanticsWarning",
     "Generator",
     "Tensor",
     "TensorSpec",

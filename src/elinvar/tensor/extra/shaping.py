@@ -529,7 +529,7 @@ def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = True)
         flat, tensor_of("fill_diagonal", places), expand(update, (len(places),)), 0, "set"
     )
     found = F.reshape(found, shape=x.shape)
-    return rebound(target, found, inplace)
+    return rebound("fill_diagonal", target, found, inplace)
 
 
 def apply_over_axes(function: Any, x: Any, axes: Any, /) -> Any:
