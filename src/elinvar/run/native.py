@@ -19,6 +19,7 @@ from typing import Any
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
 from elinvar.run.cache import DiskCache, cache_key
+from elinvar.run.joining import joined
 from elinvar.run.llvm import (
     QUICK,
     Target,
@@ -306,7 +307,7 @@ def _link(code: bytes, names: list[str], identity: bytes) -> None:
     """Load object code that is known by this identity."""
     _need_room()
     jit = _jit()
-    jit.add_object_file(binding().ObjectFileRef.from_data(code))
+    jit.add_object_file(binding().ObjectFileRef.from_data(joined(code)))
     jit.finalize_object()
     for name in names:
         address = jit.get_function_address(name)
@@ -339,7 +340,7 @@ def _jit() -> Any:
     if _engine.jit is None:
         llvm = binding()
         # On AArch64 the sections of an object must be side by side, which llvmlite's memory manager
-        # sees to. Elsewhere LLVM's own is near enough, and does not abort on objects whose
+        # sees to. Elsewhere `joined` does, and LLVM's own manager does not abort on objects whose
         # constant sections differ in alignment, as llvmlite's does.
         machine = target_machine(host(), jit=True)
         together = host().triple.startswith(("aarch64", "arm64"))
