@@ -12,7 +12,7 @@ from elinvar.core import tree
 from elinvar.core.errors import AxisError, DTypeError, ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.batching import SHARED, Mapped
-from elinvar.tensor.cell import Cell, current_trace
+from elinvar.tensor.cell import Cell, current_trace, state, traces
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.jit import Call, as_input, tracing_lock
 from elinvar.tensor.program import examine_call, trace_program
@@ -151,6 +151,8 @@ class _Call:
         if current_trace() is not None:
             return self._traced(places, [as_tensor(self.leaves[n]) for n in places])
         tensors = [as_input(self.leaves[n]) for n in places]
+        if not traces.active and state.changes is None:
+            return self._traced(places, tensors)
 
         def run(*stand_ins: Any) -> Any:
             return self._traced(places, list(stand_ins))
@@ -165,7 +167,7 @@ class _Call:
         return program.run(tensors, tensors)
 
     def _traced(self, places: list[int], tensors: list[Any]) -> Any:
-        """The call in the running trace."""
+        """The call, at once or in the running trace."""
         options = self.options
         leaves = list(self.leaves)
         rows, mapped = [], []
