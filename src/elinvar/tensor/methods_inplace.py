@@ -106,6 +106,11 @@ class InPlaceMethods(Cell):
         watch_method(getrefcount(self), "fill_", self)
         return _filled("fill_", self, value)
 
+    def fill(self, value: Any) -> None:
+        """NumPy's form of `fill_`, without a result."""
+        watch_method(getrefcount(self), "fill", self)
+        _filled("fill", self, value)
+
     def zero_(self) -> Any:
         """Set all elements to zero."""
         watch_method(getrefcount(self), "zero_", self)
