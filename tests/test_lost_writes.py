@@ -286,6 +286,8 @@ def test_nothing_is_told_where_nothing_would_differ():
     def harmless():
         row = x[0].clone()
         row += 1
+        row = x[0] ** 1
+        row += 1
         copy = x.clone()
         copy.view(-1)
         copy += 1
