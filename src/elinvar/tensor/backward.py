@@ -6,6 +6,7 @@ after all that use it. Derivative rules run through `F`; with `create_graph` the
 
 from __future__ import annotations
 
+import functools
 import heapq
 from typing import Any
 
@@ -124,7 +125,12 @@ def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
 def _line_of(node: Any) -> Source | None:
     """Where the user called what is being differentiated, for profiles and printed graphs."""
     source = node.source
-    return source and Source(source.file, source.line, f"{source.function}, backward")
+    return source and _backward_of(source)
+
+
+@functools.lru_cache(4096)
+def _backward_of(source: Source) -> Source:
+    return Source(source.file, source.line, f"{source.function}, backward")
 
 
 def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) -> None:
