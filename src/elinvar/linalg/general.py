@@ -14,6 +14,7 @@ from typing import Any
 from elinvar.core.dtypes import int64
 from elinvar.core.shapes import DimLike
 from elinvar.linalg import checks, parts
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.linalg.triangular import solve_lower, solve_triangle, solved, substitute
 from elinvar.tensor import elementwise as ew
@@ -40,6 +41,13 @@ def _panel(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
 
     Returns the panel, the order of its rows, and for each column the row it was exchanged with.
     """
+    numbers = start, parts.as_count(size)
+    found: tuple[Any, Any, Any] = known("lu", _column_by_column, (panel,), numbers)
+    return found
+
+
+def _column_by_column(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
+    """What `_panel` computes, as a loop over whole matrices."""
     lead, height = panel.shape[:-2], panel.shape[-2]
     places, inside = parts.count(height), parts.count(panel.shape[-1])
     order = expand(places, (*lead, height))
@@ -234,6 +242,23 @@ def first_zero(found: Any) -> Any:
     """For each matrix the number of the first zero on U's diagonal, from 1; or 0."""
     bad = ew.equal(diagonal(found), 0.0)
     return ew.where(bad.any(axis=-1), F.argmax(bad.to(int64), axis=bad.ndim - 1) + 1, 0)
+
+
+@composite
+def solved_at_once(a: Any, b: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """A⁻¹ b, the number of the first pivot that is 0 in each matrix, and whether one is."""
+    found, order, _ = factor(a, large=large)
+    info = first_zero(found)
+    x = substituted(found, order, b, adjoint=False, large=large)
+    return x, info, ew.not_equal(info, 0).any()
+
+
+@composite
+def inverted_at_once(a: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """A⁻¹, and what `solved_at_once` tells."""
+    unit = parts.identity(a.shape[-1], a.dtype, a.shape[:-2])
+    found: tuple[Any, Any, Any] = solved_at_once(a, unit, large=large)
+    return found
 
 
 @composite

@@ -143,14 +143,20 @@ def _factors(op: str, a: Any) -> tuple[tuple[Any, Any], Any, Any]:
     return (found, order), swaps, info
 
 
-def _solved(op: str, a: Any, b: Any) -> tuple[Any, Any]:
+def _solved(op: str, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """A⁻¹ b, info, and whether info tells of a singular matrix where that is known already."""
+    if checks.is_plain(a, b) and a.shape[:-2] == b.shape[:-2]:
+        found: tuple[Any, Any, Any] = general.solved_at_once(
+            a, b, large=parts.is_large(a.shape[-1])
+        )
+        return found
     factors, _, info = _factors(op, a)
     lead = a.shape[:-2]
     a, b = checks.same_lead(op, a, b)
     if a.shape[:-2] != lead:
         found, order = factors
         factors = expand(found, a.shape), expand(order, a.shape[:-1])
-    return general.solve_with(a, b, factors), info
+    return general.solve_with(a, b, factors), info, None
 
 
 def solve(a: Any, b: Any, /, *, left: bool = True) -> Any:
@@ -183,11 +189,11 @@ def solve(a: Any, b: Any, /, *, left: bool = True) -> Any:
     if a.shape[-1] != b.shape[-2 if left else -1]:
         fail(ShapeError, "solve", f"sizes differ: {a._type} and {b._type}, left={left}")
     if left:
-        found, info = _solved("solve", a, b)
+        found, info, flag = _solved("solve", a, b)
     else:
-        found, info = _solved("solve", matrix_transpose(a), matrix_transpose(b))
+        found, info, flag = _solved("solve", matrix_transpose(a), matrix_transpose(b))
         found = matrix_transpose(found)
-    checks.refuse("solve", info, SINGULAR, "`lstsq` and `pinv` take singular matrices")
+    checks.refuse("solve", info, SINGULAR, "`lstsq` and `pinv` take singular matrices", flag)
     found = found.squeeze(-1 if left else -2) if is_vector else found
     return cast(found, checks.narrow(found.dtype, dtype))
 
@@ -207,8 +213,8 @@ def inv(x: Any, /) -> Any:
         >>> el.linalg.inv(el.asarray([[2.0, 0.0], [0.0, 4.0]])).tolist()
         [[0.5, 0.0], [0.0, 0.25]]
     """
-    found = _inverse("inv", x)
-    checks.refuse("inv", found.info, SINGULAR, "`pinv` takes singular matrices")
+    found, flag = _inverse("inv", x)
+    checks.refuse("inv", found.info, SINGULAR, "`pinv` takes singular matrices", flag)
     return found.inverse
 
 
@@ -224,14 +230,19 @@ def inv_ex(x: Any, /) -> InvEx:
         >>> el.linalg.inv_ex(el.zeros((2, 2))).info.item()
         1
     """
-    return _inverse("inv_ex", x)
+    return _inverse("inv_ex", x)[0]
 
 
-def _inverse(op: str, x: Any) -> InvEx:
+def _inverse(op: str, x: Any) -> tuple[InvEx, Any]:
     dtype = checks.original(op, x)
     x = checks.square(op, x)
-    found, info = _solved(op, x, parts.identity(x.shape[-1], x.dtype, x.shape[:-2]))
-    return InvEx(cast(found, checks.narrow(found.dtype, dtype)), info)
+    if checks.is_plain(x):
+        large = parts.is_large(x.shape[-1])
+        found, info, flag = general.inverted_at_once(x, large=large)
+    else:
+        unit = parts.identity(x.shape[-1], x.dtype, x.shape[:-2])
+        found, info, flag = _solved(op, x, unit)
+    return InvEx(cast(found, checks.narrow(found.dtype, dtype)), info), flag
 
 
 @composite

@@ -8,10 +8,12 @@ to block as products of BLOCK terms. Upper triangles are lower ones read backwar
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from elinvar.core.errors import ShapeError, fail
 from elinvar.linalg import checks, parts
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
@@ -24,6 +26,13 @@ from elinvar.tensor.manipulation import flip, matrix_transpose
 
 def substitute(lower: Any, b: Any, first: Any, size: Any, unit: bool) -> Any:
     """Forward substitution with `size` columns of `lower` from `first` on, whose rows are b's."""
+    kernel = "substitute_unit" if unit else "substitute"
+    loops = functools.partial(_row_by_row, unit=unit)
+    return known(kernel, loops, (lower, b), (first, parts.as_count(size)))
+
+
+def _row_by_row(lower: Any, b: Any, first: Any, size: Any, *, unit: bool) -> Any:
+    """What `substitute` computes, as a loop over whole matrices."""
     places = parts.count(b.shape[-2])
 
     def step(place: Any, x: Any) -> Any:
