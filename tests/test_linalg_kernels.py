@@ -1,5 +1,7 @@
 """Kernels of factorizations beside the loops that say what they compute: the same bits."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -28,50 +30,59 @@ def matrices(shape, dtype, kind):
     return el.asarray(x.astype(dtype))
 
 
+LARGE = ((100, 100), (70, 130), (130, 65), (2, 96, 96))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["normal", "ties", "singular", "nan"])
 def test_lu(dtype, kind):
-    size = el.jit(lambda x: general._panel(x, parts.index(0), min(x.shape[-2:])))
-    loop = el.jit(
-        lambda x: general._column_by_column(x, parts.index(0), parts.as_count(min(x.shape[-2:])))
-    )
-    for shape in SHAPES:
+    for shape in (*SHAPES, *(LARGE if kind == "normal" else ())):
+        large = min(shape[-2:]) > parts.SMALL
         x = matrices(shape, dtype, kind)
-        for one, two in zip(size(x), loop(x), strict=True):
+        kernel = general.factor(x, large=large)
+        loops = el.jit(functools.partial(general._by_loops, large=large))(x)
+        for one, two in zip(kernel, loops, strict=True):
             assert same(one, two), shape
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_lu_of_a_panel(dtype):
-    """From a row and with a number of columns that a loop tells."""
-    x = matrices((2, 37, 32), dtype, "normal")
-    numbers = el.asarray(11), el.asarray(20)
-    for one, two in zip(
-        el.jit(general._panel)(x, *numbers),
-        el.jit(general._column_by_column)(x, *numbers),
-        strict=True,
-    ):
-        assert same(one, two)
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("upper", [False, True])
+def test_substitution(dtype, unit, upper):
+    """Term by term; the loops that other engines run do so up to 64 rows."""
+    how = {"upper": upper, "unit": unit, "large": False}
+    loops = el.jit(functools.partial(triangular._by_loops, **how))
+    for lead, size, columns in (((), 1, 1), ((), 9, 3), ((4,), 33, 45), ((2, 2), 12, 4)):
+        a = matrices((*lead, size, size), dtype, "normal")
+        b = matrices((*lead, size, columns), dtype, "nan")
+        assert same(triangular.solve_triangle(a, b, **how), loops(a, b))
+
+
+def test_a_vmap_of_kernels():
+    x = matrices((4, 9, 9), "float32", "normal")
+    found = el.vmap(lambda a: general.factor(a, large=False)[0])(x)
+    assert same(found, general.factor(x, large=False)[0])
+    b = matrices((4, 9, 2), "float32", "normal")
+    how = {"upper": True, "unit": False, "large": False}
+    found = el.vmap(lambda b: triangular.solve_triangle(x[0], b, **how))(b)
+    for n in range(4):
+        assert same(found[n], triangular.solve_triangle(x[0], b[n], **how))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("unit", [False, True])
-def test_substitution(dtype, unit):
-    kernel = el.jit(lambda a, b, n, m: triangular.substitute(a, b, n, m, unit))
-    loop = el.jit(lambda a, b, n, m: triangular._row_by_row(a, b, n, m, unit=unit))
-    for lead, size, columns in (((), 1, 1), ((), 9, 3), ((4,), 33, 45), ((2, 2), 12, 4)):
-        a = matrices((*lead, size, size + 3), dtype, "normal")
-        b = matrices((*lead, size, columns), dtype, "nan")
-        for first, count in ((0, size), (3, size), (1, size // 2)):
-            numbers = el.asarray(first), el.asarray(count)
-            assert same(kernel(a, b, *numbers), loop(a, b, *numbers))
-
-
-def test_a_vmap_of_kernels_and_of_their_counts():
-    x = matrices((4, 9, 9), "float32", "normal")
-    counts = el.asarray([9, 3, 0, 5])
-    found = el.vmap(lambda a: general._panel(a, parts.index(0), 9)[0])(x)
-    assert same(found, general._panel(x, parts.index(0), 9)[0])
-    found = el.vmap(lambda a, n: general._panel(a, parts.index(0), n)[0])(x, counts)
-    for n in range(4):
-        assert same(found[n], general._panel(x[n], parts.index(0), counts[n])[0])
+@pytest.mark.parametrize("function", ["eigh", "svd", "solve"])
+def test_a_matrix_alone_has_the_bits_that_it_has_in_a_stack(dtype, function):
+    """Its neighbours need more steps, or hold NaN; many steps need more room than there is."""
+    x = matrices((3, 130, 130), dtype, "normal")
+    x = el.stack([x[0], x[1] * float("nan"), el.eye(130, dtype=x.dtype)])
+    arguments = (el.ones((3, 130, 2), dtype=x.dtype),) if function == "solve" else ()
+    run = getattr(el.linalg, function)
+    before = el.get_num_threads()
+    for threads in (3, 1, before):
+        el.set_num_threads(threads)
+        many = run(x, *arguments)
+        for n in range(3):
+            alone = run(x[n], *(y[n] for y in arguments))
+            pairs = [(many, alone)] if function == "solve" else zip(many, alone, strict=True)
+            for one, two in pairs:
+                assert same(one[n], two)

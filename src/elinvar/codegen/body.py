@@ -24,6 +24,7 @@ class Body(FunctionText):
     """
 
     __slots__ = ("_scopes", "entry", "label", "sizes")
+    has_vectors = False  # whether loops are written with vectors, so that LLVM need not look
 
     sizes: dict[str, str]
     label: str
@@ -93,7 +94,8 @@ class Body(FunctionText):
         self.emit(f"br label %{latch}")
         self.start(latch)
         self.emit(f"{advanced} = add nsw i64 {counter}, {step}")
-        self.emit(f"br label %{head}{AS_IT_IS if hint == 'task' else ''}")
+        as_it_is = AS_IT_IS if hint == "task" or self.has_vectors else ""
+        self.emit(f"br label %{head}{as_it_is}")
         self.start(end)
 
     @contextmanager

@@ -14,8 +14,9 @@ from elinvar.core.errors import CompileError, fail
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.core.sizing import ceil_div
 from elinvar.graph.ir import Node
-from elinvar.kernels.plan import ControlStep, Loop, Number, Place, Step
+from elinvar.kernels.plan import ControlStep, Loop, Number, Place, Sizes, Step
 
+SMALL, PANEL = 64, 32  # as in `linalg/parts.py`: sizes of one panel, and the width of panels
 ROOM = 64  # rotations that are noted at once, in units of n
 
 
@@ -46,59 +47,81 @@ class MatrixLowering(FusedLowering):
         method(node)
 
     def _kernel_lu(self, node: Node) -> None:
-        panel = node.operands[0]
-        *lead, height, width = panel.shape
-        stack = size(tuple(lead))
-        sources = [self.dense(value) for value in node.operands]
-        targets = [self.place(value) for value in node.results]
-        key = ("lu", panel.dtype)
+        (a,) = node.operands
+        *lead, height, width = a.shape
+        stack = _Stack(size(tuple(lead)), width, a.dtype)
+        found, order, swaps = (self.place(value) for value in node.results)
+        least = swaps_length = node.results[2].shape[-1]
+        long = width + 2 * matrix_values.LANES
+        scratch = self._memory(stack.count * height * long, a.dtype.itemsize)
+        start, going_on = self._memory(stack.count), self._memory(stack.count)
+
+        def panel(sizes: Sizes) -> int:
+            return SMALL if evaluate(swaps_length, sizes) <= SMALL else PANEL
+
+        numbers = [height, width, least, Number(panel)]
+        self._set(start, stack, -1)
+        steps = [
+            self._matrix_step(
+                ("lu_panel", a.dtype),
+                lambda: matrix_solving.lu_panel_text(PLACEHOLDER, a.dtype),
+                ([self.dense(a)], [scratch, order, swaps, start, going_on]),
+                numbers,
+                stack,
+                work=8,
+            ),
+            self._matrix_step(
+                ("lu_update", a.dtype),
+                lambda: matrix_solving.lu_update_text(PLACEHOLDER, a.dtype),
+                ([], [scratch, found, start]),
+                numbers,
+                stack,
+                matrix_solving.COLUMNS,
+                8,
+            ),
+        ]
+        self._set(going_on, stack, 1)
+        self._until_done(stack, going_on, steps)
+
+    def _set(self, place: Place, stack: _Stack, value: int) -> None:
+        """The same number for each matrix."""
         name, text = cached_text(
-            key, "lu", lambda: matrix_solving.lu_text(PLACEHOLDER, panel.dtype)
+            ("set_numbers",), "set_numbers", lambda: matrix_values.set_text(PLACEHOLDER)
         )
-        self.steps.append(
-            Step(
-                name,
-                text,
-                [*sources, *targets, Number(height), Number(width)],
-                lambda sizes: evaluate(stack, sizes),
-                [place.storage for place in sources],
-                [place.storage for place in targets],
-                "lu",
-                lambda sizes: evaluate(stack * height * width * width, sizes),
-            )
-        )
+        slots = [place, Number(stack.count), Number(value)]
+        self.steps.append(Step(name, text, slots, lambda sizes: 1, [], [place.storage], "set"))
 
     def _kernel_substitute(self, node: Node) -> None:
-        self._substitute(node, False)
+        self._substitute(node, 0, 0)
 
     def _kernel_substitute_unit(self, node: Node) -> None:
-        self._substitute(node, True)
+        self._substitute(node, 1, 0)
 
-    def _substitute(self, node: Node, unit: bool) -> None:
-        lower, b = node.operands[:2]
-        width = lower.shape[-1]
+    def _kernel_substitute_upper(self, node: Node) -> None:
+        self._substitute(node, 0, 1)
+
+    def _kernel_substitute_upper_unit(self, node: Node) -> None:
+        self._substitute(node, 1, 1)
+
+    def _substitute(self, node: Node, unit: int, upper: int) -> None:
+        b = node.operands[1]
         *lead, rows, columns = b.shape
-        stack = size(tuple(lead))
-        sources = [self.dense(value) for value in node.operands]
-        target = self.place(node.results[0])
-        name, text = cached_text(
-            ("substitute", b.dtype),
-            "substitute",
-            lambda: matrix_solving.substitute_text(PLACEHOLDER, b.dtype),
-        )
+        stack = _Stack(size(tuple(lead)), columns, b.dtype)
+        block = matrix_solving.BLOCK
+        strip = stack.count * rows * (columns + block)
+        scratch = self._memory(strip, b.dtype.itemsize)
         self.steps.append(
-            Step(
-                name,
-                text,
-                [*sources, target, Number(rows), Number(width), Number(columns), Number(int(unit))],
-                lambda sizes: (
-                    evaluate(stack, sizes)
-                    * ceil_div(evaluate(columns, sizes), matrix_solving.BLOCK)
+            self._matrix_step(
+                ("substitute", b.dtype),
+                lambda: matrix_solving.substitute_text(PLACEHOLDER, b.dtype),
+                (
+                    [self.dense(value) for value in node.operands],
+                    [scratch, self.place(node.results[0])],
                 ),
-                [place.storage for place in sources],
-                [target.storage],
-                "substitute",
-                lambda sizes: evaluate(stack * rows * rows * columns, sizes),
+                [rows, columns, unit, upper],
+                stack,
+                block,
+                8,
             )
         )
 

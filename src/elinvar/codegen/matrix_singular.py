@@ -16,10 +16,9 @@ from elinvar.codegen.matrix_values import (
     floor_of,
     given_epsilon,
     identity,
-    padded,
     reflected_row,
 )
-from elinvar.codegen.matrix_words import Counter, Words, negligible, recorded, reflection
+from elinvar.codegen.matrix_words import Counter, Words, negligible, padded, recorded, reflection
 from elinvar.core.dtypes import DType, float64, int64
 from elinvar.ops.scalars import Scalar, fma, select
 

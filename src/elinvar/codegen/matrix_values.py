@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from elinvar.codegen.body import kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler
-from elinvar.codegen.matrix_words import Counter, Words, negligible, recorded, reflection
+from elinvar.codegen.matrix_words import Counter, Words, negligible, padded, recorded, reflection
 from elinvar.core.dtypes import DType, float64, int64
 from elinvar.ops.scalars import Scalar, fma, select
 
@@ -23,12 +23,6 @@ LANES = 8
 BLOCK = 64  # columns of a task
 WIDTHS = (32, 8, 1)
 FRACTION = 2.0**-2  # of ε ‖A‖, up to which an element off the diagonal counts as 0
-
-
-def padded(words: Words, size: str) -> str:
-    """The length of rows in scratch memory: whole vectors, and one more, or the rows of a matrix
-    whose size is a power of two would all want the same places in the cache."""
-    return words.add(words.down(words.add(size, str(LANES - 1)), LANES), str(LANES))
 
 
 def copied_in(words: Words, source: str, target: str, dtype: DType, n: str, long: str) -> None:
@@ -354,6 +348,15 @@ def any_text(name: str) -> str:
     words.emit(f"store i8 {byte}, ptr %test, align 1")
     words.emit("ret void")
     return kernel_module(name, words, ["%open", "%test"], ["%count"])
+
+
+def set_text(name: str) -> str:
+    """Kernel: numbers (i64), all the same. Slots: numbers, their count, the value."""
+    words = Words()
+    with words.loop("0", "%count") as i:
+        words.store_count("%numbers", i, "%value")
+    words.emit("ret void")
+    return kernel_module(name, words, ["%numbers"], ["%count", "%value"])
 
 
 def in_order_text(name: str, dtype: DType, descending: bool) -> str:

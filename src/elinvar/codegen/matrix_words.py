@@ -15,6 +15,8 @@ from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
 from elinvar.core.dtypes import DType, float64, int64
 from elinvar.ops.scalars import Scalar, fma, select
 
+WHOLE = 8  # lanes of the vectors of which rows in scratch memory are made
+
 
 class Variable:
     """A number that changes."""
@@ -55,6 +57,7 @@ class Words(Body):
     """A function body with the words of this file."""
 
     __slots__ = ()
+    has_vectors = True
 
     def number(self, value: float, dtype: DType, lanes: int = 1) -> Scalar:
         handler = LLVMHandler(self, lanes)
@@ -192,7 +195,7 @@ class Words(Body):
         def move(place: str, lanes: int) -> None:
             self.store(target, place, self.load(source, dtype, place, lanes), lanes)
 
-        self.along("0", count, (16, 1), move)
+        self.along("0", count, (WHOLE, 1), move)
 
     def dot(self, x: str, y: str, dtype: DType, low: str, high: str) -> Scalar:
         """Σ x·y over a run of elements in 8 lanes, then what is left one by one."""
@@ -211,7 +214,13 @@ class Words(Body):
         def put(place: str, lanes: int) -> None:
             self.store(target, place, self.splat(value, lanes), lanes)
 
-        self.along(low, high, (16, 1), put)
+        self.along(low, high, (WHOLE, 1), put)
+
+
+def padded(words: Words, size: str) -> str:
+    """The length of rows in scratch memory: whole vectors, and one more, or the rows of a matrix
+    whose size is a power of two would all want the same places in the cache."""
+    return words.add(words.down(words.add(size, str(WHOLE - 1)), WHOLE), str(WHOLE))
 
 
 def recorded(

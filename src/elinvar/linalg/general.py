@@ -9,6 +9,7 @@ is the largest |x| of its column, the first one of several; a NaN counts as the 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from elinvar.core.dtypes import int64
@@ -16,7 +17,7 @@ from elinvar.core.shapes import DimLike
 from elinvar.linalg import checks, parts
 from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable, is_wanted
-from elinvar.linalg.triangular import solve_lower, solve_triangle, solved, substitute
+from elinvar.linalg.triangular import solve_triangle, solved, substitute
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import expand
@@ -41,13 +42,6 @@ def _panel(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
 
     Returns the panel, the order of its rows, and for each column the row it was exchanged with.
     """
-    numbers = start, parts.as_count(size)
-    found: tuple[Any, Any, Any] = known("lu", _column_by_column, (panel,), numbers)
-    return found
-
-
-def _column_by_column(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
-    """What `_panel` computes, as a loop over whole matrices."""
     lead, height = panel.shape[:-2], panel.shape[-2]
     places, inside = parts.count(height), parts.count(panel.shape[-1])
     order = expand(places, (*lead, height))
@@ -81,6 +75,13 @@ def _column_by_column(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]
 @composite
 def factor(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
     """L and U in one matrix, the order of rows, and the exchanges that lead to it."""
+    loops = functools.partial(_by_loops, large=large)
+    found: tuple[Any, Any, Any] = known("lu", loops, (x,))
+    return found
+
+
+def _by_loops(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """What `factor` computes, as loops over whole matrices."""
     height, width = x.shape[-2:]
     size = least(height, width)
 
@@ -201,10 +202,10 @@ def order_of(swaps: Any, height: Any) -> Any:
 def substituted(found: Any, order: Any, b: Any, *, adjoint: bool, large: bool | None) -> Any:
     """A⁻¹ b, or A⁻ᴴ b, from A's factors."""
     if not adjoint:
-        b = solve_lower(found, parts.rows(b, order), True, large)
+        b = solve_triangle(found, parts.rows(b, order), upper=False, unit=True, large=large)
         return solve_triangle(found, b, upper=True, unit=False, large=large)
     turned = parts.adjoint(found)
-    b = solve_lower(turned, b, False, large)
+    b = solve_triangle(turned, b, upper=False, unit=False, large=large)
     b = solve_triangle(turned, b, upper=True, unit=True, large=large)
     return parts.rows(b, inverse(order))
 

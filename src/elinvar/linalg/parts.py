@@ -124,15 +124,10 @@ def tiny(dtype: DType) -> float:
     return 2.0**-1022 if real_dtype(dtype) is float64 else 2.0**-126
 
 
-def as_count(value: Any) -> Any:
-    """A size, or what is a 0-d tensor already, as a 0-d tensor."""
-    return size_tensor(value) if isinstance(value, int | Dim) else value
-
-
 def for_each(first: Any, last: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
     """state = body(i, state) for i = first … last - 1, which are 0-d tensors or ints."""
     first = index(first) if isinstance(first, int) else first
-    last = as_count(last)
+    last = size_tensor(last) if isinstance(last, int | Dim) else last
 
     def step(pair: Any) -> Any:
         place, held = pair

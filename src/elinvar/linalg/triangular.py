@@ -26,13 +26,6 @@ from elinvar.tensor.manipulation import flip, matrix_transpose
 
 def substitute(lower: Any, b: Any, first: Any, size: Any, unit: bool) -> Any:
     """Forward substitution with `size` columns of `lower` from `first` on, whose rows are b's."""
-    kernel = "substitute_unit" if unit else "substitute"
-    loops = functools.partial(_row_by_row, unit=unit)
-    return known(kernel, loops, (lower, b), (first, parts.as_count(size)))
-
-
-def _row_by_row(lower: Any, b: Any, first: Any, size: Any, *, unit: bool) -> Any:
-    """What `substitute` computes, as a loop over whole matrices."""
     places = parts.count(b.shape[-2])
 
     def step(place: Any, x: Any) -> Any:
@@ -77,6 +70,13 @@ def solve_lower(lower: Any, b: Any, unit: bool, large: bool | None) -> Any:
 @composite
 def solve_triangle(a: Any, b: Any, *, upper: bool, unit: bool, large: bool | None) -> Any:
     """T⁻¹ b for triangles T of a and matrices b."""
+    kernel = "substitute" + "_upper" * upper + "_unit" * unit
+    loops = functools.partial(_by_loops, upper=upper, unit=unit, large=large)
+    return known(kernel, loops, (a, b))
+
+
+def _by_loops(a: Any, b: Any, *, upper: bool, unit: bool, large: bool | None) -> Any:
+    """What `solve_triangle` computes, as loops over whole matrices."""
     if upper:
         turned = flip(a, axis=(-2, -1)), flip(b, axis=-2)
         return flip(solve_lower(*turned, unit, large), axis=-2)

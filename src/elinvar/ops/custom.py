@@ -126,7 +126,7 @@ CUSTOM = Op(
         mode: "vjp", "jvp", or "none": to differentiate it is an error.
         moving: how many operands have derivatives, the first ones; the others are only read.
         kernel: the name of a kernel that the CPU compiler has for the body, for stacks of matrices
-            of one dtype (`lower_matrices.py`). What is not `moving` is 0-d.
+            of one dtype (`lower_matrices.py`).
 
     Shape:
         The results of the body.

@@ -21,10 +21,7 @@ def unfold(graph: Graph) -> Graph:
 
 def _is_open(node: Node) -> bool:
     """Whether a `custom` is computed by its body."""
-    if node.op_name != "custom":
-        return False
-    others = node.operands[node.params["moving"] :]
-    return not node.params.get("kernel") or any(value.type.rank for value in others)
+    return node.op_name == "custom" and not node.params.get("kernel")
 
 
 def _is_full(node: Node) -> bool:
