@@ -114,8 +114,8 @@ def substitute_text(name: str, dtype: DType) -> str:
                 with words.when(divides):
                     own = words.splat(words.load(row, dtype, place(i)), lanes)
                     total.set(total.get() / own)
-                own = words.add(words.mul(i, str(BLOCK)), column)
-                words.store(x, own, total.get(), lanes)
+                inside = words.add(words.mul(i, str(BLOCK)), column)
+                words.store(x, inside, total.get(), lanes)
                 words.store(target, there, total.get(), lanes)
 
             words.along("0", words.sub(high, low), WIDTHS, solve)
