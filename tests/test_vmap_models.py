@@ -8,7 +8,7 @@ from elinvar import nn
 from elinvar.core.errors import TraceError
 from tests.compiled import same_bits
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 F = nn.functional
 COUNT = 4
