@@ -40,8 +40,9 @@ test: $(STAMPS)/test data ## install what the tests need and pass them (no other
 
 # The tests run in parts, JOBS of them at a time: one test is one thread most of the time, and a process
 # for all would compile more kernels than Linux gives it memory mappings for (65,530). What a part prints
-# comes when it is through. Nearly all of the time is LLVM's. Tests of what is computed (`any_level`), not
-# of the code that computes it, are compiled at LEVEL 0, many times faster; with LEVEL=3 as users' programs.
+# comes when it is through. Nearly all of the time is LLVM's. Tests of machine code have good code at once.
+# Tests of what is computed (`any_level`) are compiled at LEVEL 0, many times faster; with LEVEL=3 as users'
+# programs are, quick code first.
 PARTS := a-b c-d e-f g-l m-n o-r s t-z
 JOBS ?= 2
 LEVEL ?= 0
@@ -49,7 +50,7 @@ TOGETHER := +$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
   $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 code-%:
-	$(BIN)/python -m pytest -m "not any_level" tests/$(FOLDER)test_[$*]*.py
+	ELINVAR_QUICK=0 $(BIN)/python -m pytest -m "not any_level" tests/$(FOLDER)test_[$*]*.py
 any-%:
 	ELINVAR_LLVM_LEVEL=$(LEVEL) $(BIN)/python -m pytest -m any_level tests/$(FOLDER)test_[$*]*.py
 quick-%:
