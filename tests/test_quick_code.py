@@ -21,6 +21,8 @@ from elinvar.run import native, program
 from elinvar.run.cache import DiskCache
 from elinvar.run.compile import compile_graph
 
+pytestmark = pytest.mark.any_level
+
 
 @pytest.fixture(autouse=True)
 def nothing_stored(monkeypatch):
