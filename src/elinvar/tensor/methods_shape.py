@@ -99,7 +99,7 @@ class ShapeMethods(Cell):
         With `axis=` each element along that axis, as in numpy (`el.repeat`).
         """
         if axis is not _UNSET:
-            return repeat(self, *sizes, axis=axis)
+            return repeat(self, sizes[0] if len(sizes) == 1 else sizes, axis=axis)
         return man.tile(self, given_sizes(sizes))
 
     def tile(self, *sizes: Any) -> Any:
