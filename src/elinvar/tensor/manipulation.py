@@ -198,7 +198,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
     return F.reshape(x, shape=tuple(d for item, d in enumerate(x.shape) if item not in axes))
 
 
-def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
+def flip(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
     """The elements along axes in reverse order (all axes if None).
 
     Example:
@@ -327,7 +327,7 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     return F.concatenate(*rows, axis=axis) if len(rows) > 1 else rows[0]
 
 
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, as a tuple.
 
     Example:
@@ -369,7 +369,7 @@ def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     return F.slice(x, start=starts, size=sizes, step=steps)
 
 
-def split(x: Any, size_or_sizes: int | Sequence[int], /, *, axis: int = 0) -> tuple[Any, ...]:
+def split(x: Any, size_or_sizes: int | Sequence[int], /, axis: int = 0) -> tuple[Any, ...]:
     """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given sizes.
 
     As in PyTorch, the argument is the size of the pieces, not their number (for that: `chunk`).
@@ -399,7 +399,7 @@ def split(x: Any, size_or_sizes: int | Sequence[int], /, *, axis: int = 0) -> tu
     return tuple(pieces)
 
 
-def chunk(x: Any, chunks: int, /, *, axis: int = 0) -> tuple[Any, ...]:
+def chunk(x: Any, chunks: int, /, axis: int = 0) -> tuple[Any, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last smaller).
 
     Example:
@@ -418,7 +418,7 @@ def chunk(x: Any, chunks: int, /, *, axis: int = 0) -> tuple[Any, ...]:
     return split(x, max(1, -(-total // chunks)), axis=axis)
 
 
-def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
+def roll(x: Any, /, shift: int | tuple[int, ...], axis: Any = None) -> Any:
     """Shift elements along axes; what leaves at one end enters at the other.
 
     Example:

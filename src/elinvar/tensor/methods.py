@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import interop, printing
 from elinvar.tensor.assigning import set_item
-from elinvar.tensor.cell import Cell
+from elinvar.tensor.cell import Cell, detached
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import asarray, check_device, dtype_of_target, fresh, full
 from elinvar.tensor.dispatch import F, apart, packed
 from elinvar.tensor.fast import binary_operator
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.linear import matmul
+from elinvar.tensor.lost import counts, refuse_item
 from elinvar.tensor.methods_inplace import InPlaceMethods, in_place_operator
 from elinvar.tensor.methods_math import MathMethods
 from elinvar.tensor.methods_more import MoreMethods
@@ -123,6 +125,10 @@ class OperatorMethods(Cell):
         return get_item(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if getrefcount(self) == counts.item:
+            self._apart = True
+            set_item(self, key, value)  # what is wrong with the key or the value is told first
+            refuse_item()
         set_item(self, key, value)
 
 
@@ -412,7 +418,7 @@ class ConversionMethods(Cell):
 
     @property
     def data(self) -> Any:
-        """The content without gradient."""
+        """The content without gradient; writing to it writes to x, as in `detach`."""
         return self.detach()  # type: ignore[attr-defined]
 
     @data.setter
@@ -424,7 +430,7 @@ class ConversionMethods(Cell):
         wanted = self._node
         self._node = None
         try:
-            self._rebind(asarray(value).detach())  # type: ignore[attr-defined]
+            self._rebind(detached(asarray(value)))  # type: ignore[attr-defined]
         finally:
             self._node = wanted
 

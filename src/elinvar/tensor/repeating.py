@@ -16,7 +16,7 @@ from elinvar.tensor.searching import checked_size, searchsorted
 
 
 def repeat(
-    x: Any, /, repeats: Any, *, axis: int | None = None, total_repeat_length: int | None = None
+    x: Any, /, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Any:
     """Each element repeated along an axis (of the flattened tensor if None).
 

@@ -568,7 +568,7 @@ class Tensor(Cell):
 
     @property
     def data(self) -> Tensor:
-        """The content without gradient."""
+        """The content without gradient; writing to it writes to x, as in `detach`."""
     @data.setter
     def data(self, value: _ArrayLike) -> None: ...
     def deg2rad(x, /) -> Tensor:

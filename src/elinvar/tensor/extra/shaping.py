@@ -254,7 +254,7 @@ def rot90(x: Any, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     return F.flip(swapaxes(x, first, second), axes=(second,)) if turns else apart(x, x)
 
 
-def array_split(x: Any, indices_or_sections: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def array_split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices.
 
     Example:
@@ -323,7 +323,7 @@ def dsplit(x: Any, indices_or_sections: Any, /) -> tuple[Any, ...]:
 # ---- editing ------------------------------------------------------------------------------------
 
 
-def append(x: Any, values: Any, /, *, axis: int | None = None) -> Any:
+def append(x: Any, values: Any, /, axis: int | None = None) -> Any:
     """x with values behind it along an axis (both flattened if None).
 
     Example:
@@ -352,7 +352,7 @@ def _places(op: str, obj: Any, total: int) -> Any:
     return places.astype(np.int64)
 
 
-def delete(x: Any, obj: Any, /, *, axis: int | None = None) -> Any:
+def delete(x: Any, obj: Any, /, axis: int | None = None) -> Any:
     """x without the slices at some places of an axis (of the flattened tensor if None).
 
     Args:
@@ -375,7 +375,7 @@ def delete(x: Any, obj: Any, /, *, axis: int | None = None) -> Any:
     return gathered(x, tensor_of("delete", np.flatnonzero(kept)), axis)
 
 
-def insert(x: Any, obj: Any, values: Any, /, *, axis: int | None = None) -> Any:
+def insert(x: Any, obj: Any, values: Any, /, axis: int | None = None) -> Any:
     """x with values put before some places of an axis (of the flattened tensor if None).
 
     Args:
@@ -529,7 +529,7 @@ def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = True)
         flat, tensor_of("fill_diagonal", places), expand(update, (len(places),)), 0, "set"
     )
     found = F.reshape(found, shape=x.shape)
-    return rebound(target, found, inplace)
+    return rebound("fill_diagonal", target, found, inplace)
 
 
 def apply_over_axes(function: Any, x: Any, axes: Any, /) -> Any:
