@@ -99,7 +99,7 @@ class ShapeMethods(Cell):
         With `axis=` each element along that axis, as in numpy (`el.repeat`).
         """
         if axis is not _UNSET:
-            return repeat(self, *sizes, axis=axis)
+            return repeat(self, sizes[0] if len(sizes) == 1 else sizes, axis=axis)
         return man.tile(self, given_sizes(sizes))
 
     def tile(self, *sizes: Any) -> Any:
@@ -144,7 +144,7 @@ class ShapeMethods(Cell):
         if self.ndim > 2:
             text = f"expected at most 2 dimensions, received {self._type}"
             fail(ShapeError, "t", text, "use `.mT`, or `.permute(…)`")
-        return apart(man.permuted(self, tuple(reversed(range(self.ndim)))), self)
+        return apart(man.permuted(self, tuple(reversed(range(self.ndim)))), self, is_view=True)
 
     @property
     def T(self) -> Any:
