@@ -76,7 +76,7 @@ class Dim:
     def __add__(self, other: DimLike) -> DimLike:
         if not isinstance(other, Dim | Integral):
             return NotImplemented  # tensors and index expressions know how to add a dim
-        if type(other) is int and other == 0:
+        if isinstance(other, int) and other == 0:
             return self
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
