@@ -1488,8 +1488,8 @@ def nanmin(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> 
 
 def nanpercentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1509,8 +1509,8 @@ def nanprod(
 
 def nanquantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1582,8 +1582,8 @@ def partition(
 
 def percentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1649,8 +1649,8 @@ def put_along_axis(
 
 def quantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",

@@ -20,7 +20,7 @@ NAMES = {
     "linalg.svd": lambda x, full_matrices=False: el.linalg.svd(x, full_matrices=full_matrices),
     "scipy.linalg.expm": el.linalg.matrix_exp,
     "scipy.linalg.solve_triangular": lambda a, b, lower=False: el.linalg.solve_triangular(a, b, upper=not lower),
-    "random.normal": lambda loc=0.0, scale=1.0, size=(): el.randn(size) * scale + loc,
+    "random.normal": lambda loc=0.0, scale=1.0, size=(), dtype=None: el.randn(size, dtype=dtype) * scale + loc,
 } | {name: reducing(name) for name in ("all", "any", "max", "mean", "min", "prod", "std", "sum", "var")}
 
 for name, function in NAMES.items():
