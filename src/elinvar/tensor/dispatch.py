@@ -75,19 +75,19 @@ def apart(found: Any, x: Any, is_view: bool = False) -> Any:
     that has nothing to do (`x ** 1`, the sum over no axes) gives a new cell, too. `is_view`: it
     gives a view in numpy and PyTorch, so that a write to it is worth a warning (lost.py).
     """
-    if found is not x:
-        return found
-    trace = state.trace if traces.active else None
-    if x._node is not None or (traces.active and trace is None):
-        found = F.reshape(x, shape=x.shape)
-    elif trace is None:  # nothing for the tape: the content needs no operation
-        found = concrete(x._buffer, x._address, x._layout)
-    elif x._layout is None and x._buffer is trace and state.recorder is None:
-        return traced(trace, x._value)
-    else:
-        found = F.reshape(x, shape=x.shape)
-    found._apart = not is_view
+    if found is x:
+        found = _another(x)
+        found._apart = not is_view
     return found
+
+
+def _another(x: Any) -> Any:
+    if x._node is None:  # nothing for the tape: the content needs no operation
+        if not traces.active:
+            return concrete(x._buffer, x._address, x._layout)
+        if x._layout is None and x._buffer is state.trace and state.recorder is None:
+            return traced(x._buffer, x._value)
+    return F.reshape(x, shape=x.shape)
 
 
 def scalar(value: complex | int | bool, dtype: DType) -> Any:
