@@ -1489,8 +1489,8 @@ def nanmin(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> 
 
 def nanpercentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1510,8 +1510,8 @@ def nanprod(
 
 def nanquantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1583,8 +1583,8 @@ def partition(
 
 def percentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1650,8 +1650,8 @@ def put_along_axis(
 
 def quantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
