@@ -12,6 +12,7 @@ import numpy as np
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Dim
 from elinvar.tensor.cell import Cell
+from elinvar.tensor.extra.at import At
 from elinvar.tensor.extra.methods import MinMax
 from elinvar.tensor.methods_math import ValuesIndices
 from elinvar.tensor.random import Generator
@@ -363,6 +364,10 @@ class Tensor(Cell):
 
     def astype(self, dtype: _DTypeLike) -> Tensor:
         """x in another dtype."""
+
+    @property
+    def at(self) -> At:
+        """Copies in which some elements are other ones: `x.at[key].set(value)`."""
 
     def atan(x, /) -> Tensor:
         """The inverse tangent, in -π/2 … π/2."""
