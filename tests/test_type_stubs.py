@@ -254,7 +254,7 @@ def conforms(value, annotation: str) -> bool:
     if kind == "Iterator[Tensor]":
         return all(type(part) is el.Tensor for part in value)
     if kind in ("Tensor", "Self"):
-        return type(value) is el.Tensor
+        return type(value) in (el.Tensor, type(el.ones(1).detach()))
     if kind == "tuple[Tensor, ...]":
         return type(value) is tuple and all(type(part) is el.Tensor for part in value)
     if kind == "list[Tensor]":

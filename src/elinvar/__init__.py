@@ -36,7 +36,7 @@ from elinvar.core.dtypes import (
     uint32,
     uint64,
 )
-from elinvar.core.errors import ElinvarError
+from elinvar.core.errors import ElinvarError, ValueSemanticsWarning
 from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
@@ -332,6 +332,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "ValueSemanticsWarning",
     "Generator",
     "Tensor",
     "TensorSpec",

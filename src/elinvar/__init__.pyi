@@ -28,6 +28,7 @@ from elinvar.core.dtypes import uint16 as uint16
 from elinvar.core.dtypes import uint32 as uint32
 from elinvar.core.dtypes import uint64 as uint64
 from elinvar.core.errors import ElinvarError as ElinvarError
+from elinvar.core.errors import ValueSemanticsWarning as ValueSemanticsWarning
 from elinvar.core.shapes import Dim as Dim
 from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
@@ -294,7 +295,7 @@ def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
-    """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+    """The complex conjugate, x - iy for x + iy; of real numbers x."""
 
 def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The size of x with the sign of y."""
@@ -673,7 +674,7 @@ def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order."""
 
 def positive(x: _ArrayLike, /) -> Tensor:
-    """The tensor itself: +x."""
+    """The same numbers: +x."""
 
 def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 raised to the power x2, with broadcasting."""
@@ -746,7 +747,7 @@ def randperm(
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
-    """The real part; of real numbers x itself."""
+    """The real part; of real numbers x."""
 
 def reciprocal(x: _ArrayLike, /) -> Tensor:
     """1 / x of each element; integers become float32."""
@@ -1925,6 +1926,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "ValueSemanticsWarning",
     "Generator",
     "Tensor",
     "TensorSpec",

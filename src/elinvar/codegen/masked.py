@@ -1,4 +1,4 @@
-"""Masked loads and stores, cut into pieces where LLVM may not be left to cut them.
+"""Masked loads, stores and gathers, cut into pieces where LLVM may not be left to cut them.
 
 Where a masked load is wider than the machine's vectors, LLVM cuts it in halves, and where the mask
 of one half is known to be off, LLVM 22 gives wrong lanes on AVX2, or ends the process. Pieces of
@@ -87,6 +87,32 @@ def masked_store(
     name = f"@llvm.masked.store.v{lanes}{suffix}.p0"
     body.declare(f"declare void {name}({vector}, ptr, i32, {bits})")
     body.emit(f"call void {name}({vector} {payload}, ptr {pointer}, i32 {size}, {bits} {mask})")
+
+
+def gathered(
+    body: Body, element: str, size: int, lanes: int, pointers: str, mask: str, suffix: str
+) -> str:
+    """What stands at each lane's pointer; zeros where the mask is off."""
+    vector, addresses, bits = f"<{lanes} x {element}>", f"<{lanes} x ptr>", f"<{lanes} x i1>"
+    name = f"@llvm.masked.gather.v{lanes}{suffix}.v{lanes}p0"
+    body.declare(f"declare {vector} {name}({addresses}, i32, {bits}, {vector})")
+    return body.instruction(
+        f"call {vector} {name}({addresses} {pointers}, i32 {size}, {bits} {mask}, "
+        f"{vector} zeroinitializer)",
+        "x",
+    )
+
+
+def gathered_halves(body: Body, element: str, lanes: int, pointers: str, mask: str) -> str:
+    """The same for elements of 16 bytes: machines gather at most 8, and LLVM would branch around
+    each lane."""
+    after = body.instruction(f"getelementptr i64, <{lanes} x ptr> {pointers}, i64 1", "p")
+    low, high = (
+        gathered(body, "i64", 8, lanes, places, mask, "i64") for places in (pointers, after)
+    )
+    order = [half // 2 + half % 2 * lanes for half in range(2 * lanes)]
+    found = joined(body, "i64", lanes, low, high, order)
+    return body.instruction(f"bitcast <{2 * lanes} x i64> {found} to <{lanes} x {element}>", "x")
 
 
 def _load(

@@ -95,11 +95,12 @@ class Value:
 class Graph:
     """Inputs, outputs and all nodes between, in an order where operands come first."""
 
-    __slots__ = ("_order", "inputs", "name", "outputs")
+    __slots__ = ("_order", "digest", "inputs", "name", "outputs")
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     name: str
+    digest: str | None
 
     def __init__(
         self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main"
@@ -108,6 +109,7 @@ class Graph:
         self.outputs = tuple(outputs)
         self.name = name
         self._order: tuple[Node, ...] | None = None
+        self.digest: str | None = None  # what `walk.fingerprint` found
 
     def __str__(self) -> str:
         return print_graph(self)

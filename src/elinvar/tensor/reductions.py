@@ -23,7 +23,7 @@ from elinvar.tensor.convert import (
     floating,
     tensor_of,
 )
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 
 Axis = int | tuple[int, ...] | None
 
@@ -142,7 +142,7 @@ def min(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 def _truth(op: str, primitive: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     x = cast(tensor_of(op, x), bool_dtype)
     axes = normalize_axes(op, axis, x.ndim)
-    return keep(primitive(x, axes=axes), x.shape, axes, keepdims) if axes else x
+    return keep(primitive(x, axes=axes), x.shape, axes, keepdims) if axes else apart(x, x)
 
 
 def any(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
@@ -271,7 +271,7 @@ def logsumexp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """
     x = floating("logsumexp", x)
     axes = normalize_axes("logsumexp", axis, x.ndim)
-    return keep(_logsumexp(x, axes=axes), x.shape, axes, keepdims) if axes else x
+    return keep(_logsumexp(x, axes=axes), x.shape, axes, keepdims) if axes else apart(x, x)
 
 
 @composite
@@ -390,7 +390,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
         >>> el.diff(el.asarray([1, 4, 9, 16])).tolist()
         [3, 5, 7]
     """
-    x = tensor_of("diff", x)
+    given = x = tensor_of("diff", x)
     axis = normalize_axis("diff", axis, x.ndim)
     if n < 0:
         fail(ValueRangeError, "diff", f"n must not be negative, received {n}")
@@ -407,7 +407,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
         earlier = F.slice(x, start=zero, size=size, step=step)
         primitive = F.not_equal if x.dtype.kind == "b" else F.subtract
         x = primitive(later, earlier)
-    return x
+    return apart(x, given)
 
 
 def vector_norm(
