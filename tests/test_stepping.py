@@ -252,3 +252,22 @@ def test_names_of_others_lead_here() -> None:
     for other, name in (("svd", "linalg.svd"), ("PRNGKey", "random.key"), ("tree_map", "tree.map")):
         with pytest.raises(AttributeError, match=rf"it is called {name} here"):
             getattr(el, other)
+
+
+def test_what_people_of_jax_write() -> None:
+    w = el.asarray([1.0, 2.0])
+
+    @el.checkpoint
+    def layer(x, w):
+        return el.tanh(x * w)
+
+    slope = el.grad(lambda w: layer(el.ones(2), w).sum())(w)
+    assert_bitwise_equal(slope, el.grad(lambda w: el.tanh(el.ones(2) * w).sum())(w))
+    assert el.checkpoint(lambda: w * 2).tolist() == [2.0, 4.0]  # it needs no arguments: it is called
+    assert round(el.asarray(2.6)).item() == 3 and abs(round(el.asarray(2.66), 1).item() - 2.7) < 1e-6
+    with pytest.raises(el.ElinvarError, match=r"el\.concat\(\[x, y\]\)"):
+        el.concat(w, w)
+    with pytest.raises(el.ElinvarError, match=r"take its `\.real`"):
+        el.grad(lambda x: (x.conj() * x).sum())(el.asarray([1 + 2j]))
+    one_row = el.asarray([[1.0, 2.0, 4.0]])  # one observation of three variables, as in NumPy 2.2
+    assert el.cov(one_row, rowvar=False, ddof=0).tolist() == [[0.0] * 3] * 3

@@ -107,7 +107,10 @@ def _one_number(walk: Walk) -> Any:
     output = walk.outputs[0]
     if output.ndim or output.dtype.kind != "f":
         text = f"the function must return one floating number, received {output._type}"
-        fail(GradientError, "grad", text, "reduce with `.sum()` or `.mean()`")
+        hint = "reduce with `.sum()` or `.mean()`"
+        if not output.ndim:
+            hint = "take its `.real`" if output.dtype.kind == "c" else "integers have no derivative"
+        fail(GradientError, "grad", text, hint)
     return output
 
 
