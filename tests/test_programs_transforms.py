@@ -14,6 +14,7 @@ from elinvar import nn
 from elinvar.testing import assert_allclose, assert_bitwise_equal
 
 F = nn.functional
+pytestmark = pytest.mark.any_level
 RNG = np.random.default_rng(5)
 
 

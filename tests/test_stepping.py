@@ -12,6 +12,8 @@ import pytest
 import elinvar as el
 from elinvar.testing import assert_bitwise_equal
 
+pytestmark = pytest.mark.any_level
+
 
 @el.jit
 def branching(x):

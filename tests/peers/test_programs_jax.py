@@ -7,6 +7,8 @@ import elinvar as el
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
+
+pytestmark = pytest.mark.any_level
 RNG = np.random.default_rng(11)
 
 
