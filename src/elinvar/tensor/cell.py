@@ -85,6 +85,7 @@ class State(threading.local):
     derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
+    by_steps: bool = False  # jitted functions and control flow run as plain Python
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -93,8 +94,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace, have a recorder or watch for NaN at this moment; 0 lets the fast
-    paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder, watch for NaN or run by steps at this moment; 0 lets
+    the fast paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")
 

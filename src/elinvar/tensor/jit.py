@@ -254,7 +254,10 @@ class Jit(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if traces.active and (
-            watch.on or state.trace is not None or state.recorder is not None
+            watch.on
+            or state.trace is not None
+            or state.recorder is not None
+            or state.by_steps
         ):
             return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
@@ -274,8 +277,8 @@ class Jit(Generic[P, R]):
         return self._program(call, args, kwargs).run(call.tensors, call.given)
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
-        """Call it under a trace, or while somebody watches for NaN."""
-        if state.trace is not None or state.recorder is not None:
+        """Call it under a trace, by steps, or while somebody watches for NaN."""
+        if state.trace is not None or state.recorder is not None or state.by_steps:
             return self._inline(args, kwargs)
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from elinvar.core.dtypes import int64, promote
-from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import (
     Dim,
     DimLike,
@@ -285,6 +285,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
         >>> el.concat([el.asarray([1, 2]), el.asarray([3])]).tolist()
         [1, 2, 3]
     """
+    _need_list("concat", axis)
     tensors = _same_dtype("concat", arrays)
     if axis is None:
         tensors, axis = [reshape(item, (-1,)) for item in tensors], 0
@@ -298,6 +299,12 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     if not first.ndim:
         fail(ShapeError, "concat", "tensors without dimensions cannot be joined", "use `stack`")
     return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else apart(first, first)
+
+
+def _need_list(op: str, axis: Any) -> None:
+    if isinstance(axis, Cell) and axis.ndim:
+        text = f"axis must be an int, received {axis._type}"
+        fail(DTypeError, op, text, f"give the tensors as a list: `el.{op}([x, y])`")
 
 
 def _refuse_pairs(op: str, text: str, pairs: Sequence[tuple[DimLike, DimLike]]) -> NoReturn:

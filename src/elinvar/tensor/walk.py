@@ -75,7 +75,8 @@ class Walk:
             found = function(*args, **kwargs)
         if self.has_aux:
             if not isinstance(found, tuple) or len(found) != 2:
-                fail(GradientError, self.name, "with has_aux the function must return (value, aux)")
+                text = "with has_aux the function must return (value, aux), received "
+                fail(GradientError, self.name, text + tree.describe(tree.flatten(found)[1]))
             found, self.aux = found
             self.aux = tree.map_tree(self._kept, self.aux)
         leaves, self.structure = tree.flatten(found)
