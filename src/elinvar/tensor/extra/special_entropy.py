@@ -152,7 +152,7 @@ def _kl_div(x: Any, y: Any) -> Any:
     gap = F.divide(F.subtract(q, p), p)
     near = ew.less(F.abs(gap), 0.4)
     u = held(near, gap, 0.0)
-    close = F.negative(F.multiply(p, log1pmx(u, ew.add(u, 1.0))))
+    close = ew.subtract(0.0, F.multiply(p, log1pmx(u, ew.add(u, 1.0))))
     far = F.add(F.subtract(_rel_entr(ew.where(near, 2.0, p), ew.where(near, 1.0, q)), p), q)
     zero = ew.logical_and(ew.equal(x, 0.0), ew.greater_equal(y, 0.0))
     found = F.where(both, F.where(near, close, far), F.where(zero, y, F.full(math.inf, x)))
