@@ -494,3 +494,12 @@ def test_under_transforms(name):
     np.testing.assert_allclose(np.asarray(tangent), slope, rtol=1e-12)
     looped = el.grad(lambda v: el.scan(lambda c, _: (c + f(v), None), el.zeros_like(v), length=2)[0].sum())(x)
     np.testing.assert_allclose(np.asarray(looped), 2 * slope, rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["erfcx", "gamma", "dawsn"])
+def test_hessians_of_functions_whose_slopes_call_themselves(name):
+    function, x = getattr(el.special, name), el.asarray(np.array([0.3, 0.8, 1.7]))
+    hessian = np.asarray(el.jacfwd(el.jacrev(lambda v: function(v).sum()))(x))
+    second = el.grad(lambda v: el.grad(lambda u: function(u).sum())(v).sum())(x)
+    np.testing.assert_allclose(hessian, np.diag(np.asarray(second)), rtol=1e-12, atol=1e-13)
