@@ -84,6 +84,7 @@ class State(threading.local):
     # while somebody watches: what is differentiated, as in ("backward", node of the tape)
     derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
+    pushing: Any = None  # the walk in forward mode whose tangents loops take along
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
     by_steps: bool = False  # jitted functions and control flow run as plain Python
 

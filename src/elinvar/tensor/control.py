@@ -18,7 +18,10 @@ from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeEr
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
-from elinvar.tensor.dispatch import F, as_tensor
+from elinvar.ops.control import SCAN, WHILE_LOOP
+from elinvar.ops.record import Op
+from elinvar.tensor.cell import state, traces
+from elinvar.tensor.dispatch import F, apply, as_tensor
 from elinvar.tensor.stepping import by_steps
 from elinvar.tensor.trace import Trace
 
@@ -220,7 +223,8 @@ def while_loop(cond_fun: Callable[[R], Any], body_fun: Callable[[R], R], init: R
         if region is body:
             outputs = [*outputs, *(region.result_of(cell) for cell in written)]
         graphs[name] = region.graph(inputs, outputs)
-    found = _tuple(F.while_loop(*carried, *cells, carry=len(carried), **graphs))
+    params = {**graphs, "carry": len(carried)}
+    found = _looped(WHILE_LOOP, [*carried, *cells], params)
     _write_back(written, found[len(leaves) :])
     return tree.unflatten(structure, list(found[: len(leaves)]))
 
@@ -288,22 +292,26 @@ def scan(
         *body.outputs[count:],
     ]
     carry = count + len(written)
-    found = _tuple(
-        F.scan(
-            *leaves,
-            *written,
-            *rows,
-            *cells,
-            body=body.graph(inputs, outputs),
-            carry=carry,
-            sequences=len(rows),
-            length=length,
-            reverse=bool(reverse),
-        )
-    )
+    params = {
+        "body": body.graph(inputs, outputs),
+        "carry": carry,
+        "sequences": len(rows),
+        "length": length,
+        "reverse": bool(reverse),
+    }
+    found = _looped(SCAN, [*leaves, *written, *rows, *cells], params)
     _write_back(written, found[count:carry])
     last = tree.unflatten(structure, list(found[:count]))
     return last, tree.unflatten(pair.children[1], list(found[carry:]))
+
+
+def _looped(op: Op, operands: list[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """Run a loop; in forward mode, at once, together with its tangents."""
+    if state.pushing is not None and not traces.active:
+        found: tuple[Any, ...] | None = state.pushing.loop(op, operands, params)
+        if found is not None:
+            return found
+    return _tuple(apply(op, tuple(operands), params))
 
 
 def _steps(op: str, rows: list[Any], length: Any) -> DimLike:
