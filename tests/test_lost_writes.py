@@ -224,6 +224,8 @@ def test_without_source():
         exec(compile("x[0][1] = 5", "<nowhere>", "exec"), space)
     with pytest.raises(LostWriteError, match="a slice is a value"):
         exec(compile("x[0].zero_()", "<nowhere>", "exec"), space)
+    with pytest.raises(LostWriteError, match="a slice is a value"):
+        exec(compile("x[0].zero_()", "<nowhere>", "single"), space)
     exec(compile("(x * 2).zero_()", "<nowhere>", "exec"), space)
     with pytest.raises(LostWriteError, match="a slice is a value"):
         el.jit(lambda x: exec(compile("x[0].zero_()", "<nowhere>", "exec"), {"x": x}))(x)
