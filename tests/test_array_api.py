@@ -11,6 +11,8 @@ from elinvar.core import errors
 from tests import array_api_cases as cases
 from tests import array_api_table as table
 
+pytestmark = pytest.mark.any_level
+
 FLOATS = (el.float16, el.bfloat16, el.float32, el.float64)
 EMPTY = inspect.Parameter.empty
 

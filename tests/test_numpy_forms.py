@@ -11,6 +11,8 @@ import pytest
 import elinvar as el
 from elinvar.core.errors import DTypeError
 
+pytestmark = pytest.mark.any_level
+
 BOOLS = np.array([[True, False, True]]), np.array([[True], [False]])
 RNG = np.random.default_rng(5)
 CUBE = RNG.normal(size=(2, 3, 4))

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import elinvar as el
 from elinvar.core import errors
 
+pytestmark = pytest.mark.any_level
+
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 NAMES = ["bool", "int8", "int32", "int64", "uint8", "uint16", "uint64", "float16", "float32", "float64"]
 IN_PLACE = {

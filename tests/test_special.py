@@ -121,6 +121,7 @@ def exact_values(name, xs):
         return [mp.mpf(mp.re(ROWS[name][1](*(mp.mpf(float(v)) for v in row)))) for row in rows]
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("name", rows())
 def test_errors_in_float64(name):
     """At most the stated number of units in the last place."""
@@ -186,6 +187,7 @@ EDGES = {
 }  # fmt: skip
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("name", EDGES)
 def test_edges(name):
     x = np.array(EDGES[name])
@@ -208,6 +210,7 @@ PAIRS = {
 }  # fmt: skip
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("name", PAIRS)
 def test_edges_of_two(name):
     a, b = np.array(PAIRS[name]).T.copy()
@@ -217,6 +220,7 @@ def test_edges_of_two(name):
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.any_level
 def test_edges_of_betainc():
     rows = np.array([(1.0, 1.0, 0.0), (2.0, 3.0, 1.0), (0.5, 0.5, 0.5), (200.0, 300.0, 0.4), (2.0, 3.0, NAN), (1e-3, 5.0, 0.9)])
     a, b, x = rows.T.copy()
@@ -241,18 +245,21 @@ DERIVATIVES = {
 }  # fmt: skip
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_two_derivatives(name):
     check_gradient(lambda *xs: getattr(el.special, name)(*xs), DERIVATIVES[name], 1e-5)
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_derivatives_of_polygamma(order):
     check_gradient(lambda x: el.special.polygamma(order, x), (POINTS,))
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 def test_derivatives_of_incomplete_functions():
     x = np.array([0.1, 1.2, 0.7, 4.0, 3.0, 20.0])
@@ -363,6 +370,7 @@ def test_weights_of_logsumexp():
     np.testing.assert_allclose(np.asarray(kept), scipy_special.logsumexp(a, axis=(0, 1), b=2.0, keepdims=True), rtol=1e-13)
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["gammaln", "erfc", "i0", "expit", "gammainc"])
 def test_under_transforms(name):

@@ -18,6 +18,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "elinvar"
 TYPING = ROOT / "tests" / "typing"

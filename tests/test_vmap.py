@@ -14,6 +14,8 @@ from elinvar.core.errors import (
 )
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.any_level
+
 COUNT = 4
 GENERATOR = el.random.Generator(4)
 

@@ -7,7 +7,7 @@ import elinvar as el
 from elinvar import nn
 from tests.compiled import same_bits
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 F = nn.functional
 COUNT = 4

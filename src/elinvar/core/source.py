@@ -34,6 +34,13 @@ class Source:
         return f"{self}: {text}" if text else str(self)
 
 
+@functools.lru_cache(4096)
+def derived(source: Source | None, what: str) -> Source | None:
+    """The same line, for what is derived from it (`backward`, `tangent`): for profiles and
+    printed graphs."""
+    return source and Source(source.file, source.line, f"{source.function}, {what}")
+
+
 def is_inside(code: CodeType) -> bool:
     """Whether code is of this package, and not the user's."""
     known = _INSIDE.get(code)

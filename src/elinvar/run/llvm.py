@@ -174,8 +174,9 @@ def llvm_version() -> str:
 @functools.cache
 def pipeline_of(target: Target) -> str:
     """What becomes of a text besides LLVM's level; part of the keys of the disk cache."""
-    given = has_all(target)
-    return PIPELINE if all(given) else PIPELINE + with_stand_ins(_LACKING, *given)
+    given, level = has_all(target), settings.llvm_level
+    pipeline = PIPELINE if level == 3 else f"{PIPELINE}, level {level} at most"
+    return pipeline if all(given) else pipeline + with_stand_ins(_LACKING, *given)
 
 
 def target_machine(target: Target, jit: bool = False, quick: bool = False) -> Any:
@@ -189,7 +190,7 @@ def target_machine(target: Target, jit: bool = False, quick: bool = False) -> An
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu,
         features=target.features,
-        opt=0 if quick else 3,
+        opt=0 if quick or not settings.llvm_level else 3,
         reloc="pic",
         codemodel="small",
         jit=jit,
@@ -310,6 +311,7 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     took half of the time of a compilation and gained nothing (measured on whole training steps)."""
     llvm = binding()
     with contextlib.ExitStack() as stack:
+        level = min(level, settings.llvm_level)
         options = llvm.create_pipeline_tuning_options(speed_level=level)
         options.loop_unrolling = False
         builder = llvm.create_pass_builder(machine, options)
