@@ -22,7 +22,7 @@ _expressions: dict[tuple[CodeType, int], ast.expr | None] = {}
 def drops_result(frame: FrameType) -> bool:
     """Whether the frame's running call is a statement: nothing reads what it returns.
 
-    An interactive session prints it, and that is all.
+    At Python's prompt it is printed, and that is all.
     """
     key = (frame.f_code, frame.f_lasti)
     found = _dropped.get(key)
