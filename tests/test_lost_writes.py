@@ -62,6 +62,10 @@ def filled_row(x):
     x[i].fill_(0)
 
 
+def filled_as_in_numpy(x):
+    x[i].fill(0)
+
+
 def added_rows(x):
     x[:2].add_(1)
 
@@ -118,6 +122,7 @@ LOST = [
     (zeros_of_slice, "write `x[:, :2] = 0`"),
     (copied_slice, "write `x[1:] = el.ones(4)`"),
     (filled_row, "write `x[i] = 0`"),
+    (filled_as_in_numpy, "write `x[i] = 0`"),
     (added_rows, "write `x[:2] += 1`"),
     (drawn_rows, "write `x[:2] = x[:2].normal_(0.0, std=0.1)`"),
     (turned_in_place, "write `x.copy_(x.T.mul_(2).T)`"),
@@ -280,6 +285,8 @@ def test_nothing_is_told_where_nothing_would_differ():
 
     def harmless():
         row = x[0].clone()
+        row += 1
+        row = x[0] ** 1
         row += 1
         copy = x.clone()
         copy.view(-1)

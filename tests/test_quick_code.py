@@ -185,3 +185,15 @@ def test_integer_division_and_conversions_agree() -> None:
         run_bound(compile_graph(graph, quick=quick).bind(), arrays) for quick in (True, False)
     ]
     assert all(map(same_bits, *found))
+
+
+def test_a_profile_shows_good_code() -> None:
+    compiled = compile_graph(chain(TensorType(float32, (9,)), 0.59375))
+    bound = compiled.bind()
+    x = np.linspace(0, 1, 9, dtype=np.float32)
+    first = run_bound(bound, [x])
+    assert levels(compiled) == [native.QUICK]
+    with el.profile() as taken:
+        last = run_bound(bound, [x])
+    assert levels(compiled) == [native.QUICK, compiling.GOOD]
+    assert same_bits(first[0], last[0]) and len(taken.rows) == 1

@@ -291,6 +291,7 @@ def test_vmap_inside_of_control_flow():
 # ---- state --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::elinvar.ValueSemanticsWarning")
 def test_local_tensors_may_be_changed():
     def function(v):
         total = el.zeros(3)

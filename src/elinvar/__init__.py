@@ -259,6 +259,7 @@ if TYPE_CHECKING:
     from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
+    from elinvar.nn import func
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
     from elinvar.tensor.extra import special
@@ -277,6 +278,7 @@ _LATER = {
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
     "fft": "elinvar.tensor.fft",
+    "func": "elinvar.nn.func",
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
@@ -425,6 +427,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "functional_call",
     "get_num_threads",
     "grad",

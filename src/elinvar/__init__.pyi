@@ -32,6 +32,7 @@ from elinvar.core.errors import ValueSemanticsWarning as ValueSemanticsWarning
 from elinvar.core.shapes import Dim as Dim
 from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
+from elinvar.nn import func as func
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.nn.stateless import functional_call as functional_call
@@ -1963,6 +1964,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "functional_call",
     "get_num_threads",
     "grad",

@@ -172,6 +172,7 @@ RESULTS = {
 LINALG_RESULTS = {
     "hermitian": {"eigh": "EighResult"},
     "inverses": {"lstsq": "LstsqResult"},
+    "more": {"lu_factor_ex": "LUFactorEx", "solve_ex": "SolveEx"},
     "nonsymmetric": {"eig": "EigResult"},
     "orthogonal": {"qr": "QRResult"},
     "positive": {"cholesky_ex": "CholeskyEx"},

@@ -25,6 +25,7 @@ class Body(FunctionText):
     """
 
     __slots__ = ("_scopes", "entry", "label", "sizes")
+    has_vectors = False  # whether loops are written with vectors, so that LLVM need not look
 
     sizes: dict[str, str]
     label: str
@@ -94,7 +95,8 @@ class Body(FunctionText):
         self.emit(f"br label %{latch}")
         self.start(latch)
         self.emit(f"{advanced} = add nsw i64 {counter}, {step}")
-        self.emit(f"br label %{head}{AS_IT_IS if hint in ('task', 'j') else ''}")
+        as_it_is = AS_IT_IS if self.has_vectors or hint in ("task", "j") else ""
+        self.emit(f"br label %{head}{as_it_is}")
         self.start(end)
 
     @contextmanager

@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
-from elinvar.codegen.masked import (
-    LARGEST,
-    gathered,
-    gathered_halves,
-    masked_load,
-    masked_store,
-)
+from elinvar.codegen.masked import gathered, masked_load, masked_store
 from elinvar.codegen.patterns import (
     HOLDS,
     Origin,
@@ -447,8 +441,6 @@ class Evaluator:
         pointers = self.body.instruction(
             f"getelementptr inbounds {element}, ptr {leaf.pointer}, <{lanes} x i64> {offsets}", "p"
         )
-        if size > LARGEST:
-            return gathered_halves(self.body, element, lanes, pointers, mask)
         return gathered(self.body, element, size, lanes, pointers, mask, _suffix(element))
 
     def store(self, leaf: Leaf, index: tuple[Lin, ...], scalar: Scalar, guard: Cond = TRUE) -> None:

@@ -103,18 +103,6 @@ def gathered(
     )
 
 
-def gathered_halves(body: Body, element: str, lanes: int, pointers: str, mask: str) -> str:
-    """The same for elements of 16 bytes: machines gather at most 8, and LLVM would branch around
-    each lane."""
-    after = body.instruction(f"getelementptr i64, <{lanes} x ptr> {pointers}, i64 1", "p")
-    low, high = (
-        gathered(body, "i64", 8, lanes, places, mask, "i64") for places in (pointers, after)
-    )
-    order = [half // 2 + half % 2 * lanes for half in range(2 * lanes)]
-    found = joined(body, "i64", lanes, low, high, order)
-    return body.instruction(f"bitcast <{2 * lanes} x i64> {found} to <{lanes} x {element}>", "x")
-
-
 def _load(
     body: Body, pointer: str, element: str, size: int, lanes: int, mask: str, suffix: str
 ) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from elinvar.graph.ir import Graph, Node, Value
+from elinvar.graph.ir import Graph, Node, Value, params_key
 from elinvar.graph.printing import format_param
 
 
@@ -72,6 +72,35 @@ def fingerprint(graph: Graph) -> str:
         text = "\n".join(canonical_lines(graph))
         graph.digest = hashlib.sha256(text.encode()).hexdigest()
     return graph.digest
+
+
+def content_key(graph: Graph, axis: int | None = None) -> tuple[Any, ...]:
+    """What equal graphs that were built in the same order have in common: hashable, and much faster
+    to make than a fingerprint. Good for one process.
+
+    Ops, params and wiring; results' types follow from them and from those of the inputs. `axis`:
+    the number of a mapped axis, which is another in each trace and does not count.
+    """
+    numbers: dict[Value, int] = {}
+    parts: list[Any] = []
+    for value in graph.inputs:
+        numbers[value] = len(numbers)
+        parts.append(value.type)
+    for node in graph.nodes:
+        for value in node.results:
+            numbers[value] = len(numbers)
+        params: Any = node.params
+        if params:
+            if node.op is not None and node.op.family == "control":
+                params = {n: fingerprint(v) if is_graph(v) else v for n, v in params.items()}
+            elif axis is not None and params.get("axis") == axis:
+                params = {**params, "axis": None}
+            params = params_key(params)
+        else:
+            params = ()
+        parts.append((node.op_name, params, *[numbers[operand] for operand in node.operands]))
+    parts.append(tuple([numbers[value] for value in graph.outputs]))
+    return tuple(parts)
 
 
 def same_graph(a: Graph, b: Graph) -> bool:

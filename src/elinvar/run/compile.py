@@ -194,7 +194,10 @@ class Compiled:
 
     def bind(self, sizes: Mapping[str, int] | None = None) -> Bound:
         """Fix the sizes of the symbolic dims."""
-        sizes = sizes or {}
+        with paused_collection():
+            return self._bind(sizes or {})
+
+    def _bind(self, sizes: Mapping[str, int]) -> Bound:
         plan = None if sizes else self._plan
         if plan is None:
             plan = make_plan(self.lowered, self._scheduled(sizes), sizes)
@@ -373,7 +376,10 @@ def lower_graph(
     numerics: Numerics = EXACT,
 ) -> Lowered:
     """Passes, clusters, kernels as text, for vectors of so many bits (by default the host's)."""
-    optimized = optimize(layout(optimize(legalize(optimize(graph)))))
+    optimized = optimize(graph)
+    for step in (legalize, layout):
+        changed = step(optimized)
+        optimized = optimized if changed is optimized else optimize(changed)
     optimized = optimize(optimized, AFTER_LAYOUT)
     lowering = Lowering(bits or vector_bits(), numerics)
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]

@@ -74,8 +74,13 @@ def apart(found: Any, x: Any) -> Any:
     Results are values: a change in place of a result does not reach the operand. So a function
     that has nothing to do (`x ** 1`, the sum over no axes) gives a new cell, too.
     """
-    if found is not x:
-        return found
+    if found is x:
+        found = _another(x)
+        found._apart = True
+    return found
+
+
+def _another(x: Any) -> Any:
     if x._node is None:  # nothing for the tape: the content needs no operation
         if not traces.active:
             return concrete(x._buffer, x._address, x._layout)

@@ -195,7 +195,7 @@ def _method_hint(op: str, target: ast.expr, call: ast.Call) -> str:
     if isinstance(target, ast.Subscript):
         if op == "zero_":
             return f"write `{what} = 0`"
-        if op in ("fill_", "copy_") and len(given) == 1:
+        if op in ("fill", "fill_", "copy_") and len(given) == 1:
             return f"write `{what} = {given[0]}`"
         if op in _AS_OPERATOR and len(given) == 1:
             return f"write `{what} {_AS_OPERATOR[op]} {given[0]}`"

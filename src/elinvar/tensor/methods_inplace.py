@@ -108,7 +108,8 @@ class InPlaceMethods(Cell):
 
     def fill(self, value: Any) -> None:
         """NumPy's form of `fill_`, without a result."""
-        self.fill_(value)
+        watch_method(getrefcount(self), "fill", self)
+        _filled("fill", self, value)
 
     def zero_(self) -> Any:
         """Set all elements to zero."""

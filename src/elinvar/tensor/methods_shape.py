@@ -14,7 +14,7 @@ from elinvar.tensor import searching as find
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.dispatch import F, apart
-from elinvar.tensor.elementwise import where
+from elinvar.tensor.elementwise import conj, where
 from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
@@ -155,6 +155,20 @@ class ShapeMethods(Cell):
     def mT(self) -> Any:
         """The last two axes exchanged."""
         return man.matrix_transpose(self)
+
+    @property
+    def H(self) -> Any:
+        """The conjugate transpose of a matrix; see `mH` for stacks of matrices."""
+        return conj(self.t())
+
+    @property
+    def mH(self) -> Any:
+        """The last two axes exchanged, and the conjugate of complex numbers."""
+        return conj(man.matrix_transpose(self))
+
+    def adjoint(self) -> Any:
+        """The last two axes exchanged, and the conjugate of complex numbers: `mH`."""
+        return conj(man.matrix_transpose(self))
 
     def movedim(self, source: Any, destination: Any) -> Any:
         """Axes moved to other places."""

@@ -140,6 +140,10 @@ class Tensor(Cell):
     def __truediv__(self, other: _ArrayLike) -> Tensor: ...
     def __xor__(self, other: _ArrayLike) -> Tensor: ...
     @property
+    def H(self) -> Tensor:
+        """The conjugate transpose of a matrix; see `mH` for stacks of matrices."""
+
+    @property
     def T(self) -> Tensor:
         """The transpose of a matrix; see `mT` for stacks of matrices."""
 
@@ -242,6 +246,9 @@ class Tensor(Cell):
         alpha: _ArrayLike = 1,
     ) -> Tensor:
         """beta · x + alpha · the outer product of two vectors."""
+
+    def adjoint(self) -> Tensor:
+        """The last two axes exchanged, and the conjugate of complex numbers: `mH`."""
 
     def all(
         self,
@@ -1005,6 +1012,10 @@ class Tensor(Cell):
 
     def lt(x1, x2: _ArrayLike, /) -> Tensor:
         """Whether x < y, element by element; false where an operand is NaN."""
+
+    @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged, and the conjugate of complex numbers."""
 
     @property
     def mT(self) -> Tensor:
