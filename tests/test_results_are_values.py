@@ -8,6 +8,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 FUNCTIONS = {
     "+x": lambda x: +x,
     "x ** 1": lambda x: x**1,
