@@ -14,6 +14,8 @@ import elinvar as el
 from elinvar.core.errors import LostWriteError, OutOfBoundsError
 from elinvar.tensor import lost
 
+pytestmark = pytest.mark.any_level
+
 i, mask = 1, [True, False, True]
 
 

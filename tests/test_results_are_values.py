@@ -10,7 +10,11 @@ import pytest
 
 import elinvar as el
 
-pytestmark = pytest.mark.filterwarnings("ignore::elinvar.ValueSemanticsWarning")
+pytestmark = [
+    pytest.mark.any_level,
+    pytest.mark.filterwarnings("ignore::elinvar.ValueSemanticsWarning"),
+]
+
 FUNCTIONS = {
     "+x": lambda x: +x,
     "x ** 1": lambda x: x**1,
