@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from elinvar.codegen import matrix_singular, matrix_solving, matrix_values
+from elinvar.codegen import matrix_positive, matrix_singular, matrix_solving, matrix_values
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
 from elinvar.core.dtypes import DType, float64
 from elinvar.core.errors import CompileError, fail
@@ -37,7 +37,7 @@ def _bits_of_epsilon(dtype: DType) -> int:
 
 
 class MatrixLowering(FusedLowering):
-    """LU decomposition, triangular systems."""
+    """LU and Cholesky's decomposition, triangular systems, eigenvalues, singular values."""
 
     def _lower_custom(self, node: Node) -> None:
         kernel = node.params["kernel"]
@@ -125,6 +125,45 @@ class MatrixLowering(FusedLowering):
             )
         )
 
+    def _kernel_cholesky(self, node: Node) -> None:
+        self._cholesky(node, False)
+
+    def _kernel_cholesky_whole(self, node: Node) -> None:
+        """As `cholesky`, where matrices are known to be small."""
+        self._cholesky(node, True)
+
+    def _cholesky(self, node: Node, is_whole: bool) -> None:
+        (a,) = node.operands
+        stack = _Stack(size(a.shape[:-2]), a.shape[-1], a.dtype)
+        found, info = (self.place(value) for value in node.results)
+        scratch = self._scratch(stack, matrix_positive.MORE)
+        step, test = self._memory(1), self._memory(1, 1)
+
+        def blocks(sizes: Sizes) -> int:
+            n = evaluate(stack.size, sizes)
+            is_small = is_whole or n <= matrix_positive.WHOLE
+            return 1 if is_small else ceil_div(n, matrix_positive.PANEL)
+
+        work = self._matrix_step(
+            ("cholesky", a.dtype),
+            lambda: matrix_positive.cholesky_text(PLACEHOLDER, a.dtype),
+            ([self.dense(a)], [scratch, found, info, step]),
+            [stack.size],
+            stack,
+            blocks,
+        )
+        if is_whole:
+            self.steps.append(work)
+            return
+        name, text = cached_text(
+            ("next_panel",), "next_panel", lambda: matrix_positive.next_panel_text(PLACEHOLDER)
+        )
+        slots = [step, test, Number(stack.size)]
+        storages = [step.storage], [step.storage, test.storage]
+        condition = Step(name, text, slots, lambda sizes: 1, *storages, "next_panel")
+        self._set(step, _Stack(1, 1, a.dtype), -1)
+        self._repeat(test, condition, [work])
+
     # eigenvalues
 
     def _matrix_step(
@@ -134,13 +173,14 @@ class MatrixLowering(FusedLowering):
         places: tuple[list[Place], list[Place]],
         numbers: list[Any],
         stack: _Stack,
-        block: int = 0,
+        block: int | Callable[[Sizes], int] = 0,
         work: int = 1,
     ) -> Step:
         """A launch over matrices, or over matrices and blocks of their columns.
 
         Args:
             places: what is read, and what is written (and may be read, too).
+            block: columns of a block, or what tells how many blocks a matrix has.
             work: in units of n² for each task.
         """
         name, text = cached_text(key, key[0], make)
@@ -148,6 +188,8 @@ class MatrixLowering(FusedLowering):
         read, written = places
 
         def tasks(sizes: Any) -> int:
+            if callable(block):
+                return evaluate(count, sizes) * block(sizes)
             blocks = ceil_div(evaluate(n, sizes), block) if block else 1
             return evaluate(count, sizes) * blocks
 
@@ -280,6 +322,10 @@ class MatrixLowering(FusedLowering):
         storages = [going_on.storage], [test.storage]
         slots = [going_on, test, Number(stack.count)]
         condition = Step(name, text, slots, lambda sizes: 1, *storages, "any")
+        self._repeat(test, condition, steps)
+
+    def _repeat(self, test: Place, condition: Step, steps: list[Step]) -> None:
+        """The steps again and again while a step that comes before them finds it right."""
         touched = list(dict.fromkeys(storage for step in steps for storage in step.reads))
         self.steps.append(
             ControlStep(

@@ -74,12 +74,15 @@ def same_lead(op: str, a: Any, b: Any) -> tuple[Any, Any]:
 def refuse(op: str, info: Any, what: str, hint: str, flag: Any = None) -> None:
     """Raise if an element of `info` (…) is not 0. Only where values are known: not in a trace.
 
-    `flag`: whether one is, where that has been computed already.
+    `flag`: whether one is, where a program that has run has told already.
     """
-    if current_trace() is not None or 0 in info.shape:
+    if flag is not None:
+        if not memoryview(flag._buffer)[0]:
+            return
+    elif current_trace() is not None or 0 in info.shape:
         return
     with no_grad():
-        if not (info.any() if flag is None else flag).item():
+        if flag is None and not info.any().item():
             return
         found = info.numpy()
     place = next(place for place in np.ndindex(found.shape) if found[place])

@@ -8,17 +8,20 @@ is reduced by one product. The matrix's lower triangle is read.
 
 from __future__ import annotations
 
+import functools
+import struct
 from typing import Any, NamedTuple
 
-from elinvar.core.dtypes import int64
+from elinvar.core.dtypes import float32, float64, int64
 from elinvar.core.errors import ShapeError, fail
 from elinvar.linalg import checks, parts
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable
 from elinvar.linalg.triangular import solved
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions
 from elinvar.tensor.composite import composite
-from elinvar.tensor.convert import cast
+from elinvar.tensor.convert import cast, tensor_of
 from elinvar.tensor.creation import tril, zeros
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal, matmul
@@ -55,6 +58,36 @@ def _panel(panel: Any, start: Any, size: Any) -> Any:
 @composite
 def factor(x: Any, *, large: bool | None) -> tuple[Any, Any]:
     """L, and for each matrix the number of the first leading minor that is not positive, or 0."""
+    kernel = "cholesky_whole" if large is False else "cholesky"
+    found: tuple[Any, Any] = known(kernel, functools.partial(_by_loops, large=large), (x,))
+    return found
+
+
+@composite
+def factored_at_once(x: Any, *, upper: bool, large: bool | None) -> tuple[Any, Any, Any]:
+    """The factor, `factor`'s number for each matrix, and whether one is not 0."""
+    found, info = factor(parts.adjoint(x) if upper else x, large=large)
+    return parts.adjoint(found) if upper else found, info, ew.not_equal(info, 0).any()
+
+
+@composite
+def _factor_alone(x: Any, *, upper: bool, large: bool | None) -> Any:
+    """The factor: a program with one result starts sooner."""
+    found, _ = factor(parts.adjoint(x) if upper else x, large=large)
+    return parts.adjoint(found) if upper else found
+
+
+def _is_done(found: Any) -> bool:
+    """Whether a real matrix has a factor: after a pivot that is not positive all others are NaN,
+    so the last one tells."""
+    code = "d" if found.dtype is float64 else "f"
+    place = found._type.size * found.dtype.itemsize - found.dtype.itemsize
+    last: float = struct.unpack_from(code, found._buffer, place)[0]
+    return last > 0.0
+
+
+def _by_loops(x: Any, *, large: bool | None) -> tuple[Any, Any]:
+    """What `factor` computes, as loops over whole matrices."""
 
     def whole(x: Any) -> Any:
         return _panel(x, parts.index(0), x.shape[-1])
@@ -121,14 +154,20 @@ def cholesky_ex(x: Any, /, *, upper: bool = False) -> CholeskyEx:
         2
     """
     dtype = checks.original("cholesky_ex", x)
-    return _cholesky("cholesky_ex", x, upper, dtype)
+    return _cholesky("cholesky_ex", x, upper, dtype)[0]
 
 
-def _cholesky(op: str, x: Any, upper: bool, dtype: Any) -> CholeskyEx:
+def _cholesky(op: str, x: Any, upper: bool, dtype: Any) -> tuple[CholeskyEx, Any]:
+    """The results, and whether one has failed where that is known already."""
     x = checks.square(op, x)
-    found, info = factored(parts.adjoint(x) if upper else x)
-    found = parts.adjoint(found) if upper else found
-    return CholeskyEx(cast(found, checks.narrow(found.dtype, dtype)), info)
+    flag = None
+    if checks.is_plain(x):
+        large = parts.is_large(x.shape[-1])
+        found, info, flag = factored_at_once(x, upper=upper, large=large)
+    else:
+        found, info = factored(parts.adjoint(x) if upper else x)
+        found = parts.adjoint(found) if upper else found
+    return CholeskyEx(cast(found, checks.narrow(found.dtype, dtype)), info), flag
 
 
 def cholesky(x: Any, /, *, upper: bool = False) -> Any:
@@ -151,9 +190,16 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Any:
         >>> el.linalg.cholesky(el.asarray([[4.0, 2.0], [2.0, 5.0]])).tolist()
         [[2.0, 0.0], [1.0, 2.0]]
     """
-    found = _cholesky("cholesky", x, upper, checks.original("cholesky", x))
+    x = tensor_of("cholesky", x)
+    dtype = x.dtype
+    if x.ndim == 2 and dtype in (float32, float64) and checks.is_plain(x):
+        x = checks.square("cholesky", x)
+        alone = _factor_alone(x, upper=upper, large=parts.is_large(x.shape[-1]))
+        if _is_done(alone):
+            return alone
+    found, flag = _cholesky("cholesky", x, upper, dtype)
     text = "is not positive definite: its leading minor of order {number} is not positive"
-    checks.refuse("cholesky", found.info, text, "`cholesky_ex` does not raise")
+    checks.refuse("cholesky", found.info, text, "`cholesky_ex` does not raise", flag)
     return found.L
 
 
