@@ -1,4 +1,4 @@
-"""Kernels of factorizations beside the loops that say what they compute: the same bits."""
+"""Kernels of factorizations beside the loops that say what they compute: the same bits where they round alike."""
 
 import functools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import elinvar as el
-from elinvar.linalg import general, parts, triangular
+from elinvar.linalg import general, parts, positive, triangular
 
 SHAPES = ((1, 1), (2, 2), (5, 3), (8, 8), (9, 9), (23, 40), (64, 33), (3, 7, 7), (2, 2, 33, 33))
 
@@ -58,7 +58,74 @@ def test_substitution(dtype, unit, upper):
         assert same(triangular.solve_triangle(a, b, **how), loops(a, b))
 
 
+def definite(shape, dtype):
+    x = np.random.default_rng(shape[-1]).normal(size=shape)
+    return (x @ x.swapaxes(-1, -2) + np.eye(shape[-1])).astype(dtype)
+
+
+CHOLESKY = ((1, 1), (2, 2), (8, 8), (9, 9), (33, 33), (64, 64), (65, 65), (3, 7, 7), (2, 130, 130))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cholesky(dtype):
+    """Near to what the loops find: they round products, kernels do not."""
+    for shape in CHOLESKY:
+        n, x = shape[-1], definite(shape, dtype)
+        large = n > parts.SMALL
+        lower, info = positive.factor(el.asarray(x), large=large)
+        loops, _ = el.jit(functools.partial(positive._by_loops, large=large))(el.asarray(x))
+        lower, loops = lower.numpy().astype("float64"), loops.numpy().astype("float64")
+        assert not info.any().item() and (np.triu(lower, 1) == 0.0).all(), shape
+        bound = np.finfo(dtype).eps * max(n, 4) * abs(x).max()
+        for found in (lower, loops):
+            assert abs(found @ found.swapaxes(-1, -2) - x).max() <= bound, shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cholesky_has_the_same_bits_everywhere(dtype):
+    """Threads, stacks, programs, open sizes, memory orders, triangles."""
+    el.Dim("n", min=1)
+    kind = "f32" if dtype == "float32" else "f64"
+    opened = el.jit(el.linalg.cholesky, specs=(f"{kind}[n,n]",))
+    before = el.get_num_threads()
+    for shape in CHOLESKY:
+        x = definite(shape, dtype)
+        expected = el.linalg.cholesky(el.asarray(x))
+        for threads in (1, 2, 3, 8, before):
+            el.set_num_threads(threads)
+            assert same(el.linalg.cholesky(el.asarray(x)), expected), (shape, threads)
+        assert same(el.jit(el.linalg.cholesky)(el.asarray(x)), expected)
+        assert same(el.linalg.cholesky(el.asarray(np.asfortranarray(x))), expected)
+        assert same(el.linalg.cholesky(el.asarray(np.tril(x) + np.triu(x * np.nan, 1))), expected)
+        upper = el.linalg.cholesky(el.asarray(np.triu(x) + np.tril(x * np.nan, -1)), upper=True)
+        assert same(upper.mT, expected)
+        for number in range(shape[0] if len(shape) == 3 else 0):
+            assert same(el.linalg.cholesky(el.asarray(x[number])), expected[number])
+        if len(shape) == 2:
+            assert same(opened(el.asarray(x)), expected)
+
+
+@pytest.mark.parametrize("n", [1, 8, 40, 70, 130])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_cholesky_tells_the_first_minor_that_is_not_positive(n, value):
+    for place in sorted({0, n // 2, n - 1}):
+        x = definite((2, n, n), "float64")
+        good = el.linalg.cholesky(el.asarray(x))
+        x[1, place] = x[1, :, place] = 0.0
+        x[1, place, place] = value
+        lower, info = el.linalg.cholesky_ex(el.asarray(x))
+        assert info.tolist() == [0, place + 1]
+        assert same(lower[0], good[0])
+        assert same(lower[1, :place, :place], good[1, :place, :place])
+        assert np.isnan(lower[1].numpy()[place + 1 :].diagonal(place + 1)).all()
+        for upper in (False, True):
+            with pytest.raises(el.linalg.LinAlgError, match=f"minor of order {place + 1} "):
+                el.linalg.cholesky(el.asarray(x[1]), upper=upper)
+
+
 def test_a_vmap_of_kernels():
+    x = el.asarray(definite((4, 9, 9), "float32"))
+    assert same(el.vmap(el.linalg.cholesky)(x), el.linalg.cholesky(x))
     x = matrices((4, 9, 9), "float32", "normal")
     found = el.vmap(lambda a: general.factor(a, large=False)[0])(x)
     assert same(found, general.factor(x, large=False)[0])

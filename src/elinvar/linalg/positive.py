@@ -2,14 +2,14 @@
 
     A = L Lᴴ
 
-Right-looking: a panel of BLOCK columns is factored column by column, then the rest of the matrix
-is reduced by one product. The matrix's lower triangle is read.
+The matrix's lower triangle is read. The CPU compiler has a kernel for real matrices
+(`codegen/matrix_positive.py`). The loops that say the same are right-looking: a panel of BLOCK
+columns is factored column by column, then the rest of the matrix is reduced by one product.
 """
 
 from __future__ import annotations
 
 import functools
-import struct
 from typing import Any, NamedTuple
 
 from elinvar.core.dtypes import float32, float64, int64
@@ -26,6 +26,8 @@ from elinvar.tensor.creation import tril, zeros
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.linear import diagonal, matmul
 from elinvar.tensor.tensor import Tensor
+
+REAL = float32, float64
 
 
 class CholeskyEx(NamedTuple):
@@ -70,19 +72,27 @@ def factored_at_once(x: Any, *, upper: bool, large: bool | None) -> tuple[Any, A
     return parts.adjoint(found) if upper else found, info, ew.not_equal(info, 0).any()
 
 
-@composite
-def _factor_alone(x: Any, *, upper: bool, large: bool | None) -> Any:
-    """The factor: a program with one result starts sooner."""
-    found, _ = factor(parts.adjoint(x) if upper else x, large=large)
-    return parts.adjoint(found) if upper else found
+def _alone(upper: bool, large: bool | None) -> Any:
+    """The factor: a program with one result and no choices starts sooner."""
+
+    @composite
+    def cholesky(x: Any) -> Any:
+        found, _ = factor(parts.adjoint(x) if upper else x, large=large)
+        return parts.adjoint(found) if upper else found
+
+    return cholesky
+
+
+_factor_alone: dict[tuple[bool, bool | None], Any] = {
+    (upper, large): _alone(upper, large) for upper in (False, True) for large in (False, True)
+}
 
 
 def _is_done(found: Any) -> bool:
     """Whether a real matrix has a factor: after a pivot that is not positive all others are NaN,
     so the last one tells."""
-    code = "d" if found.dtype is float64 else "f"
-    place = found._type.size * found.dtype.itemsize - found.dtype.itemsize
-    last: float = struct.unpack_from(code, found._buffer, place)[0]
+    numbers = memoryview(found._buffer).cast("d" if found.dtype is float64 else "f")
+    last: float = numbers[-1]
     return last > 0.0
 
 
@@ -191,10 +201,9 @@ def cholesky(x: Any, /, *, upper: bool = False) -> Any:
         [[2.0, 0.0], [1.0, 2.0]]
     """
     x = tensor_of("cholesky", x)
-    dtype = x.dtype
-    if x.ndim == 2 and dtype in (float32, float64) and checks.is_plain(x):
-        x = checks.square("cholesky", x)
-        alone = _factor_alone(x, upper=upper, large=parts.is_large(x.shape[-1]))
+    dtype, shape = x.dtype, x.shape
+    if dtype in REAL and len(shape) == 2 and shape[0] == shape[1] and checks.is_plain(x):
+        alone = _factor_alone[upper, parts.is_large(shape[0])](x)
         if _is_done(alone):
             return alone
     found, flag = _cholesky("cholesky", x, upper, dtype)
