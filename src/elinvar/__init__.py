@@ -286,6 +286,9 @@ _LATER = {
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
     "testing": "elinvar.testing",
+    "metrics": "elinvar.metrics",
+    "train": "elinvar.train",
+    "Trainer": "elinvar.train",
 }
 
 

@@ -1,0 +1,199 @@
+"""The functions that a Trainer compiles: one training step, its parts, evaluation, prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from elinvar.metrics.metric import Metric
+from elinvar.nn.module import Module
+from elinvar.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from elinvar.optim.optimizer import Optimizer
+from elinvar.optim.schedules import LRScheduler
+from elinvar.tensor.creation import asarray
+from elinvar.tensor.elementwise import where as choose
+from elinvar.tensor.jit import jit
+from elinvar.tensor.tape import no_grad
+from elinvar.tensor.tensor import Tensor
+from elinvar.train.averaging import MovingAverage
+from elinvar.train.batches import parts, sample_count
+from elinvar.train.losses import Loss, checked
+
+
+class Steps:
+    """The compiled functions over one model, optimizer and loss.
+
+    A training step is `train(batch)`. With gradient accumulation it is `first(batch)`, then
+    `more(batch)` as often as wanted, then `finish(samples)`.
+
+    Args:
+        model, optimizer, loss: what is trained, and how.
+        metrics: what is counted of each batch.
+        schedule: what sets the learning rate after each step; None for none.
+        average: the moving average of the weights; None for none.
+        clip_norm, clip_value: limits of the gradients; None for none.
+        grad_norm: give the norm of all gradients (NaN otherwise, unless it is clipped).
+        keep_finite: leave out a step whose loss (or norm, where there is one) is not finite.
+        compiled: whether to compile.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer | None,
+        loss: Loss | None,
+        metrics: Sequence[Metric],
+        *,
+        schedule: LRScheduler | None,
+        average: MovingAverage | None,
+        clip_norm: float | None,
+        clip_value: float | None,
+        grad_norm: bool,
+        keep_finite: bool,
+        compiled: bool,
+    ) -> None:
+        self.model, self.loss = model, loss
+        self.metrics = tuple(metrics)
+        self._optimizer, self._schedule, self._average = optimizer, schedule, average
+        self._clip_norm, self._clip_value, self._grad_norm = clip_norm, clip_value, grad_norm
+        self._keep_finite = keep_finite
+
+        def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+            return jit(function) if compiled else function
+
+        self.train = wrapped(self._train)
+        self.first, self.more = wrapped(self._first), wrapped(self._more)
+        self.finish = wrapped(self._finish)
+        self.evaluate = wrapped(self._evaluate)
+        self.predict = wrapped(self._predict)
+
+    # ---- training -----------------------------------------------------------------------------
+
+    def _train(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        self.optimizer.zero_grad()
+        buffers = self._buffers()
+        loss = self._loss(batch)
+        loss.backward()
+        return loss, self._update(loss, buffers)
+
+    def _first(self, batch: Any) -> Tensor:
+        self.optimizer.zero_grad()
+        return self._more(batch)
+
+    def _more(self, batch: Any) -> Tensor:
+        buffers = self._buffers()
+        loss = self._loss(batch)
+        (loss * sample_count_of(batch)).backward()
+        self._keep(loss.isfinite(), buffers)
+        return loss
+
+    def _finish(self, samples: Tensor) -> Tensor | None:
+        """The step with the mean of the gradients gathered over so many samples."""
+        scale = 1.0 / samples
+        with no_grad():
+            for parameter in self.model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad * scale.astype(parameter.grad.dtype)
+        return self._update(scale, [])
+
+    def _update(self, loss: Tensor, buffers: list[tuple[Tensor, Tensor]]) -> Tensor | None:
+        norm = None
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        with no_grad():
+            if self._clip_value is not None:
+                clip_grad_value_(parameters, self._clip_value)
+            if self._clip_norm is not None:
+                norm = clip_grad_norm_(parameters, self._clip_norm)
+            elif self._grad_norm:
+                norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+            finite = None
+            if self._keep_finite:
+                finite = loss.isfinite()
+                if norm is not None:
+                    finite = finite & norm.isfinite()
+                self._keep(finite, buffers)
+            self.optimizer.step(where=finite)
+            if self._schedule is not None:
+                self._schedule.step()
+            if self._average is not None:
+                self._average.update(finite)
+        return norm
+
+    def _loss(self, batch: Any) -> Tensor:
+        inputs, named, target = parts(batch)
+        output = self.model(*inputs, **named)
+        assert self.loss is not None
+        loss = checked(self.loss(output, target))
+        self._count(output, target)
+        return loss
+
+    def _count(self, output: Any, target: Any) -> None:
+        with no_grad():
+            given = output.detach() if isinstance(output, Tensor) else output
+            for metric in self.metrics:
+                metric.update(given, target)
+
+    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """The model's buffers with their values, so that a bad batch leaves no trace in them."""
+        if not self._keep_finite:
+            return []
+        return [(buffer, buffer.detach()) for buffer in self.model.buffers()]
+
+    def _keep(self, finite: Tensor, buffers: list[tuple[Tensor, Tensor]]) -> None:
+        with no_grad():
+            for buffer, before in buffers:
+                buffer.assign(choose(finite, buffer, before))
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What changes the parameters."""
+        assert self._optimizer is not None
+        return self._optimizer
+
+    # ---- looking ------------------------------------------------------------------------------
+
+    def _evaluate(self, batch: Any) -> Tensor | None:
+        inputs, named, target = parts(batch)
+        with no_grad():
+            output = self.model(*inputs, **named)
+            self._count(output, target)
+            return None if self.loss is None else checked(self.loss(output, target))
+
+    def _predict(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        with no_grad():
+            return self.model(*inputs, **named)
+
+
+class Stepper:
+    """Batches become steps: one for each, or one for so many.
+
+    Attributes:
+        pending: the samples whose gradients wait for their step.
+    """
+
+    def __init__(self, steps: Steps, accumulate: int) -> None:
+        self._steps, self._accumulate = steps, accumulate
+        self.pending, self._batches = 0, 0
+
+    def take(self, batch: Any, count: int) -> tuple[Tensor, Tensor | None]:
+        """Use a batch of so many samples: its loss, and the gradients' norm if there was a step."""
+        if self._accumulate == 1:
+            return self._steps.train(batch)  # type: ignore[no-any-return]
+        loss = self._steps.more(batch) if self.pending else self._steps.first(batch)
+        self.pending += count
+        self._batches += 1
+        return loss, self.finish() if self._batches == self._accumulate else None
+
+    def finish(self) -> Tensor | None:
+        """The step for what is pending."""
+        samples, self.pending, self._batches = self.pending, 0, 0
+        return self._steps.finish(asarray(float(samples)))  # type: ignore[no-any-return]
+
+
+def sample_count_of(batch: Any) -> Any:
+    """The number of samples, inside of a trace: a name, where the program is for all sizes."""
+    inputs, named, target = parts(batch)
+    for leaf in (target, *inputs, *named.values()):
+        if isinstance(leaf, Tensor) and leaf.ndim:
+            return leaf.shape[0]
+    return sample_count(batch)
