@@ -235,7 +235,7 @@ class DataLoader:
         self.epoch, self._position, self._skip = epoch, (epoch, 0), 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the newest pass stands: the epoch and the batch that come next, and the order."""
+        """Where the newest pass stands: its epoch, the batch that comes next, and the order."""
         epoch, batch = self._position
         return {
             "epoch": epoch,
@@ -276,7 +276,7 @@ class DataLoader:
     def _batches(self, epoch: int, skipped: int) -> Iterator[Any]:
         order, size, count = self.order(epoch), self.batch_size, len(self)
         for number in range(skipped, count):
-            self._position = (epoch, number + 1) if number + 1 < count else (epoch + 1, 0)
+            self._position = (epoch, number + 1)
             start = number * size
             chosen = order[start : start + size]
             if self._columns is None:
@@ -284,3 +284,4 @@ class DataLoader:
                 continue
             rows = chosen if self.shuffle else slice(start, start + size)
             yield tree.unflatten(self._structure, [column.take(rows) for column in self._columns])
+        self._position = (epoch + 1, 0)
