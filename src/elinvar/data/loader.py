@@ -10,7 +10,14 @@ import numpy.typing as npt
 
 from elinvar.core import tree
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, StateError, ValueRangeError, fail
+from elinvar.core.errors import (
+    DTypeError,
+    OutOfBoundsError,
+    ShapeError,
+    StateError,
+    ValueRangeError,
+    fail,
+)
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.storage import from_data, from_numpy, from_stored, stored_array
 

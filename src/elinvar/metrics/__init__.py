@@ -6,10 +6,24 @@ from typing import Any
 
 from elinvar.core.errors import DTypeError, ValueRangeError, fail
 from elinvar.core.other_names import nearest
-from elinvar.metrics.classification import Accuracy
-from elinvar.metrics.metric import Metric
+from elinvar.metrics.classification import (
+    F1,
+    Accuracy,
+    ConfusionMatrix,
+    Precision,
+    Recall,
+    TopKAccuracy,
+)
+from elinvar.metrics.metric import Gathered, Metric
+from elinvar.metrics.perplexity import Perplexity
+from elinvar.metrics.ranking import AUROC, AveragePrecision
+from elinvar.metrics.regression import MAE, MSE, R2, RMSE
 
-_NAMED: dict[str, type[Metric]] = {"accuracy": Accuracy}
+_ALL: tuple[type[Metric], ...] = (
+    Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, AUROC, AveragePrecision,
+    Perplexity, MSE, RMSE, MAE, R2,
+)  # fmt: skip
+_NAMED = {kind.name: kind for kind in _ALL}
 
 
 def get(metric: Any) -> Metric:
@@ -26,4 +40,21 @@ def get(metric: Any) -> Metric:
     return _NAMED[metric]()
 
 
-__all__ = ["Accuracy", "Metric", "get"]
+__all__ = [
+    "AUROC",
+    "Accuracy",
+    "AveragePrecision",
+    "ConfusionMatrix",
+    "F1",
+    "Gathered",
+    "MAE",
+    "MSE",
+    "Metric",
+    "Perplexity",
+    "Precision",
+    "R2",
+    "RMSE",
+    "Recall",
+    "TopKAccuracy",
+    "get",
+]

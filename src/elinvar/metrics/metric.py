@@ -6,9 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from elinvar.core.dtypes import DType, int64
+import numpy as np
+import numpy.typing as npt
+
+from elinvar.core.dtypes import DType, float64, int64
 from elinvar.core.shapes import Shape
 from elinvar.tensor.creation import zeros
+from elinvar.tensor.storage import from_numpy
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.tensor.trace import outside_trace
@@ -23,10 +27,12 @@ class Metric(ABC):
     Attributes:
         name: how results call it, unless the user names it.
         higher_is_better: whether a greater figure is a better one.
+        compiled: whether `update` may stand inside of a jitted step.
     """
 
     name: ClassVar[str] = "metric"
     higher_is_better: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._cells: dict[str, Tensor] = {}
@@ -83,3 +89,42 @@ class Metric(ABC):
         found = self.compute()
         self.reset()
         return found
+
+
+class Gathered(Metric):
+    """A metric that needs all outputs at once: `update` keeps them, outside of jitted steps."""
+
+    compiled: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outputs: list[npt.NDArray[Any]] = []
+        self._targets: list[npt.NDArray[Any]] = []
+
+    def update(self, output: Any, target: Any) -> None:
+        """Keep a batch."""
+        self._outputs.append(output.detach().astype(float64).numpy())
+        self._targets.append(target.numpy())
+
+    def gathered(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """All outputs in float64 and all targets."""
+        if not self._outputs:
+            return np.zeros(0), np.zeros(0, np.int64)
+        return np.concatenate(self._outputs), np.concatenate(self._targets)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._outputs.clear()
+        self._targets.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered so far."""
+        outputs, targets = self.gathered()
+        return {"outputs": from_numpy(outputs), "targets": from_numpy(targets)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.reset()
+        if len(state_dict["targets"]):
+            self._outputs.append(state_dict["outputs"].numpy())
+            self._targets.append(state_dict["targets"].numpy())

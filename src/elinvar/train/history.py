@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
+
+from elinvar.train.figures import HIDDEN, figure
+from elinvar.train.plots import curves
 
 
 class Mean:
@@ -51,6 +55,10 @@ class History:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """The figures by epoch (matplotlib); saved if there is a path."""
+        return curves(self.rows, path, (*HIDDEN, "lr"))
+
     def __str__(self) -> str:
         if not self.rows:
             return "History(no epochs)"
@@ -63,12 +71,3 @@ class History:
         )
 
     __repr__ = __str__
-
-
-def figure(value: Any) -> str:
-    """A figure as people read it."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -36,7 +36,7 @@ def get(loss: Any) -> Loss:
         text = f"loss must be a name or a function (output, target) → number, received {loss!r:.60}"
         hint = f"write {loss.__name__}()" if isinstance(loss, type) else nearest("", NAMED)
         fail(DTypeError, "Trainer", text, hint)
-    return loss  # type: ignore[no-any-return]
+    return loss
 
 
 def checked(value: Any) -> Tensor:

@@ -69,7 +69,8 @@ def schedule_for(wish: Any, optimizer: Optimizer, total: int) -> LRScheduler:
         return SCHEDULES[wish](optimizer, total)
     found = wish(optimizer, total) if callable(wish) and not isinstance(wish, type) else wish
     if not isinstance(found, LRScheduler):
-        text = f"schedule must be a schedule of el.optim, a name, or a function, received {wish!r:.60}"
+        text = "schedule must be a schedule of el.optim, a name, or a function that gives one"
+        text = f"{text}, received {wish!r:.60}"
         hint = "for example lambda optimizer, steps: OneCycleLR(optimizer, 1e-3, steps)"
         fail(DTypeError, "Trainer", text, hint)
     return found

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from elinvar.core.errors import StateError, fail
 from elinvar.nn import serialization
 from elinvar.tensor.random import default_generator
@@ -29,11 +31,11 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "batches_done": trainer.batches_done,
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
-        "history": trainer.history.rows,
+        "history": [_plain(row) for row in trainer.history.rows],
         "data": source.state_dict() if hasattr(source, "state_dict") else None,
         "callbacks": [callback.state_dict() for callback in trainer.callbacks],
         "generator": default_generator.get_state(),
-        "model": trainer.model.state_dict(),
+        "model": {name: cell.detach() for name, cell in trainer.model.state_dict().items()},
     }
     for name in _PARTS:
         part = getattr(trainer, name)
@@ -41,14 +43,19 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     return found
 
 
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with lists instead of arrays, such as those of a confusion matrix."""
+    return {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in row.items()}
+
+
 def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
     """Take a state over. What can be refused is, before anything is changed."""
     if state["format"] != FORMAT:
         text = f"the state has format {state['format']}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
-    held = len(state["callbacks"])
-    if held != len(trainer.callbacks):
-        text = f"the state was saved with {held} callbacks, the trainer has {len(trainer.callbacks)}"
+    held, own = len(state["callbacks"]), len(trainer.callbacks)
+    if held != own:
+        text = f"the state was saved with {held} callbacks, the trainer has {own}"
         fail(StateError, "Trainer", text, "make the Trainer as it was made before")
     for name in _PARTS:
         if (getattr(trainer, name) is None) != (state[name] is None):

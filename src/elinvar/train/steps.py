@@ -23,8 +23,8 @@ from elinvar.train.losses import Loss, checked
 class Steps:
     """The compiled functions over one model, optimizer and loss.
 
-    A training step is `train(batch)`. With gradient accumulation it is `first(batch)`, then
-    `more(batch)` as often as wanted, then `finish(samples)`.
+    A training step is `train(batch)`. With gradient accumulation it is `gradients(batch, …)` as
+    often as wanted, then `finish(samples)`.
 
     Args:
         model, optimizer, loss: what is trained, and how.
@@ -53,7 +53,8 @@ class Steps:
         compiled: bool,
     ) -> None:
         self.model, self.loss = model, loss
-        self.metrics = tuple(metrics)
+        self._compiled_metrics = [metric for metric in metrics if metric.compiled]
+        self._other_metrics = [metric for metric in metrics if not metric.compiled]
         self._optimizer, self._schedule, self._average = optimizer, schedule, average
         self._clip_norm, self._clip_value, self._grad_norm = clip_norm, clip_value, grad_norm
         self._keep_finite = keep_finite
@@ -61,31 +62,53 @@ class Steps:
         def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
             return jit(function) if compiled else function
 
-        self.train = wrapped(self._train)
-        self.first, self.more = wrapped(self._first), wrapped(self._more)
+        self._train_step = wrapped(self._train)
+        self._first_step, self._more_step = wrapped(self._first), wrapped(self._more)
         self.finish = wrapped(self._finish)
-        self.evaluate = wrapped(self._evaluate)
+        self._evaluate_step = wrapped(self._evaluate)
         self.predict = wrapped(self._predict)
+
+    def train(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+        """A whole step: the loss, and the norm of the gradients if it was wanted."""
+        loss, norm, output = self._train_step(batch)
+        self._gather(output, batch)
+        return loss, norm
+
+    def gradients(self, batch: Any, is_first: bool) -> Tensor:
+        """Add a batch's gradients to those of the batches before, for `finish`: the loss."""
+        loss, output = self._first_step(batch) if is_first else self._more_step(batch)
+        self._gather(output, batch)
+        return loss
+
+    def evaluate(self, batch: Any) -> Tensor | None:
+        """Count a batch: its loss, if there is a loss function."""
+        loss, output = self._evaluate_step(batch)
+        self._gather(output, batch)
+        return loss
+
+    def _gather(self, output: Any, batch: Any) -> None:
+        for metric in self._other_metrics:
+            metric.update(output, parts(batch).target)
 
     # ---- training -----------------------------------------------------------------------------
 
-    def _train(self, batch: Any) -> tuple[Tensor, Tensor | None]:
+    def _train(self, batch: Any) -> tuple[Tensor, Tensor | None, Any]:
         self.optimizer.zero_grad()
         buffers = self._buffers()
-        loss = self._loss(batch)
+        loss, output = self._loss(batch)
         loss.backward()
-        return loss, self._update(loss, buffers)
+        return loss, self._update(loss, buffers), output
 
-    def _first(self, batch: Any) -> Tensor:
+    def _first(self, batch: Any) -> tuple[Tensor, Any]:
         self.optimizer.zero_grad()
         return self._more(batch)
 
-    def _more(self, batch: Any) -> Tensor:
+    def _more(self, batch: Any) -> tuple[Tensor, Any]:
         buffers = self._buffers()
-        loss = self._loss(batch)
+        loss, output = self._loss(batch)
         (loss * sample_count_of(batch)).backward()
         self._keep(loss.isfinite(), buffers)
-        return loss
+        return loss, output
 
     def _finish(self, samples: Tensor) -> Tensor | None:
         """The step with the mean of the gradients gathered over so many samples."""
@@ -119,19 +142,20 @@ class Steps:
                 self._average.update(finite)
         return norm
 
-    def _loss(self, batch: Any) -> Tensor:
+    def _loss(self, batch: Any) -> tuple[Tensor, Any]:
         inputs, named, target = parts(batch)
         output = self.model(*inputs, **named)
         assert self.loss is not None
         loss = checked(self.loss(output, target))
-        self._count(output, target)
-        return loss
+        return loss, self._count(output, target)
 
-    def _count(self, output: Any, target: Any) -> None:
+    def _count(self, output: Any, target: Any) -> Any:
+        """Tell the metrics of a batch; those outside of the program get what is returned."""
         with no_grad():
             given = output.detach() if isinstance(output, Tensor) else output
-            for metric in self.metrics:
+            for metric in self._compiled_metrics:
                 metric.update(given, target)
+        return given if self._other_metrics else None
 
     def _buffers(self) -> list[tuple[Tensor, Tensor]]:
         """The model's buffers with their values, so that a bad batch leaves no trace in them."""
@@ -152,12 +176,12 @@ class Steps:
 
     # ---- looking ------------------------------------------------------------------------------
 
-    def _evaluate(self, batch: Any) -> Tensor | None:
+    def _evaluate(self, batch: Any) -> tuple[Tensor | None, Any]:
         inputs, named, target = parts(batch)
         with no_grad():
             output = self.model(*inputs, **named)
-            self._count(output, target)
-            return None if self.loss is None else checked(self.loss(output, target))
+            loss = None if self.loss is None else checked(self.loss(output, target))
+            return loss, self._count(output, target)
 
     def _predict(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         with no_grad():
@@ -178,8 +202,8 @@ class Stepper:
     def take(self, batch: Any, count: int) -> tuple[Tensor, Tensor | None]:
         """Use a batch of so many samples: its loss, and the gradients' norm if there was a step."""
         if self._accumulate == 1:
-            return self._steps.train(batch)  # type: ignore[no-any-return]
-        loss = self._steps.more(batch) if self.pending else self._steps.first(batch)
+            return self._steps.train(batch)
+        loss = self._steps.gradients(batch, not self.pending)
         self.pending += count
         self._batches += 1
         return loss, self.finish() if self._batches == self._accumulate else None
@@ -187,7 +211,7 @@ class Stepper:
     def finish(self) -> Tensor | None:
         """The step for what is pending."""
         samples, self.pending, self._batches = self.pending, 0, 0
-        return self._steps.finish(asarray(float(samples)))  # type: ignore[no-any-return]
+        return self._steps.finish(asarray(float(samples)))
 
 
 def sample_count_of(batch: Any) -> Any:

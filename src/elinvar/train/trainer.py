@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
-from elinvar.train import losses, state
+from elinvar.train import finders, losses, state
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, parts, sample_count, tensors
@@ -62,8 +62,8 @@ class Trainer:
         clip_value: greatest absolute value of a gradient's element.
         ema: decay of a moving average of the weights, with which validation is done; None for none.
         compiled: run each step as one compiled program.
-        progress: `"auto"` (a bar on a terminal, a table in a notebook, plain lines else), `"bar"`,
-            `"plain"`, or False.
+        progress: `"bar"` for a terminal, `"table"` for a notebook, `"plain"` for files and pipes,
+            `"auto"` for what fits, or False.
         grad_norm: show the norm of the gradients in the bar; costs a pass over them.
         folder: where a run that is interrupted is saved.
 
@@ -135,7 +135,7 @@ class Trainer:
         }
         self._steps: Steps | None = None
 
-    # ---- the three verbs ------------------------------------------------------------------------
+    # ---- the three verbs -----------------------------------------------------------------------
 
     def fit(
         self,
@@ -148,6 +148,7 @@ class Trainer:
         seed: int = 0,
         steps: int | None = None,
         resume: str | os.PathLike[str] | None = None,
+        dry_run: bool = False,
     ) -> History:
         """Train until `epochs` epochs are done.
 
@@ -162,6 +163,8 @@ class Trainer:
             steps: end after so many steps in this call, wherever that is.
             resume: a file that `save` or a `Checkpoint` wrote: go on from there. Then `epochs`
                 counts from the start of the run that was saved.
+            dry_run: use one training batch and one validation batch, to see that all of it works;
+                then everything is as before. Callbacks are not called.
 
         Returns:
             The figures of all epochs.
@@ -171,16 +174,15 @@ class Trainer:
             BadValueError: the loss is no longer finite; the error names where that began.
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
-        if self.optimizer is None or self.loss is None:
-            missing = "an optimizer" if self.optimizer is None else "a loss"
-            text = f"fit needs {missing}"
-            fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
+        self.need_optimizer("fit")
         if not isinstance(epochs, int) or epochs < 0:
             fail(ValueRangeError, "Trainer", f"epochs must be 0 or more, received {epochs!r}")
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
         checks = None
         if validation is not None:
             checks = feed(validation, batch_size, False, seed, "validation")
+        if dry_run:
+            return self._dry_run(source, checks)
         self.epochs = epochs if resume is not None else self.epoch + epochs
         self._make_schedule()
         if resume is not None:
@@ -202,7 +204,20 @@ class Trainer:
                 listeners.tell("on_fit_end", self)
         return self.history
 
-    def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, float]:
+    def _dry_run(self, source: Any, checks: Any) -> History:
+        with finders.restored(self, schedule=False):
+            self.model.train()
+            batch = tensors(next(iter(source)))
+            loss = self.prepared().train(batch)[0].item()
+            if not math.isfinite(loss):
+                explain(self, batch, loss)
+            logs = {"loss": loss}
+            if checks is not None:
+                found = self._evaluate([next(iter(checks))])
+                logs.update({f"val_{name}": value for name, value in found.items()})
+        return History([logs])
+
+    def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
         """The loss and all metrics over data, in evaluation mode.
 
         Returns:
@@ -231,7 +246,7 @@ class Trainer:
         Returns:
             What the model gives for one batch, with all samples along the first axis.
         """
-        steps = self._prepare()
+        steps = self.prepared()
         source = feed(data, batch_size, False, 0, "data")
         found: list[Any] = []
         with _evaluating(self.model):
@@ -248,16 +263,84 @@ class Trainer:
             fail(DataError, "Trainer", "there is no batch to predict")
         return _joined(found)
 
+    # ---- trials -------------------------------------------------------------------------------
+
+    def find_lr(self, data: Any, **options: Any) -> finders.RateFinding:
+        """Train with growing learning rates, and say at which one the loss falls fastest.
+
+        The trainer is left as it was.
+
+        Args:
+            data: as of `fit`.
+            start, end: the first and the last rate (1e-6, 1).
+            steps: how many rates (100).
+            batch_size: where batches are made of arrays (32).
+
+        Returns:
+            `suggestion`, the rates and losses, and `plot()`.
+        """
+        return finders.find_lr(self, data, **options)
+
+    def find_batch_size(self, data: Any, **options: Any) -> finders.SizeFinding:
+        """Time training steps of growing batches.
+
+        The trainer is left as it was.
+
+        Args:
+            data: a tuple of arrays.
+            smallest, largest: the sizes, doubled each time (8, 4096).
+            memory_limit: bytes that the process may take (80 % of the machine's).
+            seconds: for each size (0.5).
+
+        Returns:
+            Sizes, samples per second, memory; `suggestion` is the least size that reaches 95 % of
+            the greatest speed.
+        """
+        return finders.find_batch_size(self, data, **options)
+
+    def overfit(self, data: Any, **options: Any) -> finders.OverfitFinding:
+        """Whether the model can learn one batch by heart; if it cannot, something is wrong.
+
+        The trainer is left as it was.
+
+        Args:
+            data: as of `fit`; its first batch is used.
+            steps: how often (200).
+            batch_size: where batches are made of arrays (32).
+        """
+        return finders.overfit(self, data, **options)
+
+    def without_schedule(self) -> Callable[[], None]:
+        """Train without the schedule; what is returned puts it back."""
+        held, self.schedule, self._steps = self.schedule, None, None
+
+        def put_back() -> None:
+            self.schedule, self._steps = held, None
+
+        return put_back
+
+    def need_optimizer(self, what: str) -> Optimizer:
+        """The optimizer.
+
+        Raises:
+            ValueRangeError: there is none, or no loss.
+        """
+        if self.optimizer is None or self.loss is None:
+            missing = "an optimizer" if self.optimizer is None else "a loss"
+            text = f"{what} needs {missing}"
+            fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
+        return self.optimizer
+
     def stop(self, reason: str) -> None:
         """End training after the present step; for callbacks."""
         self.stop_reason = reason
 
-    # ---- an epoch ---------------------------------------------------------------------------------
+    # ---- an epoch ------------------------------------------------------------------------------
 
     def _run_epoch(
         self, source: Any, checks: Any, listeners: Listeners, signals: Signals, last_step: float
     ) -> None:
-        stepper = Stepper(self._prepare(), self.accumulate)
+        stepper = Stepper(self.prepared(), self.accumulate)
         self.logs, self.waited = {}, 0.0
         if not self.batches_done:
             self._begin_counting()
@@ -333,8 +416,8 @@ class Trainer:
             yield batch
             before = clock()
 
-    def _evaluate(self, source: Iterable[Any]) -> dict[str, float]:
-        steps = self._prepare()
+    def _evaluate(self, source: Iterable[Any]) -> dict[str, Any]:
+        steps = self.prepared()
         total = Mean()
         for metric in self.metrics.values():
             metric.reset()
@@ -345,10 +428,9 @@ class Trainer:
                 total.add(math.nan if loss is None else loss.item(), sample_count(batch))
         if not total.count:
             fail(DataError, "Trainer", "there is no sample to evaluate on")
-        found = {} if self.loss is None else {"loss": total.value}
-        return {**found, **self._figures()}
+        return {**({} if self.loss is None else {"loss": total.value}), **self._figures()}
 
-    def _figures(self) -> dict[str, float]:
+    def _figures(self) -> dict[str, Any]:
         return {name: metric.compute() for name, metric in self.metrics.items()}
 
     def _interrupt(self, signals: Signals) -> None:
@@ -365,7 +447,7 @@ class Trainer:
             raise SystemExit(128 + signals.received)
         raise Interrupted(text)
 
-    # ---- parts ------------------------------------------------------------------------------------
+    # ---- parts ---------------------------------------------------------------------------------
 
     @property
     def learning_rate(self) -> float:
@@ -378,7 +460,8 @@ class Trainer:
         """The batches of an epoch; None where the data do not know."""
         return len(self.source) if hasattr(self.source, "__len__") else None
 
-    def _prepare(self) -> Steps:
+    def prepared(self) -> Steps:
+        """The compiled steps."""
         if self._steps is None:
             self._steps = Steps(
                 self.model,
@@ -405,7 +488,7 @@ class Trainer:
         self.schedule = schedule_for(self._schedule_wish, self.optimizer, total)
         self._steps = None
 
-    # ---- state ------------------------------------------------------------------------------------
+    # ---- state ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """All that training needs to go on as if it had not stopped."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from elinvar.core import tree
-from elinvar.core.errors import BadValueError, extended, fail
+from elinvar.core.errors import BadValueError, ElinvarError, extended, fail
 from elinvar.tensor.debugging import debug_nans
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import losses
@@ -36,7 +36,7 @@ def explain(trainer: Trainer, batch: Any, value: float) -> NoReturn:
     try:
         with debug_nans(inf=True):
             losses.checked(trainer.loss(trainer.model(*inputs, **named), target)).backward()
-    except BadValueError as error:
+    except ElinvarError as error:  # also a label out of range, which eager code refuses
         raise extended(error, where) from None
     text = f"the loss is {value}, but not when the batch is computed again"
     fail(BadValueError, "Trainer", f"{text}; {where}", "is there chance in the model (dropout)?")
@@ -53,5 +53,6 @@ def _bad_inputs(batch: Any) -> str:
                 bad = np.argwhere(~np.isfinite(leaf.astype("float64").numpy()))
                 if len(bad):
                     first = ", ".join(map(str, bad[0]))
-                    return f"{len(bad)} values that are not finite in {name}, the first at [{first}]"
+                    text = f"{len(bad)} values that are not finite in {name}"
+                    return f"{text}, the first at [{first}]"
     return ""

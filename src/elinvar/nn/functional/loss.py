@@ -186,6 +186,8 @@ def _class_losses(
     if weight is not None:
         weight = _line(_wide(weight), x)
         scale = total(where(chosen, weight, 0.0), axis=1) * scale
+    # a class that does not exist makes a NaN here, where compiled code cannot raise
+    loss = where((target >= 0) & (target < x.shape[1]), loss, math.nan)
     # an ignored place may hold ∞ or NaN, which times 0 would stay
     loss = where(counted, loss, 0.0) * scale
     if smoothing:
