@@ -272,6 +272,7 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    "autocast": "elinvar.tensor.autocasting",
     **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",

@@ -81,6 +81,7 @@ class State(threading.local):
     derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
+    autocast: DType | None = None  # the type of products, where somebody wants one of 16 bits
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -89,8 +90,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace, have a recorder or watch for NaN at this moment; 0 lets the fast
-    paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder, cast or watch for NaN at this moment; 0 lets the
+    fast paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")
 

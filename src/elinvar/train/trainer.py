@@ -36,6 +36,7 @@ from elinvar.train.batches import feed, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
+from elinvar.train.precision import checked_precision
 from elinvar.train.signals import Interrupted, Signals
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain
@@ -54,6 +55,9 @@ class Trainer:
         metrics: names such as `"accuracy"` or objects of `el.metrics`; or a dict of them, whose
             keys are the names in the results.
         callbacks: `Callback` objects, called in this order.
+        precision: `"f32"`; `"bf16"` or `"f16"` for mixed precision: products have 16-bit operands
+            and sums in float32, weights stay float32 (`el.autocast`). `"f16"` scales the loss, and
+            leaves out a step whose scale was too great.
         schedule: a schedule of the learning rate, called after each step; `ReduceLROnPlateau` is
             called after each epoch with `val_loss` (or `loss`). Or a function (optimizer, total
             number of steps) → schedule; or `"one_cycle"` or `"cosine"`.
@@ -92,6 +96,7 @@ class Trainer:
         metrics: Sequence[Any] | Mapping[str, Any] = (),
         callbacks: Iterable[Callback] = (),
         *,
+        precision: str = "f32",
         schedule: Any = None,
         accumulate: int = 1,
         clip_norm: float | None = None,
@@ -132,6 +137,7 @@ class Trainer:
             "clip_value": clip_value,
             "grad_norm": grad_norm,
             "compiled": compiled,
+            "precision": checked_precision(precision),
         }
         self._steps: Steps | None = None
 
