@@ -312,8 +312,8 @@ def test_summary() -> None:
     assert table.trainable == table.parameters - 18
     assert table.nbytes == 4 * table.parameters
     lines = str(table).splitlines()
-    assert lines[0].split() == ["module", "class", "input", "output", "parameters", "bytes"]
-    assert lines[3].split() == ["0", "Linear", "[5,4]", "[5,8]", "40", "160", "B"]
+    assert lines[0].split() == ["module", "class", "input", "output", "parameters", "bytes", "FLOPs"]
+    assert lines[3].split() == ["0", "Linear", "[5,4]", "[5,8]", "40", "160", "B", "360"]
     assert "18" in lines[5] and lines[-1].startswith("74 parameters (296 B), 56 trainable")
     assert net.training and not net._hooks.after
     np.testing.assert_array_equal(net[1].running_mean.numpy(), before)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import HTML, display
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, running
+from elinvar.train.figures import HINT, SLOW_DATA, duration, final, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -42,14 +42,14 @@ class NotebookTable(Callback):
             return
         self._next = now + INTERVAL
         total = trainer.num_batches
-        row = {"epoch": f"{trainer.epoch + 1}/{trainer.epochs}", **dict(running(trainer))}
+        row = {"epoch": of(trainer.epoch + 1, trainer.epochs), **dict(running(trainer))}
         row["time"] = duration(now - self._start)
         self._draw(row, trainer.batches_done / total if total else None)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Add the epoch's row."""
         logs = trainer.logs
-        row = {"epoch": f"{trainer.epoch}/{trainer.epochs}", **dict(final(trainer))}
+        row = {"epoch": of(trainer.epoch, trainer.epochs), **dict(final(trainer))}
         row["time"] = duration(logs["seconds"])
         row["samples/s"] = f"{logs['samples_per_second']:,.0f}"
         self._rows.append(row)
