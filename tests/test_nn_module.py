@@ -19,6 +19,8 @@ from elinvar.core.errors import (
 )
 from tests.networks import Block, Net
 
+pytestmark = pytest.mark.any_level
+
 NAMES = [
     "scale",
     "layers.0.attn.weight",

@@ -31,6 +31,7 @@ class Cell:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_apart",
         "_buffer",
         "_grad",
         "_layout",
@@ -46,6 +47,9 @@ class Cell:
     _node: Any
     _slot: int
     _grad: Any
+    _apart: bool  # whether it is known to be no view of another tensor; else missing
+
+    _writes_through = False  # whether a write to it is a write to another tensor, see `detach`
 
     @property
     def dtype(self) -> DType:

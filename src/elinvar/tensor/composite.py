@@ -21,6 +21,7 @@ from elinvar.core.source import is_inside
 from elinvar.core.types import TensorType
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, detached, state, traces
+from elinvar.tensor.dispatch import apart
 from elinvar.tensor.forward import push_forward
 from elinvar.tensor.function import TracedFunction
 from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
@@ -60,6 +61,15 @@ def composite(function: Callable[..., Any] | None = None, *, symbols: Any = None
     if function is None:
         return functools.partial(Composite, symbols=symbols)
     return Composite(function, symbols)
+
+
+def _apart(found: Any, operands: list[Any]) -> Any:
+    """Results that are cells of their own, as they are where the function runs as a program."""
+    if isinstance(found, Cell):
+        return apart(found, found) if any(found is x for x in operands) else found
+    if isinstance(found, (tuple, list)):
+        return tuple(_apart(item, operands) for item in found)
+    return found
 
 
 class Composite:
@@ -137,7 +147,7 @@ class Composite:
         taped = state.grad_enabled and any(x._node is not None for x in operands)
         in_region = state.trace is not None and state.trace.is_region
         if not taped or in_region:  # a region is differentiated as a graph
-            return self.function(*args, **static)
+            return _apart(self.function(*args, **static), operands)
         fresh = [_leaf(x) for x in operands]
         policy = state.autocast
         outputs, single = self._inline(args, static, fresh)

@@ -3,6 +3,7 @@
 apply(op, operands, params)     one primitive on strict operands
 F                               all primitives as functions over `apply`: F.add(x, y)
 as_tensor, scalar               tensors of Python data and numbers
+apart                           a result that is not its operand's cell
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from elinvar.core.dtypes import DType
 from elinvar.ops.record import Namespace, Op
 from elinvar.ops.table import BY_NAME
 from elinvar.tensor import eager, storage, tape
-from elinvar.tensor.cell import Cell, state, traces
+from elinvar.tensor.cell import Cell, concrete, state, traced, traces
 from elinvar.tensor.eager import packed
 from elinvar.tensor.replaying import examine
 from elinvar.tensor.watching import watch
@@ -88,9 +89,30 @@ def as_tensor(value: Any, dtype: DType | None = None) -> Any:
     return storage.from_data(value, dtype)
 
 
+def apart(found: Any, x: Any) -> Any:
+    """What is found for x; where that is x itself, another cell with its content.
+
+    Results are values: a change in place of a result does not reach the operand. So a function
+    that has nothing to do (`x ** 1`, the sum over no axes) gives a new cell, too.
+    """
+    if found is x:
+        found = _another(x)
+        found._apart = True
+    return found
+
+
+def _another(x: Any) -> Any:
+    if x._node is None:  # nothing for the tape: the content needs no operation
+        if not traces.active:
+            return concrete(x._buffer, x._address, x._layout)
+        if x._layout is None and x._buffer is state.trace and state.recorder is None:
+            return traced(x._buffer, x._value)
+    return F.reshape(x, shape=x.shape)
+
+
 def scalar(value: complex | int | bool, dtype: DType) -> Any:
     """A 0-d constant tensor."""
     return F.constant(value=value, dtype=dtype)
 
 
-__all__ = ["F", "apply", "as_tensor", "packed", "scalar"]
+__all__ = ["F", "apart", "apply", "as_tensor", "packed", "scalar"]
