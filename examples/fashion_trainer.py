@@ -1,4 +1,4 @@
-"""Fashion-MNIST to more than 93.5 %: augmentation, one cycle of the learning rate, averaged weights.
+"""Fashion-MNIST to more than 93.5 %: augmentation, one cycle of rates, averaged weights.
 
     python examples/fashion_trainer.py [EPOCHS]
 
