@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -262,3 +263,19 @@ def test_a_cache_below_its_limit_keeps_everything(disk: DiskCache) -> None:
         disk.put(cache_key(str(number)), bytes(1000))
     disk.trim()
     assert len(disk.entries()) == 5
+
+
+def test_files_that_vanish_while_the_folder_is_read(tmp_path, monkeypatch):
+    """Another process deletes one: the others are found, and nothing stays open."""
+    disk = DiskCache(tmp_path)
+    for n in range(5):
+        assert disk.put(cache_key(str(n)), b"code")
+    scan = os.scandir
+
+    def racing(folder):
+        files = list(scan(folder))
+        os.unlink(files[1].path)
+        return contextlib.nullcontext(files)
+
+    monkeypatch.setattr(os, "scandir", racing)
+    assert len(disk.entries()) == 4

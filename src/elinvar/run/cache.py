@@ -12,6 +12,7 @@ The folder is kept below a limit: when it grows beyond, the entries used longest
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -117,20 +118,23 @@ class DiskCache:
 
     def entries(self) -> list[Entry]:
         """All entries, the one used longest ago first. Leftovers of broken stores are deleted."""
-        found = []
-        now = time.time()
-        try:
-            for file in os.scandir(self._folder) if self._folder is not None else ():
-                status = file.stat(follow_symlinks=False)
-                if not stat.S_ISREG(status.st_mode):
-                    continue
-                if file.name.endswith(_SUFFIX):
-                    found.append(Entry(file.path, status.st_size, status.st_mtime))
-                elif file.name.endswith(_TEMPORARY_SUFFIX) and now - status.st_mtime > _DAY:
-                    os.unlink(file.path)
-        except OSError:
-            pass  # another process deletes at the same time, or there is no folder
+        found: list[Entry] = []
+        if self._folder is None:
+            return found
+        with contextlib.suppress(OSError), os.scandir(self._folder) as files:  # it may not be there
+            for file in files:
+                with contextlib.suppress(OSError):  # another process deletes at the same time
+                    self._look_at(file, found)
         return sorted(found, key=lambda entry: entry.used)
+
+    def _look_at(self, file: os.DirEntry[str], found: list[Entry]) -> None:
+        status = file.stat(follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            return
+        if file.name.endswith(_SUFFIX):
+            found.append(Entry(file.path, status.st_size, status.st_mtime))
+        elif file.name.endswith(_TEMPORARY_SUFFIX) and time.time() - status.st_mtime > _DAY:
+            os.unlink(file.path)
 
     def trim(self, keep_bytes: int | None = None) -> None:
         """Delete the entries used longest ago until at most `keep_bytes` are left; by default

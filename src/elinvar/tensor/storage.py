@@ -23,7 +23,8 @@ _HINTS = {
     "index": "a size, a bound or a count must be known: name the argument in `static_argnums` of "
     "the jit, or keep the size and move the start (`el.dynamic_slice(x, starts, sizes)`), loop by "
     "`el.fori_loop`, or choose by `el.where` and `el.switch`",
-    "numpy": "use el's functions in the place of numpy's, or read the value outside of the jit",
+    "numpy": "use el's functions (such as el.where) in the place of numpy's, or read the value "
+    "outside of the jit",
     "item": f"{OUT}; to print values, run it in `with el.disable_jit():`",
     "float": f"use el's functions in the place of math's, or {OUT}; to print values, run it in "
     "`with el.disable_jit():`",
