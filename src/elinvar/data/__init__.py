@@ -1,9 +1,12 @@
-"""Data sets and batches."""
+"""Data sets, pipelines and batches."""
 
 from elinvar.core.errors import DataError, DataMissingError
+from elinvar.data.begin import from_arrays, from_sequence, from_stream
 from elinvar.data.fashion import FASHION_CLASSES, digits, fashion_mnist
 from elinvar.data.idx import parse_idx
 from elinvar.data.loader import DataLoader, Dataset, TensorDataset, collate
+from elinvar.data.pipeline import Pipeline
+from elinvar.data.source import Source
 
 __all__ = [
     "DataError",
@@ -11,9 +14,14 @@ __all__ = [
     "DataMissingError",
     "Dataset",
     "FASHION_CLASSES",
+    "Pipeline",
+    "Source",
     "TensorDataset",
     "collate",
     "digits",
     "fashion_mnist",
+    "from_arrays",
+    "from_sequence",
+    "from_stream",
     "parse_idx",
 ]
