@@ -1,7 +1,19 @@
 """Data sets, pipelines and batches."""
 
 from elinvar.core.errors import DataError, DataMissingError
-from elinvar.data.begin import from_arrays, from_sequence, from_stream
+from elinvar.data import transforms
+from elinvar.data.begin import (
+    arrow,
+    csv,
+    from_arrays,
+    from_sequence,
+    from_stream,
+    image_folder,
+    json_lines,
+    parquet,
+    tar,
+    text_lines,
+)
 from elinvar.data.fashion import FASHION_CLASSES, digits, fashion_mnist
 from elinvar.data.idx import parse_idx
 from elinvar.data.loader import DataLoader, Dataset, TensorDataset, collate
@@ -17,11 +29,19 @@ __all__ = [
     "Pipeline",
     "Source",
     "TensorDataset",
+    "arrow",
     "collate",
+    "csv",
     "digits",
     "fashion_mnist",
     "from_arrays",
     "from_sequence",
     "from_stream",
+    "image_folder",
+    "json_lines",
+    "parquet",
     "parse_idx",
+    "tar",
+    "text_lines",
+    "transforms",
 ]

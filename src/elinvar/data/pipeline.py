@@ -223,8 +223,8 @@ class Pipeline:
             if hasattr(transform, "mix") and not self._batched:
                 text = f"{type(transform).__name__} mixes the samples of a batch"
                 fail(ValueRangeError, "augment", text, "put .batch(n) before")
-        number = len(self._stages)
-        stage = Augment(tuple(transforms), _seed("augment", seed), number, field, self._batched)
+        seed = _seed("augment", seed)
+        stage = Augment(tuple(transforms), seed, self._stage_number, field, self._batched)
         return self._with(stage)
 
     def filter(self, predicate: Callable[[Any], Any]) -> Pipeline:
@@ -424,6 +424,11 @@ class Pipeline:
     def _batched(self) -> bool:
         return any(isinstance(stage, Batch | Bucket) for stage in self._stages)
 
+    @property
+    def _stage_number(self) -> int:
+        """Tells the random numbers of the next stage from those of others with the same seed."""
+        return sum(isinstance(stage, Map | Augment) for stage in self._stages)
+
     def _parts(self) -> tuple[Stages, Batch | None, Stages, Stages]:
         """Stages on samples; a batch that is decided beforehand; stages on it; the tail."""
         stages, number = self._stages, 0
@@ -509,7 +514,7 @@ class Pipeline:
 
     def _mapped(self, name: str, function: Any, seed: int | None, on_batches: bool) -> Pipeline:
         seed = None if seed is None else _seed(name, seed)
-        return self._with(Map(_function(name, function), seed, len(self._stages), on_batches))
+        return self._with(Map(_function(name, function), seed, self._stage_number, on_batches))
 
     def _no_batches(self, name: str) -> None:
         if self._batched:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from elinvar.core.errors import DataError, ElinvarError, fail
+from elinvar.core.errors import DataError, ElinvarError, ShapeError, fail
 from elinvar.data.gathering import gathered, plain
 from elinvar.data.plan import Plan
 from elinvar.data.source import ArraySource, Source
@@ -25,6 +25,14 @@ Told = Callable[[int], None]
 
 class SampleFailed(DataError):
     """A sample could not be read or transformed."""
+
+
+def told_by(error: BaseException) -> str:
+    """What an error says, for the text of another: ours without the name of the operation."""
+    text = str(error)
+    if isinstance(error, ElinvarError):
+        return text.partition("] ")[2] if text.startswith("[") else text
+    return f"{type(error).__name__}: {text}"
 
 
 class Reader:
@@ -68,15 +76,14 @@ class Reader:
         detail = self.source.describe(index)
         if detail:
             where += f" ({detail})"
-        name = "" if isinstance(error, ElinvarError) else f"{type(error).__name__}: "
-        return SampleFailed(f"[data] {what} failed for {where}: {name}{error}")
+        return SampleFailed(f"[data] {what} failed for {where}: {told_by(error)}")
 
     def batch(self, plan: Plan, stage: Batch, after: Sequence[Stage]) -> Any:
         """The samples of a part of a plan together, taken through the stages after the batch."""
         if self.source.takes_batches and not self.stages:
             try:
                 element = self.source.take(plan.indices, plan.epochs)
-            except SampleFailed:
+            except (SampleFailed, ShapeError):
                 raise
             except Exception as error:
                 self._find(plan)  # names the one sample that cannot be read
@@ -125,9 +132,8 @@ def after_batch(element: Any, stages: Sequence[Stage], indices: Any, epochs: Any
         except Exception as error:
             numbers = ", ".join(str(int(i)) for i in indices[:4])
             more = ", …" if len(indices) > 4 else ""
-            name = "" if isinstance(error, ElinvarError) else f"{type(error).__name__}: "
             text = f"[data] {stage.describe()} failed for the batch of samples {numbers}{more}"
-            raise SampleFailed(f"{text}: {name}{error}") from error
+            raise SampleFailed(f"{text}: {told_by(error)}") from error
     return element
 
 

@@ -133,6 +133,15 @@ class ArraySource(Source):
         return self._columns, self._structure
 
 
+def _quotas(shares: Any, count: int) -> list[int]:
+    """Whole numbers in given proportions: those with the largest remainders are rounded up."""
+    exact = shares * count
+    found = np.floor(exact + 1e-9)
+    late = np.argsort(found - exact, kind="stable")[: count - int(found.sum())]
+    found[late] += 1
+    return [int(quota) for quota in found]
+
+
 class MixtureSource(Source):
     """Several pipelines in one: each has its share of every epoch.
 
@@ -153,12 +162,11 @@ class MixtureSource(Source):
             fail(ValueRangeError, "mix", f"a part is empty; the parts have {sizes} samples")
         shares = np.asarray(weights, np.float64) / np.sum(weights)
         rounds = np.asarray(sizes) / shares
-        whole = shares * (np.floor(rounds.min()) if stop == "first" else np.ceil(rounds.max()))
-        self._quotas = [int(x) for x in np.floor(whole + 1e-9)]
-        if stop == "first":
-            self._quotas = [min(a, b) for a, b in zip(self._quotas, sizes)]
-        else:
-            self._quotas = [max(a, b) for a, b in zip(self._quotas, sizes)]
+        count = int(
+            np.floor(rounds.min() + 1e-9) if stop == "first" else np.ceil(rounds.max() - 1e-9)
+        )
+        bound = min if stop == "first" else max
+        self._quotas = [bound(a, b) for a, b in zip(_quotas(shares, count), sizes)]
         self._sizes = sizes
         self._starts = np.cumsum([0, *(len(part.source) for part in parts)])
 
