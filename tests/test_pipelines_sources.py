@@ -66,13 +66,16 @@ def test_wrong_encodings_name_the_byte(tmp_path: Path) -> None:
         el.data.text_lines(tmp_path / "a.gz")
 
 
-def test_a_file_that_changes_is_noticed(tmp_path: Path) -> None:
+def test_a_file_that_changes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text("one\ntwo\nthree\n")
+    kept = el.data.text_lines(path)
+    monkeypatch.setattr(files, "KEPT", 0)
     data = el.data.text_lines(path)
     passing = iter(data)
     assert next(passing) == "one"
     path.write_text("something else\n")
+    assert list(kept) == ["one", "two", "three"]  # small files are read once
     with pytest.raises(DataError, match="was changed while it was in use"):
         next(passing)
 

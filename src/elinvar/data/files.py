@@ -6,6 +6,7 @@ import difflib
 import glob
 import importlib
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from elinvar.core.errors import DataError, DataMissingError, ValueRangeError, fa
 from elinvar.data.counters import Integers
 
 _CHUNK = 1 << 24
+KEPT = 1 << 28  # bytes of files with lines that are kept in memory
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -76,6 +78,7 @@ class ByteFile:
 
     Attributes:
         size: in bytes.
+        content: all of it, where it is kept in memory.
     """
 
     def __init__(self, path: str) -> None:
@@ -83,6 +86,7 @@ class ByteFile:
         self._remote: tuple[int, Any, str] | None = None
         self._descriptor = -1
         self._seen: tuple[int, int] | None = None
+        self.content: bytes | None = None
         if "://" in path:
             _, files, name = self._files()
             self.size = int(files.info(name)["size"])
@@ -105,12 +109,18 @@ class ByteFile:
             self._remote = (os.getpid(), files, name)
         return self._remote
 
+    def keep(self) -> None:
+        """Read all of the file now, and never again."""
+        self.content = self.read(0, self.size)
+
     def read(self, start: int, count: int) -> bytes:
         """So many bytes from a place on.
 
         Raises:
             DataError: the file is shorter now, or was changed since it was opened.
         """
+        if self.content is not None:
+            return self.content[start : start + count]
         if self._seen is None:
             _, files, name = self._files()
             content: bytes = files.cat_file(name, start, start + count)
@@ -155,6 +165,19 @@ def record_starts(file: ByteFile, quoted: bool = False) -> Integers:
     return ends if ends[-1] >= file.size else np.append(ends, np.int64(file.size))
 
 
+def _without_line_ends(content: bytes | None, begins: Integers, ends: Integers) -> Any:
+    """Where records stop without their line ends; None for files that are not in memory."""
+    if content is None:
+        return None
+    letters, stops = np.frombuffer(content, np.uint8), ends.copy()
+    if not len(ends):
+        return stops
+    closed = letters[ends - 1] == 10
+    stops -= closed
+    stops -= closed & (stops > begins) & (letters[np.maximum(stops - 1, 0)] == 13)
+    return stops
+
+
 class Records:
     """The lines of some files, by number.
 
@@ -180,8 +203,12 @@ class Records:
             text = f"encoding {encoding} has no line ends of one byte"
             fail(ValueRangeError, op, text, "convert the file to utf-8")
         self.encoding, self.files = encoding, [ByteFile(path) for path in files_of(op, paths)]
+        if sum(file.size for file in self.files) <= KEPT:
+            for file in self.files:
+                file.keep()
         self.headers: list[bytes] = []
         self._spans: list[tuple[Integers, Integers, Integers | None]] = []
+        self._stops: list[Integers | None] = []
         for file in self.files:
             if file.size >= 2 and file.read(0, 2) == b"\x1f\x8b":
                 text = f"{file.path} is compressed, so its lines cannot be read by number"
@@ -197,8 +224,9 @@ class Records:
                 if not kept.all():
                     begins, ends, numbers = begins[kept], ends[kept], np.flatnonzero(kept)
             self._spans.append((begins, ends, numbers))
+            self._stops.append(_without_line_ends(file.content, begins, ends))
         self._header = header
-        self._sums = np.cumsum([0, *(len(begins) for begins, _, _ in self._spans)])
+        self._sums = np.cumsum([0, *(len(begins) for begins, _, _ in self._spans)]).tolist()
 
     @staticmethod
     def _filled(file: ByteFile, begins: Integers, ends: Integers) -> Any:
@@ -213,16 +241,19 @@ class Records:
         return int(self._sums[-1])
 
     def _place(self, index: int) -> tuple[int, int]:
-        if not 0 <= index < len(self):
+        """The file of a record, and its number there."""
+        if not 0 <= index < self._sums[-1]:
             raise IndexError(f"record {index} is out of range for {len(self)} records")
-        number = int(np.searchsorted(self._sums, index, "right")) - 1
-        return number, index - int(self._sums[number])
+        number = bisect_right(self._sums, index) - 1
+        return number, index - self._sums[number]
 
     def raw(self, index: int) -> bytes:
         """The bytes of a record without its line end."""
         number, inner = self._place(index)
         begins, ends, _ = self._spans[number]
-        start = int(begins[inner])
+        start, stops = int(begins[inner]), self._stops[number]
+        if stops is not None:
+            return self.files[number].read(start, int(stops[inner]) - start)
         content = self.files[number].read(start, int(ends[inner]) - start)
         if content.endswith(b"\n"):
             content = content[:-2] if content.endswith(b"\r\n") else content[:-1]
@@ -235,6 +266,17 @@ class Records:
             DataError: it is not text of the encoding; names the byte.
         """
         return self.decoded(self.raw(index), index)
+
+    def texts(self, indices: Sequence[int]) -> list[str]:
+        """Several records as texts."""
+        content, stops = self.files[0].content, self._stops[0]
+        if len(self.files) > 1 or content is None or stops is None:
+            return [self.text(index) for index in indices]
+        begin, stop = memoryview(self._spans[0][0]), memoryview(stops)
+        try:
+            return [str(content[begin[i] : stop[i]], self.encoding) for i in indices]
+        except UnicodeDecodeError:
+            return [self.text(index) for index in indices]  # names the byte
 
     def decoded(self, content: bytes, index: int) -> str:
         """The bytes of a record as text."""

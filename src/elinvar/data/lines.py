@@ -23,6 +23,7 @@ class TextLines(Source):
     """Lines of text files."""
 
     takes_batches = True
+    reads_lists = True
 
     def __init__(self, paths: Paths, encoding: str) -> None:
         self._records = Records("text_lines", paths, encoding)
@@ -36,7 +37,8 @@ class TextLines(Source):
 
     def take(self, indices: range | Integers, epochs: int | Integers) -> list[str]:
         """Lines as a list."""
-        return [self._records.text(int(index)) for index in indices]
+        plain = indices if isinstance(indices, range) else indices.tolist()
+        return self._records.texts(plain)
 
     def describe(self, index: int) -> str:
         """The file and the line of a sample."""
@@ -199,7 +201,7 @@ class CsvRows(Source):
         return found
 
     def _rows(self, indices: Sequence[int]) -> list[list[str]]:
-        rows = self._split([self._records.text(index) for index in indices])
+        rows = self._split(self._records.texts(indices))
         for index, row in zip(indices, rows):
             if len(row) != len(self._names):
                 text = f"record {index} has {len(row)} fields, the header has {len(self._names)}"

@@ -89,14 +89,49 @@ class Reader:
                 self._find(plan)  # names the one sample that cannot be read
                 raise DataError(f"[data] reading of a batch failed: {error}") from error
         else:
-            places = [plan.at(number) for number in range(len(plan))]
-            samples = [self.sample(index, epoch) for index, epoch in places]
+            indices = (
+                list(plan.indices) if isinstance(plan.indices, range) else (plan.indices.tolist())
+            )
+            samples = self._samples(indices, plan)
             try:
                 element = gathered(samples, stage.pad)
             except ElinvarError as error:
-                self._differing(error, [index for index, _ in places], samples)
+                self._differing(error, indices, samples)
                 raise
         return after_batch(element, after, plan.indices, plan.epochs)
+
+    def _samples(self, indices: list[int], plan: Plan) -> list[Any]:
+        """`sample` for each, with little around plain functions."""
+        if not all(isinstance(stage, Map) and stage.seed is None for stage in self.stages):
+            places = [plan.at(number) for number in range(len(plan))]
+            return [self.sample(index, epoch) for index, epoch in places]
+        epochs = plan.epochs
+        each = [epochs] * len(indices) if isinstance(epochs, int) else epochs.tolist()
+        stages = [(stage, stage.function) for stage in self.stages if isinstance(stage, Map)]
+        load, told, index, found = self.source.load, self.told, -1, []
+        ready = self._list(plan) if self.source.reads_lists else None
+        what: Map | None = None
+        try:
+            for place, (index, epoch) in enumerate(zip(indices, each)):
+                what = None
+                if told is not None:
+                    told(index)
+                element = load(index, epoch) if ready is None else ready[place]
+                for what, function in stages:  # noqa: B007 (for the error below)
+                    element = function(element)
+                found.append(element)
+        except Exception as error:
+            name = "reading" if what is None else what.describe()
+            raise self.failure(index, name, error) from error
+        return found
+
+    def _list(self, plan: Plan) -> list[Any] | None:
+        """The samples of a plan at once; None where that fails, and the one is to be named."""
+        try:
+            found: list[Any] = self.source.take(plan.indices, plan.epochs)
+        except Exception:
+            return None
+        return found
 
     def _find(self, plan: Plan) -> None:
         for number in range(len(plan)):

@@ -22,10 +22,12 @@ class Source:
     Attributes:
         name: for errors.
         takes_batches: whether `take` gives whole batches faster than sample by sample.
+        reads_lists: whether what `take` gives is a list of samples.
     """
 
     name: str = "source"
     takes_batches = False
+    reads_lists = False
 
     def __len__(self) -> int:
         """The number of samples that can be asked for."""
