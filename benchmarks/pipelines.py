@@ -69,6 +69,8 @@ class Rows:
         return len(self.arrays[0])
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, list) and not isinstance(self.arrays[0], np.ndarray):
+            index = self.arrays[1].new_tensor(index)  # lists are slow indices of PyTorch's
         return tuple(array[index] for array in self.arrays)
 
 

@@ -272,7 +272,7 @@ class Records:
         content, stops = self.files[0].content, self._stops[0]
         if len(self.files) > 1 or content is None or stops is None:
             return [self.text(index) for index in indices]
-        begin, stop = memoryview(self._spans[0][0]), memoryview(stops)
+        begin, stop = self._spans[0][0].data, stops.data
         try:
             return [str(content[begin[i] : stop[i]], self.encoding) for i in indices]
         except UnicodeDecodeError:

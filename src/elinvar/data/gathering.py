@@ -180,7 +180,7 @@ def _tensor(leaf: Any) -> Any:
 def _mapped(value: Any, function: Any) -> Any:
     """`tree.map_tree`, with short ways for what batches mostly are."""
     kind = type(value)
-    if kind is np.ndarray:
+    if kind is np.ndarray or isinstance(value, Cell):
         return function(value)
     if kind is tuple:
         return tuple([_mapped(part, function) for part in value])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -160,11 +161,10 @@ def gathered_rows(columns: Any, structure: Any, rows: Any) -> Any:
     """
     found = []
     for array, dtype in columns:
-        native = array.dtype.isnative and array.flags.c_contiguous and array.dtype.kind in "biufc"
         if isinstance(rows, range):
             part = array[rows.start : rows.stop : rows.step]
-        elif native and dtype is None:
-            found.append(_gathered(array, dtypes.from_numpy(array.dtype), rows))
+        elif dtype is None and array.flags.c_contiguous and _native(array.dtype) is not None:
+            found.append(_gathered(array, _native(array.dtype), rows))
             continue
         else:
             part = array[rows]
@@ -172,9 +172,18 @@ def gathered_rows(columns: Any, structure: Any, rows: Any) -> Any:
     return tree.unflatten(structure, found)
 
 
-def _gathered(array: Any, dtype: DType, rows: Any) -> Any:
+@cache
+def _native(dtype: Any) -> DType | None:
+    """The dtype of arrays of numpy's whose memory can be a tensor's."""
+    if dtype.kind not in "biufc" or not dtype.isnative:
+        return None
+    found = dtypes.from_numpy(dtype)
+    return found if found.storage == dtype else None
+
+
+def _gathered(array: Any, dtype: Any, rows: Any) -> Any:
     kind = dense(dtype, (len(rows), *array.shape[1:]))
-    if array.dtype != dtype.storage or not kind.nbytes:
+    if not kind.nbytes:
         return from_numpy(array[rows])
     buffer = allocate(kind.nbytes)
     memory: Any = (ctypes.c_char * kind.nbytes).from_address(buffer.address)
