@@ -188,6 +188,13 @@ def test_arrays_of_all_kinds() -> None:
     assert [x.tolist() for x in el.data.from_arrays(half).batch(2)] == [[1, 2], [3]]
 
 
+def test_arrays_that_cannot_be_tensors_stay_arrays() -> None:
+    names, times = np.array(["a", "b", "c"]), np.arange(3).astype("datetime64[s]")
+    for variant in (el.data.from_arrays(names, times).batch(2), el.data.from_arrays(names, times).shuffle(1).batch(2)):
+        first, second = next(iter(variant))
+        assert first.shape == (2,) and first.dtype.kind == "U" and second.dtype.kind == "M"
+
+
 def test_batches_do_not_alias_the_data() -> None:
     data = np.zeros((4, 2), np.float32)
     batch = next(iter(el.data.from_arrays(data).batch(2)))

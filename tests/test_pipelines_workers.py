@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import elinvar as el
-from elinvar.core.errors import DataError, DTypeError, ShapeError, StateError
+from elinvar.core.errors import DataError, DTypeError, ShapeError
 from elinvar.data.shared import Block
 from elinvar.data.workers import WorkerDied
 
@@ -169,8 +171,38 @@ def test_passing_over_what_fails() -> None:
             values = [x for batch in variant for x in batch.tolist()]
         assert values == [x for x in range(20) if x != 13]
         assert variant.skipped_count == 1 and "sample 13" in variant.skipped[0]
-    with pytest.raises(StateError, match="more than 0 samples could not be read"):
+    with pytest.raises(DataError, match="more than 0 samples could not be read"):
         list(data.on_error("skip", most=0))
+
+
+def test_passing_over_thousands_keeps_few_texts() -> None:
+    def raises(x: int) -> int:
+        raise KeyError(int(x))
+
+    data = el.data.from_arrays(np.arange(3000)).map(raises).batch(4).on_error("skip").workers(1)
+    with pytest.warns(UserWarning, match="3000 samples could not be read"):
+        assert not list(data)
+    assert data.skipped_count == 3000 and len(data.skipped) == 100
+
+
+@given(st.integers(0, 12), st.integers(0, 1), st.integers(0, 1))
+@settings(max_examples=8, deadline=None)
+@pytest.mark.filterwarnings("ignore:.*could not be read")
+def test_the_place_beside_samples_that_fail(stop: int, before: int, after: int) -> None:
+    def picky(x: int) -> int:
+        return 1 // int(x % 5) and int(x)
+
+    data = el.data.from_arrays(np.arange(60)).shuffle(1).map(picky).batch(4).on_error("skip")
+    whole = [batch.tolist() for batch in data]
+    assert len(whole) == 12
+    started = data.workers(before)
+    passing = iter(started)
+    first = [next(passing).tolist() for _ in range(stop)]
+    state = started.state_dict()
+    passing.close()
+    rest = data.workers(after)
+    rest.load_state_dict(state)
+    assert first + [batch.tolist() for batch in rest] == whole
 
 
 def test_workers_within_workers_are_refused() -> None:

@@ -171,7 +171,8 @@ def _copy(leaf: Any) -> Any:
 
 def _tensor(leaf: Any) -> Any:
     if isinstance(leaf, np.ndarray | np.generic):
-        return from_numpy(np.asarray(leaf)) if leaf.dtype.kind in "biufc" else leaf
+        known = leaf.dtype.kind in "biufc" or leaf.dtype.name == "bfloat16"
+        return from_numpy(np.asarray(leaf)) if known else leaf
     if isinstance(leaf, Stored):
         return from_stored(leaf.array, dtypes.by_name(leaf.dtype))
     return leaf

@@ -119,6 +119,8 @@ class ImageFolder(Source):
         """Images in one array, and their labels; each is decoded straight to its place."""
         found = None
         for row, index in enumerate(indices):
+            if self.told is not None:
+                self.told(int(index))
             image = self._decoder(self.path(int(index)))
             if found is None:
                 found = np.empty((len(indices), *image.shape), np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from elinvar.core.errors import DTypeError, StateError, ValueRangeError, fail
+from elinvar.core.errors import DataError, DTypeError, StateError, ValueRangeError, fail
 from elinvar.data.plan import (
     Cut,
     OrderStage,
@@ -18,7 +18,7 @@ from elinvar.data.plan import (
     length_of,
     plan_of,
 )
-from elinvar.data.reader import Base, Reader
+from elinvar.data.reader import Base, Reader, Skipped
 from elinvar.data.run import Ahead, Run, results
 from elinvar.data.source import MixtureSource, Source
 from elinvar.data.stages import Augment, Batch, Bucket, Filter, Map, Pack, Stage, Window
@@ -63,8 +63,6 @@ class Pipeline:
     Attributes:
         source: where samples come from.
         epoch: the epoch of the next pass.
-        skipped: texts about samples that the newest pass went over (`on_error("skip")`), the first
-            hundred; `skipped_count` counts all.
 
     Example:
         >>> import numpy as np
@@ -82,8 +80,7 @@ class Pipeline:
     ) -> None:
         self.source, self._order, self._stages, self._options = source, order, stages, options
         self.epoch = 0
-        self.skipped: list[str] = []
-        self.skipped_count = 0
+        self._skipped = Skipped()
         self._place: Any = {"epoch": 0, "batch": 0, "position": 0, "held": []}
         self._resume: Any = None
 
@@ -354,6 +351,16 @@ class Pipeline:
         """The samples of an epoch before any filter; None for streams."""
         return None if isinstance(self.source, StreamSource) else self.plan_length()
 
+    @property
+    def skipped(self) -> list[str]:
+        """Texts about samples that the newest pass went over (`on_error`), the first hundred."""
+        return self._skipped.texts
+
+    @property
+    def skipped_count(self) -> int:
+        """How many samples the newest pass went over."""
+        return self._skipped.count
+
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass the given epoch."""
         self.epoch = _whole("set_epoch", "epoch", epoch, 0)
@@ -456,34 +463,31 @@ class Pipeline:
             plan = self.plan(epoch)
             base = Base(Reader(self.source, samples), plan, batch, after, options.skip)
         depth, pool = options.prefetch or 0, None
-        self.skipped = base.skipped = []
-        self.skipped_count = 0
+        skipped = self._skipped = base.skipped
         if options.workers:
             ready = options.workers if options.prefetch is None else max(1, options.prefetch)
             method = start_method(options.method)
             final = base.positional and not tail
-            pool = Pool(base, options.workers, ready, method, final, base.skipped)
+            pool = Pool(base, options.workers, ready, method, final)
             depth = 0
         run = Run(base, tail, state, pool)
 
         def note(place: Any) -> None:
             self._place = {"epoch": epoch, **place} if isinstance(place, dict) else (epoch, place)
-            if base.skipped:
-                self._count(base.skipped)
+            self._check(skipped)
 
         yield from results(run, depth, self._batched, note)
         self._place = {"epoch": epoch + 1, "batch": 0, "position": 0, "held": []}
-        if base.skipped:
-            self._count(base.skipped)
-            text = f"[data] {self.skipped_count} samples could not be read, such as:\n"
-            warnings.warn(text + "\n".join(self.skipped[:3]), stacklevel=2)
+        self._check(skipped)
+        if skipped.count:
+            text = f"[data] {skipped.count} samples could not be read, such as:\n"
+            warnings.warn(text + "\n".join(skipped.texts[:3]), stacklevel=2)
 
-    def _count(self, skipped: list[str]) -> None:
-        self.skipped_count = len(skipped)
+    def _check(self, skipped: Skipped) -> None:
         most = self._options.most
-        if most is not None and len(skipped) > most:
+        if most is not None and skipped.count > most:
             text = f"more than {most} samples could not be read, such as:\n"
-            fail(StateError, "data", text + "\n".join(skipped[:3]))
+            fail(DataError, "data", text + "\n".join(skipped.texts[:3]))
 
     def _describe(self) -> str:
         order = [_order_text(stage) for stage in self._order]

@@ -27,6 +27,24 @@ class SampleFailed(DataError):
     """A sample could not be read or transformed."""
 
 
+class Skipped:
+    """Samples that were passed over.
+
+    Attributes:
+        count: how many.
+        texts: about the first hundred of them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.texts: list[str] = []
+
+    def add(self, count: int, texts: Sequence[str]) -> None:
+        """Count more of them."""
+        self.count += count
+        self.texts += texts[: max(0, 100 - len(self.texts))]
+
+
 def told_by(error: BaseException) -> str:
     """What an error says, for the text of another: ours without the name of the operation."""
     text = str(error)
@@ -185,7 +203,7 @@ class Base:
     ) -> None:
         self.reader, self.plan, self.skip = reader, plan, skip
         self._batch, self._after = batch, tuple(after)
-        self.skipped: list[str] = []
+        self.skipped = Skipped()
         self.count = len(plan)
         if batch is not None:
             size = batch.size
@@ -196,6 +214,7 @@ class Base:
             and not reader.stages
             and batch.pad is None
             and isinstance(reader.source, ArraySource)
+            and reader.source.numeric
         )
 
     @property
@@ -223,7 +242,7 @@ class Base:
         try:
             return self.reader.sample(*self.plan.at(number))
         except SampleFailed as error:
-            self.skipped.append(str(error))
+            self.skipped.add(1, [str(error)])
             return DROPPED
 
     def identity(self, number: int) -> tuple[int, int]:

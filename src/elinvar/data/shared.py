@@ -78,6 +78,9 @@ class Block:
             place += -(-size // _STEP) * _STEP
         return pickle.loads(parts[0], buffers=parts[1:])
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give the memory back, once no view of it is alive."""
         if self._descriptor >= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ class Source:
         name: for errors.
         takes_batches: whether `take` gives whole batches faster than sample by sample.
         reads_lists: whether what `take` gives is a list of samples.
+        told: where `take` tells which sample it is at, in a worker process.
     """
 
     name: str = "source"
     takes_batches = False
     reads_lists = False
+    told: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         """The number of samples that can be asked for."""
@@ -81,7 +83,11 @@ class SequenceSource(Source):
 
 
 class ArraySource(Source):
-    """Arrays side by side: sample i is row i of each."""
+    """Arrays side by side: sample i is row i of each.
+
+    Attributes:
+        numeric: whether all can be tensors.
+    """
 
     name = "arrays"
     takes_batches = True
@@ -107,6 +113,7 @@ class ArraySource(Source):
         if len(set(lengths)) > 1:
             fail(ShapeError, "from_arrays", f"the arrays have different lengths: {lengths}")
         self._count = lengths[0]
+        self.numeric = all(array.dtype.kind in "biufc" for array, _ in self._columns)
 
     def __len__(self) -> int:
         return self._count

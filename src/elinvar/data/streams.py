@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from elinvar.core.errors import DataError, fail
+from elinvar.data.reader import Skipped
 from elinvar.data.source import Source
 
 
@@ -37,7 +38,7 @@ class StreamBase:
 
     def __init__(self, source: StreamSource, epoch: int, state: Any) -> None:
         self.epoch = epoch
-        self.skipped: list[str] = []
+        self.skipped = Skipped()
         self._kept: dict[int, Any] = {}
         self._next = 0
         self._stream: Iterator[Any] = iter(source.make())

@@ -22,7 +22,7 @@ from typing import Any
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ElinvarError, StateError, fail
 from elinvar.data.gathering import as_tensors, owned
-from elinvar.data.reader import DROPPED, Base
+from elinvar.data.reader import DROPPED, Base, Skipped
 from elinvar.data.shared import Block, compact
 
 BLOCK = 32  # samples in a unit where batches depend on the data
@@ -58,7 +58,7 @@ def serve(
     def told(index: int) -> None:
         places[number] = index
 
-    base.reader.told = told
+    base.reader.told = base.reader.source.told = told
     try:
         while os.getppid() == parent:
             if not link.poll(1.0):
@@ -74,7 +74,7 @@ def serve(
 
 def _answer(base: Base, blocks: list[Block], unit: int, block: int, numbers: range) -> Any:
     found, trouble = [], None
-    base.skipped = []
+    base.skipped = Skipped()
     for number in numbers:
         try:
             element = base.load(number, for_transport=True)
@@ -88,7 +88,7 @@ def _answer(base: Base, blocks: list[Block], unit: int, block: int, numbers: ran
     except Exception as error:  # an object that has no way to another process
         text = f"[data] a sample cannot go from a worker to its parent: {error}"
         trouble, sizes = (DataError, text, _packed(error)[2:]), blocks[block].write([])
-    return unit, block, sizes, base.skipped, trouble
+    return unit, block, sizes, (base.skipped.count, base.skipped.texts), trouble
 
 
 def _packed(error: Exception) -> Any:
@@ -121,13 +121,10 @@ class Pool:
         depth: results that may wait, beside those being made.
         method: `"fork"` or `"spawn"`.
         final: whether elements are handed out as they come, as tensors.
-        skipped: gets the texts about samples that could not be read.
     """
 
-    def __init__(
-        self, base: Base, count: int, depth: int, method: str, final: bool, skipped: Any
-    ) -> None:
-        self._base, self._skipped = base, skipped
+    def __init__(self, base: Base, count: int, depth: int, method: str, final: bool) -> None:
+        self._base = base
         self._convert: Callable[[Any], Any] = as_tensors if final else owned
         self._count = count
         self._method = method
@@ -159,7 +156,7 @@ class Pool:
                 while unit not in ready:
                     self._receive(ready, waiting)
                 block, sizes, skipped, trouble = ready.pop(unit)
-                self._skipped.extend(skipped)
+                self._base.skipped.add(*skipped)
                 found = self._blocks[block].read(sizes)
                 found = [(number, self._convert(element)) for number, element in found]
                 free.append(block)
