@@ -35,16 +35,31 @@ $(STAMPS)/%: pyproject.toml | $(BIN)/python
 demo: $(STAMPS)/demo data ## train a convolutional network on Fashion-MNIST and show its result
 	$(BIN)/python examples/fashion_mnist.py
 
-# One process would compile more kernels than Linux gives it memory mappings for (65,530).
-PARTS := a-d e-l m-r s-z
+test: $(STAMPS)/test data ## install what the tests need and pass them (no other framework)
+	$(TOGETHER) lint $(PARTS:%=code-%) $(PARTS:%=any-%)
 
-test: $(STAMPS)/test data lint ## install what the tests need and pass them (no other framework)
-	for part in $(PARTS); do $(BIN)/python -m pytest tests/test_[$$part]*.py || exit 1; done
+# The tests run in parts, JOBS of them at a time: one test is one thread most of the time, and a process
+# for all would compile more kernels than Linux gives it memory mappings for (65,530). What a part prints
+# comes when it is through. Nearly all of the time is LLVM's. Tests of machine code have good code at once.
+# Tests of what is computed (`any_level`) are compiled at LEVEL 0, many times faster; with LEVEL=3 as users'
+# programs are, quick code first.
+PARTS := a-b c-d e-f g-l m-n o-r s t-z
+JOBS ?= 2
+LEVEL ?= 0
+TOGETHER := +$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) \
+  $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+code-%:
+	ELINVAR_QUICK=0 $(BIN)/python -m pytest -m "not any_level" tests/$(FOLDER)test_[$*]*.py
+any-%:
+	ELINVAR_LLVM_LEVEL=$(LEVEL) $(BIN)/python -m pytest -m any_level tests/$(FOLDER)test_[$*]*.py
+quick-%:
+	ELINVAR_LLVM_LEVEL=$(LEVEL) $(BIN)/python -m pytest -m "not slow" tests/test_[$*]*.py
 
 # -- the rest ------------------------------------------------------------------------------------
 
 test-peers: $(STAMPS)/peers ## the comparisons with PyTorch, JAX and other packages, and with XLA's own parser
-	$(BIN)/python -m pytest tests/peers
+	$(TOGETHER) FOLDER=peers/ code-b code-t any-t-z any-f-m any-a-e any-n-s
 
 # FOREIGN: a folder of tools/foreign_root.sh; without it AArch64 runs kernels, but no Python of its own.
 test-cross: $(STAMPS)/test ## the same bits on other kinds of machines, as far as there are emulators (an hour)
@@ -56,7 +71,7 @@ test-cross: $(STAMPS)/test ## the same bits on other kinds of machines, as far a
 
 quick: $(STAMPS)/test ## what a developer runs all day: under two minutes
 	$(BIN)/ruff check .
-	for part in $(PARTS); do $(BIN)/python -m pytest -m "not slow" tests/test_[$$part]*.py || exit 1; done
+	$(TOGETHER) $(PARTS:%=quick-%)
 
 lint: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff check .

@@ -170,6 +170,123 @@ def _random():
     return [el.randn(1001), el.rand(333), el.randint(0, 1000, (77,)), F.dropout(el.ones(500), 0.3)]
 
 
+# ---- transforms, linear algebra, complex numbers, special functions --------------------------------
+
+
+def grid(*shape, low=-1.0, high=1.0, seed=0, dtype="f32"):
+    """Numbers from low to high, the same everywhere: products and sums alone make them."""
+    drawn = np.random.default_rng(seed + sum(shape)).integers(0, 1 << 20, shape) / (1 << 20)
+    return el.asarray(drawn * (high - low) + low, dtype=el.float64).astype(DTYPES[dtype])
+
+
+def complex_grid(*shape, seed=0, dtype="f32"):
+    return el.complex(grid(*shape, seed=seed, dtype=dtype), grid(*shape, seed=seed + 1, dtype=dtype))
+
+
+def of_functions(name, functions, *operands):
+    """Programs `name/function`, each of which gives the function's results."""
+    return {
+        f"{name}/{word}": lambda f=f: el.tree.leaves(f(*(make() for make in operands)))
+        for word, f in functions.items()
+    }
+
+
+def transforms():
+    """All radices, two passes, chirps; real numbers; another axis; gradients."""
+    found = {}
+    for dtype in ("f32", "f64"):
+        for n in (1, 7, 12, 60, 97, 256, 260, 1009, 2048):
+            name = f"fft/{dtype}/{n}"
+            whole = lambda n=n, d=dtype: complex_grid(3, n, dtype=d)  # noqa: E731
+            found[f"{name}/complex"] = lambda z=whole: [
+                el.fft.fft(z()), el.fft.ifft(z()), el.fft.fft(z(), axis=0)
+            ]
+            found[f"{name}/real"] = lambda n=n, d=dtype: [
+                el.fft.rfft(grid(5, n, dtype=d)), el.fft.irfft(complex_grid(5, n // 2 + 1, dtype=d), n=n),
+            ]
+        found[f"fft/{dtype}/gradient"] = lambda d=dtype: with_gradients(
+            lambda x: el.abs(el.fft.rfft2(x)), grid(2, 12, 30, dtype=d)
+        )
+    return found
+
+
+def linear_algebra():
+    """Small matrices, and such as are cut into blocks; of real and of complex numbers."""
+    linalg = el.linalg
+    functions = {
+        "lu": linalg.lu, "qr": linalg.qr, "inv": linalg.inv, "det": linalg.det,
+        "slogdet": linalg.slogdet, "svd": linalg.svd, "svdvals": linalg.svdvals, "pinv": linalg.pinv,
+        "solve": lambda a: linalg.solve(a, a[:, :3]), "eig": linalg.eig, "eigvals": linalg.eigvals,
+        "matrix_exp": linalg.matrix_exp, "matrix_norm": linalg.matrix_norm,
+        "matrix_power": lambda a: linalg.matrix_power(a, -3),
+        "lstsq": lambda a: linalg.lstsq(a[:, :4], a[:, 4:])[0],
+    }  # fmt: skip
+    of_squares = {"cholesky": linalg.cholesky, "eigh": linalg.eigh, "eigvalsh": linalg.eigvalsh}
+
+    def square(a):
+        return el.matmul(a, el.conj(el.matrix_transpose(a))) + el.eye(a.shape[-1], dtype=a.dtype)
+
+    of_squares = {word: lambda a, f=f: f(square(a)) for word, f in of_squares.items()}
+    found = {}
+    for name, n, dtype in (("f32", 6, "f32"), ("f32", 70, "f32"), ("f64", 6, "f64"), ("c64", 6, "f32"), ("c128", 70, "f64")):
+        make = complex_grid if name.startswith("c") else grid
+        matrix = lambda n=n, m=make, d=dtype: m(n, n, dtype=d)  # noqa: E731
+        found |= of_functions(f"linalg/{name}/{n}", functions | of_squares, matrix)
+    for word in ("inv", "det", "cholesky"):
+        f = {**functions, **of_squares}[word]
+        found[f"linalg/f32/gradient/{word}"] = lambda f=f: with_gradients(f, grid(6, 6))
+    return found
+
+
+COMPLEX = (
+    "exp expm1 log log1p log2 log10 sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh atanh "
+    "abs sign square reciprocal angle"
+).split()
+
+
+def complexes():
+    found = {}
+    for dtype in ("f32", "f64"):
+        x, y = (lambda s=s, d=dtype: complex_grid(7, 33, seed=s, dtype=d) for s in (0, 5))
+        found |= of_functions(f"complex/{dtype}", {word: getattr(el, word) for word in COMPLEX}, x)
+        pairs = {"multiply": el.multiply, "divide": el.divide, "pow": el.pow}
+        pairs["matmul"] = lambda x, y: el.matmul(x, el.matrix_transpose(y))
+        pairs["sums"] = lambda x, y: [el.sum(x, axis=0), el.prod(y, axis=1), el.cumulative_sum(x, axis=1)]
+        found |= of_functions(f"complex/{dtype}", pairs, x, y)
+    return found
+
+
+SPECIAL = {  # functions of numbers from … to …, of one, two and three of them
+    (-8, 8): "erf erfc erfcx exp1 expi expit expm1 gamma gammaln gammasgn digamma i0 i0e i1 i1e log_expit log_ndtr "
+    "ndtr sinc softplus log_softmax logsumexp",
+    (0, 1): "entr erfcinv erfinv log1p logit ndtri spence",
+    (0.25, 12): "beta betaln binom comb gammainc gammaincc kl_div poch rel_entr random_gamma_grad xlog1py xlogy",
+    (1.25, 9): "zeta",
+    (0.125, 0.875): "betainc",
+}  # fmt: skip
+
+
+def special_functions():
+    found = {}
+    for dtype in ("f32", "f64"):
+        for (low, high), words in SPECIAL.items():
+            counts = {(0.25, 12): 2, (1.25, 9): 2, (0.125, 0.875): 3}
+            operands = [
+                lambda s=s, a=low, b=high, d=dtype: grid(401, low=a, high=b, seed=s, dtype=d)
+                for s in range(counts.get((low, high), 1))
+            ]
+            functions = {word: getattr(el.special, word) for word in words.split()}
+            found |= of_functions(f"special/{dtype}", functions, *operands)
+        found[f"special/{dtype}/polygamma"] = lambda d=dtype: [
+            el.special.polygamma(n, grid(401, low=0.25, high=12, dtype=d)) for n in (1, 4)
+        ]
+        found[f"special/{dtype}/gradients"] = lambda d=dtype: with_gradients(
+            lambda a, x: el.special.gammaincc(a, x) * el.special.gammaln(x),
+            *(grid(101, low=0.25, high=12, seed=s, dtype=d) for s in range(2)),
+        )
+    return found
+
+
 # ---- training -----------------------------------------------------------------------------------
 
 
@@ -272,7 +389,10 @@ def trainings():
 
 def programs():
     """All programs by name."""
-    parts = (op_programs, products, convolutions, attentions, rows, trainings)
+    parts = (
+        op_programs, products, convolutions, attentions, rows, transforms, linear_algebra, complexes,
+        special_functions, trainings,
+    )  # fmt: skip
     return {name: program for part in parts for name, program in part().items()}
 
 

@@ -61,6 +61,8 @@ def graph_of(family, is_open):
 
 def without_nan_bits(array, dtype):
     """The bits, all NaNs being one."""
+    if dtype.kind == "c":
+        array, dtype = np.stack([array.real, array.imag]), dtype.part
     if dtype.kind != "f":
         return array.tobytes()
     whole = array.view(f"u{array.dtype.itemsize}").copy()

@@ -15,7 +15,7 @@ import elinvar as el
 from elinvar.core import errors
 from tests import array_api_table as table
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 DTYPES = (

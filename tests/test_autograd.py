@@ -12,6 +12,8 @@ from elinvar.core.errors import GradientError, ShapeError, TraceError
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.tape import record_call
 
+pytestmark = pytest.mark.any_level
+
 
 def leaf(*values):
     return el.Tensor(list(values), requires_grad=True)

@@ -48,6 +48,7 @@ def is_slow(name: str) -> bool:
     return CASES[name].tiny.get("model", "mlp") != "mlp" or CASES[name].task == "epoch"
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if is_slow(name) else name for name in TINY_CASES],
@@ -71,6 +72,7 @@ def test_tiny_cases_stand_for_all() -> None:
         assert set(case.engines) <= set(ENGINES) and "elinvar" in case.engines
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("train/")])
 def test_training_learns(name: str, engine: Elinvar) -> None:
@@ -553,7 +555,7 @@ def test_the_peak_is_no_lower_than_a_product() -> None:
         "fma": roofline.fma_rate(probe, 1, 0.01),
         "numpy": roofline.product_rate("numpy", 1, 128),
     }
-    assert all(rate > 1e8 for rate in rates.values())
+    assert all(rate > 1e7 for rate in rates.values())
     found = {
         "threads": 1, "flops": rates, "peak_flops": max(rates.values()), "peak_name": max(rates, key=rates.get),
         "bandwidth": {"read": 1e9}, "peak_bandwidth": 1e9,

@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_kernels import run_python
 
 import elinvar as el
 from benchmarks import contract, linalg, open_sizes
@@ -79,3 +81,15 @@ def test_linear_algebra(
     monkeypatch.setattr("sys.argv", ["linalg", "nothing"])
     with pytest.raises(SystemExit):
         linalg.main()
+
+
+def test_first_calls() -> None:
+    """Each example has a process of its own; what fails there is named."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    found = run_python("from benchmarks import cold\ncold.main(['negative', 'linalg.trace'])")
+    assert found.returncode == 0, found.stderr
+    assert "ms  negative" in found.stdout and "ms  linalg.trace" in found.stdout
+    broken = "cold.examples = lambda: [('x', '1 / 0'), ('y', 'el.ones(2)')]"
+    found = run_python(f"from benchmarks import cold\n{broken}\ncold.main([])")
+    assert "ms  y" in found.stdout and "not timed: x" in found.stdout

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 import elinvar as el
@@ -100,6 +101,18 @@ def test_products_that_run_again_in_eager_mode(name, model, monkeypatch):
     again = LAYERS if name == "hidden" else RERUN[name]
     # products of the derivative are programs of their own, but of what was kept by a policy
     assert count.count("contract") - 2 * LAYERS * (name in ("dots", "dots without batches", "both", "own")) <= again
+
+
+def test_numbers_that_nobody_used_before():
+    """They become tensors in the first run, and are remembered in the second."""
+
+    def function(x):
+        return el.sin(x * 0.6180339887) * 1.3247179572
+
+    x = el.tensor([1.0, 2.0], requires_grad=True)
+    el.checkpoint(function, policy=lambda op, *types, **params: op == "sin")(x).sum().backward()
+    expected = 0.6180339887 * 1.3247179572 * np.cos(0.6180339887 * np.array([1.0, 2.0]))
+    np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-6)
 
 
 def arena(function, *args):

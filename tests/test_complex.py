@@ -10,6 +10,8 @@ import elinvar as el
 from elinvar.core.errors import DTypeError, GradientError
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.any_level
+
 NUMPY_NAMES = {
     "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan",
     "atanh": "arctanh", "pow": "power", "subtract": "subtract",

@@ -10,7 +10,7 @@ from elinvar.core.errors import GradientError, ShapeError
 from elinvar.graph.text import parse_graph
 from elinvar.passes.unfold import unfold
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 WAYS = pytest.mark.parametrize("way", [lambda f: f, el.jit], ids=["eager", "jit"])
 

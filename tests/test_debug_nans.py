@@ -12,6 +12,8 @@ from elinvar.tensor import program, replaying, watching
 from elinvar.tensor.cell import traces
 from elinvar.tensor.watching import watch
 
+pytestmark = pytest.mark.any_level
+
 F = nn.functional
 nan, inf = float("nan"), float("inf")
 

@@ -10,6 +10,8 @@ from elinvar.core import errors
 from elinvar.tensor.extra.names import PLACES
 from tests.extras import bits, check_gradient, check_jit, same
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(8)
 N = np.array([3, 1, 2, 3, 1, 7], np.int64)
 F = RNG.standard_normal((4, 5)).astype(np.float32)

@@ -10,6 +10,8 @@ from elinvar.core import errors
 from elinvar.tensor.einsum_path import cost_of, path_of
 from tests.extras import bits, check_gradient, check_jit, same
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(2)
 
 

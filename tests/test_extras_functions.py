@@ -6,6 +6,8 @@ import pytest
 import elinvar as el
 from tests.extras import check_gradient, check_jit, same
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(11)
 F = RNG.standard_normal((3, 4)).astype(np.float32)
 G = RNG.standard_normal((3, 4)).astype(np.float32)

@@ -8,7 +8,7 @@ import elinvar as el
 from elinvar.core import errors
 from tests.extras import bits
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 COUNT = 20000
 R = el.random

@@ -74,12 +74,14 @@ def check(n, shape, axis, dtype):
     assert error(back, y.astype(np.float64)) < limit + 2, n
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
 def test_lengths_to_130(dtype):
     for n in range(1 + (dtype is np.complex128), 131, 2):
         check(n, *shapes_of(n)[n % 5], dtype)
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
 @pytest.mark.parametrize("part", range(4))
@@ -95,6 +97,7 @@ def test_long_transforms(n):
     check(n, (3, n), 1, np.complex64)
 
 
+@pytest.mark.any_level
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [*LARGE, 1 << 17, 3 * 5 * 7 * 11 * 13, 20011])
 def test_long_transforms_in_other_shapes(n):
@@ -119,6 +122,7 @@ def test_small_transforms_of_known_values():
         assert float(worst / size) < 8 * 2**-53, n
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("norm", NORMS)
 def test_sizes_and_norms(norm):
     x, y = complexes(4, 6, 5, dtype=np.complex128), reals(4, 6, 5, dtype=np.float64)
@@ -136,6 +140,7 @@ def test_sizes_and_norms(norm):
                 np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13, err_msg=name)
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("norm", NORMS)
 def test_several_axes(norm):
     x, y = complexes(4, 6, 5, dtype=np.complex128), reals(4, 6, 5, dtype=np.float64)
@@ -375,6 +380,7 @@ def numbers(name, n):
     return function
 
 
+@pytest.mark.any_level
 @pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 17])
 def test_gradients_to_the_second_order(name, n):

@@ -22,7 +22,7 @@ from elinvar.transforms.differentiate import vjp_graph
 from elinvar.transforms.forward import jvp_graph
 from elinvar.transforms.transpose import transposed
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 
 def bits(x):

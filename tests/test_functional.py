@@ -12,6 +12,8 @@ import scipy.special as special
 import elinvar as el
 from elinvar.core import errors
 
+pytestmark = pytest.mark.any_level
+
 nf = el.nn.functional
 RNG = np.random.default_rng(11)
 X = (RNG.standard_normal((4, 6)) * 3).astype(np.float32)

@@ -9,6 +9,8 @@ import scipy.special as special
 import elinvar as el
 from elinvar.core import errors
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(7)
 F = RNG.standard_normal((3, 4)).astype(np.float32)
 G = RNG.standard_normal((3, 4)).astype(np.float32)

@@ -236,12 +236,29 @@ def test_import_is_light() -> None:
     assert ours and len(others - ours) < 60, sorted(others - ours)
 
 
+def letters(part: str) -> str:
+    """Those of a part of the alphabet, such as `a-d` or `s`."""
+    return "".join(chr(c) for c in range(ord(part[0]), ord(part[-1]) + 1))
+
+
 def test_make_runs_all_tests() -> None:
-    """The Makefile names parts of the alphabet; together they are all of it."""
+    """The Makefile names parts of the alphabet; together they are all of it, once."""
     text = (ROOT / "Makefile").read_text()
     parts = re.search(r"^PARTS := (.*)$", text, re.MULTILINE)
     assert parts is not None
-    letters = "".join(chr(c) for p in parts[1].split() for c in range(ord(p[0]), ord(p[2]) + 1))
-    assert letters == "abcdefghijklmnopqrstuvwxyz"
-    names = [path.name for path in (ROOT / "tests").glob("test_*.py")]
-    assert all(name[5] in letters for name in names)
+    assert sorted("".join(map(letters, parts[1].split()))) == list("abcdefghijklmnopqrstuvwxyz")
+    assert "$(PARTS:%=code-%) $(PARTS:%=any-%)" in text and "$(PARTS:%=quick-%)" in text
+
+
+def test_make_runs_all_comparisons() -> None:
+    """The tests of the peers that are about machine code, and all others."""
+    line = re.search(r"FOLDER=peers/ (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert line is not None
+    parts = {"code": "", "any": ""}
+    for word in line[1].split():
+        kind, part = word.split("-", 1)
+        parts[kind] += letters(part)
+    assert all(len(found) == len(set(found)) for found in parts.values())
+    for path in (ROOT / "tests" / "peers").glob("test_*.py"):
+        marked = re.search(r"^pytestmark = .*any_level", path.read_text(), re.MULTILINE)
+        assert path.name[5] in parts["any" if marked else "code"], path.name

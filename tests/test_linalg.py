@@ -5,7 +5,7 @@ import pytest
 
 import elinvar as el
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 L = el.linalg
 SIZES = (0, 1, 2, 3, 8, 33, 64, 65, 100, 200)  # one panel up to 64, several beyond

@@ -220,3 +220,5 @@ def test_wrong_arguments():
     assert "numbers of rows differ" in message(L.lstsq, wide, el.ones((3, 1)))
     assert "axis names axis 0 twice" in message(L.norm, cube, axis=(0, 0))
     assert "needs elements" in message(L.matrix_norm, el.ones((0, 3)), ord=-2)
+    for order in (-1, -2, -el.inf, 1, 2, "nuc", "fro"):  # no matrices, of which each has elements
+        assert L.matrix_norm(el.ones((0, 2, 3)), ord=order).shape == (0,)

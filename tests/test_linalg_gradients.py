@@ -5,7 +5,7 @@ import pytest
 
 import elinvar as el
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 L = el.linalg
 

@@ -6,6 +6,8 @@ import pytest
 import elinvar as el
 from elinvar.core.errors import ElinvarError, GradientError
 
+pytestmark = pytest.mark.any_level
+
 WAYS = pytest.mark.parametrize("way", [lambda f: f, el.jit], ids=["eager", "jit"])
 X = el.asarray([0.5, -1.25, 2.0], dtype=el.float64)
 T = el.asarray([1.0, 0.25, -0.5], dtype=el.float64)

@@ -7,6 +7,8 @@ import elinvar as el
 from elinvar.core.errors import AxisError, ValueRangeError
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.any_level
+
 COUNT = 4
 
 

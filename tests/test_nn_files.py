@@ -17,6 +17,8 @@ from elinvar.core.errors import (
 )
 from tests.networks import Net
 
+pytestmark = pytest.mark.any_level
+
 
 def test_file_of_a_module(tmp_path: Any) -> None:
     net = Net()

@@ -13,6 +13,8 @@ from elinvar import nn
 from elinvar.core.errors import ShapeError, ValueRangeError
 from elinvar.nn.init import normal_quantile
 
+pytestmark = pytest.mark.any_level
+
 
 def test_seed_decides_the_first_weights() -> None:
     el.manual_seed(5)

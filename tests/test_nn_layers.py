@@ -14,6 +14,8 @@ from elinvar import nn
 from elinvar.core.errors import ElinvarError, ShapeError, ValueRangeError
 from tests.layers import CLOSE, normal, run, sigmoid, values_of
 
+pytestmark = pytest.mark.any_level
+
 # ---- linear maps -----------------------------------------------------------------------------
 
 

@@ -13,6 +13,8 @@ from elinvar import nn
 from elinvar.core.errors import ShapeError, ValueRangeError
 from tests.layers import CLOSE, normal, sigmoid, values_of
 
+pytestmark = pytest.mark.any_level
+
 # ---- recurrence ------------------------------------------------------------------------------
 
 

@@ -14,6 +14,8 @@ from elinvar.core.errors import (
     ValueRangeError,
 )
 
+pytestmark = pytest.mark.any_level
+
 
 def test_functional_call() -> None:
     layer = nn.Linear(2, 2)

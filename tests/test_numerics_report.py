@@ -131,6 +131,19 @@ def test_older_instruction_sets(level: str) -> None:
     assert f"({level})" in result.stdout and result.stdout.count("  agrees") == 3
 
 
+@pytest.mark.slow
+def test_the_level_of_llvm_does_not_matter() -> None:
+    """What lets tests that are about values be compiled at level 0."""
+    result = subprocess.run(
+        [sys.executable, "-m", "elinvar.cli", "numerics"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ELINVAR_LLVM_LEVEL": "0"},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("  agrees") == len(FAMILIES) + 1  # and all of them together
+
+
 def test_the_order_of_items_does_not_matter() -> None:
     published = numerics_report.published().families["random"]
     for item in reversed(items("random")):

@@ -11,6 +11,8 @@ import pytest
 import elinvar as el
 from elinvar.core.errors import DTypeError
 
+pytestmark = pytest.mark.any_level
+
 BOOLS = np.array([[True, False, True]]), np.array([[True], [False]])
 RNG = np.random.default_rng(5)
 CUBE = RNG.normal(size=(2, 3, 4))
@@ -246,3 +248,20 @@ def test_functions_that_write_write_into_their_argument():
     kept = el.zeros((2, 2))
     assert el.fill_diagonal(kept, 1.0, inplace=False).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert kept.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_axis_by_position() -> None:
+    """As people write it who come from NumPy, JAX or PyTorch."""
+    x = el.asarray(CUBE)
+    for name in ("sum", "prod", "mean", "max", "min", "argmax", "any", "cumprod", "std", "flip"):
+        expected = np.asarray(getattr(el, name)(x, axis=1))
+        np.testing.assert_array_equal(np.asarray(getattr(el, name)(x, 1)), expected)
+    parts = [part.shape for part in el.split(x, 1, 1)]
+    assert parts == [part.shape for part in el.split(x, 1, axis=1)] and len(parts) == 3
+    assert [part.shape for part in el.chunk(x, 3, 1)] == parts
+    assert el.roll(x, 1, 0).tolist() == np.roll(CUBE, 1, 0).tolist()
+    assert el.repeat(x, 2, 1).shape == (2, 6, 4)
+    assert el.take(x, el.asarray([1]), 2).tolist() == np.take(CUBE, [1], 2).tolist()
+    assert el.topk(x, 2, 0).values.shape == (2, 3, 4)
+    with pytest.raises(TypeError, match="positional"):
+        el.sum(x, 0, True)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import elinvar as el
 from elinvar.core import errors
 
+pytestmark = pytest.mark.any_level
+
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 NAMES = ["bool", "int8", "int32", "int64", "uint8", "uint16", "uint64", "float16", "float32", "float64"]
 IN_PLACE = {
@@ -256,3 +258,87 @@ def test_the_last_word_on_conversions():
     for special, error in ((el.nan, ValueError), (el.inf, OverflowError)):
         with pytest.raises(error):
             int(el.asarray(special))
+
+
+# ---- what Python asks ----------------------------------------------------------------------------
+
+
+def test_a_number_in_a_text_is_a_number():
+    for value in (2.5, 3, True, 1 + 2j, -0.0, float("nan"), float("inf")):
+        array = np.asarray(value)
+        x = el.asarray(array)
+        assert f"{x}" == f"{array}" == str(array) and "{}".format(x) == str(array)  # noqa: UP032
+    assert f"{el.asarray(0.1, dtype=el.float32)}" == "0.1"
+    assert f"{el.asarray(3):03d} {el.asarray(2.5):.2f} {el.asarray(0.25):.0%}" == "003 2.50 25%"
+    assert f"{el.asarray(1.5, dtype=el.bfloat16)}" == "1.5"
+    assert f"{el.ones(1)}" == str(el.ones(1)) and f"{el.asarray(1)!r}".startswith("Tensor(")
+    seen = []
+    el.jit(lambda x: seen.append(f"{x}") or x)(el.asarray(1.0))
+    assert "f32[]" in seen[0] or "Tensor" in seen[0]
+
+
+def test_what_is_no_number_is_not_in_a_tensor():
+    x = el.asarray([[1.0, 2.0], [3.0, el.nan]])
+    assert 2.0 in x and 5 not in x and el.nan not in x
+    assert None not in x and "x" not in x and object() not in x
+    assert el.asarray([1.0, 2.0]) in x  # as in numpy: any element is equal
+    assert (x == None) is False and (x != "x") is True  # noqa: E711
+
+
+def test_divmod():
+    x, array = el.asarray([7, -7, 8]), np.asarray([7, -7, 8])
+    for left, right in ((x, 3), (30, x), (x, x - 1)):
+        found = divmod(left, right)
+        expected = divmod(*(np.asarray(value) for value in (left, right)))
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(ours), theirs)
+    with pytest.raises(TypeError):
+        divmod(x, "x")
+    assert array[0] == 7
+
+
+def test_methods_by_arguments_of_numpy():
+    array = np.arange(12.0).reshape(3, 4) + 0.26
+    x = el.asarray(array)
+    pairs = [
+        (x.round(1), array.round(1)),
+        (x.transpose(), array.transpose()),
+        (x.reshape(2, 2, 3).transpose(), array.reshape(2, 2, 3).transpose()),
+        (x.repeat(2, axis=0), array.repeat(2, axis=0)),
+        (x.repeat([1, 0, 2], axis=0), array.repeat([1, 0, 2], axis=0)),
+        (x.repeat(2, axis=None), array.repeat(2)),
+        (x.take([0, 2], axis=1), array.take([0, 2], axis=1)),
+        (x.take([0, -1]), array.take([0, -1])),
+        (x.astype("float32", copy=False), array.astype("float32")),
+        (x.int().round(1), array.astype(int).round(1)),
+        (el.zeros(np.asarray([2, 3])), np.zeros(np.asarray([2, 3]))),
+        (el.zeros(el.asarray([2, 3])), np.zeros((2, 3))),
+        (x.reshape(el.asarray(6), 2), array.reshape(6, 2)),
+    ]
+    for found, expected in pairs:
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-6)
+    assert x.item(5) == array.item(5) and x.item(1, 2) == x.item((1, 2)) == array.item(1, 2)
+    assert el.asarray([4.0, 5.0]).item(1) == 5.0 and el.asarray(3).item() == 3
+    with pytest.raises(IndexError):
+        x.item(12)
+    assert x.T.tobytes() == array.T.tobytes()
+    y = x.clone()
+    assert y.fill(2) is None and y.tolist() == [[2.0] * 4] * 3
+
+
+def test_dtypes_equal_their_names():
+    for name in (*NAMES, "complex64"):
+        dtype = getattr(el, name)
+        assert dtype == name and dtype == np.dtype(name) and np.dtype(name) == dtype
+        assert dtype == np.dtype(name).type and {dtype: 1}[getattr(el, name)] == 1
+        assert dtype != "float128" and dtype != np.dtype("U3") and dtype is not None and dtype != 3
+    assert el.float32 != "float64" and el.float32 != np.float64
+    assert all(el.zeros(1, dtype=kind).dtype == kind for kind in (bool, int, float, complex))
+    assert el.bfloat16 != "uint16" and el.bfloat16 == "bfloat16" and el.bfloat16 != np.uint16
+    code = np.dtype("f4").str[1:]
+    assert el.zeros(1, dtype=code).dtype is el.float32 and el.zeros(1, dtype="c16").dtype is el.complex128
+    assert el.zeros(1, dtype="?").dtype is el.bool and el.zeros(1, dtype="u1").dtype is el.uint8
+    for code in ("i8", "u8"):  # 8 bytes in numpy, 8 bits in printed graphs
+        with pytest.raises(TypeError, match="write the whole name"):
+            el.zeros(1, dtype=code)

@@ -12,6 +12,8 @@ import elinvar as el
 from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeError
 from tests.optimizing import OPTIMIZERS, START, gradient_of, parameter, set_gradient
 
+pytestmark = pytest.mark.any_level
+
 
 def run_ours(name: str, steps: int = 6, **options: Any) -> np.ndarray:
     w = parameter()

@@ -12,6 +12,7 @@ import pytest
 from run_kernels import run_python
 
 from elinvar.core.errors import CompileError
+from elinvar.core.settings import settings
 from elinvar.run import memory_text, native, platform_text, pool_text, program_text
 from elinvar.run.cache import DiskCache
 
@@ -226,6 +227,7 @@ def test_other_targets(target: native.Target, instruction: str) -> None:
     assert native.object_code(FMA, target)[:4] == b"\x7fELF"
 
 
+@pytest.mark.skipif(settings.llvm_level == 0, reason="LLVM is told to optimise nothing")
 def test_optimized_shows_llvm_text() -> None:
     text = "define i64 @native_fold() { %a = add i64 2, 3\n %b = mul i64 %a, 4\n ret i64 %b }"
     assert "ret i64 20" in native.optimized(text)

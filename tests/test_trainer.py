@@ -101,6 +101,25 @@ def test_going_on_is_as_if_it_had_not_stopped(tmp_path, stop_at: int) -> None:
     assert all(history[name] == expected[name] for name in names)
 
 
+def test_steps_say_where_to_end_and_the_rest_of_the_epoch_follows(tmp_path) -> None:
+    data, checks = task(), task(20, 5)  # 5 batches in an epoch
+    whole = made(metrics=["accuracy"])
+    expected = whole.fit(data, epochs=3, validation=checks, batch_size=16)
+    first = made(metrics=["accuracy"])
+    part = first.fit(data, steps=7, validation=checks, batch_size=16)
+    assert first.step == 7 and first.epoch == 1 and first.batches_done == 2 and len(part) == 2
+    assert part[0]["val_loss"] == expected[0]["val_loss"]
+    first.save(tmp_path / "state.safetensors")
+    second = made(seed=9, metrics=["accuracy"])
+    found = second.fit(data, epochs=3, validation=checks, batch_size=16, resume=tmp_path / "state.safetensors")
+    assert weights(second) == weights(whole)
+    for name in ("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy"):
+        assert found[name] == expected[name]
+    exact = made()
+    exact.fit(data, steps=10, batch_size=16)
+    assert exact.epoch == 2 and exact.batches_done == 0
+
+
 def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     data = task(48)
 

@@ -14,7 +14,7 @@ from elinvar.core import dtypes
 from elinvar.graph.regions import build_params
 from elinvar.tensor.dispatch import F
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 STEP = 1e-6
 
@@ -31,17 +31,7 @@ def rows():
 
 
 ROWS = rows()
-HEAVY = {  # their derivatives take seconds to compile
-    "attention", "attention_backward", "convolution", "cos", "cumprod", "custom", "fold", "power", "prod", "remainder",
-    "scan", "sin", "tan",
-}  # fmt: skip
-MATRIX = pytest.mark.parametrize(
-    ("op", "sample"),
-    [
-        pytest.param(*row.values, id=row.id, marks=[pytest.mark.slow] if row.id in HEAVY else [])
-        for row in ROWS
-    ],
-)
+MATRIX = pytest.mark.parametrize(("op", "sample"), ROWS)
 
 
 class Case:

@@ -9,6 +9,8 @@ import pytest
 import elinvar as el
 from elinvar import nn
 
+pytestmark = pytest.mark.any_level
+
 jaxtyping = pytest.importorskip("jaxtyping")
 from jaxtyping import (  # noqa: E402
     Bool,

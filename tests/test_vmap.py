@@ -14,6 +14,8 @@ from elinvar.core.errors import (
 )
 from tests.compiled import same_bits
 
+pytestmark = pytest.mark.any_level
+
 COUNT = 4
 GENERATOR = el.random.Generator(4)
 
@@ -289,6 +291,7 @@ def test_vmap_inside_of_control_flow():
 # ---- state --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::elinvar.ValueSemanticsWarning")
 def test_local_tensors_may_be_changed():
     def function(v):
         total = el.zeros(3)

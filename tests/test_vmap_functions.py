@@ -10,7 +10,7 @@ from tests.compiled import same_bits
 from tests.vmap_more_rows import MORE_ROWS
 from tests.vmap_rows import ROWS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 ALL = {**ROWS, **MORE_ROWS}
 COUNT = 3
 

@@ -5,10 +5,9 @@ import pytest
 
 import elinvar as el
 from elinvar import nn
-from elinvar.core.errors import TraceError
 from tests.compiled import same_bits
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 F = nn.functional
 COUNT = 4
@@ -216,7 +215,7 @@ def test_per_sample_gradients_of_a_convolution_are_one_convolution():
     assert "scan" not in names
 
 
-def test_kernels_of_examples_need_their_number():
+def test_kernels_of_examples():
     many = el.vmap(lambda x, w: F.conv2d(x, w, stride=2))
     x, w = el.randn(5, 2, 3, 9, 9), el.randn(5, 4, 3, 3, 3)
     expected = el.stack([F.conv2d(x[n], w[n], stride=2) for n in range(5)])
@@ -225,5 +224,25 @@ def test_kernels_of_examples_need_their_number():
         found = compiled(x[:count], w[:count])
         assert same_bits(found.numpy(), expected[:count].numpy())
     declared = el.jit(many, specs=("f32[n,2,3,9,9]", "f32[n,4,3,3,3]"))
-    with pytest.raises(TraceError, match="images and kernels of n examples"):
-        declared(x, w)
+    assert same_bits(declared(x, w).numpy(), expected.numpy())
+
+
+def test_images_and_kernels_in_one_program_for_any_number_of_examples():
+    def single(x, w):
+        return F.conv2d(x, w, padding=1)
+
+    def loss(w, x):
+        return (single(x, w) ** 2).sum()
+
+    def both(x, w):
+        return el.vmap(single)(x, w), el.vmap(el.grad(loss))(w, x)
+
+    compiled = el.jit(both, specs=("f32[n,2,3,6,6]", "f32[n,4,3,3,3]"))
+    for n in (1, 5, 0):
+        x, w = el.randn(n, 2, 3, 6, 6), el.randn(n, 4, 3, 3, 3)
+        found, expected = compiled(x, w), both(x, w)
+        for a, b in zip(found, expected, strict=True):
+            assert a.shape == b.shape and same_bits(a.numpy(), b.numpy())
+        for i in range(n):
+            assert same_bits(found[0][i].numpy(), single(x[i], w[i]).numpy())
+    assert compiled.compilations == 1

@@ -5,7 +5,7 @@ import pytest
 import elinvar as el
 from tests.compiled import same_bits
 
-pytestmark = pytest.mark.slow  # many programs to compile
+pytestmark = [pytest.mark.slow, pytest.mark.any_level]  # many programs to compile
 
 COUNT = 4
 

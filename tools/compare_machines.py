@@ -32,7 +32,7 @@ def digests(
 ) -> dict[str, str]:
     """What the programs give when a Python runs them."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "ELINVAR_CPU": cpu}
-    environment["ELINVAR_CACHE"] = str(cache)
+    environment |= {"ELINVAR_CACHE": str(cache), "ELINVAR_QUICK": "0"}
     start = time.perf_counter()
     whole = [*command, str(PROGRAM), *rest]
     result = subprocess.run(whole, env=environment, stdout=subprocess.PIPE, text=True)

@@ -36,7 +36,7 @@ from elinvar.core.dtypes import (
     uint32,
     uint64,
 )
-from elinvar.core.errors import ElinvarError
+from elinvar.core.errors import ElinvarError, ValueSemanticsWarning
 from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
@@ -259,6 +259,7 @@ if TYPE_CHECKING:
     from elinvar import data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
+    from elinvar.nn import func
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
     from elinvar.tensor.extra import special
@@ -272,11 +273,13 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    "autocast": "elinvar.tensor.autocasting",
     **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
     "export_native": "elinvar.export.native",
     "fft": "elinvar.tensor.fft",
+    "func": "elinvar.nn.func",
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
@@ -331,6 +334,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "ValueSemanticsWarning",
     "Generator",
     "Tensor",
     "TensorSpec",
@@ -427,6 +431,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "functional_call",
     "get_num_threads",
     "grad",

@@ -28,9 +28,11 @@ from elinvar.core.dtypes import uint16 as uint16
 from elinvar.core.dtypes import uint32 as uint32
 from elinvar.core.dtypes import uint64 as uint64
 from elinvar.core.errors import ElinvarError as ElinvarError
+from elinvar.core.errors import ValueSemanticsWarning as ValueSemanticsWarning
 from elinvar.core.shapes import Dim as Dim
 from elinvar.export.loader import load_native as load_native
 from elinvar.export.native import export_native as export_native
+from elinvar.nn import func as func
 from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.nn.stateless import functional_call as functional_call
@@ -115,7 +117,7 @@ def acosh(x: _ArrayLike, /) -> Tensor:
 def add(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The sum; integers wrap around."""
 
-def all(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def all(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """True where every element along axes is True (or not zero)."""
 
 def allclose(
@@ -130,7 +132,7 @@ def allclose(
 def angle(x: _ArrayLike, /, deg: _bool = False) -> Tensor:
     """The angle of a number from the positive real axis, -π … π (or -180° … 180°)."""
 
-def any(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def any(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """True where at least one element along axes is True (or not zero)."""
 
 def arange(
@@ -147,8 +149,8 @@ def arange(
 def argmax(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """The index of the greatest element along an axis (of the flattened tensor if None)."""
@@ -156,8 +158,8 @@ def argmax(
 def argmin(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """The index of the least element along an axis (of the flattened tensor if None)."""
@@ -165,8 +167,8 @@ def argmin(
 def argsort(
     x: _ArrayLike,
     /,
-    *,
     axis: int = -1,
+    *,
     descending: _bool = False,
     stable: _bool = True,
 ) -> Tensor:
@@ -274,7 +276,7 @@ def ceil(x: _ArrayLike, /) -> Tensor:
 def checkpoint_name(x: _ArrayLike, name: str) -> Tensor:
     """x itself, under a name by which a policy of `checkpoint` may keep it."""
 
-def chunk(x: _ArrayLike, chunks: int, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+def chunk(x: _ArrayLike, chunks: int, /, axis: int = 0) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last …"""
 
 def clip(
@@ -292,7 +294,7 @@ def concat(arrays: Sequence[_ArrayLike], /, axis: int | None = 0) -> Tensor:
     """Join tensors along an existing axis (None: flatten them first)."""
 
 def conj(x: _ArrayLike, /) -> Tensor:
-    """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+    """The complex conjugate, x - iy for x + iy; of real numbers x."""
 
 def copysign(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """The size of x with the sign of y."""
@@ -306,8 +308,8 @@ def cosh(x: _ArrayLike, /) -> Tensor:
 def count_nonzero(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """The number of elements along axes that are not zero (or not False)."""
@@ -315,8 +317,8 @@ def count_nonzero(
 def cumulative_prod(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     dtype: _DTypeLike | None = None,
     include_initial: _bool = False,
 ) -> Tensor:
@@ -325,8 +327,8 @@ def cumulative_prod(
 def cumulative_sum(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     dtype: _DTypeLike | None = None,
     include_initial: _bool = False,
 ) -> Tensor:
@@ -404,7 +406,7 @@ def eye(
 def finfo(type: _DTypeLike | _ArrayLike, /) -> FloatInfo:
     """The limits of a floating dtype; of a complex one, those of its parts."""
 
-def flip(x: _ArrayLike, /, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
+def flip(x: _ArrayLike, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """The elements along axes in reverse order (all axes if None)."""
 
 def floor(x: _ArrayLike, /) -> Tensor:
@@ -537,8 +539,8 @@ def logical_xor(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def logsumexp(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """log Σ exp(x) along axes without overflow."""
@@ -555,7 +557,7 @@ def matmul(
 def matrix_transpose(x: _ArrayLike, /) -> Tensor:
     """The last two axes exchanged."""
 
-def max(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def max(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """The greatest element along axes; NaN if one is NaN."""
 
 def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
@@ -564,8 +566,8 @@ def maximum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def mean(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -574,7 +576,7 @@ def mean(
 def meshgrid(*arrays: _ArrayLike, indexing: str = "xy") -> tuple[Tensor, ...]:
     """Coordinate grids of 1-D tensors."""
 
-def min(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def min(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """The least element along axes; NaN if one is NaN."""
 
 def minimum(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
@@ -671,7 +673,7 @@ def permute_dims(x: _ArrayLike, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order."""
 
 def positive(x: _ArrayLike, /) -> Tensor:
-    """The tensor itself: +x."""
+    """The same numbers: +x."""
 
 def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """x1 raised to the power x2, with broadcasting."""
@@ -679,8 +681,8 @@ def pow(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def prod(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -724,7 +726,7 @@ def randperm(
     """The numbers 0 … n-1 in random order, or the rows of a tensor in random order."""
 
 def real(x: _ArrayLike, /) -> Tensor:
-    """The real part; of real numbers x itself."""
+    """The real part; of real numbers x."""
 
 def reciprocal(x: _ArrayLike, /) -> Tensor:
     """1 / x of each element; integers become float32."""
@@ -736,8 +738,8 @@ def repeat(
     x: _ArrayLike,
     /,
     repeats: _ArrayLike,
-    *,
     axis: int | None = None,
+    *,
     total_repeat_length: int | None = None,
 ) -> Tensor:
     """Each element repeated along an axis (of the flattened tensor if None)."""
@@ -748,13 +750,7 @@ def reshape(x: _ArrayLike, /, shape: _ShapeLike, *, copy: _bool | None = None) -
 def result_type(*arrays_and_dtypes: _ArrayLike | DType) -> DType:
     """The dtype that an operation on these tensors, dtypes and Python numbers has."""
 
-def roll(
-    x: _ArrayLike,
-    /,
-    shift: int | tuple[int, ...],
-    *,
-    axis: _Axis = None,
-) -> Tensor:
+def roll(x: _ArrayLike, /, shift: int | tuple[int, ...], axis: _Axis = None) -> Tensor:
     """Shift elements along axes; what leaves at one end enters at the other."""
 
 def round(x: _ArrayLike, /) -> Tensor:
@@ -785,8 +781,8 @@ def sinh(x: _ArrayLike, /) -> Tensor:
 def sort(
     x: _ArrayLike,
     /,
-    *,
     axis: int = -1,
+    *,
     descending: _bool = False,
     stable: _bool = True,
 ) -> Tensor:
@@ -796,7 +792,6 @@ def split(
     x: _ArrayLike,
     size_or_sizes: int | Sequence[int],
     /,
-    *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
     """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of …"""
@@ -816,8 +811,8 @@ def stack(arrays: Sequence[_ArrayLike], /, axis: int = 0) -> Tensor:
 def std(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     correction: float = 0.0,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -832,17 +827,17 @@ def subtract(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
 def sum(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
     """The sum of elements along axes."""
 
-def take(x: _ArrayLike, indices: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def take(x: _ArrayLike, indices: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """The elements (or slices) at indices along an axis."""
 
-def take_along_axis(x: _ArrayLike, indices: _ArrayLike, /, *, axis: int = -1) -> Tensor:
+def take_along_axis(x: _ArrayLike, indices: _ArrayLike, /, axis: int = -1) -> Tensor:
     """Elements picked along one axis: result[…, i, …] = x[…, indices[…, i, …], …]."""
 
 def tan(x: _ArrayLike, /) -> Tensor:
@@ -872,7 +867,7 @@ def tensordot(
 def tile(x: _ArrayLike, repetitions: int | Sequence[int], /) -> Tensor:
     """The whole tensor repeated along each axis."""
 
-def topk(x: _ArrayLike, k: int, /, *, axis: int = -1, largest: _bool = True) -> TopK:
+def topk(x: _ArrayLike, k: int, /, axis: int = -1, *, largest: _bool = True) -> TopK:
     """The k greatest (or least) elements along an axis in order, and their indices."""
 
 def tril(x: _ArrayLike, /, *, k: int = 0) -> Tensor:
@@ -931,14 +926,14 @@ def unique_values(
 ) -> Tensor:
     """The distinct values in order. `size` as for `unique_all`."""
 
-def unstack(x: _ArrayLike, /, *, axis: int = 0) -> tuple[Tensor, ...]:
+def unstack(x: _ArrayLike, /, axis: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis, as a tuple."""
 
 def var(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     correction: float = 0.0,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -983,7 +978,7 @@ def zeros_like(
 ) -> Tensor:
     """Zeros with the shape and dtype of x."""
 
-def append(x: _ArrayLike, values: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def append(x: _ArrayLike, values: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """x with values behind it along an axis (both flattened if None)."""
 
 def apply_along_axis(
@@ -1028,7 +1023,6 @@ def array_split(
     x: _ArrayLike,
     indices_or_sections: int | Sequence[int],
     /,
-    *,
     axis: int = 0,
 ) -> tuple[Tensor, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices."""
@@ -1128,10 +1122,10 @@ def cross(
 ) -> Tensor:
     """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
-def cummax(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def cummax(x: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
 
-def cummin(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def cummin(x: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """The least element so far along an axis; NaN from the first NaN on."""
 
 def cumprod(
@@ -1153,7 +1147,7 @@ def cumsum(
 def deg2rad(x: _ArrayLike, /) -> Tensor:
     """Degrees as radians: x · π / 180."""
 
-def delete(x: _ArrayLike, obj: Any, /, *, axis: int | None = None) -> Tensor:
+def delete(x: _ArrayLike, obj: Any, /, axis: int | None = None) -> Tensor:
     """x without the slices at some places of an axis (of the flattened tensor if None)."""
 
 def diag(x: _ArrayLike, /, k: int = 0) -> Tensor:
@@ -1350,7 +1344,6 @@ def insert(
     obj: Any,
     values: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
 ) -> Tensor:
     """x with values put before some places of an axis (of the flattened tensor if None)."""
@@ -1402,7 +1395,7 @@ def lexsort(keys: Any, /, axis: int = -1) -> Tensor:
 def logaddexp2(x1: _ArrayLike, x2: _ArrayLike, /) -> Tensor:
     """log2(2^x1 + 2^x2) without overflow."""
 
-def logcumsumexp(x: _ArrayLike, /, *, axis: int | None = None) -> Tensor:
+def logcumsumexp(x: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """log Σ exp(x) over the elements so far along an axis, without overflow."""
 
 def logspace(
@@ -1436,8 +1429,8 @@ def nan_to_num(
 def nanargmax(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """The index of the greatest element that is not NaN."""
@@ -1445,8 +1438,8 @@ def nanargmax(
 def nanargmin(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     keepdims: _bool = False,
 ) -> Tensor:
     """The index of the least element that is not NaN. As `nanargmax`."""
@@ -1454,8 +1447,8 @@ def nanargmin(
 def nancumprod(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """Running products in which NaN counts as 1 (of the flattened tensor if the axis is …"""
@@ -1463,20 +1456,20 @@ def nancumprod(
 def nancumsum(
     x: _ArrayLike,
     /,
-    *,
     axis: int | None = None,
+    *,
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """Running sums in which NaN counts as 0 (of the flattened tensor if the axis is None)."""
 
-def nanmax(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def nanmax(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """The greatest of the elements that are not NaN; NaN where there is none."""
 
 def nanmean(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -1491,7 +1484,7 @@ def nanmedian(
 ) -> Tensor:
     """`median` of the elements that are not NaN; NaN where there is none."""
 
-def nanmin(x: _ArrayLike, /, *, axis: _Axis = None, keepdims: _bool = False) -> Tensor:
+def nanmin(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> Tensor:
     """The least of the elements that are not NaN; NaN where there is none."""
 
 def nanpercentile(
@@ -1508,8 +1501,8 @@ def nanpercentile(
 def nanprod(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -1529,8 +1522,8 @@ def nanquantile(
 def nanstd(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
@@ -1541,8 +1534,8 @@ def nanstd(
 def nansum(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     keepdims: _bool = False,
 ) -> Tensor:
@@ -1551,8 +1544,8 @@ def nansum(
 def nanvar(
     x: _ArrayLike,
     /,
-    *,
     axis: _Axis = None,
+    *,
     dtype: _DTypeLike | None = None,
     correction: float = 0.0,
     keepdims: _bool = False,
@@ -1874,6 +1867,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "ValueSemanticsWarning",
     "Generator",
     "Tensor",
     "TensorSpec",
@@ -1970,6 +1964,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "func",
     "functional_call",
     "get_num_threads",
     "grad",

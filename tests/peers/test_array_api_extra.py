@@ -8,6 +8,8 @@ import elinvar as el
 compat = pytest.importorskip("array_api_compat")
 extra = pytest.importorskip("array_api_extra", minversion="0.11")
 
+pytestmark = pytest.mark.any_level
+
 P = np.array([[1.0, 4.0, 2.0], [3.0, 0.0, 7.0]], np.float32)
 HOLES = np.array([1.0, np.nan, 3.0, np.inf])
 

@@ -8,6 +8,8 @@ import pytest
 import elinvar as el
 
 torch = pytest.importorskip("torch")
+
+pytestmark = pytest.mark.any_level
 ours, theirs = el.nn.functional, torch.nn.functional
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.any_level
+
 PEERS = Path(__file__).resolve().parent
 FOLDER = os.environ.get("ELINVAR_AUTOGRAD_TESTS")
 # How many tests of each file may fail, and why.

@@ -7,6 +7,8 @@ import elinvar as el
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.any_level
+
 PROGRAMS = {
     "polynomial": lambda x, y: (x * x * y - y / (x * x + 1.0)).sum(),
     "exponentials": lambda x, y: ((x * 0.3).exp() * (y * y + 1.0).log()).mean(),

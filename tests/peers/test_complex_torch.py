@@ -6,6 +6,8 @@ import torch
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 UNARY = (
     "exp expm1 log log1p log2 log10 sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh "
     "atanh reciprocal square abs angle real imag conj"

@@ -10,6 +10,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

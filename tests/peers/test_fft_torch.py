@@ -6,6 +6,8 @@ import torch
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 MANY = ["fftn", "ifftn", "rfftn", "irfftn", "hfftn", "ihfftn"]
 TWO = ["fft2", "ifft2", "rfft2", "irfft2", "hfft2", "ihfft2"]

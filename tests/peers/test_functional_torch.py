@@ -8,7 +8,7 @@ import elinvar as el
 torch = pytest.importorskip("torch")
 ours, theirs = el.nn.functional, torch.nn.functional
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch")
+pytestmark = [pytest.mark.any_level, pytest.mark.filterwarnings("ignore::UserWarning:torch")]
 
 
 def normal(*shape, scale=1.0):

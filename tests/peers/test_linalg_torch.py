@@ -6,6 +6,8 @@ import torch
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 L, T = el.linalg, torch.linalg
 
 

@@ -7,6 +7,8 @@ import torch
 import elinvar as el
 from tests.extras import bits
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(4)
 F = RNG.standard_normal((3, 5))
 G = RNG.standard_normal((3, 5))

@@ -16,7 +16,7 @@ import elinvar as el
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch")
+pytestmark = [pytest.mark.any_level, pytest.mark.filterwarnings("ignore::UserWarning:torch")]
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 

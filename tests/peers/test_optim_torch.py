@@ -11,6 +11,8 @@ import elinvar as el
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.any_level
+
 STEPS = 20
 SHAPES = ((4, 3), (5,), ())
 

@@ -11,6 +11,8 @@ from tests.peers import sklearn_cases
 
 pytest.importorskip("sklearn", minversion="1.9")
 
+pytestmark = pytest.mark.any_level
+
 
 @pytest.fixture(scope="module")
 def results():

@@ -20,6 +20,8 @@ from elinvar.ops.record import Absent
 from elinvar.ops.table import TABLE
 from elinvar.transforms.differentiate import value_and_vjp
 
+pytestmark = pytest.mark.any_level
+
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1.6e-2, "float32": 3e-6, "float64": 1e-13}
 TOLERANCE |= {"complex64": 3e-6, "complex128": 1e-13}
 

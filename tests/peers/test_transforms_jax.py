@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 import elinvar as el
 
 jax = pytest.importorskip("jax")
+
+pytestmark = pytest.mark.any_level
 jnp = jax.numpy
 
 

@@ -8,7 +8,7 @@ import elinvar as el
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.any_level, pytest.mark.filterwarnings("ignore")]
 RNG = np.random.default_rng(3)
 A = RNG.standard_normal((4, 3)).astype(np.float32)
 B = RNG.standard_normal((5, 4, 3)).astype(np.float32)

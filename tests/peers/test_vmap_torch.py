@@ -8,7 +8,7 @@ import elinvar as el
 torch = pytest.importorskip("torch")
 func = torch.func
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.any_level, pytest.mark.filterwarnings("ignore")]
 COUNT = 4
 
 

@@ -69,6 +69,7 @@ def top_level() -> str:
         "from elinvar import nn as nn",
         "from elinvar import optim as optim",
         "from elinvar import testing as testing",
+        "from elinvar.nn import func as func",
         "from elinvar.tensor import checkpoint_policies as checkpoint_policies",
         "from elinvar.tensor import fft as fft",
         "from elinvar.tensor import random as random",

@@ -55,6 +55,8 @@ PARAMETERS = {
 SPECIAL = {
     ("apply_over_axes", "axes"): "int | Sequence[int]",
     ("astype", "dtype"): "DTypeLike",
+    ("astype", "copy"): "bool",
+    ("item", "index"): "int | tuple[int, ...]",
     ("einsum", "operands"): "Any",  # an equation and tensors, or tensors and lists of numbers
     ("einsum", "optimize"): "Any",
     ("einsum_path", "operands"): "Any",
@@ -162,12 +164,15 @@ RESULTS = {
     "split method": "tuple[Tensor, ...]",
     "chunk method": "tuple[Tensor, ...]",
     "unbind": "tuple[Tensor, ...]",
+    "__divmod__": "tuple[Tensor, Tensor]",
+    "__rdivmod__": "tuple[Tensor, Tensor]",
 }
 
 # Results with several parts, by the file of their class.
 LINALG_RESULTS = {
     "hermitian": {"eigh": "EighResult"},
     "inverses": {"lstsq": "LstsqResult"},
+    "more": {"lu_factor_ex": "LUFactorEx", "solve_ex": "SolveEx"},
     "nonsymmetric": {"eig": "EigResult"},
     "orthogonal": {"qr": "QRResult"},
     "positive": {"cholesky_ex": "CholeskyEx"},
@@ -214,7 +219,7 @@ FORMS["unique"] = [
 FORMS["unique_consecutive"] = [form.replace("sorted: bool = ..., ", "") for form in FORMS["unique"]]
 FORMS["transpose"] = [
     "(self, dim0: int, dim1: int) -> Tensor",
-    "(self, dim0: Sequence[int], dim1: None = ...) -> Tensor",
+    "(self, dim0: Sequence[int] | None = ..., dim1: None = ...) -> Tensor",
 ]
 
 # Functions with several forms.

@@ -8,7 +8,7 @@ exact.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,17 @@ def numbers(source: random.Generator, *shape: int, dtype: DType = float32) -> Te
     unit = random.rand(size=shape, dtype=dtype, generator=source)
     made: Tensor = ew.subtract(ew.multiply(unit, 2.0), 1.0)
     return made
+
+
+def shaped(
+    *shapes: tuple[int, ...], dtype: DType = float32
+) -> Callable[[random.Generator], tuple[Tensor, ...]]:
+    """What makes operands of these shapes."""
+
+    def make(source: random.Generator) -> tuple[Tensor, ...]:
+        return tuple(numbers(source, *shape, dtype=dtype) for shape in shapes)
+
+    return make
 
 
 def integers(

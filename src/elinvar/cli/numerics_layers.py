@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from elinvar.cli.numerics_inputs import integers, numbers
+from elinvar.cli.numerics_inputs import integers, numbers, shaped
 from elinvar.cli.numerics_items import Item, Operands, Uncompiled, item
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType, bool_, float32, float64
@@ -18,15 +18,6 @@ from elinvar.tensor.creation import zeros
 from elinvar.tensor.tensor import Tensor
 
 Shapes = tuple[tuple[int, ...], ...]
-
-
-def _of(*shapes: tuple[int, ...], dtype: DType = float32) -> Callable[[random.Generator], Operands]:
-    """Operands of these shapes."""
-
-    def make(source: random.Generator) -> Operands:
-        return tuple(numbers(source, *shape, dtype=dtype) for shape in shapes)
-
-    return make
 
 
 # ---- products -----------------------------------------------------------------------------------
@@ -42,12 +33,12 @@ def products() -> Iterator[Item]:
     for dtype in floats:
         for m, k, n in _PRODUCTS:
             gradients = 2 if dtype is float32 and m > 1 < n else 0
-            operands = _of((m, k), (k, n), dtype=dtype)
+            operands = shaped((m, k), (k, n), dtype=dtype)
             yield item(f"{m}×{k} by {k}×{n} {dtype.short}", linear.matmul, operands, gradients)
     for dtype in (float32, dtypes.bfloat16):
-        operands = _of((3, 20, 70), (3, 70, 33), dtype=dtype)
+        operands = shaped((3, 20, 70), (3, 70, 33), dtype=dtype)
         yield item(f"batches {dtype.short}", linear.matmul, operands, 2)
-        operands = _of((37, 70), (50, 70), (50,), dtype=dtype)
+        operands = shaped((37, 70), (50, 70), (50,), dtype=dtype)
         yield item(f"linear, bias and gelu {dtype.short}", _dense, operands, 3)
     wide = partial(linear.matmul, dtype=dtypes.int32)
     yield item("int8 summed in int32", wide, _small_integers)
@@ -87,12 +78,12 @@ def convolutions() -> Iterator[Item]:
     ]
     for name, function, shapes, params in cases:
         run = partial(function, **params)
-        yield item(f"{name} f32", run, _of(*shapes), len(shapes))
+        yield item(f"{name} f32", run, shaped(*shapes), len(shapes))
     for name, function, shapes, params in cases[:1] + cases[5:6] + cases[7:8]:
         run = partial(function, **params)
         for dtype in (dtypes.bfloat16, float64):
             kind = name.replace("Winograd", "in place of Winograd")
-            yield item(f"{kind} {dtype.short}", run, _of(*shapes, dtype=dtype), len(shapes))
+            yield item(f"{kind} {dtype.short}", run, shaped(*shapes, dtype=dtype), len(shapes))
 
 
 # ---- attention ----------------------------------------------------------------------------------
@@ -102,19 +93,19 @@ def attention() -> Iterator[Item]:
     """Forward and backward: with and without masks, grouped heads, lengths beyond a block of 64."""
     attend = functional.scaled_dot_product_attention
     for dtype in (float32, dtypes.bfloat16, float64):
-        whole = _of(*((2, 3, 70, 16),) * 3, dtype=dtype)
+        whole = shaped(*((2, 3, 70, 16),) * 3, dtype=dtype)
         yield item(f"whole {dtype.short}", attend, whole, 3)
         causal = partial(attend, is_causal=True)
-        yield item(f"causal {dtype.short}", causal, _of(*((1, 2, 150, 24),) * 3, dtype=dtype), 3)
+        yield item(f"causal {dtype.short}", causal, shaped(*((1, 2, 150, 24),) * 3, dtype=dtype), 3)
     step = partial(attend, is_causal=True, offset=96)
-    operands = _of((2, 2, 5, 16), (2, 2, 101, 16), (2, 2, 101, 20))
+    operands = shaped((2, 2, 5, 16), (2, 2, 101, 16), (2, 2, 101, 20))
     yield item("later queries f32", step, operands, 3)
     grouped = partial(attend, enable_gqa=True, is_causal=True)
-    operands = _of((2, 6, 40, 16), (2, 2, 40, 16), (2, 2, 40, 16))
+    operands = shaped((2, 6, 40, 16), (2, 2, 40, 16), (2, 2, 40, 16))
     yield item("grouped heads f32", grouped, operands, 3)
     yield item("mask of bool f32", _masked, partial(_with_mask, is_added=False), 3)
     yield item("mask that is added f32", _masked, partial(_with_mask, is_added=True), 3)
-    yield item("dropout f32", partial(attend, dropout_p=0.25), _of(*((1, 2, 33, 8),) * 3), 3)
+    yield item("dropout f32", partial(attend, dropout_p=0.25), shaped(*((1, 2, 33, 8),) * 3), 3)
 
 
 def _masked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Any:
@@ -122,7 +113,7 @@ def _masked(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Any:
 
 
 def _with_mask(source: random.Generator, is_added: bool) -> Operands:
-    q, k, v = _of(*((2, 2, 67, 12),) * 3)(source)
+    q, k, v = shaped(*((2, 2, 67, 12),) * 3)(source)
     if is_added:
         return q, k, v, numbers(source, 2, 1, 67, 67)
     return q, k, v, cast(integers(source, 4, 2, 1, 67, 67), bool_)
@@ -135,15 +126,15 @@ def norms() -> Iterator[Item]:
     """Normalisation over features, groups and batches, forward and backward."""
     for dtype in (float32, dtypes.bfloat16):
         short = dtype.short
-        rows = _of((20, 200), (200,), (200,), dtype=dtype)
-        planes = _of((3, 12, 9, 7), (12,), (12,), dtype=dtype)
+        rows = shaped((20, 200), (200,), (200,), dtype=dtype)
+        planes = shaped((3, 12, 9, 7), (12,), (12,), dtype=dtype)
         yield item(f"layer norm {short}", _layer_norm, rows, 3)
         yield item(f"root mean square norm {short}", _rms_norm, rows, 2)
         yield item(f"group norm {short}", _group_norm, planes, 3)
         yield item(f"instance norm {short}", _instance_norm, planes, 3)
         yield item(f"batch norm {short}", _batch_norm, planes, 3)
-    yield item("batch norm, fixed f32", _fixed_batch_norm, _of((3, 12, 9, 7), (12,), (12,)), 3)
-    yield item("normalize f32", functional.normalize, _of((20, 33)), 1)
+    yield item("batch norm, fixed f32", _fixed_batch_norm, shaped((3, 12, 9, 7), (12,), (12,)), 3)
+    yield item("normalize f32", functional.normalize, shaped((20, 33)), 1)
 
 
 def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Any:
@@ -175,7 +166,7 @@ def _fixed_batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Any:
 
 def pooling() -> Iterator[Item]:
     """Pooling and resizing, forward and backward."""
-    planes = _of((2, 5, 13, 11))
+    planes = shaped((2, 5, 13, 11))
     cases: dict[str, Callable[..., Any]] = {
         "max 2×2": partial(functional.max_pool2d, kernel_size=2),
         "max 3×3, stride 2": partial(functional.max_pool2d, kernel_size=3, stride=2, padding=1),
@@ -194,7 +185,7 @@ def losses() -> Iterator[Item]:
     for dtype in (float32, dtypes.bfloat16):
         for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
             run = getattr(functional, name)
-            yield item(f"{name} {dtype.short}", run, _of((30, 41), (30, 41), dtype=dtype), 1)
+            yield item(f"{name} {dtype.short}", run, shaped((30, 41), (30, 41), dtype=dtype), 1)
         classes = partial(_classes, dtype=dtype)
         yield item(f"cross_entropy {dtype.short}", functional.cross_entropy, classes, 1)
         smooth = partial(functional.cross_entropy, label_smoothing=0.1, ignore_index=3)
@@ -206,8 +197,8 @@ def losses() -> Iterator[Item]:
     yield item("kl_div f32", functional.kl_div, _chances, 1)
     yield item("poisson_nll_loss f32", functional.poisson_nll_loss, _chances, 1)
     yield item("gaussian_nll_loss f32", _gaussian, _chances, 1)
-    yield item("cosine_similarity f32", functional.cosine_similarity, _of((9, 50), (9, 50)), 2)
-    three = _of((9, 50), (9, 50), (9, 50))
+    yield item("cosine_similarity f32", functional.cosine_similarity, shaped((9, 50), (9, 50)), 2)
+    three = shaped((9, 50), (9, 50), (9, 50))
     yield item("triplet_margin_loss f32", functional.triplet_margin_loss, three, 3)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from elinvar.cli import (
     numerics_layers,
+    numerics_linalg,
     numerics_ops,
     numerics_training,
     numerics_transforms,
@@ -45,6 +46,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], Iterator[Item]]]] = {
     "orders": ("running sums, sorting, indexing", numerics_ops.orders),
     "transforms": ("Fourier transforms, with gradients", numerics_transforms.transforms),
     "products": ("matrix products", numerics_layers.products),
+    "linalg": ("linear algebra, with gradients", numerics_linalg.linear_algebra),
     "convolutions": ("convolutions, with gradients", numerics_layers.convolutions),
     "attention": ("attention, with gradients", numerics_layers.attention),
     "norms": ("normalisation, with gradients", numerics_layers.norms),

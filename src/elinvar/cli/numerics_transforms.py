@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from elinvar.cli.numerics_inputs import numbers
-from elinvar.cli.numerics_items import Item, Operands, item
-from elinvar.core.dtypes import DType, float32, float64
+from elinvar.cli.numerics_inputs import shaped
+from elinvar.cli.numerics_items import Item, item
+from elinvar.core.dtypes import float32, float64
 from elinvar.tensor import elementwise as ew
-from elinvar.tensor import fourier, fourier_axes, random
+from elinvar.tensor import fourier, fourier_axes
 from elinvar.tensor.tensor import Tensor
 
 _LENGTHS = (1, 2, 7, 12, 13, 16, 60, 97, 169, 256, 260, 1000, 1009, 1024)
@@ -22,26 +22,20 @@ def transforms() -> Iterator[Item]:
         for n in _LENGTHS:
             name = f"{n} {dtype.short}"
             yield item(
-                f"fft of {name}", _transform(fourier.fft), _of((3, n), (3, n), dtype=dtype), 2
+                f"fft of {name}", _transform(fourier.fft), shaped((3, n), (3, n), dtype=dtype), 2
             )
-            columns = _of((n, 18), (n, 18), dtype=dtype)
+            columns = shaped((n, 18), (n, 18), dtype=dtype)
             yield item(f"ifft of {name}", _transform(partial(fourier.ifft, axis=0)), columns)
-            yield item(f"rfft of {name}", _real_transform, _of((5, n), dtype=dtype), 1)
-            yield item(f"irfft of {name}", partial(_back, n), _of((5, n // 2 + 1), dtype=dtype), 1)
+            yield item(f"rfft of {name}", _real_transform, shaped((5, n), dtype=dtype), 1)
+            halves = shaped((5, n // 2 + 1), dtype=dtype)
+            yield item(f"irfft of {name}", partial(_back, n), halves, 1)
         yield item(
             f"fft2 {dtype.short}",
             _transform(fourier_axes.fft2),
-            _of((2, 12, 300), (2, 12, 300), dtype=dtype),
+            shaped((2, 12, 300), (2, 12, 300), dtype=dtype),
             2,
         )
-    yield item("fft of 16384 f32", _transform(fourier.fft), _of((16384,), (16384,), dtype=float32))
-
-
-def _of(*shapes: tuple[int, ...], dtype: DType) -> Callable[[random.Generator], Operands]:
-    def make(source: random.Generator) -> Operands:
-        return tuple(numbers(source, *shape, dtype=dtype) for shape in shapes)
-
-    return make
+    yield item("fft of 16384 f32", _transform(fourier.fft), shaped((16384,), (16384,)))
 
 
 def _parts(x: Tensor) -> tuple[Any, Any]:

@@ -10,8 +10,9 @@ from elinvar.codegen.llvm_scalars import FunctionText
 from elinvar.core.shapes import Dim, DimLike
 
 ATTRIBUTES = 'nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512"'
-# Loops over tasks are not LLVM's to vectorise. It takes exponential time to find that out where a
-# task computes one number from itself again and again (x · x + x, of that …).
+# Loops over tasks and along lanes are not LLVM's to vectorise. It takes exponential time to find
+# that out where a task computes one number from itself again and again (x · x + x, of that …); and
+# what a loop of vectors has left over for a loop of single numbers is too short to be worth it.
 AS_IT_IS = ", !llvm.loop !0"
 AS_IT_IS_MEANS = ("!0 = distinct !{!0, !1}", '!1 = !{!"llvm.loop.vectorize.enable", i1 false}')
 
@@ -24,6 +25,7 @@ class Body(FunctionText):
     """
 
     __slots__ = ("_scopes", "entry", "label", "sizes")
+    has_vectors = False  # whether loops are written with vectors, so that LLVM need not look
 
     sizes: dict[str, str]
     label: str
@@ -93,7 +95,8 @@ class Body(FunctionText):
         self.emit(f"br label %{latch}")
         self.start(latch)
         self.emit(f"{advanced} = add nsw i64 {counter}, {step}")
-        self.emit(f"br label %{head}{AS_IT_IS if hint == 'task' else ''}")
+        as_it_is = AS_IT_IS if self.has_vectors or hint in ("task", "j") else ""
+        self.emit(f"br label %{head}{as_it_is}")
         self.start(end)
 
     @contextmanager

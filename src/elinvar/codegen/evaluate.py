@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import LLVMHandler, apply_elementwise, llvm_type, memory_type
-from elinvar.codegen.masked import masked_load, masked_store
+from elinvar.codegen.masked import gathered, masked_load, masked_store
 from elinvar.codegen.patterns import (
     HOLDS,
     Origin,
@@ -324,7 +324,6 @@ class Evaluator:
             payload = self.body.instruction(f"load {element}, ptr {pointer}, align {size}", "x")
             return self._from_memory(payload, leaf.dtype, 1)
         lanes = self.lanes
-        vector = f"<{lanes} x {element}>"
         apart = self._lane_step(form)
         if apart == 1:
             pointer = self.element_pointer(leaf.pointer, leaf.dtype, self.scalar_index(form))
@@ -336,7 +335,7 @@ class Evaluator:
         elif (found := self.pattern(form)) is not None and span(found) <= 4 * lanes:
             payload = self._picked(leaf, found, guard, element)
         else:
-            payload = self._gather(leaf, form, guard, vector, element, size)
+            payload = self._gather(leaf, form, guard, element, size)
         return self._from_memory(payload, leaf.dtype, lanes)
 
     def _lane_step(self, form: Lin) -> DimLike | None:
@@ -435,26 +434,14 @@ class Evaluator:
             f"shufflevector {wide} {loaded}, {wide} poison, <{lanes} x i32> <{mask}>", "x"
         )
 
-    def _gather(
-        self, leaf: Leaf, form: Lin, guard: Cond, vector: str, element: str, size: int
-    ) -> str:
+    def _gather(self, leaf: Leaf, form: Lin, guard: Cond, element: str, size: int) -> str:
         lanes = self.lanes
         offsets = self.vector_index(form)
-        bits = f"<{lanes} x i1>"
         mask = self.guard(guard, lanes) if guard.tests else self.splat("true", "i1")
         pointers = self.body.instruction(
             f"getelementptr inbounds {element}, ptr {leaf.pointer}, <{lanes} x i64> {offsets}", "p"
         )
-        suffix = f"v{lanes}{_suffix(element)}"
-        self.body.declare(
-            f"declare {vector} @llvm.masked.gather.{suffix}.v{lanes}p0"
-            f"(<{lanes} x ptr>, i32, {bits}, {vector})"
-        )
-        return self.body.instruction(
-            f"call {vector} @llvm.masked.gather.{suffix}.v{lanes}p0(<{lanes} x ptr> {pointers}, "
-            f"i32 {size}, {bits} {mask}, {vector} zeroinitializer)",
-            "x",
-        )
+        return gathered(self.body, element, size, lanes, pointers, mask, _suffix(element))
 
     def store(self, leaf: Leaf, index: tuple[Lin, ...], scalar: Scalar, guard: Cond = TRUE) -> None:
         """Write one element, or one per lane (neighbours in memory), where the guard holds."""

@@ -90,7 +90,13 @@ def _scan(
 
 
 def _custom(
-    operands: list[Array], *, body: Graph, derivative: Graph, mode: str, moving: int
+    operands: list[Array],
+    *,
+    body: Graph,
+    derivative: Graph,
+    mode: str,
+    moving: int,
+    kernel: str | None = None,
 ) -> tuple[Array, ...]:
     return _run(body, operands)
 

@@ -1,4 +1,4 @@
-"""Masked loads and stores, cut into pieces where LLVM may not be left to cut them.
+"""Masked loads, stores and gathers, cut into pieces where LLVM may not be left to cut them.
 
 Where a masked load is wider than the machine's vectors, LLVM cuts it in halves, and where the mask
 of one half is known to be off, LLVM 22 gives wrong lanes on AVX2, or ends the process. Pieces of
@@ -87,6 +87,20 @@ def masked_store(
     name = f"@llvm.masked.store.v{lanes}{suffix}.p0"
     body.declare(f"declare void {name}({vector}, ptr, i32, {bits})")
     body.emit(f"call void {name}({vector} {payload}, ptr {pointer}, i32 {size}, {bits} {mask})")
+
+
+def gathered(
+    body: Body, element: str, size: int, lanes: int, pointers: str, mask: str, suffix: str
+) -> str:
+    """What stands at each lane's pointer; zeros where the mask is off."""
+    vector, addresses, bits = f"<{lanes} x {element}>", f"<{lanes} x ptr>", f"<{lanes} x i1>"
+    name = f"@llvm.masked.gather.v{lanes}{suffix}.v{lanes}p0"
+    body.declare(f"declare {vector} {name}({addresses}, i32, {bits}, {vector})")
+    return body.instruction(
+        f"call {vector} {name}({addresses} {pointers}, i32 {size}, {bits} {mask}, "
+        f"{vector} zeroinitializer)",
+        "x",
+    )
 
 
 def _load(

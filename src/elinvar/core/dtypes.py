@@ -15,6 +15,9 @@ from elinvar.core.settings import settings
 class DType:
     """One data type. Instances are unique, so `is` and `==` agree.
 
+    Beside what other libraries call the same, `==` holds, too: its name, numpy's dtype and scalar
+    type.
+
     Attributes:
         name: the Array API name, `float32`.
         short: the name in printed graphs, `f32`.
@@ -38,6 +41,20 @@ class DType:
 
     def __repr__(self) -> str:
         return f"elinvar.{self.name}"
+
+    def __eq__(self, other: object) -> bool:
+        if other is self or isinstance(other, DType):
+            return other is self
+        if isinstance(other, str):
+            return _NAMES.get(other) is self
+        if isinstance(other, (type, np.dtype)):
+            try:
+                return as_dtype(other) is self
+            except DTypeError:
+                return False
+        return NotImplemented
+
+    __hash__ = object.__hash__  # by identity, as instances are unique
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (by_name, (self.name,))
@@ -155,6 +172,15 @@ complex128: DType
     complex128,
 ) = ALL
 _BY_NAME = {d.name: d for d in ALL} | {d.short: d for d in ALL}
+_AMBIGUOUS = ("i8", "u8")  # 8 bits in printed graphs, 8 bytes in numpy
+# What users may write: names, what stands in printed graphs, and numpy's letter with bytes.
+_NAMES = (
+    _BY_NAME
+    | {f"{d.kind}{d.itemsize}": d for d in ALL if d.kind in "iufc" and d.name != "bfloat16"}
+    | {"b1": bool_, "?": bool_}
+)
+for _name in _AMBIGUOUS:
+    del _NAMES[_name]
 REALS = ALL[:-2]
 FLOATS = (float16, bfloat16, float32, float64)
 COMPLEX = (complex64, complex128)
@@ -187,7 +213,11 @@ def as_dtype(value: Any) -> DType:
     if value is complex:
         return default_complex
     if isinstance(value, str):
-        return by_name(value)
+        found = _NAMES.get(value)
+        if found is None and value in _AMBIGUOUS:
+            text = f"{value!r} has 8 bytes in numpy and 8 bits in printed graphs"
+            fail(DTypeError, "dtype", text, "write the whole name, such as 'int64' or 'int8'")
+        return by_name(value) if found is None else found
     try:
         return from_numpy(np.dtype(value))
     except TypeError:

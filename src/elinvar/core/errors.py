@@ -10,14 +10,18 @@
     ├── TraceError (RuntimeError)        Python needs a value that a trace does not have
     │   └── LeakedTensorError            a traced tensor is used after its trace ended
     ├── GradientError (RuntimeError)     backward or a transform cannot differentiate
+    ├── LostWriteError (RuntimeError)    a write that nobody could ever see
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
+    ├── ConfigError (ValueError)         a configuration of a run is not what it should be
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
     ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
     └── GraphError (RuntimeError)        a graph or its text is malformed: our fault, or a file's
         └── CompileError                 lowering or LLVM refused a graph
+
+    ValueSemanticsWarning (UserWarning)  a write that PyTorch would make elsewhere, too
 
 A message reads `[op] what is wrong: what was received`, then the user's own line, the module path
 and a hint. The same text appears in eager mode, under a trace and in backward.
@@ -70,6 +74,14 @@ class GradientError(ElinvarError, RuntimeError):
     """Backward or a transform cannot differentiate."""
 
 
+class LostWriteError(ElinvarError, RuntimeError):
+    """A write that nobody could ever see: into a slice that has no name."""
+
+
+class ValueSemanticsWarning(UserWarning):
+    """A write to a slice that another tensor does not see, though it would in PyTorch and NumPy."""
+
+
 class StateError(ElinvarError, RuntimeError):
     """A state dict or a file of weights does not fit."""
 
@@ -80,6 +92,10 @@ class DataError(ElinvarError, ValueError):
 
 class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
+
+
+class ConfigError(ElinvarError, ValueError):
+    """A configuration of a training run is not what it should be."""
 
 
 class BadValueError(ElinvarError, FloatingPointError):

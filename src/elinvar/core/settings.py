@@ -18,6 +18,8 @@ class Settings:
     verify: bool  # run the graph verifier after every pass
     cpu: str = "host"  # the instruction set that is compiled for: `host`, or a level of x86-64
     default_float: str = "float32"  # the dtype of Python's floats: this one, or `float64`
+    quick: bool = True  # compile in two steps: quick code first, better code where work is done
+    llvm_level: int = 3  # how hard LLVM may try, 0 … 3
 
 
 def _positive_int(text: str | None, default: int) -> int:
@@ -25,6 +27,10 @@ def _positive_int(text: str | None, default: int) -> int:
         return max(1, int(text)) if text else default
     except ValueError:
         return default
+
+
+def _level(text: str) -> int:
+    return int(text) if text in ("0", "1", "2") else 3
 
 
 def _below_home(base: str) -> Path | None:
@@ -59,7 +65,9 @@ def byte_count(text: str) -> int | None:
 def read_environment() -> Settings:
     """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_CACHE_LIMIT` (such
     as `500M`; 2G by default), `ELINVAR_LOG`, `ELINVAR_VERIFY`, `ELINVAR_CPU` (`host`, or a level of
-    x86-64 such as `x86-64-v3`) and `ELINVAR_DEFAULT_FLOAT` (`float32` or `float64`)."""
+    x86-64 such as `x86-64-v3`), `ELINVAR_DEFAULT_FLOAT` (`float32` or `float64`),
+    `ELINVAR_QUICK` (0: no quick code, see `run/compile.py`) and `ELINVAR_LLVM_LEVEL` (0 … 3: how
+    hard LLVM may try at most)."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
     if cache == "off":
@@ -78,6 +86,8 @@ def read_environment() -> Settings:
         verify=os.environ.get("ELINVAR_VERIFY", "") not in ("", "0"),
         cpu=os.environ.get("ELINVAR_CPU") or "host",
         default_float=os.environ.get("ELINVAR_DEFAULT_FLOAT") or "float32",
+        quick=os.environ.get("ELINVAR_QUICK", "") != "0",
+        llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),
     )
 
 

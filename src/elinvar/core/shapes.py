@@ -42,7 +42,7 @@ class Dim:
         (2*length-1, True)
     """
 
-    __slots__ = ("_hash", "ranges", "terms")
+    __slots__ = ("_hash", "_text", "ranges", "terms")
 
     ranges: dict[str, Range] | Mapping[str, Range]
     terms: dict[Monomial, int]
@@ -65,6 +65,7 @@ class Dim:
         self.ranges = ranges
         self.terms = dict(sorted(terms.items()))
         self._hash = hash(tuple(self.terms.items()))
+        self._text: str | None = None
 
     def __hash__(self) -> int:
         return self._hash
@@ -75,6 +76,8 @@ class Dim:
     def __add__(self, other: DimLike) -> DimLike:
         if not isinstance(other, Dim | Integral):
             return NotImplemented  # tensors and index expressions know how to add a dim
+        if isinstance(other, int) and other == 0:
+            return self
         total = dict(self.terms)
         for monomial, factor in _terms(other).items():
             total[monomial] = total.get(monomial, 0) + factor
@@ -95,6 +98,11 @@ class Dim:
         return -self + other
 
     def __mul__(self, other: DimLike) -> DimLike:
+        if type(other) is int and other:
+            if other == 1:
+                return self
+            scaled = {monomial: factor * other for monomial, factor in self.terms.items()}
+            return Dim(terms=scaled, ranges=self.ranges)
         if not isinstance(other, Dim | Integral):
             return NotImplemented
         total: dict[Monomial, int] = {}
@@ -164,6 +172,11 @@ class Dim:
         return total
 
     def __repr__(self) -> str:
+        if self._text is None:
+            self._text = self._written()
+        return self._text
+
+    def _written(self) -> str:
         parts = []
         for monomial, factor in sorted(self.terms.items(), key=lambda t: (-len(t[0]), t[0])):
             body = "*".join(monomial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import linecache
 import os
@@ -33,6 +34,13 @@ class Source:
         return f"{self}: {text}" if text else str(self)
 
 
+@functools.lru_cache(4096)
+def derived(source: Source | None, what: str) -> Source | None:
+    """The same line, for what is derived from it (`backward`, `tangent`): for profiles and
+    printed graphs."""
+    return source and Source(source.file, source.line, f"{source.function}, {what}")
+
+
 def is_inside(code: CodeType) -> bool:
     """Whether code is of this package, and not the user's."""
     known = _INSIDE.get(code)
@@ -53,9 +61,14 @@ def user_source() -> Source | None:
         if inside is None:
             inside = is_inside(code)
         if not inside:
-            return Source(code.co_filename, frame.f_lineno, code.co_name)
+            return _source_at(code, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+@functools.lru_cache(4096)
+def _source_at(code: CodeType, line: int) -> Source:
+    return Source(code.co_filename, line, code.co_name)
 
 
 def raised_at(traceback: TracebackType | None) -> Source | None:
@@ -93,9 +106,11 @@ def user_place(inner: int = 1) -> tuple[CodeType, int] | None:
 
 def source_of(place: tuple[CodeType, int] | None) -> Source | None:
     """What `user_place` kept, as a Source."""
-    if place is None:
-        return None
-    code, instruction = place
+    return None if place is None else _source_of_instruction(*place)
+
+
+@functools.lru_cache(4096)
+def _source_of_instruction(code: CodeType, instruction: int) -> Source:
     line = next(itertools.islice(code.co_positions(), instruction // 2, None), (None,))[0]
     return Source(code.co_filename, line or code.co_firstlineno, code.co_name)
 

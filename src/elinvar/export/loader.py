@@ -30,6 +30,7 @@ from elinvar.export.seal import described
 from elinvar.export.status import MEANING, Status
 from elinvar.graph.sizes import evaluate, resolve_sizes
 from elinvar.kernels.plan import ALIGNMENT
+from elinvar.run.joining import joined
 from elinvar.run.llvm import binding, host, target_machine
 from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
@@ -298,7 +299,7 @@ def _loaded(code: bytes, place: Path, name: str) -> Any:
     llvm = binding()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine(host(), jit=True))
     try:
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.add_object_file(llvm.ObjectFileRef.from_data(joined(code)))
         engine.finalize_object()
     except RuntimeError as error:
         fail(DataError, "load_native", f"{place} cannot be loaded: {error}")

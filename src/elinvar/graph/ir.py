@@ -54,7 +54,10 @@ class Node:
         self.source = source
         self.name = name
         self.serial = next(_serial)
-        self.results = tuple(Value(self, index, kind) for index, kind in enumerate(types))
+        if len(types) == 1:
+            self.results = (Value(self, 0, types[0]),)
+        else:
+            self.results = tuple([Value(self, index, kind) for index, kind in enumerate(types)])
 
     @property
     def is_input(self) -> bool:
@@ -95,11 +98,12 @@ class Value:
 class Graph:
     """Inputs, outputs and all nodes between, in an order where operands come first."""
 
-    __slots__ = ("_order", "inputs", "name", "outputs")
+    __slots__ = ("_order", "digest", "inputs", "name", "outputs")
 
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     name: str
+    digest: str | None
 
     def __init__(
         self, inputs: Iterable[Value], outputs: Iterable[Value], name: str = "main"
@@ -108,6 +112,7 @@ class Graph:
         self.outputs = tuple(outputs)
         self.name = name
         self._order: tuple[Node, ...] | None = None
+        self.digest: str | None = None  # what `walk.fingerprint` found
 
     def __str__(self) -> str:
         return print_graph(self)
@@ -188,7 +193,7 @@ class Builder:
             if rule is not None:
                 found = rule(self.f, *operands, **params)
                 return found if isinstance(found, tuple) else (found,)
-            types = op.result_types(tuple(value.type for value in operands), params)
+            types = op.result_types(tuple([value.type for value in operands]), params)
             if source is None and self._capture_source:
                 source = user_source()
             node = self._known[key] = Node(op, operands, params, types, source)
@@ -233,14 +238,25 @@ def result_types(
 
 def node_key(op: Op, operands: tuple[Value, ...], params: dict[str, Any]) -> Any:
     """What nodes that a builder would share have in common."""
-    return (op.name, operands, tuple((name, _keyed(params[name])) for name in sorted(params)))
+    return (op.name, operands, params_key(params) if params else ())
+
+
+def params_key(params: dict[str, Any]) -> tuple[Any, ...]:
+    """Params as a part of a key, whatever their order."""
+    names: Any = params if len(params) == 1 else sorted(params)
+    return tuple([(name, _keyed(params[name])) for name in names])
+
+
+_ONLY_INTS = frozenset((int,))
 
 
 def _keyed(value: Any) -> Any:
     """A param as part of a key: with its type, as Python holds 1 == 1.0 == True and 0.0 == -0.0."""
     kind = type(value)
     if kind is tuple:
-        return tuple(_keyed(item) for item in value)
+        if _ONLY_INTS.issuperset(map(type, value)):
+            return value
+        return tuple([_keyed(item) for item in value])
     if kind is complex or (kind is float and (value == 0 or value != value)):
         return (kind, str(value))
     return (kind, value)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from elinvar.graph.ir import Graph, Node, Value
+from elinvar.graph.ir import Graph, Node, Value, params_key
 from elinvar.graph.printing import format_param
 
 
@@ -43,9 +43,8 @@ def canonical_nodes(graph: Graph) -> Iterator[Node]:
                 stack.extend((operand.node, False) for operand in reversed(node.operands))
 
 
-def canonical_lines(graph: Graph, known: dict[Graph, str] | None = None) -> Iterator[str]:
+def canonical_lines(graph: Graph) -> Iterator[str]:
     """The graph as lines that are equal for equal graphs: no names, sources or serial numbers."""
-    known = {} if known is None else known
     numbers: dict[Value, int] = {}
     for value in graph.inputs:
         numbers[value] = len(numbers)
@@ -54,22 +53,14 @@ def canonical_lines(graph: Graph, known: dict[Graph, str] | None = None) -> Iter
         for value in node.results:
             numbers[value] = len(numbers)
         operands = ",".join(str(numbers.get(operand, "?")) for operand in node.operands)
-        params = ",".join(f"{key}:{_param(node.params[key], known)}" for key in sorted(node.params))
+        params = ",".join(f"{key}:{_param(node.params[key])}" for key in sorted(node.params))
         types = ",".join(str(value.type) for value in node.results)
         yield f"{node.op_name} {operands} {{{params}}} {types}"
     yield "return " + ",".join(str(numbers.get(value, "?")) for value in graph.outputs)
 
 
-def _param(value: Any, known: dict[Graph, str]) -> str:
-    if not isinstance(value, Graph):
-        return format_param(value)
-    if value not in known:
-        known[value] = _digest(value, known)
-    return known[value]
-
-
-def _digest(graph: Graph, known: dict[Graph, str]) -> str:
-    return hashlib.sha256("\n".join(canonical_lines(graph, known)).encode()).hexdigest()
+def _param(value: Any) -> str:
+    return fingerprint(value) if isinstance(value, Graph) else format_param(value)
 
 
 def fingerprint(graph: Graph) -> str:
@@ -77,7 +68,39 @@ def fingerprint(graph: Graph) -> str:
 
     Equal for graphs that compute the same by the same nodes; stable from one run to the next.
     """
-    return _digest(graph, {})
+    if graph.digest is None:
+        text = "\n".join(canonical_lines(graph))
+        graph.digest = hashlib.sha256(text.encode()).hexdigest()
+    return graph.digest
+
+
+def content_key(graph: Graph, axis: int | None = None) -> tuple[Any, ...]:
+    """What equal graphs that were built in the same order have in common: hashable, and much faster
+    to make than a fingerprint. Good for one process.
+
+    Ops, params and wiring; results' types follow from them and from those of the inputs. `axis`:
+    the number of a mapped axis, which is another in each trace and does not count.
+    """
+    numbers: dict[Value, int] = {}
+    parts: list[Any] = []
+    for value in graph.inputs:
+        numbers[value] = len(numbers)
+        parts.append(value.type)
+    for node in graph.nodes:
+        for value in node.results:
+            numbers[value] = len(numbers)
+        params: Any = node.params
+        if params:
+            if node.op is not None and node.op.family == "control":
+                params = {n: fingerprint(v) if is_graph(v) else v for n, v in params.items()}
+            elif axis is not None and params.get("axis") == axis:
+                params = {**params, "axis": None}
+            params = params_key(params)
+        else:
+            params = ()
+        parts.append((node.op_name, params, *[numbers[operand] for operand in node.operands]))
+    parts.append(tuple([numbers[value] for value in graph.outputs]))
+    return tuple(parts)
 
 
 def same_graph(a: Graph, b: Graph) -> bool:

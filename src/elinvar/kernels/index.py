@@ -115,8 +115,16 @@ class Lin:
             parts.append(str(self.const))
         return " + ".join(parts)
 
+    @property
+    def is_zero(self) -> bool:
+        return not self.terms and type(self.const) is int and self.const == 0
+
     def __add__(self, other: Any) -> Lin:
         other = lin(other)
+        if other.is_zero:
+            return _rejoined(self)
+        if self.is_zero:
+            return _rejoined(other)
         terms = dict(self.terms)
         for atom, coefficient in other.terms.items():
             terms[atom] = terms.get(atom, 0) + coefficient
@@ -134,6 +142,8 @@ class Lin:
         return -self + other
 
     def __mul__(self, factor: Any) -> Lin:
+        if type(factor) is int and factor == 1:
+            return self
         if isinstance(factor, Lin):
             if not factor.terms:
                 factor = factor.const

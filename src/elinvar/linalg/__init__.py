@@ -6,6 +6,13 @@ from elinvar.core.errors import LinAlgError
 from elinvar.linalg.functions import matrix_exp, matrix_power, multi_dot, vander
 from elinvar.linalg.hermitian import eigh, eigvalsh
 from elinvar.linalg.inverses import cond, lstsq, matrix_rank, pinv
+from elinvar.linalg.more import (
+    householder_product,
+    lu_factor_ex,
+    solve_ex,
+    tensorinv,
+    tensorsolve,
+)
 from elinvar.linalg.nonsymmetric import eig, eigvals
 from elinvar.linalg.norms import matrix_norm, norm
 from elinvar.linalg.orthogonal import qr
@@ -30,11 +37,13 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",
     "lu",
     "lu_factor",
+    "lu_factor_ex",
     "lu_solve",
     "matmul",
     "matrix_exp",
@@ -49,10 +58,13 @@ __all__ = [
     "qr",
     "slogdet",
     "solve",
+    "solve_ex",
     "solve_triangular",
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vander",
     "vecdot",

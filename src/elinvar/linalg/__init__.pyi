@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from elinvar.core.errors import LinAlgError as LinAlgError
 from elinvar.linalg.hermitian import EighResult
 from elinvar.linalg.inverses import LstsqResult
+from elinvar.linalg.more import LUFactorEx, SolveEx
 from elinvar.linalg.nonsymmetric import EigResult
 from elinvar.linalg.orthogonal import QRResult
 from elinvar.linalg.positive import CholeskyEx
@@ -51,6 +52,9 @@ def eigvals(x: _ArrayLike, /) -> Tensor:
 def eigvalsh(x: _ArrayLike, /) -> Tensor:
     """The eigenvalues of Hermitian (symmetric) matrices in increasing order; see `eigh`."""
 
+def householder_product(x: _ArrayLike, tau: _ArrayLike, /) -> Tensor:
+    """The first columns of a product of Householder's reflections, H₁ H₂ … H_K."""
+
 def inv(x: _ArrayLike, /) -> Tensor:
     """The inverse of square matrices."""
 
@@ -72,6 +76,9 @@ def lu(x: _ArrayLike, /) -> LU:
 
 def lu_factor(x: _ArrayLike, /) -> LUFactor:
     """LU decomposition with partial pivoting, in the form that `lu_solve` takes."""
+
+def lu_factor_ex(x: _ArrayLike, /) -> LUFactorEx:
+    """`lu_factor` that tells which matrices have a zero on U's diagonal."""
 
 def lu_solve(
     factors: _ArrayLike,
@@ -143,6 +150,9 @@ def slogdet(x: _ArrayLike, /) -> SlogdetResult:
 def solve(a: _ArrayLike, b: _ArrayLike, /, *, left: bool = True) -> Tensor:
     """The solution of A X = B."""
 
+def solve_ex(a: _ArrayLike, b: _ArrayLike, /, *, left: bool = True) -> SolveEx:
+    """`solve` that never raises, and tells which matrices are singular."""
+
 def solve_triangular(
     a: _ArrayLike,
     b: _ArrayLike,
@@ -169,6 +179,17 @@ def tensordot(
     dtype: _DTypeLike | None = None,
 ) -> Tensor:
     """The sum of products over pairs of axes."""
+
+def tensorinv(x: _ArrayLike, /, ind: int = 2) -> Tensor:
+    """The inverse of what `tensordot(x, ·, ind)` does."""
+
+def tensorsolve(
+    a: _ArrayLike,
+    b: _ArrayLike,
+    /,
+    axes: Sequence[int] | None = None,
+) -> Tensor:
+    """The X with tensordot(A, X, X.ndim) = B."""
 
 def trace(
     x: _ArrayLike,
@@ -221,11 +242,13 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",
     "lu",
     "lu_factor",
+    "lu_factor_ex",
     "lu_solve",
     "matmul",
     "matrix_exp",
@@ -240,10 +263,13 @@ __all__ = [
     "qr",
     "slogdet",
     "solve",
+    "solve_ex",
     "solve_triangular",
     "svd",
     "svdvals",
     "tensordot",
+    "tensorinv",
+    "tensorsolve",
     "trace",
     "vander",
     "vecdot",

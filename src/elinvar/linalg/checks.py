@@ -13,7 +13,7 @@ import numpy as np
 from elinvar.core.dtypes import DType, bfloat16, float16, float32, promote
 from elinvar.core.errors import DTypeError, LinAlgError, ShapeError, fail
 from elinvar.core.shapes import broadcast_shapes
-from elinvar.tensor.cell import current_trace
+from elinvar.tensor.cell import current_trace, state
 from elinvar.tensor.convert import cast, expand, tensor_of
 from elinvar.tensor.tape import no_grad
 
@@ -71,18 +71,28 @@ def same_lead(op: str, a: Any, b: Any) -> tuple[Any, Any]:
     return expand(a, (*lead, *a.shape[-2:])), expand(b, (*lead, *b.shape[-2:]))
 
 
-def refuse(op: str, info: Any, what: str, hint: str) -> None:
-    """Raise if an element of `info` (…) is not 0. Only where values are known: not in a trace."""
+def refuse(op: str, info: Any, what: str, hint: str, flag: Any = None) -> None:
+    """Raise if an element of `info` (…) is not 0. Only where values are known: not in a trace.
+
+    `flag`: whether one is, where that has been computed already.
+    """
     if current_trace() is not None or 0 in info.shape:
         return
     with no_grad():
-        if not info.any().item():
+        if not (info.any() if flag is None else flag).item():
             return
         found = info.numpy()
     place = next(place for place in np.ndindex(found.shape) if found[place])
     number = int(found[place])
     where = f" {', '.join(str(int(i)) for i in place)} of the stack" if place else ""
     fail(LinAlgError, op, f"matrix{where} {what.format(number=number)}", hint)
+
+
+def is_plain(*values: Any) -> bool:
+    """Whether nothing is traced or recorded, so that a program may do several things at once."""
+    if current_trace() is not None or is_empty(*values):
+        return False
+    return not state.grad_enabled or all(x._node is None for x in values)
 
 
 def same_dtype(op: str, a: Any, b: Any) -> tuple[Any, Any]:

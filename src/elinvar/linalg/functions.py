@@ -17,7 +17,7 @@ from elinvar.tensor import reductions
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import while_loop
 from elinvar.tensor.convert import cast, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 from elinvar.tensor.linear import matmul
 from elinvar.tensor.manipulation import concat
 
@@ -51,7 +51,7 @@ def matrix_power(x: Any, n: int, /) -> Any:
     found = None
     while n:
         if n & 1:
-            found = x if found is None else matmul(found, x)
+            found = apart(x, x) if found is None else matmul(found, x)
         n >>= 1
         if n:
             x = matmul(x, x)

@@ -9,13 +9,15 @@ is the largest |x| of its column, the first one of several; a NaN counts as the 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from elinvar.core.dtypes import int64
 from elinvar.core.shapes import DimLike
 from elinvar.linalg import checks, parts
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable, is_wanted
-from elinvar.linalg.triangular import solve_lower, solve_triangle, solved, substitute
+from elinvar.linalg.triangular import solve_triangle, solved, substitute
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import expand
@@ -73,6 +75,13 @@ def _panel(panel: Any, start: Any, size: Any) -> tuple[Any, Any, Any]:
 @composite
 def factor(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
     """L and U in one matrix, the order of rows, and the exchanges that lead to it."""
+    loops = functools.partial(_by_loops, large=large)
+    found: tuple[Any, Any, Any] = known("lu", loops, (x,))
+    return found
+
+
+def _by_loops(x: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """What `factor` computes, as loops over whole matrices."""
     height, width = x.shape[-2:]
     size = least(height, width)
 
@@ -193,10 +202,10 @@ def order_of(swaps: Any, height: Any) -> Any:
 def substituted(found: Any, order: Any, b: Any, *, adjoint: bool, large: bool | None) -> Any:
     """A⁻¹ b, or A⁻ᴴ b, from A's factors."""
     if not adjoint:
-        b = solve_lower(found, parts.rows(b, order), True, large)
+        b = solve_triangle(found, parts.rows(b, order), upper=False, unit=True, large=large)
         return solve_triangle(found, b, upper=True, unit=False, large=large)
     turned = parts.adjoint(found)
-    b = solve_lower(turned, b, False, large)
+    b = solve_triangle(turned, b, upper=False, unit=False, large=large)
     b = solve_triangle(turned, b, upper=True, unit=True, large=large)
     return parts.rows(b, inverse(order))
 
@@ -234,6 +243,23 @@ def first_zero(found: Any) -> Any:
     """For each matrix the number of the first zero on U's diagonal, from 1; or 0."""
     bad = ew.equal(diagonal(found), 0.0)
     return ew.where(bad.any(axis=-1), F.argmax(bad.to(int64), axis=bad.ndim - 1) + 1, 0)
+
+
+@composite
+def solved_at_once(a: Any, b: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """A⁻¹ b, the number of the first pivot that is 0 in each matrix, and whether one is."""
+    found, order, _ = factor(a, large=large)
+    info = first_zero(found)
+    x = substituted(found, order, b, adjoint=False, large=large)
+    return x, info, ew.not_equal(info, 0).any()
+
+
+@composite
+def inverted_at_once(a: Any, *, large: bool | None) -> tuple[Any, Any, Any]:
+    """A⁻¹, and what `solved_at_once` tells."""
+    unit = parts.identity(a.shape[-1], a.dtype, a.shape[:-2])
+    found: tuple[Any, Any, Any] = solved_at_once(a, unit, large=large)
+    return found
 
 
 @composite

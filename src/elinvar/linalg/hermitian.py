@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from elinvar.linalg import checks, householder, jacobi, parts, tridiagonal
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
@@ -77,8 +78,12 @@ def decompose(x: Any, *, large: bool | None) -> tuple[Any, Any]:
     """The eigenvalues in increasing order and the eigenvectors."""
     scale = parts.power_of_two(parts.largest(x))
     a = hermitian(x / cast(scale, x.dtype))
-    found = parts.by_size(large, x.shape[-1], by_jacobi, by_tridiagonal, a)
-    values, vectors = in_order(*found)
+
+    def loops(a: Any) -> tuple[Any, Any]:
+        return in_order(*parts.by_size(large, a.shape[-1], by_jacobi, by_tridiagonal, a))
+
+    values, vectors = known("eigh", loops, (a,))
+    vectors = ew.where(parts.as_row(ew.equal(values, values)), vectors, float("nan"))
     return values * scale[..., 0], vectors
 
 

@@ -83,7 +83,7 @@ def _by_sums(x: Any, ord: Any) -> Any:
 
 
 def _refuse_empty(ord: Any, x: Any) -> None:
-    if ord != "nuc" and ord < 0:
+    if ord != "nuc" and ord < 0 and 0 in x.shape[-2:]:  # a stack may be empty
         fail(ValueRangeError, "matrix_norm", f"ord={ord} needs elements, received {x._type}")
 
 

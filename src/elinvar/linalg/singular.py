@@ -14,6 +14,7 @@ from elinvar.core.dtypes import DType, bool_, float32, float64
 from elinvar.core.errors import GradientError, fail
 from elinvar.linalg import checks, hermitian, householder, jacobi, orthogonal, parts, polar
 from elinvar.linalg.general import least
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions
@@ -129,6 +130,19 @@ def _large(a: Any) -> Any:
 
 def _square(a: Any, large: bool | None) -> tuple[Any, Any, Any]:
     """U, σ and Vᴴ of square matrices whose largest element is near 1."""
+
+    def loops(a: Any) -> tuple[Any, Any, Any]:
+        u, values, vh = _by_orthogonal_rows(a, large)
+        return u, values, parts.adjoint(vh)
+
+    u, values, v = known("svd", loops, (a,))
+    is_there = parts.as_row(ew.equal(values, values))
+    u, v = ew.where(is_there, u, float("nan")), ew.where(is_there, v, float("nan"))
+    return u, values, parts.adjoint(v)
+
+
+def _by_orthogonal_rows(a: Any, large: bool | None) -> tuple[Any, Any, Any]:
+    """The same where there is no kernel."""
     size = a.shape[-1]
     v = parts.by_size(large, size, _small, _large, a)
     found, factors = householder.reduce(matmul(a, v), size, large)

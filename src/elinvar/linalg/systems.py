@@ -143,14 +143,20 @@ def _factors(op: str, a: Any) -> tuple[tuple[Any, Any], Any, Any]:
     return (found, order), swaps, info
 
 
-def _solved(op: str, a: Any, b: Any) -> tuple[Any, Any]:
+def _solved(op: str, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """A⁻¹ b, info, and whether info tells of a singular matrix where that is known already."""
+    if checks.is_plain(a, b) and a.shape[:-2] == b.shape[:-2]:
+        found: tuple[Any, Any, Any] = general.solved_at_once(
+            a, b, large=parts.is_large(a.shape[-1])
+        )
+        return found
     factors, _, info = _factors(op, a)
     lead = a.shape[:-2]
     a, b = checks.same_lead(op, a, b)
     if a.shape[:-2] != lead:
         found, order = factors
         factors = expand(found, a.shape), expand(order, a.shape[:-1])
-    return general.solve_with(a, b, factors), info
+    return general.solve_with(a, b, factors), info, None
 
 
 def solve(a: Any, b: Any, /, *, left: bool = True) -> Any:
@@ -173,23 +179,29 @@ def solve(a: Any, b: Any, /, *, left: bool = True) -> Any:
         >>> el.linalg.solve(el.asarray([[2.0, 0.0], [0.0, 4.0]]), el.asarray([2.0, 2.0])).tolist()
         [1.0, 0.5]
     """
-    dtype = checks.original("solve", a)
-    b = checks.floating("solve", b)
+    found, info, flag = solved_with_info("solve", a, b, left)
+    checks.refuse("solve", info, SINGULAR, "`lstsq` and `pinv` take singular matrices", flag)
+    return found
+
+
+def solved_with_info(op: str, a: Any, b: Any, left: bool) -> tuple[Any, Any, Any]:
+    """What `solve` gives, info, and whether info tells of a singular matrix if that is known."""
+    dtype = checks.original(op, a)
+    b = checks.floating(op, b)
     is_vector = b.ndim == 1
     if not b.ndim:
-        fail(ShapeError, "solve", f"expected at least 1 dimension, received {b._type}")
+        fail(ShapeError, op, f"expected at least 1 dimension, received {b._type}")
     b = parts.as_column(b) if is_vector and left else parts.as_row(b) if is_vector else b
-    a, b = checks.same_dtype("solve", checks.square("solve", a), b)
+    a, b = checks.same_dtype(op, checks.square(op, a), b)
     if a.shape[-1] != b.shape[-2 if left else -1]:
-        fail(ShapeError, "solve", f"sizes differ: {a._type} and {b._type}, left={left}")
+        fail(ShapeError, op, f"sizes differ: {a._type} and {b._type}, left={left}")
     if left:
-        found, info = _solved("solve", a, b)
+        found, info, flag = _solved(op, a, b)
     else:
-        found, info = _solved("solve", matrix_transpose(a), matrix_transpose(b))
+        found, info, flag = _solved(op, matrix_transpose(a), matrix_transpose(b))
         found = matrix_transpose(found)
-    checks.refuse("solve", info, SINGULAR, "`lstsq` and `pinv` take singular matrices")
     found = found.squeeze(-1 if left else -2) if is_vector else found
-    return cast(found, checks.narrow(found.dtype, dtype))
+    return cast(found, checks.narrow(found.dtype, dtype)), info, flag
 
 
 def inv(x: Any, /) -> Any:
@@ -207,8 +219,8 @@ def inv(x: Any, /) -> Any:
         >>> el.linalg.inv(el.asarray([[2.0, 0.0], [0.0, 4.0]])).tolist()
         [[0.5, 0.0], [0.0, 0.25]]
     """
-    found = _inverse("inv", x)
-    checks.refuse("inv", found.info, SINGULAR, "`pinv` takes singular matrices")
+    found, flag = _inverse("inv", x)
+    checks.refuse("inv", found.info, SINGULAR, "`pinv` takes singular matrices", flag)
     return found.inverse
 
 
@@ -224,20 +236,38 @@ def inv_ex(x: Any, /) -> InvEx:
         >>> el.linalg.inv_ex(el.zeros((2, 2))).info.item()
         1
     """
-    return _inverse("inv_ex", x)
+    return _inverse("inv_ex", x)[0]
 
 
-def _inverse(op: str, x: Any) -> InvEx:
+def _inverse(op: str, x: Any) -> tuple[InvEx, Any]:
     dtype = checks.original(op, x)
     x = checks.square(op, x)
-    found, info = _solved(op, x, parts.identity(x.shape[-1], x.dtype, x.shape[:-2]))
-    return InvEx(cast(found, checks.narrow(found.dtype, dtype)), info)
+    if checks.is_plain(x):
+        large = parts.is_large(x.shape[-1])
+        found, info, flag = general.inverted_at_once(x, large=large)
+    else:
+        unit = parts.identity(x.shape[-1], x.dtype, x.shape[:-2])
+        found, info, flag = _solved(op, x, unit)
+    return InvEx(cast(found, checks.narrow(found.dtype, dtype)), info), flag
 
 
 @composite
 def _determinant(found: Any, swaps: Any) -> Any:
     signs = general.sign_of(swaps)
     return reductions.prod(diagonal(found), axis=-1) * cast(signs, found.dtype)
+
+
+@composite
+def _determinant_at_once(x: Any, *, large: bool | None) -> Any:
+    found, _, swaps = general.factor(x, large=large)
+    return _determinant(found, swaps)
+
+
+@composite
+def _log_determinant_at_once(x: Any, *, large: bool | None) -> tuple[Any, Any]:
+    found, _, swaps = general.factor(x, large=large)
+    both: tuple[Any, Any] = _log_determinant(found, swaps)
+    return both
 
 
 @composite
@@ -269,6 +299,9 @@ def det(x: Any, /) -> Any:
     x = checks.square("det", x)
     if checks.is_empty(x):
         return ones(x.shape[:-2], dtype=dtype)
+    if checks.is_plain(x):
+        found = _determinant_at_once(x, large=parts.is_large(x.shape[-1]))
+        return cast(found, checks.narrow(x.dtype, dtype))
     factors, swaps, _ = _factors("det", x)
 
     def derive(operands: Any, results: Any, cotangents: Any) -> Any:
@@ -313,6 +346,10 @@ def slogdet(x: Any, /) -> SlogdetResult:
     if checks.is_empty(x):
         real = parts.real_dtype(x.dtype)
         return SlogdetResult(ones(x.shape[:-2], dtype=dtype), zeros(x.shape[:-2], dtype=real))
+    if checks.is_plain(x):
+        signs, logarithms = _log_determinant_at_once(x, large=parts.is_large(x.shape[-1]))
+        signs = cast(signs, checks.narrow(x.dtype, dtype))
+        return SlogdetResult(signs, cast(logarithms, checks.narrow(logarithms.dtype, dtype)))
     factors, swaps, _ = _factors("slogdet", x)
 
     def derive(operands: Any, results: Any, cotangents: Any) -> Any:

@@ -8,10 +8,12 @@ to block as products of BLOCK terms. Upper triangles are lower ones read backwar
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from elinvar.core.errors import ShapeError, fail
 from elinvar.linalg import checks, parts
+from elinvar.linalg.kernels import known
 from elinvar.linalg.rules import differentiable, is_wanted
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.composite import composite
@@ -68,6 +70,13 @@ def solve_lower(lower: Any, b: Any, unit: bool, large: bool | None) -> Any:
 @composite
 def solve_triangle(a: Any, b: Any, *, upper: bool, unit: bool, large: bool | None) -> Any:
     """T⁻¹ b for triangles T of a and matrices b."""
+    kernel = "substitute" + "_upper" * upper + "_unit" * unit
+    loops = functools.partial(_by_loops, upper=upper, unit=unit, large=large)
+    return known(kernel, loops, (a, b))
+
+
+def _by_loops(a: Any, b: Any, *, upper: bool, unit: bool, large: bool | None) -> Any:
+    """What `solve_triangle` computes, as loops over whole matrices."""
     if upper:
         turned = flip(a, axis=(-2, -1)), flip(b, axis=-2)
         return flip(solve_lower(*turned, unit, large), axis=-2)

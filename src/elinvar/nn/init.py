@@ -17,6 +17,7 @@ from elinvar.nn.parameter import set_value
 from elinvar.tensor import random
 from elinvar.tensor.creation import asarray, eye, full, zeros
 from elinvar.tensor.elementwise import erf, log, sqrt
+from elinvar.tensor.lost import watch_argument
 from elinvar.tensor.tensor import Tensor
 
 _BLOCK = 32  # columns that `orthonormal` takes at once
@@ -48,6 +49,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def _set(tensor: Tensor, value: Tensor) -> Tensor:
     """Rebind the cell to `value` without leaving a trace on the tape."""
+    watch_argument("init", tensor)
     set_value(tensor, value.astype(tensor.dtype))
     return tensor
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from elinvar.core.errors import DTypeError, fail
+from elinvar.tensor.cell import detached
 from elinvar.tensor.creation import asarray
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
@@ -75,4 +76,4 @@ class Buffer(Tensor):
 def set_value(cell: Tensor, value: Tensor) -> None:
     """Let a cell hold another value, also of another dtype; the tape does not see it."""
     with no_grad():
-        cell._rebind(value.detach())
+        cell._rebind(detached(value))

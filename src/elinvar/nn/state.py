@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elinvar.core.errors import DTypeError, StateError, fail
 from elinvar.core.types import TensorType
 from elinvar.nn.parameter import set_value
+from elinvar.tensor.cell import detached
 from elinvar.tensor.creation import asarray
 from elinvar.tensor.tensor import Tensor
 
@@ -29,7 +30,7 @@ class IncompatibleKeys(NamedTuple):
 
 def collect(module: Module, prefix: str = "") -> dict[str, Tensor]:
     """Path → detached value of all parameters and persistent buffers."""
-    return {path: cell.detach() for path, cell in _cells(module, prefix)}
+    return {path: detached(cell) for path, cell in _cells(module, prefix)}
 
 
 def _cells(module: Module, prefix: str) -> list[tuple[str, Tensor]]:
@@ -78,7 +79,7 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
 
 def _as_tensor(path: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
-        return value.detach()
+        return detached(value)
     try:
         return asarray(value)
     except (TypeError, ValueError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from elinvar.core.errors import DTypeError, StateError, ValueRangeError, fail
 from elinvar.nn.module import Module
+from elinvar.tensor.cell import detached
 from elinvar.tensor.manipulation import stack
 from elinvar.tensor.tensor import Tensor
 
@@ -154,7 +155,7 @@ def _stacked(states: list[dict[str, Any]], are_parameters: bool) -> dict[str, Te
         wanted = {other.requires_grad for other in cells if other is not None}
         if len(wanted) > 1:
             fail(ValueRangeError, op, f"{path} requires a gradient in some modules only")
-        stacked: Any = stack([other.detach() for other in cells if other is not None])
+        stacked: Any = stack([detached(other) for other in cells if other is not None])
         if are_parameters and wanted == {True}:
             stacked.requires_grad_()
         found[path] = stacked

@@ -1,6 +1,7 @@
 """A sub-graph with a derivative of its own: what custom_vjp and custom_jvp leave in sub-graphs.
 
-Before anything is compiled `passes/unfold.py` puts the body in its place.
+Before anything is compiled `passes/unfold.py` puts the body in its place, unless the CPU compiler
+has a kernel that computes the same.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ def floating(types: Any) -> tuple[TensorType, ...]:
     return tuple(found for found in types if found.dtype.is_inexact)
 
 
-def _type(*operands: TensorType, body: Any, derivative: Any, mode: str, moving: int) -> Any:
+def _type(
+    *operands: TensorType,
+    body: Any,
+    derivative: Any,
+    mode: str,
+    moving: int,
+    kernel: str | None = None,
+) -> Any:
     if mode not in MODES:
         fail(ValueRangeError, "custom", f"mode must be one of {MODES}, received {mode!r}")
     need_types("custom", "the body takes", body.input_types, operands)
@@ -117,6 +125,8 @@ CUSTOM = Op(
             operand) → a tangent for each floating result; linear in what comes after the operands.
         mode: "vjp", "jvp", or "none": to differentiate it is an error.
         moving: how many operands have derivatives, the first ones; the others are only read.
+        kernel: the name of a kernel that the CPU compiler has for the body, for stacks of matrices
+            of one dtype (`lower_matrices.py`).
 
     Shape:
         The results of the body.
@@ -125,14 +135,15 @@ CUSTOM = Op(
         ShapeError: a sub-graph takes or returns other types.
     """,
     type_rule=_type,
-    reference=lambda *operands, body, derivative, mode, moving: evaluate(body, operands),
+    reference=lambda *operands, body, **_: evaluate(body, operands),
     derivative=absent("differentiated by transforms, which can see the sub-graphs"),
     batching=absent("batched by transforms, which can see the sub-graphs"),
     lowering=absent("its body takes its place before anything is lowered"),
     stablehlo=Emit(_stablehlo),
     samples=_samples,
     bad_samples=_bad_samples,
-    params=("body", "derivative", "mode", "moving"),
+    params=("body", "derivative", "mode", "moving", "kernel"),
+    optional=("kernel",),
     results=lambda **params: len(params["body"].outputs),
 )
 

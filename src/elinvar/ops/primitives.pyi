@@ -395,5 +395,6 @@ class Primitives(Generic[V]):
         derivative: Any,
         mode: str,
         moving: int,
+        kernel: str | None = None,
     ) -> Any:
         """A sub-graph with a derivative of its own."""

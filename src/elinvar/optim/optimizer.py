@@ -19,6 +19,7 @@ from typing import Any, TypeVar, overload
 from elinvar.core.dtypes import accumulator, int64
 from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeError, fail
 from elinvar.optim.group import ParameterGroup
+from elinvar.tensor.cell import detached
 from elinvar.tensor.creation import asarray, zeros, zeros_like
 from elinvar.tensor.elementwise import where as choose
 from elinvar.tensor.tape import enable_grad, no_grad
@@ -225,7 +226,7 @@ class Optimizer(ABC):
             options = {name: value for name, value in group.items() if name != "params"}
             groups.append({**options, "params": [numbers[id(p)] for p in group["params"]]})
         state = {
-            numbers[id(parameter)]: {name: cell.detach() for name, cell in cells.items()}
+            numbers[id(parameter)]: {name: detached(cell) for name, cell in cells.items()}
             for parameter, cells in self.state.items()
         }
         return {"state": state, "param_groups": groups}
@@ -279,7 +280,7 @@ class Optimizer(ABC):
             value = held.get(name)
             if value is None:
                 fail(StateError, op, f"state of parameter {number} lacks {name!r}")
-            value = value.detach() if isinstance(value, Tensor) else asarray(value)
+            value = detached(value) if isinstance(value, Tensor) else asarray(value)
             if tuple(value.shape) != tuple(cell.shape):
                 text = f"{name!r} of parameter {number} must be {cell._type}"
                 fail(ShapeError, op, f"{text}, received {value._type}")

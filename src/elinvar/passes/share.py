@@ -76,6 +76,8 @@ def _merge_scans(graph: Graph) -> Graph:
 
 def _mergeable(scans: list[Node]) -> list[list[Node]]:
     """Scans of equal operands, parted by what their bodies do to the carries."""
+    if len(scans) == 1:
+        return [scans]
     parts: dict[str, list[Node]] = {}
     for node in scans:
         body, carry = node.params["body"], node.params["carry"]

@@ -1,8 +1,14 @@
 """Graph → program: passes, kernels, machine code, memory plan, and one native call to run it.
 
-compile_graph   types may be symbolic; machine code is made once
-Compiled.bind   sizes become numbers: tables, task counts, the arena's layout, a callable
+compile_graph   types may be symbolic; kernels as text
+Compiled.bind   sizes become numbers: tables, task counts, the arena's layout; machine code, made
+                once; a callable
 Bound.call      addresses of the arena, the inputs and the outputs → runs everything
+
+Good machine code takes ten times as long to make as code that is merely right, and most programs
+do little work: then the time goes into compiling. So a program with little to do is given quick
+code; once it has done as much as good code would have cost, good code is made, and the program,
+be it in the midst of a loop, goes on with that. The bits are the same, so nobody can tell.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from elinvar.codegen.lower import Lowering
 from elinvar.codegen.numerics import EXACT, NUMERICS, Numerics
 from elinvar.core.collecting import paused_collection
 from elinvar.core.dtypes import DType
+from elinvar.core.settings import settings
 from elinvar.core.shapes import Shape, evaluate, row_major_strides, size
 from elinvar.graph.ir import Graph
 from elinvar.kernels.cost import Cost
@@ -42,6 +49,11 @@ from elinvar.run.planning import Lowered, make_plan
 from elinvar.run.plans import Plan, decode, encode, plan_key
 
 Layouts = tuple[Shape | None, ...] | None
+GOOD = 3  # LLVM's level
+# Elements of work for each kernel of a program: one whose single call has more gets good code at
+# once; one of quick code gets good code after so many. Quick code loses one to three nanoseconds on
+# an element; a good kernel is compiled in 20 to 50 milliseconds.
+QUICK_WORK, ALLOWED_WORK = 400_000, 2_000_000
 
 
 @functools.cache
@@ -103,16 +115,18 @@ class Compiled:
         lines: bool,
         settled: tuple[int, ...] = (),
         numerics: Numerics = EXACT,
+        quick: bool = True,
     ) -> None:
         start = time.perf_counter()
         self.graph, self.lines, self.numerics = graph, lines, numerics
         self._layouts, self._settled = layouts, settled
         self._lowered: Lowered | None = None
-        self._addresses: dict[str, int] = {}
+        self._addresses: dict[int, dict[str, int]] = {}  # level → name → address
+        self._quick, self._quick_programs = quick, 0
         self._key = plan_key(graph, layouts, settled, vector_bits(), numerics)
         self._plan = None if self._key is None else self._stored_plan(self._key)
         if self._plan is None:
-            self._load()
+            self._texts()  # all but machine code
         self.seconds = time.perf_counter() - start
 
     @property
@@ -134,12 +148,37 @@ class Compiled:
         """The steps in the order in which they run."""
         return self.lowered.steps
 
-    def _load(self) -> None:
-        """Make the machine code of all kernels."""
-        texts = self._texts()
-        native.prepare(texts.values())
-        for name, text in texts.items():
-            self._addresses[name] = native.load(text, [name])[name]
+    def _level(self, plan: Plan) -> int:
+        """How good the machine code must be for which a program of this plan waits."""
+        if GOOD in self._addresses or not self._quick:
+            return GOOD
+        if plan.work > QUICK_WORK * len(plan.kernels):
+            return GOOD
+        digests = [bytes.fromhex(kernel.digest) for kernel in plan.kernels]
+        return GOOD if all(map(native.is_at_hand, digests)) else native.QUICK
+
+    def _code(self, plan: Plan, level: int) -> list[int]:
+        """The addresses of a plan's kernels; their machine code is made unless it is there."""
+        if not self._has_code(plan, level):
+            texts = self._texts()
+            native.prepare(texts.values(), level)
+            self._addresses[level] = {
+                name: native.load(text, [name], level)[name] for name, text in texts.items()
+            }
+        found = self._addresses[level]
+        return [found[kernel.name] for kernel in plan.kernels]
+
+    def _has_code(self, plan: Plan, level: int) -> bool:
+        """Whether the machine code of all kernels of a plan is there; it is loaded then."""
+        known = self._addresses.get(level, {})
+        for name, digest in plan.kernels:
+            if name not in known:
+                address = native.load_stored(bytes.fromhex(digest), name, level)
+                if address is None:
+                    return False
+                known[name] = address
+        self._addresses[level] = known
+        return True
 
     def _texts(self) -> dict[str, str]:
         """The texts of all kernels by name."""
@@ -151,16 +190,14 @@ class Compiled:
         plan = None if data is None else decode(data)
         if plan is None:
             return None
-        for kernel in plan.kernels:
-            address = native.load_stored(bytes.fromhex(kernel.digest), kernel.name)
-            if address is None:
-                return None
-            self._addresses[kernel.name] = address
-        return plan
+        return plan if self._has_code(plan, self._level(plan)) else None
 
     def bind(self, sizes: Mapping[str, int] | None = None) -> Bound:
         """Fix the sizes of the symbolic dims."""
-        sizes = sizes or {}
+        with paused_collection():
+            return self._bind(sizes or {})
+
+    def _bind(self, sizes: Mapping[str, int]) -> Bound:
         plan = None if sizes else self._plan
         if plan is None:
             plan = make_plan(self.lowered, self._scheduled(sizes), sizes)
@@ -197,12 +234,23 @@ class Compiled:
         self, plan: Plan, sizes: Mapping[str, int], overwrites: bool, prepares: bool = False
     ) -> tuple[Any, list[program.Item]]:
         """A native program, and its items: the whole, or the preparation alone."""
-        addresses = [self._addresses[kernel.name] for kernel in plan.kernels]
         items = plan.preparation if prepares else plan.items
-        launches = plan.linked(items, addresses, overwrites)
         count = 1 + len(self.graph.inputs) + len(self.graph.outputs) + (plan.kept > 0)
-        encoded = program.encode_program(launches, count, release=plan.release or prepares)
-        call = program.program_of(encoded)
+        release = plan.release or prepares
+
+        def encoded_at(level: int, allowed: int = 0) -> tuple[program.Encoded, list[program.Item]]:
+            launches = plan.linked(items, self._code(plan, level), overwrites)
+            return program.encode_program(launches, count, release, allowed), launches
+
+        level = self._level(plan)
+        if level == GOOD:
+            encoded, launches = encoded_at(GOOD)
+            call = program.program_of(encoded)
+        else:  # the more programs of one graph there are, the sooner it deserves good code
+            self._quick_programs += 1
+            allowed = ALLOWED_WORK * len(plan.kernels) // self._quick_programs
+            encoded, launches = encoded_at(level, allowed)
+            call = program.program_of(encoded, lambda: encoded_at(GOOD)[0])
         describe = functools.partial(self._launches, dict(sizes), prepares)
         recording.register(
             encoded.number,
@@ -302,6 +350,7 @@ def compile_graph(
     lines: bool = False,
     settled: tuple[int, ...] = (),
     numerics: str = "exact",
+    quick: bool = settings.quick,
 ) -> Compiled:
     """Compile a graph for this machine.
 
@@ -313,9 +362,10 @@ def compile_graph(
         settled: numbers of the inputs that are expected to be the same in most calls; what depends
             on them alone is prepared once (see `Bound`).
         numerics: the order in which sums are added, a word of `NUMERICS`.
+        quick: whether programs with little to do begin with quick code.
     """
     with paused_collection():
-        return Compiled(graph, layouts, lines, settled, NUMERICS[numerics])
+        return Compiled(graph, layouts, lines, settled, NUMERICS[numerics], quick)
 
 
 def lower_graph(
@@ -326,7 +376,10 @@ def lower_graph(
     numerics: Numerics = EXACT,
 ) -> Lowered:
     """Passes, clusters, kernels as text, for vectors of so many bits (by default the host's)."""
-    optimized = optimize(layout(optimize(legalize(optimize(graph)))))
+    optimized = optimize(graph)
+    for step in (legalize, layout):
+        changed = step(optimized)
+        optimized = optimized if changed is optimized else optimize(changed)
     optimized = optimize(optimized, AFTER_LAYOUT)
     lowering = Lowering(bits or vector_bits(), numerics)
     inputs = [Storage("input", i) for i in range(len(optimized.inputs))]

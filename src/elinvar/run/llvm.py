@@ -25,6 +25,9 @@ from elinvar.core.settings import settings
 
 PIPELINE = "no unrolling"
 """What `_optimise` does beyond LLVM's level."""
+QUICK = -1
+"""The level of code that must be there soon: no passes, and instructions as they come. It takes a
+fifth to a twentieth of the time that level 3 takes, and runs several times slower."""
 # What some machines lack: in the keys stands what takes its place there.
 _LACKING = """
   %a = call float @llvm.fma.f32(float %x, float %x, float %x)
@@ -104,7 +107,7 @@ class _Machines(threading.local):
     """The target machines of a thread: LLVM does not let threads share them."""
 
     def __init__(self) -> None:
-        self.by_target: dict[Target, Any] = {}
+        self.by_target: dict[tuple[Target, bool], Any] = {}
 
 
 _machines = _Machines()
@@ -171,12 +174,14 @@ def llvm_version() -> str:
 @functools.cache
 def pipeline_of(target: Target) -> str:
     """What becomes of a text besides LLVM's level; part of the keys of the disk cache."""
-    given = has_all(target)
-    return PIPELINE if all(given) else PIPELINE + with_stand_ins(_LACKING, *given)
+    given, level = has_all(target), settings.llvm_level
+    pipeline = PIPELINE if level == 3 else f"{PIPELINE}, level {level} at most"
+    return pipeline if all(given) else pipeline + with_stand_ins(_LACKING, *given)
 
 
-def target_machine(target: Target, jit: bool = False) -> Any:
-    """A fresh target machine: position-independent code for the small code model."""
+def target_machine(target: Target, jit: bool = False, quick: bool = False) -> Any:
+    """A fresh target machine: position-independent code for the small code model. With `quick` it
+    selects instructions one by one and keeps values in memory."""
     llvm = binding()
     if target.triple != this_machine().triple:
         llvm.initialize_all_targets()
@@ -185,7 +190,7 @@ def target_machine(target: Target, jit: bool = False) -> Any:
     return llvm.Target.from_triple(target.triple).create_target_machine(
         cpu=target.cpu,
         features=target.features,
-        opt=3,
+        opt=0 if quick or not settings.llvm_level else 3,
         reloc="pic",
         codemodel="small",
         jit=jit,
@@ -193,10 +198,10 @@ def target_machine(target: Target, jit: bool = False) -> Any:
     )
 
 
-def _machine(target: Target) -> Any:
-    machine = _machines.by_target.get(target)
+def _machine(target: Target, quick: bool = False) -> Any:
+    machine = _machines.by_target.get((target, quick))
     if machine is None:
-        machine = _machines.by_target[target] = target_machine(target)
+        machine = _machines.by_target[target, quick] = target_machine(target, quick=quick)
     return machine
 
 
@@ -206,7 +211,7 @@ def object_code(text: str, target: Target | None = None, level: int = 3) -> byte
     Args:
         text: an LLVM module.
         target: what to generate code for, by default the host.
-        level: how hard LLVM tries, 0 … 3.
+        level: how hard LLVM tries, 0 … 3, or `QUICK`.
 
     Raises:
         CompileError: LLVM refuses the text.
@@ -218,7 +223,7 @@ def object_code(text: str, target: Target | None = None, level: int = 3) -> byte
     """
     target = target or host()
     with _optimised_module(text, target, level) as module:
-        return _emit(_machine(target), module, True)
+        return _emit(_machine(target, level == QUICK), module, True)
 
 
 def linked_code(texts: Iterable[str], target: Target, public: Container[str]) -> bytes:
@@ -292,9 +297,10 @@ def _optimised_module(text: str, target: Target, level: int) -> Iterator[Any]:
             refusal = str(error)
         else:
             module.triple = target.triple
-            machine = _machine(target)
+            machine = _machine(target, level == QUICK)
             module.data_layout = str(machine.target_data)
-            _optimise(module, machine, level)
+            if level != QUICK:
+                _optimise(module, machine, level)
             yield module
     if refusal:
         refuse(text, refusal)
@@ -305,6 +311,7 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     took half of the time of a compilation and gained nothing (measured on whole training steps)."""
     llvm = binding()
     with contextlib.ExitStack() as stack:
+        level = min(level, settings.llvm_level)
         options = llvm.create_pipeline_tuning_options(speed_level=level)
         options.loop_unrolling = False
         builder = llvm.create_pass_builder(machine, options)

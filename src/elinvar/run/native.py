@@ -19,7 +19,9 @@ from typing import Any
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
 from elinvar.run.cache import DiskCache, cache_key
+from elinvar.run.joining import joined
 from elinvar.run.llvm import (
+    QUICK,
     Target,
     assembly,
     binding,
@@ -35,6 +37,7 @@ from elinvar.run.objects import undefined_symbols
 from elinvar.run.progress import Progress
 
 __all__ = [
+    "QUICK",
     "Target",
     "assembly",
     "declare_symbols",
@@ -49,6 +52,7 @@ __all__ = [
 _DEFINED = re.compile(r'^define\b[^@]*@(?:"([^"]+)"|([\w.$-]+))', re.MULTILINE)
 _INTERNAL = re.compile(r"^define\s+(internal|private)\b", re.MULTILINE)
 _PREPARED_BYTES = 64 << 20
+_QUICK_NAME = ".quick"  # what the names of functions end with where their code is `QUICK`
 # What LLVM itself may call for copies and fills; any other name must have been declared.
 _ALLOWED_CALLS = frozenset({"memcpy", "memmove", "memset", "_GLOBAL_OFFSET_TABLE_"})
 
@@ -60,9 +64,9 @@ class _Engine:
         self.lock = threading.RLock()
         self.jit: Any = None
         self.addresses: dict[str, int] = {}  # of every loaded function
-        self.owner: dict[str, bytes] = {}  # function name → digest of the text that defines it
-        self.loaded: set[bytes] = set()
-        self.prepared: dict[bytes, bytes] = {}  # digest of a text → object code; see `_keep`
+        self.owner: dict[str, bytes] = {}  # function name → identity of the code that defines it
+        self.loaded: set[bytes] = set()  # identities
+        self.prepared: dict[bytes, bytes] = {}  # identity → object code; see `_keep`
         self.declared: set[str] = set()
         self.disk = DiskCache(settings.cache_dir)
 
@@ -96,7 +100,8 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         text: an LLVM module. Functions that it keeps to itself are `internal`; all others need a
             name that no other text defines.
         names: the functions wanted.
-        level: how hard LLVM tries, 0 … 3.
+        level: how hard LLVM tries, 0 … 3, or `QUICK`; code of that kind may be loaded beside
+            other code of the same text.
 
     Raises:
         CompileError: LLVM refuses the text, a name is missing or is defined by another text, or
@@ -108,29 +113,61 @@ def load(text: str, names: Iterable[str], level: int = 3) -> dict[str, int]:
         >>> ctypes.CFUNCTYPE(ctypes.c_int64)(address["doctest_seven"])()
         7
     """
-    digest = text_digest(text)
+    identity = _identity(text_digest(text), level)
     wanted = list(names)
-    if digest not in _engine.loaded:
+    if identity not in _engine.loaded:
         with _engine.lock:
-            if digest not in _engine.loaded:
-                _load_anew(text, digest, level)
+            if identity not in _engine.loaded:
+                _load_anew(text, identity, level)
     owner = _engine.owner
     for name in wanted:
-        if owner.get(name) != digest:
+        if owner.get(_name(name, level)) != identity:
             fail(CompileError, "compile", f"the text defines no function named {name}")
-    return {name: _engine.addresses[name] for name in wanted}
+    return {name: _engine.addresses[_name(name, level)] for name in wanted}
 
 
 def load_stored(digest: bytes, name: str, level: int = 3) -> int | None:
     """The address of a function whose text is known by its digest alone; None where its code is
     neither loaded nor in the disk cache."""
+    identity, name = _identity(digest, level), _name(name, level)
     with _engine.lock:
-        if digest not in _engine.loaded:
-            code = _engine.prepared.pop(digest, None) or _engine.disk.get(_key(digest, level))
+        if identity not in _engine.loaded:
+            code = _engine.prepared.pop(identity, None) or _engine.disk.get(_key(digest, level))
             if code is None or name in _engine.owner:
                 return None
-            _link(code, [name], digest)
-        return _engine.addresses[name] if _engine.owner.get(name) == digest else None
+            _link(code, [name], identity)
+        return _engine.addresses[name] if _engine.owner.get(name) == identity else None
+
+
+def is_at_hand(digest: bytes, level: int = 3) -> bool:
+    """Whether the code of a text with this digest need not be compiled."""
+    identity = _identity(digest, level)
+    if identity in _engine.loaded or identity in _engine.prepared:
+        return True
+    path = _engine.disk.path(_key(digest, level))
+    return path is not None and path.exists()
+
+
+def _identity(digest: bytes, level: int) -> bytes:
+    """What code is known by: the digest of its text, and whether it is `QUICK`."""
+    return digest + b"quick" if level == QUICK else digest
+
+
+def _name(name: str, level: int) -> str:
+    return name + _QUICK_NAME if level == QUICK else name
+
+
+def _text_for(text: str, level: int) -> str:
+    """The text to compile: the engine knows no two functions of one name."""
+    if level == QUICK:
+        for name in _names(text):
+            text = re.sub(rf"@{re.escape(name)}\b", f"@{name}{_QUICK_NAME}", text)
+    return text
+
+
+def _names(text: str) -> list[str]:
+    """The functions that others may call."""
+    return [quoted or plain for quoted, plain in _DEFINED.findall(_INTERNAL.sub("inner", text))]
 
 
 def stored(key: str) -> bytes | None:
@@ -156,14 +193,15 @@ def prepare(texts: Iterable[str], level: int = 3, threads: int = settings.num_th
         missing: dict[bytes, tuple[str, str]] = {}
         for text in texts:
             digest = text_digest(text)
-            if digest in _engine.loaded or digest in _engine.prepared or digest in missing:
+            identity = _identity(digest, level)
+            if identity in missing or identity in _engine.loaded or identity in _engine.prepared:
                 continue
             key = _key(digest, level)
             code = _engine.disk.get(key)
             if code is None:
-                missing[digest] = text, key
+                missing[identity] = text, key
             else:
-                _keep(digest, code)
+                _keep(identity, code)
         if len(missing) > 1:
             _compile_together(missing, level, threads)
 
@@ -175,11 +213,11 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
     def work() -> None:
         while True:
             try:
-                digest, (text, _) = todo.pop()
+                identity, (text, _) = todo.pop()
             except IndexError:
                 return
             try:
-                done[digest] = object_code(text, level=level)
+                done[identity] = object_code(_text_for(text, level), level=level)
             except CompileError:
                 continue
             finally:
@@ -196,16 +234,16 @@ def _compile_together(missing: dict[bytes, tuple[str, str]], level: int, threads
             for helper in helpers:
                 if helper.ident is not None:
                     helper.join()
-            for digest, code in done.items():
+            for identity, code in done.items():
                 if not _unknown_calls(code):
-                    _engine.disk.put(missing[digest][1], code)
-                    _keep(digest, code)
+                    _engine.disk.put(missing[identity][1], code)
+                    _keep(identity, code)
 
 
-def _keep(digest: bytes, code: bytes) -> None:
+def _keep(identity: bytes, code: bytes) -> None:
     """Hold code until it is loaded; of code that nobody loads the oldest goes."""
     prepared = _engine.prepared
-    prepared[digest] = code
+    prepared[identity] = code
     total = sum(map(len, prepared.values()))
     while total > _PREPARED_BYTES and len(prepared) > 1:
         total -= len(prepared.pop(next(iter(prepared))))
@@ -232,15 +270,15 @@ def machine_label() -> str:
     return cache_key(*_machine())[:12]
 
 
-def _load_anew(text: str, digest: bytes, level: int) -> None:
-    names = [quoted or plain for quoted, plain in _DEFINED.findall(_INTERNAL.sub("inner", text))]
+def _load_anew(text: str, identity: bytes, level: int) -> None:
+    names = [_name(name, level) for name in _names(text)]
     for name in names:
         if name in _engine.owner:
             fail(CompileError, "compile", f"another text already defines a function named {name}")
-    code = _engine.prepared.pop(digest, None)
+    code = _engine.prepared.pop(identity, None)
     if code is None:
         code = _compile(text, level)
-    _link(code, names, digest)
+    _link(code, names, identity)
 
 
 SPARE_MAPS = 4096  # mappings that are left for everything else in the process
@@ -265,19 +303,19 @@ def _need_room() -> None:
         fail(CompileError, "compile", f"{text} of {most}", hint)
 
 
-def _link(code: bytes, names: list[str], digest: bytes) -> None:
-    """Load object code, whose text has this digest."""
+def _link(code: bytes, names: list[str], identity: bytes) -> None:
+    """Load object code that is known by this identity."""
     _need_room()
     jit = _jit()
-    jit.add_object_file(binding().ObjectFileRef.from_data(code))
+    jit.add_object_file(binding().ObjectFileRef.from_data(joined(code)))
     jit.finalize_object()
     for name in names:
         address = jit.get_function_address(name)
         if not address:
             fail(CompileError, "compile", f"LLVM gave no address for {name}")
         _engine.addresses[name] = address
-        _engine.owner[name] = digest
-    _engine.loaded.add(digest)
+        _engine.owner[name] = identity
+    _engine.loaded.add(identity)
 
 
 def _compile(text: str, level: int) -> bytes:
@@ -285,7 +323,7 @@ def _compile(text: str, level: int) -> bytes:
     key = _key(text_digest(text), level)
     code = _engine.disk.get(key)
     if code is None:
-        code = object_code(text, level=level)
+        code = object_code(_text_for(text, level), level=level)
         unknown = _unknown_calls(code)
         if unknown:
             refuse(text, f"the code calls {', '.join(unknown)}, which nobody declared")
@@ -302,7 +340,7 @@ def _jit() -> Any:
     if _engine.jit is None:
         llvm = binding()
         # On AArch64 the sections of an object must be side by side, which llvmlite's memory manager
-        # sees to. Elsewhere LLVM's own is near enough, and does not abort on objects whose
+        # sees to. Elsewhere `joined` does, and LLVM's own manager does not abort on objects whose
         # constant sections differ in alignment, as llvmlite's does.
         machine = target_machine(host(), jit=True)
         together = host().triple.startswith(("aarch64", "arm64"))

@@ -29,6 +29,8 @@ from elinvar.run.plans import FUNCTION, TABLE, Kernel, Plan
 
 SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
 PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread
+LAUNCH_WORK = 100  # what a launch costs besides, in elements
+MOST_WORK = 1 << 40
 
 
 class Lowered(NamedTuple):
@@ -97,7 +99,8 @@ class _Maker:
         slots = [self._slot(item) for item in step.slots]
         # state must not be left half written
         final = not self._overwriting.isdisjoint(step.writes)
-        return program.Launch(self._kernel(step), tasks, slots, parallel, final)
+        counted = min(work, MOST_WORK) + LAUNCH_WORK
+        return program.Launch(self._kernel(step), tasks, slots, parallel, final, counted)
 
     def _control(self, step: ControlStep) -> Any:
         if step.loop is not None:

@@ -69,6 +69,11 @@ class Plan:
     prepares_from: list[int] = field(default_factory=list)
     kept: int = 0
 
+    @functools.cached_property
+    def work(self) -> int:
+        """About how many elements a call computes at least."""
+        return program.work_of(self.items)
+
     def linked(
         self, items: list[program.Item], addresses: list[int], overwrites: bool = False
     ) -> list[program.Item]:
@@ -92,7 +97,8 @@ def _linked(
             (-1, found[slot[0]][slot[1]]) if slot[0] in found else slot for slot in item.slots
         ]
         final = item.final and overwrites
-        return program.Launch(kernels[item.kernel], item.tasks, slots, item.parallel, final)
+        kernel = kernels[item.kernel]
+        return program.Launch(kernel, item.tasks, slots, item.parallel, final, item.work)
     if isinstance(item, program.Together):
         members: Any = every(item.members)
         return program.Together(members, item.tasks, item.final and overwrites)
@@ -195,7 +201,8 @@ def _encoded(item: program.Item) -> list[Any]:
         return [_encoded(inner) for inner in items]
 
     if isinstance(item, program.Launch):
-        return [_LAUNCH, item.kernel, item.tasks, item.parallel, item.final, item.slots]
+        own = [item.kernel, item.tasks, item.parallel, item.final, item.work]
+        return [_LAUNCH, *own, item.slots]
     if isinstance(item, program.Together):
         return [_TOGETHER, every(item.members), item.tasks, item.final]
     if isinstance(item, program.Cond):
@@ -208,9 +215,10 @@ def _encoded(item: program.Item) -> list[Any]:
 def _decoded(row: Any) -> program.Item:
     kind, *rest = row
     if kind == _LAUNCH:
-        kernel, tasks, parallel, final, slots = rest
+        kernel, tasks, parallel, final, work, slots = rest
         places = list(map(_slot, slots))
-        return program.Launch(int(kernel), int(tasks), places, bool(parallel), bool(final))
+        own = (bool(parallel), bool(final), int(work))
+        return program.Launch(int(kernel), int(tasks), places, *own)
     if kind == _TOGETHER:
         members, parts, final = rest
         cut = [[(int(a), int(b), int(c)) for a, b, c in task] for task in parts]

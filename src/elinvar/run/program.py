@@ -8,10 +8,10 @@ interpreter written in LLVM text. Python sees a builtin function that takes addr
 The builtin's `self` is the `bytes` object, so the words live exactly as long as the program.
 
     header    arguments · slots of the largest launch · counters · flags · number of the program
-              · list of items
+              · work that it may do before it asks for better code · list of items
     item      operation · position of the next item · a · b · c · slots · moves
               · (external + 1, offset) for each slot · (slot, counter, stride) for each move
-    launch    a = kernel, b = tasks, c = parallel + 2 · final
+    launch    a = kernel, b = tasks, c = parallel + 2 · final + 4 · work
               several kernels together: a = `elinvar_program_together`; before the members' slots
               stand others: where the parts of each task begin (and where the last one's end), then
               the parts: kernel, where its slots begin, first task, end, member
@@ -26,22 +26,25 @@ They keep their last value (the number of iterations) when the loop is over.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import functools
 import itertools
 import os
 import threading
+import weakref
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from elinvar.core.errors import GraphError, fail
+from elinvar.core.log import log
 from elinvar.run import native, platform_text, pool, program_text
 from elinvar.run.builtin import METH_FASTCALL, BuiltinMaker, keep_for_ever
 
 _END, _LAUNCH, _COND, _WHILE, _FOR = range(5)
-_RELEASE, _PARALLEL = 1, 2
+_RELEASE, _PARALLEL, _COUNTED = 1, 2, 4
 _WORD = 1 << 64
 _numbers = itertools.count(1)
 
@@ -68,6 +71,7 @@ class Launch:
 
     `parallel` lets the thread pool share the tasks out; otherwise they are one call. From a `final`
     launch on nothing stops the program: memory is overwritten that must not be left half written.
+    `work`: about how many elements it computes.
     """
 
     kernel: int
@@ -75,6 +79,7 @@ class Launch:
     slots: Sequence[Slot]
     parallel: bool = False
     final: bool = False
+    work: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,23 @@ class For:
 Item = Launch | Together | Cond | While | For
 
 
+def work_of(items: Sequence[Item]) -> int:
+    """The work of a list of items at least: what stands in `while` is counted once."""
+    total = 0
+    for item in items:
+        if isinstance(item, Launch):
+            total += item.work
+        elif isinstance(item, Together):
+            total += work_of(item.members)
+        elif isinstance(item, Cond):
+            total += max(work_of(item.true), work_of(item.false))
+        elif isinstance(item, While):
+            total += work_of(item.condition) + work_of(item.body)
+        else:
+            total += item.trips * work_of(item.body)
+    return total
+
+
 class Encoded(NamedTuple):
     """The words of a program: `number` tells it from all others, `positions` are those of its
     launches, in the order in which they were given. `together`: the position of several kernels'
@@ -152,19 +174,64 @@ def make_program(
     return program_of(encode_program(items, arguments, release))
 
 
-def encode_program(items: Sequence[Item], arguments: int, release: bool | None = None) -> Encoded:
-    """The words of a program; see `make_program`."""
+def encode_program(
+    items: Sequence[Item], arguments: int, release: bool | None = None, allowed: int = 0
+) -> Encoded:
+    """The words of a program; see `make_program`. `allowed`: the work after which it asks for
+    better code (see `program_of`)."""
     encoder = _Encoder(arguments)
     words = encoder.encode(items)
     releases = encoder.releases if release is None else release
     words[3] = (_RELEASE if releases else 0) | (_PARALLEL if encoder.parallel else 0)
-    words[4] = next(_numbers)
+    words[3] |= _COUNTED if allowed else 0
+    words[4], words[5] = next(_numbers), allowed
     return Encoded(array("q", words), words[4], encoder.positions, encoder.together)
 
 
-def program_of(encoded: Encoded) -> Callable[..., None]:
-    """The builtin function that runs the words."""
-    return _maker()(encoded.words.tobytes())
+def program_of(
+    encoded: Encoded, better: Callable[[], Encoded] | None = None
+) -> Callable[..., None]:
+    """The builtin function that runs the words.
+
+    When the program has done the work that it is allowed, `better` is asked for other words, which
+    differ in the addresses of kernels alone: whoever runs the program then goes on with those.
+    """
+    words = encoded.words.tobytes()
+    call = _maker()(words)
+    if better is not None:
+        _better[encoded.number] = words, better
+        weakref.finalize(call, _better.pop, encoded.number, None).atexit = False
+    return call
+
+
+_better: dict[int, tuple[bytes, Callable[[], Encoded]]] = {}  # by the number of the program
+
+
+@keep_for_ever
+def _on_spent(number: int) -> None:
+    """Called by the native side when a program has done the work that it is allowed. Nothing may be
+    raised here: the program could have overwritten half of its state."""
+    found = _better.pop(number, None)
+    if found is None:
+        return
+    words, better = found
+    try:
+        _overwrite(words, better().words)
+    except KeyboardInterrupt:
+        _thread.interrupt_main()
+    except Exception:
+        log.warning("no better code for a program", exc_info=True)
+
+
+def _overwrite(words: bytes, others: array[int]) -> None:
+    """Change the words of a program, which may be running, into others: one store for each that
+    differs, but for the program's number."""
+    address = ctypes.pythonapi.PyBytes_AsString
+    address.restype, address.argtypes = ctypes.c_void_p, [ctypes.py_object]
+    memory = (ctypes.c_int64 * len(others)).from_address(address(words))
+    for position, word in enumerate(others):
+        if position != 4 and memory[position] != word:
+            memory[position] = word
 
 
 @dataclass(slots=True)
@@ -183,7 +250,7 @@ class _Encoder:
     reversed: dict[int, int] = field(default_factory=dict)  # open reversed loop → its trips
 
     def encode(self, items: Sequence[Item]) -> list[int]:
-        self.words = [self.arguments, 0, 0, 0, 0]
+        self.words = [self.arguments] + [0] * (program_text.HEADER_WORDS - 1)
         self._list(items)
         self.words[1] = self.most_slots
         self.words[2] = 2 * self.loops
@@ -203,7 +270,8 @@ class _Encoder:
             self.positions.append(at)
             self.parallel |= item.parallel
             self.releases |= item.parallel
-            words += (_LAUNCH, 0, item.kernel, item.tasks, item.parallel + 2 * item.final)
+            manner = item.parallel + 2 * item.final + 4 * item.work
+            words += (_LAUNCH, 0, item.kernel, item.tasks, manner)
             self._slots(item.slots)
         elif isinstance(item, Together):
             own = [at + 1 + member for member in range(len(item.members))]
@@ -211,7 +279,8 @@ class _Encoder:
             self.together[at] = own
             self.parallel = self.releases = True
             kernel = _addresses()["elinvar_program_together"]
-            words += (_LAUNCH, 0, kernel, len(item.tasks), 1 + 2 * item.final)
+            manner = 1 + 2 * item.final + 4 * work_of(item.members)
+            words += (_LAUNCH, 0, kernel, len(item.tasks), manner)
             self._slots(_slots_together(item))
         elif isinstance(item, Cond):
             words += (_COND, 0, 0, 0, 0)
@@ -313,9 +382,9 @@ def _addresses() -> dict[str, int]:
     native.declare_symbols(platform_text.c_functions())
     native.declare_symbols(platform_text.python_functions(program_text.PYTHON_FUNCTIONS))
     addresses = native.load(program_text.program_text(), program_text.FUNCTIONS, level=0)
-    setup = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    setup = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
     setup(addresses["elinvar_program_setup"])(
-        id(None), id(TypeError), id(keep_for_ever(pool.start))
+        id(None), id(TypeError), id(keep_for_ever(pool.start)), id(_on_spent)
     )
     set_main = ctypes.CFUNCTYPE(None, ctypes.c_uint64)(addresses["elinvar_program_set_main_thread"])
     set_main(threading.main_thread().ident or 0)

@@ -2,7 +2,8 @@
 
 See `program.py` for the words of a program. While a program runs, a `%Run` holds what it needs.
 The list of items is run by `run_list`, or by its twin `run_list_timed` while a profile is taken
-(`timing_text.py`): which of the two is decided once for each program.
+(`timing_text.py`), or by `run_list_counted` in programs of quick code, which ask for better code
+when they have used up what word 5 allows them. Which of them is decided once for each run.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from elinvar.run.timing_text import PART_WORDS, READ_PART, TIMED_SERIAL, TIMED_S
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096
+HEADER_WORDS = 6  # of a program, before its list of items
 
 PYTHON_FUNCTIONS = (
     "PyBytes_AsString",
     "PyErr_CheckSignals",
+    "PyErr_Clear",
     "PyErr_Format",
     "PyErr_NoMemory",
     "PyErr_Occurred",
@@ -23,9 +26,11 @@ PYTHON_FUNCTIONS = (
     "PyEval_SaveThread",
     "PyLong_AsLongLong",
     "PyLong_AsUnsignedLongLong",
+    "PyLong_FromLongLong",
     "PyMem_RawFree",
     "PyMem_RawMalloc",
     "PyObject_CallNoArgs",
+    "PyObject_CallOneArg",
     "PyThread_get_thread_ident",
     "Py_DecRef",
     "Py_IncRef",
@@ -39,11 +44,13 @@ _STATE = """
 @none = internal global ptr null          ; Python objects, set once
 @type_error = internal global ptr null
 @start_pool = internal global ptr null
+@on_spent = internal global ptr null
 @pool_started = internal global i32 0
 @main_thread = internal global i64 0
 
 declare ptr @PyBytes_AsString(ptr) nounwind
 declare i32 @PyErr_CheckSignals() nounwind
+declare void @PyErr_Clear() nounwind
 declare ptr @PyErr_Format(ptr, ptr, ...) nounwind
 declare ptr @PyErr_NoMemory() nounwind
 declare ptr @PyErr_Occurred() nounwind
@@ -51,9 +58,11 @@ declare void @PyEval_RestoreThread(ptr) nounwind
 declare ptr @PyEval_SaveThread() nounwind
 declare i64 @PyLong_AsLongLong(ptr) nounwind
 declare i64 @PyLong_AsUnsignedLongLong(ptr) nounwind
+declare ptr @PyLong_FromLongLong(i64) nounwind
 declare void @PyMem_RawFree(ptr) nounwind
 declare ptr @PyMem_RawMalloc(i64) nounwind
 declare ptr @PyObject_CallNoArgs(ptr) nounwind
+declare ptr @PyObject_CallOneArg(ptr, ptr) nounwind
 declare i64 @PyThread_get_thread_ident() nounwind
 declare void @Py_DecRef(ptr) nounwind
 declare void @Py_IncRef(ptr) nounwind
@@ -194,7 +203,7 @@ next:
   br label %item
 
 launch:
-  call void @resolve(ptr %run, i64 %at)
+  {before}call void @resolve(ptr %run, i64 %at)
   %kernel = load ptr, ptr %a_at
   %tasks = load i64, ptr %b_at
   %manner = load i64, ptr %c_at
@@ -287,6 +296,69 @@ done:
   ret void
 }}
 """
+_SPEND = f"""
+; Take a launch's work off what its program may do before it asks Python for better code.
+define internal void @spend(ptr %run, i64 %at) nounwind {{
+entry:
+  %code = load ptr, ptr %run
+  %item = getelementptr i64, ptr %code, i64 %at
+  %manner_at = getelementptr i64, ptr %item, i64 4
+  %manner = load i64, ptr %manner_at
+  %work = lshr i64 %manner, 2
+  %left_at = getelementptr i64, ptr %code, i64 5
+  %left = load i64, ptr %left_at
+  %rest = sub i64 %left, %work
+  store i64 %rest, ptr %left_at
+  %enough = icmp sge i64 %rest, 0
+  br i1 %enough, label %done, label %ask
+ask:
+  call void @ask_for_better(ptr %run)
+  br label %done
+done:
+  ret void
+}}
+
+define internal void @ask_for_better(ptr %run) nounwind {{
+entry:
+  %code = load ptr, ptr %run
+  %left_at = getelementptr i64, ptr %code, i64 5
+  store i64 {(1 << 63) - 1}, ptr %left_at  ; once is enough
+  %state_at = getelementptr %Run, ptr %run, i32 0, i32 4
+  %state = load ptr, ptr %state_at
+  %ours = icmp eq ptr %state, null
+  br i1 %ours, label %tell, label %take
+take:
+  call void @PyEval_RestoreThread(ptr %state)
+  br label %tell
+tell:
+  %number_at = getelementptr i64, ptr %code, i64 4
+  %number = load i64, ptr %number_at
+  %object = call ptr @PyLong_FromLongLong(i64 %number)
+  %none = icmp eq ptr %object, null
+  br i1 %none, label %clear, label %call
+call:
+  %on_spent = load ptr, ptr @on_spent
+  %result = call ptr @PyObject_CallOneArg(ptr %on_spent, ptr %object)
+  call void @Py_DecRef(ptr %object)
+  %raised = icmp eq ptr %result, null
+  br i1 %raised, label %clear, label %drop
+drop:
+  call void @Py_DecRef(ptr %result)
+  br label %told
+clear:
+  call void @PyErr_Clear()
+  br label %told
+told:
+  br i1 %ours, label %done, label %give
+give:
+  %again = call ptr @PyEval_SaveThread()
+  store ptr %again, ptr %state_at
+  br label %done
+done:
+  ret void
+}}
+"""
+_COUNTED = "call void @spend(ptr %run, i64 %at)\n  "
 _SERIAL = "call void %kernel(ptr %slots, i64 0, i64 %tasks)"
 _SHARED = "call i64 @elinvar_pool_run(ptr %kernel, ptr %slots, i64 %tasks, ptr %poll, ptr %run)"
 
@@ -363,6 +435,8 @@ enter:
   store ptr %counters, ptr %counters_at
   %due_at = getelementptr %Run, ptr %run, i32 0, i32 5
   store i64 0, ptr %due_at
+  %state_at = getelementptr %Run, ptr %run, i32 0, i32 4
+  store ptr null, ptr %state_at
   %events_at = getelementptr %Run, ptr %run, i32 0, i32 6
   store ptr null, ptr %events_at
   %flags_at = getelementptr i64, ptr %code, i64 3
@@ -371,6 +445,13 @@ enter:
   %untimed = icmp eq ptr %on_run, null
   br i1 %untimed, label %choose, label %time
 time:
+  %quick = and i64 %flags, 4
+  %good = icmp eq i64 %quick, 0
+  br i1 %good, label %begin, label %improve
+improve:
+  call void @ask_for_better(ptr %run)  ; a profile shows what good code takes
+  br label %begin
+begin:
   %late = call i64 @begin_timed(ptr %run, ptr %on_run)
   %begun = icmp eq i64 %late, 0
   br i1 %begun, label %run_timed, label %leave
@@ -382,13 +463,16 @@ choose:
   %short = icmp eq i64 %flags, 0
   br i1 %short, label %run_short, label %run_long
 run_short:
-  %stop_short = call i64 @run_list(ptr %run, i64 5)
+  %stop_short = call i64 @run_list(ptr %run, i64 {HEADER_WORDS})
   br label %leave
 run_long:
-  %stop_long = call i64 @run_long(ptr %run, ptr @run_list, i64 %flags)
+  %four = and i64 %flags, 4
+  %counted = icmp ne i64 %four, 0
+  %list = select i1 %counted, ptr @run_list_counted, ptr @run_list
+  %stop_long = call i64 @run_long(ptr %run, ptr %list, i64 %flags)
   br label %leave
 leave:
-  %stop = phi i64 [ %stop_short, %run_short ], [ %stop_long, %run_long ], [ %late, %time ],
+  %stop = phi i64 [ %stop_short, %run_short ], [ %stop_long, %run_long ], [ %late, %begin ],
                   [ %stop_timed, %run_timed ]
   br i1 %many, label %free, label %answer
 free:
@@ -430,7 +514,7 @@ ready:
   %keep = icmp eq i64 %release, 0
   br i1 %keep, label %hold, label %let_go
 hold:
-  %held = call i64 %list(ptr %run, i64 5)
+  %held = call i64 %list(ptr %run, i64 {HEADER_WORDS})
   ret i64 %held
 let_go:
   %thread = call i64 @PyThread_get_thread_ident()
@@ -447,17 +531,19 @@ go:
   %state = call ptr @PyEval_SaveThread()
   %state_at = getelementptr %Run, ptr %run, i32 0, i32 4
   store ptr %state, ptr %state_at
-  %ran = call i64 %list(ptr %run, i64 5)
+  %ran = call i64 %list(ptr %run, i64 {HEADER_WORDS})
   %state_now = load ptr, ptr %state_at
   call void @PyEval_RestoreThread(ptr %state_now)
   ret i64 %ran
 }}
 
 ; Hand over the Python objects that the interpreter needs.
-define void @elinvar_program_setup(ptr %none, ptr %type_error, ptr %start_pool) nounwind {{
+define void @elinvar_program_setup(ptr %none, ptr %type_error, ptr %start_pool, ptr %on_spent)
+    nounwind {{
   store ptr %none, ptr @none
   store ptr %type_error, ptr @type_error
   store ptr %start_pool, ptr @start_pool
+  store ptr %on_spent, ptr @on_spent
   ret void
 }}
 
@@ -484,8 +570,13 @@ FUNCTIONS = (
 
 def program_text() -> str:
     """The LLVM module of the interpreter."""
-    plain = _LIST.format(name="run_list", serial=_SERIAL, shared=_SHARED)
-    timed = _LIST.format(name="run_list_timed", serial=TIMED_SERIAL, shared=TIMED_SHARED)
+    direct = {"serial": _SERIAL, "shared": _SHARED}
+    timed = {"serial": TIMED_SERIAL, "shared": TIMED_SHARED}
+    lists = (
+        _LIST.format(name="run_list", before="", **direct),
+        _LIST.format(name="run_list_counted", before=_COUNTED, **direct),
+        _LIST.format(name="run_list_timed", before="", **timed),
+    )
     clock = clock_text("now", coarse=True)
     start = (_STATE, _WRONG_COUNT, clock, timing_text(), _SLOTS, _POLL)
-    return "".join((*start, _TOGETHER, plain, timed, _CALL))
+    return "".join((*start, _SPEND, _TOGETHER, *lists, _CALL))

@@ -40,6 +40,7 @@ from elinvar.tensor.indexing import (
     result_shape,
 )
 from elinvar.tensor.layout import Layout, dense, layout
+from elinvar.tensor.lost import watch_argument, watch_item
 from elinvar.tensor.manipulation import permuted
 from elinvar.tensor.places import find_place
 from elinvar.tensor.regions import read, written
@@ -50,13 +51,14 @@ MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
 
 
-def rebound(target: Any, value: Any, inplace: bool) -> Any:
+def rebound(op: str, target: Any, value: Any, inplace: bool) -> Any:
     """What functions that write into their argument give: the argument, which then holds `value`.
 
     Without `inplace`, and for arguments that are no tensors: `value` itself.
     """
     if not inplace or not isinstance(target, Cell):
         return value
+    watch_argument(op, target)
     target._rebind(value)  # type: ignore[attr-defined]
     return target
 
@@ -75,6 +77,8 @@ def set_item(x: Any, key: Any, value: Any, op: str = "setitem") -> None:
                     return
             elif _set_plain(x, whole, key, update, op):
                 return
+    if whole is None or not holds_alone(x):
+        watch_item(x)
     x._rebind(_assigned(x, key, update, op))
 
 
@@ -114,6 +118,7 @@ def _open(x: Any, target: Layout, update: Any, is_all: bool) -> tuple[Any, int]:
     """Memory to write to: x's own if nobody else holds it, else a copy (with `is_all`: new)."""
     if x._layout is target and update is not x and state.changes is None and holds_alone(x):
         return x._buffer, x._address
+    watch_item(x)
     buffer = allocate(target.nbytes)
     address = buffer.address
     fill = None if is_all else copy_call(target, x._layout)
@@ -129,7 +134,7 @@ def _close(x: Any, buffer: Any, address: int, target: Layout) -> None:
     if state.changes is not None:
         x._rebind(concrete(buffer, address, target))
     else:
-        x._buffer, x._address, x._layout = buffer, address, target
+        x._buffer, x._address, x._layout, x._apart = buffer, address, target, True
 
 
 _placing: dict[Any, Any] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from elinvar.core.errors import ElinvarError, GradientError, ShapeError, extended, fail
 from elinvar.core.shapes import format_shape
-from elinvar.core.source import Source
+from elinvar.core.source import derived
 from elinvar.ops.complex_rules import parts_rule
 from elinvar.ops.record import Absent, Op
 from elinvar.tensor.cell import current_trace, detached, restore, state, traces
@@ -37,12 +37,12 @@ def backward(
     `wanted` are tensors on the tape, leaves or not; their gradients come back (None where nothing
     flows) and no `.grad` is touched.
     """
-    before = state.grad_enabled
-    state.grad_enabled = create_graph
+    before = state.grad_enabled, state.autocast
+    state.grad_enabled, state.autocast = create_graph, None
     try:
         return _walk(outputs, cotangents, retain_graph, create_graph, wanted)
     finally:
-        state.grad_enabled = before
+        state.grad_enabled, state.autocast = before
 
 
 def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any) -> Any:
@@ -111,7 +111,7 @@ def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
     trace, outer = state.trace, state.derivative_of
     line = None if trace is None else trace.line
     if trace is not None:
-        trace.line = _line_of(node) or line
+        trace.line = derived(node.source, "backward") or line
     state.derivative_of = ("backward", node) if watch.on else None
     try:
         return _differentiate(node, found, create)
@@ -119,12 +119,6 @@ def _differentiate_slowly(node: Any, found: list[Any], create: bool) -> Any:
         state.derivative_of = outer
         if trace is not None:
             trace.line = line
-
-
-def _line_of(node: Any) -> Source | None:
-    """Where the user called what is being differentiated, for profiles and printed graphs."""
-    source = node.source
-    return source and Source(source.file, source.line, f"{source.function}, backward")
 
 
 def _push(gradients: Gradients, heap: Any, node: Any, slot: int, gradient: Any) -> None:

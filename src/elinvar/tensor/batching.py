@@ -12,18 +12,24 @@ what is not mapped receives the sum over all examples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from elinvar.core.collecting import paused_collection
 from elinvar.core.errors import TraceError, fail
 from elinvar.core.shapes import DimLike
-from elinvar.graph.ir import Value
+from elinvar.graph.ir import Builder, Value
+from elinvar.graph.walk import content_key
 from elinvar.tensor.cell import current_trace, traced
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.function import TracedFunction
+from elinvar.tensor.function import MOST_BOUND, Program, TracedFunction, program_for
+from elinvar.tensor.jit import tracing_lock
 from elinvar.tensor.mapped import MappedTrace
 from elinvar.tensor.tape import Boundary, Derivative, record_call
 from elinvar.transforms.batch import Axis, Batching
+
+_programs: dict[Any, tuple[Program, tuple[int, ...]]] = {}
 
 # what a result of a batched function is
 MAPPED, SUMMED, SHARED = range(3)
@@ -60,20 +66,44 @@ class BatchedFunction:
         self.kinds, self.is_collective = list(kinds), is_collective
 
     def __call__(self, operands: list[Any]) -> list[Any]:
-        """New tensors of the running trace; one node on the tape where gradients are wanted."""
+        """New tensors; one node on the tape where gradients are wanted."""
         trace = current_trace()
-        values = [trace.read(x) for x in operands]
-        work = Batching(trace.builder, self.axis)
-        work.run(self.function.graph, values, self.mapped)
-        outputs = self.function.graph.outputs
-        results = [
-            traced(trace, self._result(work, value, number)) for number, value in enumerate(outputs)
-        ]
+        results = self._at_once(operands) if trace is None else self._traced(trace, operands)
         if self.function.can_record and any(x._node is not None for x in operands):
             flows = self.function.differentiable
             rule = Derivative(self._derive, self._push)
             record_call(self.function.name, rule, operands, results, flows)
         return results
+
+    def _at_once(self, operands: list[Any]) -> list[Any]:
+        """Run the batched graph as one program: that of an equal call, if there was one."""
+        layouts = tuple([x._layout for x in operands])
+        graph, axis = self.function.graph, self.axis
+        key = (content_key(graph, axis.number), layouts, *self.mapped, axis.size, *self.kinds)
+        found = _programs.get(key)
+        if found is None:
+            builder = Builder(capture_source=False)
+            values = [builder.input(layout.type) for layout in layouts]
+            work = Batching(builder, axis)
+            work.run(graph, values, self.mapped)
+            outputs = [self._result(work, value, n) for n, value in enumerate(graph.outputs)]
+            program = program_for(builder.graph(outputs, graph.name), layouts)
+            if len(_programs) >= MOST_BOUND:
+                _programs.clear()
+            found = _programs[key] = program, tuple(self.kinds)
+        program, kinds = found
+        self.kinds = list(kinds)
+        return program.run(list(operands))
+
+    def _traced(self, trace: Any, operands: list[Any]) -> list[Any]:
+        """Build the batched graph in the running trace."""
+        values = [trace.read(x) for x in operands]
+        work = Batching(trace.builder, self.axis)
+        work.run(self.function.graph, values, self.mapped)
+        outputs = self.function.graph.outputs
+        return [
+            traced(trace, self._result(work, value, number)) for number, value in enumerate(outputs)
+        ]
 
     def _result(self, work: Batching, value: Value, number: int) -> Value:
         kind = self.kinds[number]
@@ -170,7 +200,7 @@ class Mapped:
         randomness: str,
     ) -> None:
         """`rows`: the mapped tensors, examples in front. `call` takes stand-ins for one example."""
-        with MappedTrace(name, axis_size, axis_name, randomness) as trace:
+        with _alone(), MappedTrace(name, axis_size, axis_name, randomness) as trace:
             stand_ins = [trace.input(x._type.with_shape(x.shape[1:])) for x in rows]
             for stand_in, x in zip(stand_ins, rows, strict=True):
                 if x._node is not None:
@@ -199,6 +229,13 @@ class Mapped:
             if kind == MAPPED:
                 _refuse_write(trace, cell, one)
             cell._rebind(value)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """An outermost trace: no other thread may see the tensors that it reads."""
+    with tracing_lock, paused_collection():
+        yield
 
 
 def _refuse_gradients(name: str, cell: Any) -> None:

@@ -179,6 +179,16 @@ def iinfo(type: Any, /) -> IntegerInfo:
     return IntegerInfo(dtype.bits, high, low, dtype)
 
 
+class _Devices(tuple[str, ...]):
+    """A tuple, as the standard has it since 2025.12. Before, it was a list, and programs of that
+    time add lists to it."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Any) -> Any:
+        return [*self, *other] if isinstance(other, list) else tuple.__add__(self, other)
+
+
 class NamespaceInfo:
     """What the standard's `__array_namespace_info__` returns: devices, dtypes, capabilities."""
 
@@ -202,7 +212,7 @@ class NamespaceInfo:
 
     def devices(self) -> tuple[str, ...]:
         """All devices."""
-        return ("cpu",)
+        return _Devices(("cpu",))
 
     def dtypes(self, *, device: Any = None, kind: Any = None) -> dict[str, DType]:
         """The standard's dtypes, or those of a kind. (16-bit floats are no part of it.)"""

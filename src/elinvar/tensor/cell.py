@@ -31,6 +31,7 @@ class Cell:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_apart",
         "_buffer",
         "_grad",
         "_layout",
@@ -46,6 +47,9 @@ class Cell:
     _node: Any
     _slot: int
     _grad: Any
+    _apart: bool  # whether it is known to be no view of another tensor; else missing
+
+    _writes_through = False  # whether a write to it is a write to another tensor, see `detach`
 
     @property
     def dtype(self) -> DType:
@@ -81,6 +85,7 @@ class State(threading.local):
     derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
+    autocast: DType | None = None  # the type of products, where somebody wants one of 16 bits
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -89,8 +94,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace, have a recorder or watch for NaN at this moment; 0 lets the fast
-    paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder, cast or watch for NaN at this moment; 0 lets the
+    fast paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")
 

@@ -102,6 +102,8 @@ class Recorder:
 
     def apply(self, op: Op, operands: Any, params: dict[str, Any]) -> Any:
         """Run an operation; keep its results if the policy says so."""
+        if not operands:  # a number, say, which is made once and not in the second run
+            return _applied(self, op, operands, params)
         number, self.count = self.count, self.count + 1
         found = _applied(self, op, operands, params)
         results = list(found) if isinstance(found, tuple) else [found]
@@ -143,6 +145,8 @@ class _Again:
         self.count = self.names = 0
 
     def apply(self, op: Op, operands: Any, params: dict[str, Any]) -> Any:
+        if not operands:
+            return _applied(self, op, operands, params)
         number, self.count = self.count, self.count + 1
         known = self.first.kept.get(number)
         if known is None:

@@ -122,6 +122,7 @@ def fresh(x: Any) -> Any:
     Memory that never changes is shared; that of others is copied, for its owner may write to it.
     """
     found = F.reshape(x, shape=x.shape)
+    found._apart = True
     if type(found._buffer) is Foreign:
         own = from_stored(stored_array(x, "copy"), x.dtype)
         found._buffer, found._address, found._layout = own._buffer, own._address, own._layout

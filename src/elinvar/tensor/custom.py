@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
 from elinvar.core.errors import DTypeError, GradientError, ShapeError, fail
+from elinvar.core.source import user_source
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, plain, state
 from elinvar.tensor.control import Region
@@ -28,6 +29,7 @@ Xs = TypeVarTuple("Xs")
 Aux = TypeVar("Aux")
 
 
+MOST_KEPT = 256  # graphs of one function for regions
 MOST_ORDERS = 3  # how often a function that its own rule calls can be differentiated in a region
 
 
@@ -36,6 +38,10 @@ class _Depths(threading.local):
 
     def __init__(self) -> None:
         self.of: dict[Any, int] = {}
+
+    def in_regions(self) -> int:
+        """How many rules run within each other in regions: the order of the derivative."""
+        return sum(depth for (_, what), depth in self.of.items() if what == "region")
 
     @contextmanager
     def one_more(self, rule: Any) -> Iterator[None]:
@@ -112,8 +118,11 @@ class _Custom:
     """What both kinds share: the arguments, and what happens in a region."""
 
     mode = "vjp"
+    # function and rule depend on their tensors' types alone: a region's graphs may be used again
+    is_pure = False
 
     def __init__(self, function: Callable[..., Any], nondiff_argnums: int | Iterable[int]) -> None:
+        self._graphs: dict[Any, Any] = {}
         if not callable(function):
             text = f"expected a function, received {type(function).__name__}"
             fail(DTypeError, type(self).__name__, text)
@@ -149,6 +158,26 @@ class _Custom:
         `rule(tensors, directions, structure)`: the derivative; None if there is none.
         """
         types = [x._type for x in given.tensors]
+        key = None
+        if self.is_pure:
+            trace = current_trace()
+            line = trace.line or user_source()
+            key = (*types, _depths.in_regions(), line, state.grad_enabled, trace.is_mapped)
+            if len(self._graphs) >= MOST_KEPT:
+                self._graphs.clear()
+        graphs = self._graphs.get(key)
+        if graphs is None:
+            graphs = self._region_graphs(given, rule, types)
+            if self.is_pure and not graphs[-1]:
+                self._graphs[key] = graphs
+        body, derivative, mode, structure, cells = graphs
+        operands = [*given.tensors, *(_stopped(cell) for cell in cells)]
+        count = len(types)
+        found = F.custom(*operands, body=body, derivative=derivative, mode=mode, moving=count)
+        return tree.unflatten(structure, list(found) if isinstance(found, tuple) else [found])
+
+    def _region_graphs(self, given: _Arguments, rule: Any, types: list[Any]) -> tuple[Any, ...]:
+        """(the function's graph, its derivative's, the mode, the results' structure, cells read)"""
         body = Region(self._name, self.function, types, given.all)
         body.refuse_writes()
         results = [value.type for value in body.outputs]
@@ -161,9 +190,11 @@ class _Custom:
             directions = [next(flowing) if kind.dtype.is_inexact else None for kind in sources]
             return rule(list(tensors[:count]), directions, body.structure)
 
-        derivative, depth = body, _depths.of.get((self, "region"), 0)
+        derivative = body
+        # a rule that calls its own function has no end
+        depth = _depths.in_regions() if self.is_pure else _depths.of.get((self, "region"), 0)
         if depth >= MOST_ORDERS:
-            rule = None  # a rule that calls its own function has no end
+            rule = None
         if rule is not None:
             with _depths.one_more((self, "region")):
                 derivative = Region(self._name, derived, [*types, *moving], lambda xs: xs)
@@ -171,16 +202,13 @@ class _Custom:
         read = {key: cell for one in (body, derivative) for key, (cell, _) in one.read.items()}
         cells = list(read.values())
         inside = [body.value_of(cell) for cell in cells]
-        operands = [*given.tensors, *(_stopped(cell) for cell in cells)]
         graph = body.graph([*body.inputs, *inside], body.outputs)
         if rule is None:
-            found = F.custom(*operands, body=graph, derivative=graph, mode="none", moving=count)
-        else:
-            outside = [derivative.value_of(cell) for cell in cells]
-            inputs = [*derivative.inputs[:count], *outside, *derivative.inputs[count:]]
-            how = derivative.graph(inputs, derivative.outputs)
-            found = F.custom(*operands, body=graph, derivative=how, mode=self.mode, moving=count)
-        return tree.unflatten(body.structure, list(found) if isinstance(found, tuple) else [found])
+            return graph, graph, "none", body.structure, cells
+        outside = [derivative.value_of(cell) for cell in cells]
+        inputs = [*derivative.inputs[:count], *outside, *derivative.inputs[count:]]
+        how = derivative.graph(inputs, derivative.outputs)
+        return graph, how, self.mode, body.structure, cells
 
 
 def _stopped(x: Any) -> Any:

@@ -11,7 +11,7 @@ from elinvar.core.dtypes import promote
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.tensor import reductions
 from elinvar.tensor.convert import cast, expand, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 from elinvar.tensor.einsum_path import Label, Labels, cost_of, path_of
 from elinvar.tensor.linear import diagonal
 from elinvar.tensor.manipulation import permuted
@@ -74,7 +74,7 @@ def einsum(*operands: Any, optimize: Any = "structure") -> Any:
     if extra:
         x = cast(reductions.sum(x, axis=extra), dtype)
         labels = tuple(label for label in labels if label in result)
-    return permuted(x, tuple(labels.index(label) for label in result))
+    return apart(permuted(x, tuple(labels.index(label) for label in result)), tensors[0])
 
 
 def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:

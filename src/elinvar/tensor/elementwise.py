@@ -29,7 +29,7 @@ from elinvar.tensor.convert import (
     tensor_of,
     typed_pair,
 )
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
@@ -71,7 +71,7 @@ def _rounding(name: str) -> Unary:
 
     def function(x: Any, /) -> Any:
         x = tensor_of(name, x)
-        return primitive(x) if x.dtype.kind == "f" else x
+        return primitive(x) if x.dtype.kind == "f" else apart(x, x)
 
     return _named(function, name, _record(name).doc)
 
@@ -169,14 +169,15 @@ nextafter: Binary = _float_binary("nextafter")
 
 
 def positive(x: Any, /) -> Any:
-    """The tensor itself: +x.
+    """The same numbers: +x.
 
     Example:
         >>> import elinvar as el
         >>> el.positive(el.asarray([1, -2])).tolist()
         [1, -2]
     """
-    return tensor_of("positive", x)
+    x = tensor_of("positive", x)
+    return apart(x, x)
 
 
 def square(x: Any, /) -> Any:
@@ -432,12 +433,13 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
         >>> el.clip(el.asarray([-2, 0, 5]), 0, 3).tolist()
         [0, 0, 3]
     """
-    x = tensor_of("clip", x)
+    given = x = tensor_of("clip", x)
     if is_number(min) and is_number(max) and min > max:
         fail(ValueRangeError, "clip", f"min {min} is greater than max {max}")
     if min is not None:
         x = where(_or_nan(less(x, min), min), min, x)
-    return x if max is None else where(_or_nan(greater(x, max), max), max, x)
+    found = x if max is None else where(_or_nan(greater(x, max), max), max, x)
+    return apart(found, given)
 
 
 def _or_nan(beyond: Any, bound: Any) -> Any:
@@ -481,7 +483,7 @@ def lerp(start: Any, end: Any, weight: Any) -> Any:
 
 
 def real(x: Any, /) -> Any:
-    """The real part; of real numbers x itself.
+    """The real part; of real numbers x.
 
     Example:
         >>> import elinvar as el
@@ -489,7 +491,7 @@ def real(x: Any, /) -> Any:
         [1.5]
     """
     x = tensor_of("real", x)
-    return F.real(x) if x.dtype.kind == "c" else x
+    return F.real(x) if x.dtype.kind == "c" else apart(x, x)
 
 
 def imag(x: Any, /) -> Any:
@@ -505,7 +507,7 @@ def imag(x: Any, /) -> Any:
 
 
 def conj(x: Any, /) -> Any:
-    """The complex conjugate, x - iy for x + iy; of real numbers x itself.
+    """The complex conjugate, x - iy for x + iy; of real numbers x.
 
     Example:
         >>> import elinvar as el
@@ -513,7 +515,7 @@ def conj(x: Any, /) -> Any:
         [(1.5-2j)]
     """
     x = tensor_of("conj", x)
-    return _conj(x) if x.dtype.kind == "c" else x
+    return _conj(x) if x.dtype.kind == "c" else apart(x, x)
 
 
 @composite

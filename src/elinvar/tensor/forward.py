@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from elinvar.core.errors import ElinvarError, GradientError, extended, fail
-from elinvar.core.source import Source
+from elinvar.core.source import derived
 from elinvar.ops.record import Op
 from elinvar.tensor.backward import backward, restored_results
 from elinvar.tensor.cell import plain, restore, state, traces
@@ -75,7 +75,7 @@ def _step(
     trace, outer = state.trace if traces.active else None, state.derivative_of
     before = None if trace is None else trace.line
     if trace is not None:
-        trace.line = _line_of(node) or before
+        trace.line = derived(node.source, "tangent") or before
     if watch.on:
         state.derivative_of = ("tangent", node)
     try:
@@ -94,12 +94,6 @@ def _step(
         key = (node, slot)
         if tangent is not None and key not in stops and key in uses:
             known[key] = tangent
-
-
-def _line_of(node: Any) -> Source | None:
-    """Where the user called what is being differentiated, for profiles and printed graphs."""
-    source = node.source
-    return source and Source(source.file, source.line, f"{source.function}, tangent")
 
 
 def _between(starts: dict[Key, Any], wanted: list[Key]) -> list[TapeNode]:

@@ -14,7 +14,7 @@ from typing import Any
 from elinvar.core.shapes import Dim, is_static
 from elinvar.graph.ir import Graph, inline
 from elinvar.graph.sizes import Limits, resolve_sizes, specialize
-from elinvar.graph.walk import fingerprint
+from elinvar.graph.walk import content_key, fingerprint
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import concrete, state, traces
 from elinvar.tensor.dispatch import packed
@@ -28,7 +28,8 @@ from elinvar.tensor.trace import Requirement, Trace
 from elinvar.tensor.watching import watch
 
 ONLY_THE_CELL = 3  # references to a buffer: the cell's, a local name's and the argument's
-MOST_BOUND = 1024  # programs bound to sizes that one function keeps
+MOST_BOUND = 1024  # programs bound to sizes that one function keeps, or all that are shared
+_shared: dict[Any, Program] = {}
 
 
 class Kept:
@@ -181,6 +182,36 @@ class Program:
         return found
 
 
+def _without_inputs(graph: Graph) -> Graph:
+    """What is compiled: results that are inputs, or appear twice, are left out."""
+    inputs = set(graph.inputs)
+    outputs = dict.fromkeys(v for v in graph.outputs if v not in inputs)
+    return Graph(graph.inputs, outputs, graph.name)
+
+
+def _program_of(graph: Graph, bound: Any, layouts: tuple[Layout, ...], kept: Kept) -> Program:
+    kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
+    numbers = {value: number for number, value in enumerate(graph.inputs)}
+    places: dict[Any, int] = {}
+    results: list[Any] = []
+    for value in graph.outputs:
+        if value in numbers:
+            results.append((numbers[value], -1, None))
+        else:
+            number = places.setdefault(value, len(places))
+            results.append((-1, number, kinds[number]))
+    unpacked = [n for n, x in enumerate(layouts) if not x.is_dense]
+    return Program(bound, results, unpacked, kept)
+
+
+def program_for(graph: Graph, layouts: tuple[Layout, ...]) -> Program:
+    """The program of a graph without symbolic sizes, with the machine code of an equal one."""
+    compiled = _without_inputs(graph)
+    key = ("shared", fingerprint(compiled), "exact")
+    code = kept(key, lambda: compile_graph(compiled))
+    return _program_of(graph, code.bind({}), layouts, Kept())
+
+
 class TracedFunction:
     """A graph over tensors.
 
@@ -292,15 +323,27 @@ class TracedFunction:
         if found is None:
             if len(self._programs) >= MOST_BOUND:
                 self._programs.clear()
-            found = self._programs[key] = self._bind(key)
+            found = self._shared_program(key) if self._is_shared else self._bind(key)
+            self._programs[key] = found
+        return found
+
+    def _shared_program(self, layouts: tuple[Layout, ...]) -> Program:
+        """The program of an equal function, if there was one."""
+        key = (content_key(self.graph), layouts, self.numerics)
+        found = _shared.get(key)
+        if found is None:
+            found = self._bind(layouts)
+            if any(isinstance(dim, Dim) for kind in self.graph.input_types for dim in kind.shape):
+                return found  # the sizes that it takes were held against what it requires
+            if len(_shared) >= MOST_BOUND:
+                _shared.clear()
+            _shared[key] = found
         return found
 
     def compile(self) -> Compiled:
         """The machine code. Results that are inputs, or appear twice, are left out of it."""
         if self._compiled is None:
-            inputs = set(self.graph.inputs)
-            outputs = dict.fromkeys(v for v in self.graph.outputs if v not in inputs)
-            graph = Graph(self.graph.inputs, outputs, self.name)
+            graph = _without_inputs(self.graph)
 
             def made() -> Compiled:
                 return compile_graph(
@@ -328,19 +371,7 @@ class TracedFunction:
     def _bind(self, layouts: tuple[Layout, ...]) -> Program:
         sizes = resolve_sizes(self.graph.input_types, [x.shape for x in layouts])
         self.check_sizes(sizes)
-        bound = self.compile().bind(sizes)
-        kinds = [dense(output.dtype, tuple(output.shape)) for output in bound.outputs]
-        numbers = {value: number for number, value in enumerate(self.graph.inputs)}
-        places: dict[Any, int] = {}
-        results: list[Any] = []
-        for value in self.graph.outputs:
-            if value in numbers:
-                results.append((numbers[value], -1, None))
-            else:
-                number = places.setdefault(value, len(places))
-                results.append((-1, number, kinds[number]))
-        unpacked = [n for n, x in enumerate(layouts) if not x.is_dense]
-        return Program(bound, results, unpacked, self._kept)
+        return _program_of(self.graph, self.compile().bind(sizes), layouts, self._kept)
 
     # derivatives
 

@@ -83,7 +83,11 @@ def _floating(op: str, leaves: list[Any]) -> None:
 
 
 def jacrev(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """A function that gives the Jacobian of f, row by row: for f of few results.
 
@@ -94,6 +98,7 @@ def jacrev(
             anything).
         argnums: the positional arguments to differentiate by; they may be nested containers.
         has_aux: whether the function returns (value, aux).
+        chunk_size: how many rows at most are taken at once; None: all. The bits are the same.
 
     Returns:
         a function with the same arguments that gives J, or (J, aux): the container of the result
@@ -118,7 +123,11 @@ def jacrev(
         if not units:
             found = tree.unflatten(structure, [])
             return (found, aux[0]) if has_aux else found
-        rows = vmap(lambda seeds: pull_back(tree.unflatten(structure, list(seeds))))(tuple(units))
+
+        def row(seeds: Any) -> Any:
+            return pull_back(tree.unflatten(structure, list(seeds)))
+
+        rows = vmap(row, chunk_size=chunk_size)(tuple(units))
         columns, inner = tree.flatten(rows if isinstance(argnums, tuple) else rows[0])
         parts = [_split(column, leaves, 0) for column in columns]
         blocks = [tree.unflatten(inner, [part[n] for part in parts]) for n, _ in enumerate(leaves)]
@@ -129,11 +138,20 @@ def jacrev(
 
 
 def jacfwd(
-    function: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
 ) -> Callable[..., Any]:
     """A function that gives the Jacobian of f, column by column: for f of few arguments.
 
     Arguments and results are those of `jacrev`.
+
+    Args:
+        function, argnums, has_aux: as for `jacrev`.
+        randomness: what random numbers are inside, as for `vmap`: f runs once for all columns, so
+            "same" is what a derivative means.
 
     Example:
         >>> import elinvar as el
@@ -166,7 +184,7 @@ def jacfwd(
             aux = of_chosen(*primals)
             if not isinstance(aux, tuple) or len(aux) != 2:
                 fail(GradientError, "jacfwd", "with has_aux the function must return (value, aux)")
-        columns = vmap(push, out_axes=-1)((*_units(leaves),))
+        columns = vmap(push, out_axes=-1, randomness=randomness)((*_units(leaves),))
         inner = structure if isinstance(argnums, tuple) else structure.children[0]
         blocks = [
             tree.unflatten(inner, _split(column, leaves, column.ndim - 1)) for column in columns

@@ -24,13 +24,15 @@ from elinvar.core.shapes import (
 from elinvar.core.shapes import broadcast_shapes as joint_shape
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, size_tensor, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 from elinvar.tensor.regions import Region, form_of, read
 
 
 def as_shape(op: str, shape: Any) -> Shape:
     """A shape argument (an int, a Dim or a sequence of them) as a tuple of sizes."""
-    if isinstance(shape, (int, Dim)) or hasattr(shape, "__index__"):
+    if isinstance(shape, (int, Dim)) or (
+        hasattr(shape, "__index__") and not getattr(shape, "ndim", 0)
+    ):
         shape = (shape,)
     found = []
     for dim in shape:
@@ -109,7 +111,7 @@ def permute_dims(x: Any, /, axes: Sequence[int]) -> Any:
     if sorted(order) != list(range(x.ndim)):
         text = f"axes must name each dimension of {x._type} once, received {tuple(axes)}"
         fail(AxisError, "permute_dims", text)
-    return permuted(x, order)
+    return apart(permuted(x, order), x)
 
 
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
@@ -149,7 +151,7 @@ def moveaxis(x: Any, /, source: int | tuple[int, ...], destination: int | tuple[
     order = [axis for axis in range(x.ndim) if axis not in origin]
     for place, axis in sorted(zip(target, origin, strict=True)):
         order.insert(place, axis)
-    return permuted(x, tuple(order))
+    return apart(permuted(x, tuple(order)), x)
 
 
 def _axis_list(op: str, axes: Any, rank: int) -> list[int]:
@@ -196,7 +198,7 @@ def squeeze(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
     return F.reshape(x, shape=tuple(d for item, d in enumerate(x.shape) if item not in axes))
 
 
-def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
+def flip(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
     """The elements along axes in reverse order (all axes if None).
 
     Example:
@@ -206,7 +208,7 @@ def flip(x: Any, /, *, axis: int | tuple[int, ...] | None = None) -> Any:
     """
     x = tensor_of("flip", x)
     axes = normalize_axes("flip", axis, x.ndim)
-    return F.flip(x, axes=axes) if axes else x
+    return F.flip(x, axes=axes) if axes else apart(x, x)
 
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
@@ -221,7 +223,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     target = as_shape("broadcast_to", shape)
     if len(target) < x.ndim or joint_shape("broadcast_to", x.shape, target) != target:
         fail(ShapeError, "broadcast_to", f"{x._type} does not broadcast to {format_shape(target)}")
-    return expand(x, target)
+    return apart(expand(x, target), x)
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
@@ -235,7 +237,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     """
     tensors = [tensor_of("broadcast_arrays", item) for item in arrays]
     shape = joint_shape("broadcast_arrays", *(item.shape for item in tensors))
-    return tuple(expand(item, shape) for item in tensors)
+    return tuple(apart(expand(item, shape), item) for item in tensors)
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
@@ -295,7 +297,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
             _refuse_pairs("concat", text, beside)
     if not first.ndim:
         fail(ShapeError, "concat", "tensors without dimensions cannot be joined", "use `stack`")
-    return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else first
+    return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else apart(first, first)
 
 
 def _refuse_pairs(op: str, text: str, pairs: Sequence[tuple[DimLike, DimLike]]) -> NoReturn:
@@ -325,7 +327,7 @@ def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     return F.concatenate(*rows, axis=axis) if len(rows) > 1 else rows[0]
 
 
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """The slices along an axis, as a tuple.
 
     Example:
@@ -367,7 +369,7 @@ def sliced(x: Any, axis: int, start: DimLike, count: DimLike) -> Any:
     return F.slice(x, start=starts, size=sizes, step=steps)
 
 
-def split(x: Any, size_or_sizes: int | Sequence[int], /, *, axis: int = 0) -> tuple[Any, ...]:
+def split(x: Any, size_or_sizes: int | Sequence[int], /, axis: int = 0) -> tuple[Any, ...]:
     """Cut a tensor along an axis into pieces of a size (the last may be smaller) or of given sizes.
 
     As in PyTorch, the argument is the size of the pieces, not their number (for that: `chunk`).
@@ -397,7 +399,7 @@ def split(x: Any, size_or_sizes: int | Sequence[int], /, *, axis: int = 0) -> tu
     return tuple(pieces)
 
 
-def chunk(x: Any, chunks: int, /, *, axis: int = 0) -> tuple[Any, ...]:
+def chunk(x: Any, chunks: int, /, axis: int = 0) -> tuple[Any, ...]:
     """Cut a tensor along an axis into at most `chunks` pieces of equal size (the last smaller).
 
     Example:
@@ -416,7 +418,7 @@ def chunk(x: Any, chunks: int, /, *, axis: int = 0) -> tuple[Any, ...]:
     return split(x, max(1, -(-total // chunks)), axis=axis)
 
 
-def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
+def roll(x: Any, /, shift: int | tuple[int, ...], axis: Any = None) -> Any:
     """Shift elements along axes; what leaves at one end enters at the other.
 
     Example:
@@ -424,7 +426,7 @@ def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
         >>> el.roll(el.asarray([1, 2, 3, 4]), 1).tolist()
         [4, 1, 2, 3]
     """
-    x = tensor_of("roll", x)
+    given = x = tensor_of("roll", x)
     if axis is None:
         if not hasattr(shift, "__index__"):
             fail(ValueRangeError, "roll", f"several shifts need several axes, received {shift}")
@@ -446,7 +448,7 @@ def roll(x: Any, /, shift: int | tuple[int, ...], *, axis: Any = None) -> Any:
         if count != 0:
             head = sliced(x, item, total - count, count)
             x = F.concatenate(head, sliced(x, item, 0, total - count), axis=item)
-    return x
+    return apart(x, given)
 
 
 def _rolled(x: Any, count: int, axis: int) -> Any:

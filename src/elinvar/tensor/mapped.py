@@ -17,7 +17,7 @@ from elinvar.tensor.cell import current_trace
 from elinvar.tensor.dispatch import apply
 from elinvar.tensor.trace import Trace
 
-_numbers = itertools.count()
+_numbers = itertools.count(1 << 32)  # no axis of an array has such a number
 
 
 class MappedTrace(Trace):

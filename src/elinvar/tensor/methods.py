@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import interop, printing
 from elinvar.tensor.assigning import set_item
-from elinvar.tensor.cell import Cell
+from elinvar.tensor.cell import Cell, detached
 from elinvar.tensor.convert import cast
 from elinvar.tensor.creation import asarray, check_device, dtype_of_target, fresh, full
-from elinvar.tensor.dispatch import F, packed
+from elinvar.tensor.dispatch import F, apart, packed
 from elinvar.tensor.fast import binary_operator
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.linear import matmul
+from elinvar.tensor.lost import counts, refuse_item
 from elinvar.tensor.methods_inplace import InPlaceMethods, in_place_operator
 from elinvar.tensor.methods_math import MathMethods
 from elinvar.tensor.methods_more import MoreMethods
@@ -75,6 +77,8 @@ class OperatorMethods(Cell):
     __mod__, __rmod__ = _operator("remainder", ew.remainder), _reflected("remainder", ew.remainder)
     __pow__, __rpow__ = _plain(ew.pow), _plain(ew.pow, True)
     __matmul__, __rmatmul__ = _plain(matmul), _plain(matmul, True)
+    __divmod__ = _plain(lambda x, y: (ew.floor_divide(x, y), ew.remainder(x, y)))
+    __rdivmod__ = _plain(lambda x, y: (ew.floor_divide(x, y), ew.remainder(x, y)), True)
     __and__, __rand__ = _operator("bitwise_and", ew.bitwise_and), _plain(ew.bitwise_and, True)
     __or__, __ror__ = _operator("bitwise_or", ew.bitwise_or), _plain(ew.bitwise_or, True)
     __xor__, __rxor__ = _operator("bitwise_xor", ew.bitwise_xor), _plain(ew.bitwise_xor, True)
@@ -109,7 +113,7 @@ class OperatorMethods(Cell):
         return F.negative(self)
 
     def __pos__(self) -> Any:
-        return self
+        return ew.positive(self)
 
     def __abs__(self) -> Any:
         return F.abs(self)
@@ -121,6 +125,10 @@ class OperatorMethods(Cell):
         return get_item(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        if getrefcount(self) == counts.item:
+            self._apart = True
+            set_item(self, key, value)  # what is wrong with the key or the value is told first
+            refuse_item()
         set_item(self, key, value)
 
 
@@ -158,14 +166,22 @@ class PythonMethods(Cell):
             fail(ShapeError, op, f"expected one element, received {self._type}")
         return interop.readable_array(self, op).item()
 
-    def item(self) -> Any:
-        """The one element as a Python number.
+    def item(self, *index: Any) -> Any:
+        """The one element as a Python number, or, as in numpy, that at an index.
+
+        Args:
+            index: one for each axis, or a single one for the flattened tensor.
 
         Raises:
             ShapeError: there is not exactly one element.
             TraceError: inside of a trace, where there is no value yet.
         """
-        return self._single("item")
+        if not index:
+            return self._single("item")
+        places = index[0] if isinstance(index[0], tuple) else index
+        flat = len(places) == 1 and self.ndim != 1
+        picked = get_item(F.reshape(self, shape=(self._type.size,)) if flat else self, places)
+        return picked.item()
 
     def __bool__(self) -> bool:
         if self._type.size != 1:
@@ -202,7 +218,8 @@ class PythonMethods(Cell):
         return (get_item(self, place) for place in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool(ew.equal(self, value).any())
+        found: Any = self == value  # False for what is no number
+        return found if isinstance(found, bool) else bool(found.any())
 
     def __repr__(self) -> str:
         return printing.to_text(self, type(self).__name__)
@@ -210,6 +227,8 @@ class PythonMethods(Cell):
     def __format__(self, spec: str) -> str:
         if spec and not self.ndim:
             return format(self.item(), spec)
+        if not self.ndim and self._layout is not None:  # inside of a trace there is no number yet
+            return str(interop.readable_array(self, "format")[()])
         if spec:
             fail(ShapeError, "format", f"a format is for one number, received {self._type}")
         return repr(self)
@@ -217,6 +236,10 @@ class PythonMethods(Cell):
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
         return interop.python_value(self, "tolist")
+
+    def tobytes(self) -> bytes:
+        """The elements in row-major order, as they lie in memory."""
+        return bytes(stored_array(self, "tobytes").tobytes())
 
     def numpy(self) -> Any:
         """A read-only numpy array over the tensor's memory (bfloat16 needs `ml_dtypes`)."""
@@ -281,9 +304,10 @@ class ConversionMethods(Cell):
         """x in another dtype."""
         return cast(self, as_dtype(dtype))
 
-    def astype(self, dtype: Any) -> Any:
-        """x in another dtype."""
-        return cast(self, as_dtype(dtype))
+    def astype(self, dtype: Any, *, copy: Any = True) -> Any:
+        """x in another dtype; with `copy=False` x itself where it has that dtype already."""
+        found = cast(self, as_dtype(dtype))
+        return apart(found, self) if copy else found
 
     def type_as(self, other: Any) -> Any:
         """x in the dtype of another tensor."""
@@ -394,7 +418,7 @@ class ConversionMethods(Cell):
 
     @property
     def data(self) -> Any:
-        """The content without gradient."""
+        """The content without gradient; writing to it writes to x, as in `detach`."""
         return self.detach()  # type: ignore[attr-defined]
 
     @data.setter
@@ -406,7 +430,7 @@ class ConversionMethods(Cell):
         wanted = self._node
         self._node = None
         try:
-            self._rebind(asarray(value).detach())  # type: ignore[attr-defined]
+            self._rebind(detached(asarray(value)))  # type: ignore[attr-defined]
         finally:
             self._node = wanted
 
@@ -420,7 +444,7 @@ class ConversionMethods(Cell):
 
     @property
     def real(self) -> Any:
-        """The real part; of real numbers the tensor itself."""
+        """The real part; of real numbers all of them."""
         return ew.real(self)
 
     @property

@@ -8,6 +8,7 @@ tensor, too, as in NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import getrefcount
 from typing import Any
 
 from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
@@ -17,6 +18,7 @@ from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
 from elinvar.tensor.creation import fresh
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.lost import watch_method, watch_operator
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 _STRICT_RANK = {"b": 0, "u": 1, "i": 2, "f": 3, "c": 4}
@@ -41,6 +43,7 @@ def _in_place(name: str) -> Any:
     op = f"{name}_"
 
     def method(self: Any, *args: Any, **options: Any) -> Any:
+        watch_method(getrefcount(self), op, self)
         return rebound(op, self, getattr(self, name)(*args, **options))
 
     method.__name__ = method.__qualname__ = op
@@ -52,10 +55,20 @@ def in_place_operator(name: str, function: Callable[[Any, Any], Any]) -> Any:
     """`x += y` and the like."""
 
     def method(self: Any, other: Any) -> Any:
+        watch_operator(getrefcount(self), name, self)
         return rebound(name, self, function(self, other), _STRICT_RANK)
 
     method.__name__ = method.__qualname__ = name
     return method
+
+
+def _filled(op: str, x: Any, value: Any) -> Any:
+    """x, all of whose elements are a number."""
+    if is_number(value):
+        filler = constant(op, value, x.dtype)
+    else:
+        filler = cast(tensor_of(op, value), x.dtype)
+    return rebound(op, x, expand(filler, x.shape))
 
 
 class InPlaceMethods(Cell):
@@ -84,21 +97,24 @@ class InPlaceMethods(Cell):
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Any:
         """Take the values of another tensor, broadcast and cast to this one's shape and dtype."""
+        watch_method(getrefcount(self), "copy_", self)
         value = cast(tensor_of("copy_", src), self.dtype)
         return rebound("copy_", self, expand(value, self.shape))
 
     def fill_(self, value: Any) -> Any:
         """Set all elements to a number."""
-        filler = (
-            constant("fill_", value, self.dtype)
-            if is_number(value)
-            else cast(tensor_of("fill_", value), self.dtype)
-        )
-        return rebound("fill_", self, expand(filler, self.shape))
+        watch_method(getrefcount(self), "fill_", self)
+        return _filled("fill_", self, value)
+
+    def fill(self, value: Any) -> None:
+        """NumPy's form of `fill_`, without a result."""
+        watch_method(getrefcount(self), "fill", self)
+        _filled("fill", self, value)
 
     def zero_(self) -> Any:
         """Set all elements to zero."""
-        return self.fill_(0)
+        watch_method(getrefcount(self), "zero_", self)
+        return _filled("zero_", self, 0)
 
     def _need_floats(self, op: str) -> None:
         if self.dtype.kind != "f":
@@ -106,12 +122,14 @@ class InPlaceMethods(Cell):
 
     def uniform_(self, a: float = 0.0, b: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with numbers from the uniform distribution on [a, b)."""
+        watch_method(getrefcount(self), "uniform_", self)
         self._need_floats("uniform_")
         drawn = random.uniform(a, b, self.shape, dtype=self.dtype, generator=generator)
         return rebound("uniform_", self, drawn)
 
     def normal_(self, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with numbers from a normal distribution."""
+        watch_method(getrefcount(self), "normal_", self)
         self._need_floats("normal_")
         if std < 0:
             fail(ValueRangeError, "normal_", f"std must not be negative, received {std}")
@@ -120,11 +138,13 @@ class InPlaceMethods(Cell):
 
     def bernoulli_(self, p: float = 0.5, *, generator: Any = None) -> Any:
         """Fill with 1 with probability p, else 0."""
+        watch_method(getrefcount(self), "bernoulli_", self)
         drawn = random.bernoulli(p, self.shape, dtype=self.dtype, generator=generator)
         return rebound("bernoulli_", self, drawn)
 
     def random_(self, low: int = 0, high: int | None = None, *, generator: Any = None) -> Any:
         """Fill with integers from the uniform distribution on low … high-1."""
+        watch_method(getrefcount(self), "random_", self)
         if high is None:
             low, high = (0, low) if low else (0, 2 ** min(31, max(1, self.dtype.bits - 1)))
         drawn = random.randint(low, high, self.shape, generator=generator)
@@ -132,5 +152,6 @@ class InPlaceMethods(Cell):
 
     def exponential_(self, lambd: float = 1.0, *, generator: Any = None) -> Any:
         """Fill with numbers from an exponential distribution."""
+        watch_method(getrefcount(self), "exponential_", self)
         drawn = random.exponential(self.shape, dtype=self.dtype, generator=generator)
         return rebound("exponential_", self, ew.divide(drawn, lambd))

@@ -233,9 +233,9 @@ class MathMethods(Cell):
     hypot = ew.hypot
     logaddexp = ew.logaddexp
 
-    def round(self, *, decimals: int = 0) -> Any:
+    def round(self, decimals: int = 0) -> Any:
         """The nearest number with some decimals; halves go to the even neighbour."""
-        if not decimals:
+        if not decimals or (decimals > 0 and self.dtype.kind not in "fc"):
             return ew.round(self)
         scale = 10.0**decimals
         return ew.divide(ew.round(ew.multiply(self, scale)), scale)

@@ -13,8 +13,8 @@ from elinvar.tensor import manipulation as man
 from elinvar.tensor import searching as find
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, constant, expand, is_number, tensor_of
-from elinvar.tensor.dispatch import F
-from elinvar.tensor.elementwise import where
+from elinvar.tensor.dispatch import F, apart
+from elinvar.tensor.elementwise import conj, where
 from elinvar.tensor.gathering import checked_index, scattered
 from elinvar.tensor.indexing import get_item
 from elinvar.tensor.methods_math import _UNSET, one_axis
@@ -93,8 +93,13 @@ class ShapeMethods(Cell):
 
     broadcast_to = expand
 
-    def repeat(self, *sizes: Any) -> Any:
-        """The whole tensor repeated along each axis, as in PyTorch (`el.tile`)."""
+    def repeat(self, *sizes: Any, axis: Any = _UNSET) -> Any:
+        """The whole tensor repeated along each axis, as in PyTorch (`el.tile`).
+
+        With `axis=` each element along that axis, as in numpy (`el.repeat`).
+        """
+        if axis is not _UNSET:
+            return repeat(self, sizes[0] if len(sizes) == 1 else sizes, axis=axis)
         return man.tile(self, given_sizes(sizes))
 
     def tile(self, *sizes: Any) -> Any:
@@ -111,8 +116,11 @@ class ShapeMethods(Cell):
         """The axes in another order."""
         return man.permute_dims(self, given_sizes(dims))
 
-    def transpose(self, dim0: int | Sequence[int], dim1: int | None = None) -> Any:
-        """Two axes exchanged; or, given a tuple as in numpy, all axes in that order."""
+    def transpose(self, dim0: int | Sequence[int] | None = None, dim1: int | None = None) -> Any:
+        """Two axes exchanged; given a tuple all axes in that order, and without arguments in the
+        opposite order, as in numpy."""
+        if dim0 is None:
+            return self.permute(tuple(reversed(range(self.ndim))))
         if isinstance(dim0, Sequence):
             return self.permute(tuple(dim0))
         if dim1 is None:
@@ -127,16 +135,16 @@ class ShapeMethods(Cell):
         order = list(range(self.ndim))
         if order:
             order[first], order[second] = order[second], order[first]
-        return man.permuted(self, tuple(order))
+        return man.permute_dims(self, tuple(order))
 
     swapdims = swapaxes
 
     def t(self) -> Any:
-        """The transpose of a matrix; a tensor of fewer axes itself."""
+        """The transpose of a matrix; a tensor of fewer axes as it is."""
         if self.ndim > 2:
             text = f"expected at most 2 dimensions, received {self._type}"
             fail(ShapeError, "t", text, "use `.mT`, or `.permute(…)`")
-        return man.permuted(self, tuple(reversed(range(self.ndim))))
+        return apart(man.permuted(self, tuple(reversed(range(self.ndim)))), self)
 
     @property
     def T(self) -> Any:
@@ -147,6 +155,20 @@ class ShapeMethods(Cell):
     def mT(self) -> Any:
         """The last two axes exchanged."""
         return man.matrix_transpose(self)
+
+    @property
+    def H(self) -> Any:
+        """The conjugate transpose of a matrix; see `mH` for stacks of matrices."""
+        return conj(self.t())
+
+    @property
+    def mH(self) -> Any:
+        """The last two axes exchanged, and the conjugate of complex numbers."""
+        return conj(man.matrix_transpose(self))
+
+    def adjoint(self) -> Any:
+        """The last two axes exchanged, and the conjugate of complex numbers: `mH`."""
+        return conj(man.matrix_transpose(self))
 
     def movedim(self, source: Any, destination: Any) -> Any:
         """Axes moved to other places."""
@@ -231,8 +253,10 @@ class ShapeMethods(Cell):
         """Slices of an axis at indices (1-D)."""
         return find.take(self, index, axis=dim)
 
-    def take(self, index: Any) -> Any:
-        """Elements of the flattened tensor at indices of any shape."""
+    def take(self, index: Any, axis: int | None = None) -> Any:
+        """Elements of the flattened tensor at indices of any shape; with an axis, along it."""
+        if axis is not None:
+            return find.take(self, index, axis=axis)
         return find.take(man.reshape(self, (-1,)), index)
 
     def gather(self, dim: int, index: Any) -> Any:

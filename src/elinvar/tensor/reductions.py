@@ -15,6 +15,7 @@ from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Shape, normalize_axes, normalize_axis
 from elinvar.tensor import elementwise as ew
+from elinvar.tensor.autocasting import low_dtype
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import (
     cast,
@@ -23,7 +24,7 @@ from elinvar.tensor.convert import (
     floating,
     tensor_of,
 )
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 
 Axis = int | tuple[int, ...] | None
 
@@ -52,6 +53,8 @@ def _sum_dtype(dtype: DType) -> DType:
 def _accumulate(op: str, primitive: Any, x: Any, axis: Axis, dtype: Any, keepdims: bool) -> Any:
     x = tensor_of(op, x)
     axes = normalize_axes(op, axis, x.ndim)
+    if low_dtype() is not None and x.dtype.is_floating:
+        x = cast(x, accumulator(x.dtype))
     result = _sum_dtype(x.dtype) if dtype is None else as_dtype(dtype)
     x = cast(x, result)
     if not axes:
@@ -68,7 +71,7 @@ def _wide_reduce(x: Any, *, op: str, axes: tuple[int, ...]) -> Any:
     return cast(total, x.dtype)
 
 
-def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def sum(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of elements along axes.
 
     Args:
@@ -85,7 +88,7 @@ def sum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = Fal
     return _accumulate("sum", F.sum, x, axis, dtype, keepdims)
 
 
-def prod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def prod(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product of elements along axes. Arguments as for `sum`.
 
     Example:
@@ -111,7 +114,7 @@ def _extreme(op: str, primitive: Any, x: Any, axis: Axis, keepdims: bool) -> Any
     return keep(found, x.shape, axes, keepdims)
 
 
-def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def max(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The greatest element along axes; NaN if one is NaN.
 
     Raises:
@@ -125,7 +128,7 @@ def max(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return _extreme("max", F.max, x, axis, keepdims)
 
 
-def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The least element along axes; NaN if one is NaN.
 
     Raises:
@@ -142,10 +145,10 @@ def min(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
 def _truth(op: str, primitive: Any, x: Any, axis: Axis, keepdims: bool) -> Any:
     x = cast(tensor_of(op, x), bool_dtype)
     axes = normalize_axes(op, axis, x.ndim)
-    return keep(primitive(x, axes=axes), x.shape, axes, keepdims) if axes else x
+    return keep(primitive(x, axes=axes), x.shape, axes, keepdims) if axes else apart(x, x)
 
 
-def any(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def any(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """True where at least one element along axes is True (or not zero).
 
     Example:
@@ -156,7 +159,7 @@ def any(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return _truth("any", F.any, x, axis, keepdims)
 
 
-def all(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def all(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """True where every element along axes is True (or not zero).
 
     Example:
@@ -167,7 +170,7 @@ def all(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return _truth("all", F.all, x, axis, keepdims)
 
 
-def count_nonzero(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def count_nonzero(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The number of elements along axes that are not zero (or not False).
 
     Example:
@@ -178,7 +181,7 @@ def count_nonzero(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> An
     return sum(cast(tensor_of("count_nonzero", x), bool_dtype), axis=axis, keepdims=keepdims)
 
 
-def mean(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def mean(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The arithmetic mean along axes; integers give float32. With `dtype`, x is converted first.
 
     Example:
@@ -232,7 +235,7 @@ def _std(x: Any, *, axes: tuple[int, ...], correction: float) -> Any:
     return cast(F.where(is_zero, F.zeros_like(root), root), x.dtype)
 
 
-def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+def var(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The variance along axes: Σ (x - mean)² / (n - correction).
 
     Args:
@@ -248,7 +251,7 @@ def var(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     return keep(_var(x, axes=axes, correction=float(correction)), x.shape, axes, keepdims)
 
 
-def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Any:
+def std(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
     """The standard deviation along axes, √var. Arguments as for `var`.
 
     Example:
@@ -261,7 +264,7 @@ def std(x: Any, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool
     return keep(_std(x, axes=axes, correction=float(correction)), x.shape, axes, keepdims)
 
 
-def logsumexp(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def logsumexp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """log Σ exp(x) along axes without overflow.
 
     Example:
@@ -271,7 +274,7 @@ def logsumexp(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """
     x = floating("logsumexp", x)
     axes = normalize_axes("logsumexp", axis, x.ndim)
-    return keep(_logsumexp(x, axes=axes), x.shape, axes, keepdims) if axes else x
+    return keep(_logsumexp(x, axes=axes), x.shape, axes, keepdims) if axes else apart(x, x)
 
 
 @composite
@@ -305,7 +308,7 @@ def _arg(op: str, primitive: Any, x: Any, axis: int | None, keepdims: bool) -> A
     return keep(primitive(x, axis=axis), shape, axes, keepdims)
 
 
-def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the greatest element along an axis (of the flattened tensor if None).
 
     The first of equal elements counts; NaN counts as the greatest.
@@ -318,7 +321,7 @@ def argmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any
     return _arg("argmax", F.argmax, x, axis, keepdims)
 
 
-def argmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the least element along an axis (of the flattened tensor if None).
 
     The first of equal elements counts; NaN counts as the least.
@@ -353,7 +356,7 @@ def _cumulative(
 
 
 def cumulative_sum(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Any:
     """Running sums along an axis.
 
@@ -370,7 +373,7 @@ def cumulative_sum(
 
 
 def cumulative_prod(
-    x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
+    x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False
 ) -> Any:
     """Running products along an axis. Arguments as for `cumulative_sum`.
 
@@ -390,7 +393,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
         >>> el.diff(el.asarray([1, 4, 9, 16])).tolist()
         [3, 5, 7]
     """
-    x = tensor_of("diff", x)
+    given = x = tensor_of("diff", x)
     axis = normalize_axis("diff", axis, x.ndim)
     if n < 0:
         fail(ValueRangeError, "diff", f"n must not be negative, received {n}")
@@ -407,7 +410,7 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
         earlier = F.slice(x, start=zero, size=size, step=step)
         primitive = F.not_equal if x.dtype.kind == "b" else F.subtract
         x = primitive(later, earlier)
-    return x
+    return apart(x, given)
 
 
 def vector_norm(

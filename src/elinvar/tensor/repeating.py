@@ -10,13 +10,13 @@ from elinvar.core.shapes import Dim, normalize_axis
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor.cell import Cell, current_trace
 from elinvar.tensor.convert import cast, expand, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 from elinvar.tensor.manipulation import reshape
 from elinvar.tensor.searching import checked_size, searchsorted
 
 
 def repeat(
-    x: Any, /, repeats: Any, *, axis: int | None = None, total_repeat_length: int | None = None
+    x: Any, /, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Any:
     """Each element repeated along an axis (of the flattened tensor if None).
 
@@ -57,7 +57,7 @@ def repeat(
     if size == 0:
         if isinstance(total, int) and total:
             fail(ShapeError, "repeat", f"axis {axis} of {x._type} has nothing to repeat")
-        return x
+        return apart(x, x)
     ends = F.cumsum(counts, axis=0, reverse=False)
     source = searchsorted(ends, F.iota(size=total, dtype=int64), side="right")
     return F.gather(x, ew.minimum(source, ew.subtract(size, 1)), axis=axis)

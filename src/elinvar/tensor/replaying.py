@@ -203,7 +203,14 @@ def _row(x: Any, step: int) -> Any:
 
 
 def _custom(
-    operands: list[Any], sizes: Sizes, *, body: Graph, derivative: Graph, mode: str, moving: int
+    operands: list[Any],
+    sizes: Sizes,
+    *,
+    body: Graph,
+    derivative: Graph,
+    mode: str,
+    moving: int,
+    kernel: str | None = None,
 ) -> Birth | None:
     return _run(body, operands, sizes).birth
 

@@ -49,7 +49,7 @@ def _orderable(op: str, x: Any, axis: int) -> tuple[Any, int]:
     return x, normalize_axis(op, axis, x.ndim)
 
 
-def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: ArrayLike, /, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """The elements along an axis in order; NaN comes last. Always stable.
 
     Example:
@@ -62,7 +62,7 @@ def sort(x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: b
 
 
 def argsort(
-    x: ArrayLike, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+    x: ArrayLike, /, axis: int = -1, *, descending: bool = False, stable: bool = True
 ) -> Any:
     """The indices that sort an axis; NaN comes last. Always stable.
 
@@ -75,7 +75,7 @@ def argsort(
     return F.argsort(x, axis=axis, descending=descending)
 
 
-def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> TopK:
+def topk(x: ArrayLike, k: int, /, axis: int = -1, *, largest: bool = True) -> TopK:
     """The k greatest (or least) elements along an axis in order, and their indices.
 
     Of equal elements the one with the lower index comes first; NaN counts as the greatest.
@@ -103,7 +103,7 @@ def topk(x: ArrayLike, k: int, /, *, axis: int = -1, largest: bool = True) -> To
     return TopK(take_along_axis(x, indices, axis=axis), indices)
 
 
-def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Any:
+def take(x: ArrayLike, indices: ArrayLike, /, axis: int | None = None) -> Any:
     """The elements (or slices) at indices along an axis.
 
     Args:
@@ -128,7 +128,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, *, axis: int | None = None) -> Any
     return taken("take", x, indices, axis)
 
 
-def take_along_axis(x: ArrayLike, indices: ArrayLike, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: ArrayLike, indices: ArrayLike, /, axis: int = -1) -> Any:
     """Elements picked along one axis: result[…, i, …] = x[…, indices[…, i, …], …].
 
     Args:

@@ -13,9 +13,18 @@ from typing import Any
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import GradientError, ShapeError, fail
 from elinvar.core.shapes import broadcast_shapes
-from elinvar.tensor import storage
+from elinvar.tensor import interop, printing, storage
+from elinvar.tensor.assigning import set_item
 from elinvar.tensor.backward import backward, start
-from elinvar.tensor.cell import Cell, current_trace, detached, set_tensor_class, snapshot, state
+from elinvar.tensor.cell import (
+    Cell,
+    current_trace,
+    detached,
+    restore,
+    set_tensor_class,
+    snapshot,
+    state,
+)
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.methods import TensorMethods
 from elinvar.tensor.tape import HookHandle, Leaf, add_hook, no_grad
@@ -62,6 +71,7 @@ class Tensor(TensorMethods, Cell):
             source = storage.from_data(data, dtype)
         self._node = None
         self._grad = None
+        self._apart = True
         self._take(source)
         if requires_grad:
             self.requires_grad = True
@@ -124,12 +134,25 @@ class Tensor(TensorMethods, Cell):
                 value._buffer.refuse_outside(value, "assign")
             self._take(value)
         self._node = node
+        self._apart = True
         if node is not None and node is value._node:
             self._slot = value._slot
 
     def detach(self) -> Tensor:
-        """A tensor with the same content that does not require a gradient."""
-        return detached(self)
+        """A tensor with the same content that does not require a gradient.
+
+        Writing to it writes to this tensor too, as in PyTorch, unless this one was changed in
+        between: it keeps what it holds then.
+
+        Example:
+            >>> import elinvar as el
+            >>> w = el.Tensor([1.0, 1.0], requires_grad=True)
+            >>> before = w.detach()
+            >>> w.detach()[0] = 5.0
+            >>> w.tolist(), before.tolist()
+            ([5.0, 1.0], [1.0, 1.0])
+        """
+        return _detached_from(self)
 
     # the gradient
 
@@ -212,6 +235,105 @@ class Tensor(TensorMethods, Cell):
         """Keep `.grad` of this tensor in backward although it is no leaf."""
         if self._node is not None and not self._node.is_leaf:
             add_hook(self, _keeper(self))
+
+
+_Content = tuple[Any, Any, Any, Any]  # _buffer _address _layout _value
+
+
+class _Detached(Tensor):
+    """What `x.data` and `x.detach()` give: x without its gradient. Writing to it writes to x.
+
+    That holds as long as both hold the same: who changes x leaves this one as it was, so that it
+    can serve as a record of what x was. It does not keep x alive.
+    """
+
+    __slots__ = ("_held", "_origin")
+
+    _origin: weakref.ref[Tensor]
+    _held: _Content | None  # what x held when both were equal
+
+    def _followed(self) -> Tensor | None:
+        """x, if it still holds what this tensor holds."""
+        origin = self._origin()
+        if origin is None or self._held is None:
+            return None
+        if _holds(self._held, _content(origin)):
+            return origin
+        trace = current_trace()
+        captured = None if trace is None else trace.captured.get(id(origin))
+        if captured is None or captured.is_written:
+            return None
+        return origin if _holds(self._held, captured.content) else None
+
+    @property
+    def _writes_through(self) -> bool:  # type: ignore[override]
+        return self._followed() is not None
+
+    def _rebind(self, value: Cell) -> None:
+        origin = self._followed()
+        super()._rebind(value)
+        self._write_through(origin)
+
+    def _write_through(self, origin: Tensor | None) -> None:
+        """Let x hold what this tensor holds now."""
+        if origin is None:
+            self._held = None
+            return
+        origin._set_content(self)
+        trace = current_trace()
+        if trace is None or id(self) not in trace.captured:  # else both get their content back
+            self._held = _content(origin)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        origin = self._followed()
+        plain = current_trace() is None and value is not self and key is not self
+        is_taped = self._node is not None or getattr(value, "_node", None) is not None
+        if origin is None or is_taped or not plain:
+            set_item(self, key, value)
+            return
+        node, origin._node = origin._node, None
+        self._buffer = self._held = None  # now x holds its memory alone, and nothing need be copied
+        try:
+            set_item(origin, key, value)
+        finally:
+            origin._node = node
+            self._take(origin)
+            self._held = _content(origin)
+
+    def __repr__(self) -> str:
+        return printing.to_text(self, "Tensor")
+
+    def __copy__(self) -> Tensor:
+        return interop.copied(self._plain(), deep=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        found = memo[id(self)] = interop.copied(self._plain(), deep=True)
+        return found
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return interop.reduced(self._plain(), protocol)
+
+    def _plain(self) -> Any:
+        return restore(snapshot(self))
+
+
+def _content(cell: Cell) -> _Content:
+    return cell._buffer, cell._address, cell._layout, cell._value
+
+
+def _holds(held: _Content, found: _Content) -> bool:
+    """Whether two contents are the same memory, or the same value of a trace."""
+    return held[1] == found[1] and all(held[n] is found[n] for n in (0, 2, 3))
+
+
+def _detached_from(origin: Tensor) -> Tensor:
+    found = detached(origin)
+    tensor = object.__new__(_Detached)
+    tensor._node = tensor._grad = None
+    tensor._take(found)
+    tensor._origin = weakref.ref(origin)
+    tensor._held = _content(origin)
+    return tensor
 
 
 def _keeper(tensor: Tensor) -> Callable[[Any], None]:

@@ -66,6 +66,7 @@ class Tensor(Cell):
     def __contains__(self, value: _ArrayLike) -> _bool: ...
     def __copy__(self) -> Tensor: ...
     def __deepcopy__(self, memo: dict[_int, Any]) -> Tensor: ...
+    def __divmod__(self, other: _ArrayLike) -> tuple[Tensor, Tensor]: ...
     def __dlpack__(
         self,
         *,
@@ -119,6 +120,7 @@ class Tensor(Cell):
     def __pow__(self, other: _ArrayLike) -> Tensor: ...
     def __radd__(self, other: _ArrayLike) -> Tensor: ...
     def __rand__(self, other: _ArrayLike) -> Tensor: ...
+    def __rdivmod__(self, other: _ArrayLike) -> tuple[Tensor, Tensor]: ...
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: _ArrayLike) -> Tensor: ...
@@ -137,6 +139,10 @@ class Tensor(Cell):
     def __sub__(self, other: _ArrayLike) -> Tensor: ...
     def __truediv__(self, other: _ArrayLike) -> Tensor: ...
     def __xor__(self, other: _ArrayLike) -> Tensor: ...
+    @property
+    def H(self) -> Tensor:
+        """The conjugate transpose of a matrix; see `mH` for stacks of matrices."""
+
     @property
     def T(self) -> Tensor:
         """The transpose of a matrix; see `mT` for stacks of matrices."""
@@ -240,6 +246,9 @@ class Tensor(Cell):
         alpha: _ArrayLike = 1,
     ) -> Tensor:
         """beta · x + alpha · the outer product of two vectors."""
+
+    def adjoint(self) -> Tensor:
+        """The last two axes exchanged, and the conjugate of complex numbers: `mH`."""
 
     def all(
         self,
@@ -361,8 +370,8 @@ class Tensor(Cell):
     def assign(self, value: _ArrayLike) -> Self:
         """Replace the content in place by `value`, broadcast and cast to this shape and dtype."""
 
-    def astype(self, dtype: _DTypeLike) -> Tensor:
-        """x in another dtype."""
+    def astype(self, dtype: _DTypeLike, *, copy: _bool = True) -> Tensor:
+        """x in another dtype; with `copy=False` x itself where it has that dtype already."""
 
     def atan(x, /) -> Tensor:
         """The inverse tangent, in -π/2 … π/2."""
@@ -464,10 +473,10 @@ class Tensor(Cell):
         """Another tensor with the same content; gradients flow through."""
 
     def conj(x, /) -> Tensor:
-        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+        """The complex conjugate, x - iy for x + iy; of real numbers x."""
 
     def conjugate(x, /) -> Tensor:
-        """The complex conjugate, x - iy for x + iy; of real numbers x itself."""
+        """The complex conjugate, x - iy for x + iy; of real numbers x."""
 
     def contiguous(self) -> Tensor:
         """The same content in row-major order in memory."""
@@ -566,7 +575,7 @@ class Tensor(Cell):
 
     @property
     def data(self) -> Tensor:
-        """The content without gradient."""
+        """The content without gradient; writing to it writes to x, as in `detach`."""
     @data.setter
     def data(self, value: _ArrayLike) -> None: ...
     def deg2rad(x, /) -> Tensor:
@@ -692,6 +701,9 @@ class Tensor(Cell):
         generator: Generator | None = None,
     ) -> Self:
         """Fill with numbers from an exponential distribution."""
+
+    def fill(self, value: _ArrayLike) -> None:
+        """NumPy's form of `fill_`, without a result."""
 
     def fill_(self, value: _ArrayLike) -> Self:
         """Set all elements to a number."""
@@ -893,8 +905,8 @@ class Tensor(Cell):
     def isreal(x, /) -> Tensor:
         """True where an element has no imaginary part."""
 
-    def item(self) -> Any:
-        """The one element as a Python number."""
+    def item(self, *index: _int | tuple[_int, ...]) -> Any:
+        """The one element as a Python number, or, as in numpy, that at an index."""
 
     @property
     def itemsize(self) -> _int:
@@ -1000,6 +1012,10 @@ class Tensor(Cell):
 
     def lt(x1, x2: _ArrayLike, /) -> Tensor:
         """Whether x < y, element by element; false where an operand is NaN."""
+
+    @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged, and the conjugate of complex numbers."""
 
     @property
     def mT(self) -> Tensor:
@@ -1249,7 +1265,7 @@ class Tensor(Cell):
         """The n-th derivative of digamma."""
 
     def positive(x, /) -> Tensor:
-        """The tensor itself: +x."""
+        """The same numbers: +x."""
 
     def pow(x1, x2: _ArrayLike, /) -> Tensor:
         """x1 raised to the power x2, with broadcasting."""
@@ -1304,7 +1320,7 @@ class Tensor(Cell):
 
     @property
     def real(self) -> Tensor:
-        """The real part; of real numbers the tensor itself."""
+        """The real part; of real numbers all of them."""
 
     def reciprocal(x, /) -> Tensor:
         """1 / x of each element; integers become float32."""
@@ -1330,7 +1346,7 @@ class Tensor(Cell):
     def renorm(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
         """Slices along an axis shrunk such that their p-norm is at most maxnorm."""
 
-    def repeat(self, *sizes: _ShapeLike) -> Tensor:
+    def repeat(self, *sizes: _ShapeLike, axis: _Axis = ...) -> Tensor:
         """The whole tensor repeated along each axis, as in PyTorch (`el.tile`)."""
 
     def repeat_interleave(self, repeats: _ArrayLike, dim: _int | None = None) -> Tensor:
@@ -1359,10 +1375,10 @@ class Tensor(Cell):
     def rot90(self, k: _int = 1, dims: _int | Sequence[_int] = ...) -> Tensor:
         """A plane turned k times by 90°."""
 
-    def round(self, *, decimals: _int = 0) -> Tensor:
+    def round(self, decimals: _int = 0) -> Tensor:
         """The nearest number with some decimals; halves go to the even neighbour."""
 
-    def round_(self, *, decimals: _int = 0) -> Self:
+    def round_(self, decimals: _int = 0) -> Self:
         """`round` in place: computes the new value and rebinds the tensor."""
 
     def rsqrt(self) -> Tensor:
@@ -1543,10 +1559,10 @@ class Tensor(Cell):
         """Two axes exchanged."""
 
     def t(self) -> Tensor:
-        """The transpose of a matrix; a tensor of fewer axes itself."""
+        """The transpose of a matrix; a tensor of fewer axes as it is."""
 
-    def take(self, index: _ArrayLike) -> Tensor:
-        """Elements of the flattened tensor at indices of any shape."""
+    def take(self, index: _ArrayLike, axis: _int | None = None) -> Tensor:
+        """Elements of the flattened tensor at indices of any shape; with an axis, along it."""
 
     def take_along_dim(self, indices: _ArrayLike, dim: _int | None = None) -> Tensor:
         """Elements picked along an axis (of the flattened tensor if None)."""
@@ -1588,6 +1604,9 @@ class Tensor(Cell):
     def to_device(self, device: str | None, /, *, stream: Any = None) -> Tensor:
         """x itself; every device but "cpu" is refused."""
 
+    def tobytes(self) -> bytes:
+        """The elements in row-major order, as they lie in memory."""
+
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
 
@@ -1608,7 +1627,7 @@ class Tensor(Cell):
     @overload
     def transpose(self, dim0: _int, dim1: _int) -> Tensor: ...
     @overload
-    def transpose(self, dim0: Sequence[_int], dim1: None = ...) -> Tensor: ...
+    def transpose(self, dim0: Sequence[_int] | None = ..., dim1: None = ...) -> Tensor: ...
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Zeros above a diagonal."""
 

@@ -12,7 +12,7 @@ from elinvar.core import tree
 from elinvar.core.errors import AxisError, DTypeError, ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.tensor.batching import SHARED, Mapped
-from elinvar.tensor.cell import Cell, current_trace
+from elinvar.tensor.cell import Cell, current_trace, state, traces
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.jit import Call, as_input, tracing_lock
 from elinvar.tensor.program import examine_call, trace_program
@@ -21,6 +21,7 @@ from elinvar.tensor.watching import watch
 P = ParamSpec("P")
 R = TypeVar("R")
 RANDOMNESS = ("error", "different", "same")
+_UNSET: Any = object()
 
 
 def vmap(
@@ -30,6 +31,10 @@ def vmap(
     axis_name: Any = None,
     axis_size: DimLike | None = None,
     randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
+    in_dims: Any = _UNSET,
+    out_dims: Any = _UNSET,
 ) -> Callable[P, R]:
     """A function of one example as a function of many: result i is f(argument i).
 
@@ -49,6 +54,9 @@ def vmap(
         axis_size: how many examples; needed if no argument is mapped.
         randomness: what random numbers are inside: "error" refuses them, "different" draws others
             for each example, "same" the same for all.
+        chunk_size: how many examples at most are done at once; None: all. Fewer take less memory,
+            and the bits are the same.
+        in_dims, out_dims: PyTorch's names of in_axes and out_axes.
 
     Raises:
         AxisError: an argument or a result has no such axis.
@@ -67,11 +75,16 @@ def vmap(
     if randomness not in RANDOMNESS:
         words = ", ".join(map(repr, RANDOMNESS))
         fail(ValueRangeError, "vmap", f"randomness must be one of {words}, received {randomness!r}")
+    in_axes = in_axes if in_dims is _UNSET else in_dims
+    out_axes = out_axes if out_dims is _UNSET else out_dims
     options = Options(in_axes, out_axes, axis_name, axis_size, randomness)
+    if chunk_size is not None:
+        _check_chunks(chunk_size, options)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return _Call(function, options, args, kwargs)()
+        call = _Call(function, options, args, kwargs)
+        return call() if chunk_size is None else _in_chunks(call, chunk_size)
 
     return wrapped
 
@@ -97,6 +110,55 @@ class Options:
             fail(ValueRangeError, "vmap", text)
         if axis_size is not None and not isinstance(axis_size, int | Dim):
             fail(ValueRangeError, "vmap", f"axis_size must be an int, received {axis_size!r:.60}")
+
+    def of_size(self, size: int) -> Options:
+        """The same for a part of the examples."""
+        given = self.axis_size if self.axis_size is None else size
+        return Options(self.in_axes, self.out_axes, None, given, self.randomness)
+
+
+def _check_chunks(chunk_size: Any, options: Options) -> None:
+    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
+        text = f"chunk_size must be a positive int or None, received {chunk_size!r:.60}"
+        fail(ValueRangeError, "vmap", text)
+    if options.axis_name is not None or options.randomness == "same":
+        what = "axis_name" if options.axis_name is not None else 'randomness="same"'
+        text = f"examples of different chunks cannot hear of each other, as {what} asks for"
+        fail(ValueRangeError, "vmap", text, "leave chunk_size out")
+
+
+def _in_chunks(call: _Call, chunk_size: int) -> Any:
+    """A call, at most `chunk_size` examples at once."""
+    size, options = call.size, call.options
+    if not isinstance(size, int):
+        text = f"the number of examples, {size}, must be known to be cut into chunks"
+        fail(TraceError, "vmap", text, "leave chunk_size out, or pass infer_dims=False to jit")
+    if size <= chunk_size:
+        return call()
+    parts = []
+    structure: Any = None
+    for start in range(0, size, chunk_size):
+        leaves = list(call.leaves)
+        for number, axis in enumerate(call.axes):
+            if axis is not None:
+                leaves[number] = _part(as_tensor(leaves[number]), axis, start, chunk_size)
+        args, kwargs = tree.unflatten(call.structure, leaves)
+        sized = options.of_size(min(chunk_size, size - start))
+        found, structure = tree.flatten(_Call(call.function, sized, args, kwargs)())
+        parts.append(found)
+    axes = axes_of(options.out_axes, structure, "out_axes")
+    joined = [
+        first if axis is None else F.concatenate(first, *others, axis=axis % first.ndim)
+        for axis, first, *others in zip(axes, *parts, strict=True)
+    ]
+    return tree.unflatten(structure, joined)
+
+
+def _part(x: Any, axis: int, start: int, most: int) -> Any:
+    """The examples of a chunk."""
+    first = tuple([start if n == axis else 0 for n in range(x.ndim)])
+    sizes = [min(most, dim - start) if n == axis else dim for n, dim in enumerate(x.shape)]
+    return F.slice(x, start=first, size=tuple(sizes), step=(1,) * x.ndim)
 
 
 class _Call:
@@ -151,6 +213,8 @@ class _Call:
         if current_trace() is not None:
             return self._traced(places, [as_tensor(self.leaves[n]) for n in places])
         tensors = [as_input(self.leaves[n]) for n in places]
+        if not traces.active and state.changes is None:
+            return self._traced(places, tensors)
 
         def run(*stand_ins: Any) -> Any:
             return self._traced(places, list(stand_ins))
@@ -165,7 +229,7 @@ class _Call:
         return program.run(tensors, tensors)
 
     def _traced(self, places: list[int], tensors: list[Any]) -> Any:
-        """The call in the running trace."""
+        """The call, at once or in the running trace."""
         options = self.options
         leaves = list(self.leaves)
         rows, mapped = [], []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, in_notebook, running
+from elinvar.train.figures import HINT, SLOW_DATA, duration, final, in_notebook, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -97,7 +97,7 @@ class PlainLines(Callback):
             self._print(f"stopped: {trainer.stop_reason}")
 
     def _write(self, trainer: Trainer, epoch: int, text: str) -> None:
-        self._print(f"epoch {epoch}/{trainer.epochs}  {text}")
+        self._print(f"epoch {of(epoch, trainer.epochs)}  {text}")
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream or sys.stderr, flush=True)

@@ -6,10 +6,8 @@ import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from IPython.display import HTML, display
-
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, running
+from elinvar.train.figures import HINT, SLOW_DATA, duration, final, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -22,13 +20,17 @@ class NotebookTable(Callback):
 
     def __init__(self) -> None:
         self._handle: Any = None
+        self._html: Any = None
         self._rows: list[dict[str, str]] = []
         self._note = ""
         self._next = self._start = 0.0
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Show an empty table."""
+        from IPython.display import HTML, display  # there is one where this is used
+
         self._rows, self._note = [], ""
+        self._html = HTML
         self._handle = display(HTML(""), display_id=True)
 
     def on_epoch_start(self, trainer: Trainer) -> None:
@@ -42,14 +44,14 @@ class NotebookTable(Callback):
             return
         self._next = now + INTERVAL
         total = trainer.num_batches
-        row = {"epoch": f"{trainer.epoch + 1}/{trainer.epochs}", **dict(running(trainer))}
+        row = {"epoch": of(trainer.epoch + 1, trainer.epochs), **dict(running(trainer))}
         row["time"] = duration(now - self._start)
         self._draw(row, trainer.batches_done / total if total else None)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Add the epoch's row."""
         logs = trainer.logs
-        row = {"epoch": f"{trainer.epoch}/{trainer.epochs}", **dict(final(trainer))}
+        row = {"epoch": of(trainer.epoch, trainer.epochs), **dict(final(trainer))}
         row["time"] = duration(logs["seconds"])
         row["samples/s"] = f"{logs['samples_per_second']:,.0f}"
         self._rows.append(row)
@@ -65,7 +67,7 @@ class NotebookTable(Callback):
 
     def _draw(self, row: dict[str, str] | None, share: float | None) -> None:
         rows = [*self._rows, *([] if row is None else [row])]
-        self._handle.update(HTML(table(rows, share, self._note)))
+        self._handle.update(self._html(table(rows, share, self._note)))
 
 
 def table(rows: list[dict[str, str]], share: float | None, note: str) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, memory, running
+from elinvar.train.figures import HINT, SLOW_DATA, duration, final, memory, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -52,7 +52,8 @@ class TerminalBar(Callback):
     def on_validation_start(self, trainer: Trainer) -> None:
         """Say what takes time now."""
         if self._live is not None:
-            text = Text(f"epoch {trainer.epoch + 1}/{trainer.epochs}  looking at validation data …")
+            text = _head(trainer.epoch + 1, trainer.epochs)
+            text.append("  looking at validation data …", "dim")
             self._live.update(text, refresh=True)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -113,5 +114,4 @@ class TerminalBar(Callback):
 
 
 def _head(epoch: int, epochs: int) -> Text:
-    width = len(str(epochs))
-    return Text(f"epoch {epoch:>{width}}/{epochs}", "bold")
+    return Text(f"epoch {of(epoch, epochs)}", "bold")

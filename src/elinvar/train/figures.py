@@ -34,6 +34,16 @@ def figure(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def of(number: int, total: int) -> str:
+    """`3/10`, aligned; only `3` where there is no end.
+
+    Example:
+        >>> of(3, 10), of(3, 10**12)
+        (' 3/10', '3')
+    """
+    return f"{number:>{len(str(total))}}/{total}" if total < 10**6 else str(number)
+
+
 def duration(seconds: float) -> str:
     """A time as people read it.
 

@@ -40,6 +40,8 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(trainer, name)
         found[name] = None if part is None else part.state_dict()
+    scale = trainer.prepared().scale
+    found["scale"] = None if scale is None else scale.state_dict()
     return found
 
 
@@ -66,6 +68,9 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
     for name in _PARTS:
         if state[name] is not None:
             getattr(trainer, name).load_state_dict(state[name])
+    scale = trainer.prepared().scale
+    if scale is not None and state["scale"] is not None:
+        scale.load_state_dict(state["scale"])
     for callback, saved in zip(trainer.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved)
     for name, saved in state["metrics"].items():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+from elinvar.core.dtypes import float16
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.schedules import LRScheduler
+from elinvar.tensor.autocasting import autocast
 from elinvar.tensor.creation import asarray
 from elinvar.tensor.elementwise import where as choose
 from elinvar.tensor.jit import jit
@@ -18,6 +21,7 @@ from elinvar.tensor.tensor import Tensor
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.batches import parts, sample_count
 from elinvar.train.losses import Loss, checked
+from elinvar.train.precision import LossScale, low_type
 
 
 class Steps:
@@ -33,6 +37,7 @@ class Steps:
         average: the moving average of the weights; None for none.
         clip_norm, clip_value: limits of the gradients; None for none.
         grad_norm: give the norm of all gradients (NaN otherwise, unless it is clipped).
+        precision: `f32`, or `bf16` or `f16` for products of 16-bit operands; `f16` scales the loss.
         keep_finite: leave out a step whose loss (or norm, where there is one) is not finite.
         compiled: whether to compile.
     """
@@ -50,6 +55,7 @@ class Steps:
         clip_value: float | None,
         grad_norm: bool,
         keep_finite: bool,
+        precision: str,
         compiled: bool,
     ) -> None:
         self.model, self.loss = model, loss
@@ -58,6 +64,8 @@ class Steps:
         self._optimizer, self._schedule, self._average = optimizer, schedule, average
         self._clip_norm, self._clip_value, self._grad_norm = clip_norm, clip_value, grad_norm
         self._keep_finite = keep_finite
+        self._low = low_type(precision)
+        self.scale = LossScale() if self._low is float16 else None
 
         def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
             return jit(function) if compiled else function
@@ -96,7 +104,7 @@ class Steps:
         self.optimizer.zero_grad()
         buffers = self._buffers()
         loss, output = self._loss(batch)
-        loss.backward()
+        self._scaled(loss).backward()
         return loss, self._update(loss, buffers), output
 
     def _first(self, batch: Any) -> tuple[Tensor, Any]:
@@ -106,7 +114,7 @@ class Steps:
     def _more(self, batch: Any) -> tuple[Tensor, Any]:
         buffers = self._buffers()
         loss, output = self._loss(batch)
-        (loss * sample_count_of(batch)).backward()
+        self._scaled(loss * sample_count_of(batch)).backward()
         self._keep(loss.isfinite(), buffers)
         return loss, output
 
@@ -123,6 +131,7 @@ class Steps:
         norm = None
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         with no_grad():
+            unscaled = None if self.scale is None else self.scale.unscale(parameters)
             if self._clip_value is not None:
                 clip_grad_value_(parameters, self._clip_value)
             if self._clip_norm is not None:
@@ -132,9 +141,11 @@ class Steps:
             finite = None
             if self._keep_finite:
                 finite = loss.isfinite()
-                if norm is not None:
+                if norm is not None and unscaled is None:
                     finite = finite & norm.isfinite()
                 self._keep(finite, buffers)
+                if unscaled is not None:  # too great a scale is no error: the step is left out
+                    finite = finite & unscaled
             self.optimizer.step(where=finite)
             if self._schedule is not None:
                 self._schedule.step()
@@ -142,11 +153,18 @@ class Steps:
                 self._average.update(finite)
         return norm
 
+    def _scaled(self, loss: Tensor) -> Tensor:
+        return loss if self.scale is None else loss * self.scale.value
+
+    def _autocast(self) -> Any:
+        return nullcontext() if self._low is None else autocast(self._low)
+
     def _loss(self, batch: Any) -> tuple[Tensor, Any]:
         inputs, named, target = parts(batch)
-        output = self.model(*inputs, **named)
         assert self.loss is not None
-        loss = checked(self.loss(output, target))
+        with self._autocast():
+            output = self.model(*inputs, **named)
+            loss = checked(self.loss(output, target))
         return loss, self._count(output, target)
 
     def _count(self, output: Any, target: Any) -> Any:
@@ -178,13 +196,13 @@ class Steps:
 
     def _evaluate(self, batch: Any) -> tuple[Tensor | None, Any]:
         inputs, named, target = parts(batch)
-        with no_grad():
+        with no_grad(), self._autocast():
             output = self.model(*inputs, **named)
             loss = None if self.loss is None else checked(self.loss(output, target))
             return loss, self._count(output, target)
 
     def _predict(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        with no_grad():
+        with no_grad(), self._autocast():
             return self.model(*inputs, **named)
 
 

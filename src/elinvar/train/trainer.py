@@ -36,9 +36,12 @@ from elinvar.train.batches import feed, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
+from elinvar.train.precision import checked_precision
 from elinvar.train.signals import Interrupted, Signals
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain
+
+ENDLESS = sys.maxsize  # epochs, where steps say when to end
 
 
 class Trainer:
@@ -54,6 +57,9 @@ class Trainer:
         metrics: names such as `"accuracy"` or objects of `el.metrics`; or a dict of them, whose
             keys are the names in the results.
         callbacks: `Callback` objects, called in this order.
+        precision: `"f32"`; `"bf16"` or `"f16"` for mixed precision: products have 16-bit operands
+            and sums in float32, weights stay float32 (`el.autocast`). `"f16"` scales the loss, and
+            leaves out a step whose scale was too great.
         schedule: a schedule of the learning rate, called after each step; `ReduceLROnPlateau` is
             called after each epoch with `val_loss` (or `loss`). Or a function (optimizer, total
             number of steps) → schedule; or `"one_cycle"` or `"cosine"`.
@@ -92,6 +98,7 @@ class Trainer:
         metrics: Sequence[Any] | Mapping[str, Any] = (),
         callbacks: Iterable[Callback] = (),
         *,
+        precision: str = "f32",
         schedule: Any = None,
         accumulate: int = 1,
         clip_norm: float | None = None,
@@ -132,6 +139,7 @@ class Trainer:
             "clip_value": clip_value,
             "grad_norm": grad_norm,
             "compiled": compiled,
+            "precision": checked_precision(precision),
         }
         self._steps: Steps | None = None
 
@@ -140,7 +148,7 @@ class Trainer:
     def fit(
         self,
         data: Any,
-        epochs: int = 1,
+        epochs: int | None = None,
         validation: Any = None,
         *,
         batch_size: int = 32,
@@ -155,12 +163,14 @@ class Trainer:
         Args:
             data: a tuple of arrays (the last is the target), a `DataLoader`, a pipeline, or
                 anything else that gives batches each time it is iterated over.
-            epochs: how many in all; after an earlier `fit` of the same trainer so many more.
+            epochs: how many in all; after an earlier `fit` of the same trainer so many more. One,
+                unless `steps` says where to end.
             validation: data of the same kinds, looked at after each epoch.
             batch_size: where batches are made of arrays; of validation too.
             shuffle: mix the samples of arrays anew in each epoch.
             seed: of the order.
-            steps: end after so many steps in this call, wherever that is.
+            steps: end after so many steps in this call, wherever that is; the figures of an
+                epoch that is not complete are those of its batches so far.
             resume: a file that `save` or a `Checkpoint` wrote: go on from there. Then `epochs`
                 counts from the start of the run that was saved.
             dry_run: use one training batch and one validation batch, to see that all of it works;
@@ -175,18 +185,21 @@ class Trainer:
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
         self.need_optimizer("fit")
-        if not isinstance(epochs, int) or epochs < 0:
-            fail(ValueRangeError, "Trainer", f"epochs must be 0 or more, received {epochs!r}")
+        for name, value in (("epochs", epochs), ("steps", steps)):
+            if value is not None and (not isinstance(value, int) or value < 0):
+                fail(ValueRangeError, "Trainer", f"{name} must be 0 or more, received {value!r}")
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
         checks = None
         if validation is not None:
             checks = feed(validation, batch_size, False, seed, "validation")
         if dry_run:
             return self._dry_run(source, checks)
-        self.epochs = epochs if resume is not None else self.epoch + epochs
+        self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule()
         if resume is not None:
             self.load(resume)
+        else:
+            self.batches_done = 0
         bar = progress_for(self.progress)
         listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
         self.stop_reason = None
@@ -347,6 +360,7 @@ class Trainer:
         start, first_sample = time.perf_counter(), self.mean.count
         listeners.tell("on_epoch_start", self)
         self.model.train()
+        complete = True
         for batch in self._timed(source):
             self.batch = batch
             listeners.tell("on_step_start", self)
@@ -367,6 +381,7 @@ class Trainer:
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
+                complete = self.batches_done == self.num_batches
                 break
         if stepper.pending:
             self.grad_norm = stepper.finish()
@@ -376,32 +391,36 @@ class Trainer:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
         self.logs = {"loss": self.mean.value, **self._figures()}
-        seconds = time.perf_counter() - start
-        self._end_epoch(checks, listeners, seconds, self.mean.count - first_sample)
+        self.logs["seconds"] = time.perf_counter() - start
+        self.logs["samples_per_second"] = (self.mean.count - first_sample) / self.logs["seconds"]
+        self.logs["waiting"] = self.waited / self.logs["seconds"]
+        self._end_epoch(checks, listeners, complete)
 
     def _begin_counting(self) -> None:
         self.mean = Mean()
         for metric in self.metrics.values():
             metric.reset()
 
-    def _end_epoch(
-        self, checks: Any, listeners: Listeners, seconds: float, samples: int
-    ) -> None:
-        self.logs["seconds"] = seconds
-        self.logs["samples_per_second"] = samples / seconds
-        self.logs["waiting"] = self.waited / seconds
+    def _end_epoch(self, checks: Any, listeners: Listeners, complete: bool) -> None:
+        counted = {name: metric.state_dict() for name, metric in self.metrics.items()}
         if checks is not None:
             listeners.tell("on_validation_start", self)
             found = self._evaluate(checks)
             self.logs.update({f"val_{name}": value for name, value in found.items()})
             listeners.tell("on_validation_end", self)
-        self.epoch += 1
-        self.batches_done = 0
+        place = self.batches_done
+        self.epoch, self.batches_done = self.epoch + 1, 0
         self.logs["lr"] = self.learning_rate
         if self._plateau is not None:
             self._plateau.step(self.logs.get("val_loss", self.logs["loss"]))
+        if self.history.rows and self.history.rows[-1]["epoch"] == self.epoch:
+            self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
+        if not complete:  # what is saved from now on goes on in this epoch
+            self.epoch, self.batches_done = self.epoch - 1, place
+            for name, state_dict in counted.items():
+                self.metrics[name].load_state_dict(state_dict)
 
     def _timed(self, source: Iterable[Any]) -> Iterator[Any]:
         """The batches, as tensors; the time until each comes is added to `waited`."""
@@ -474,6 +493,17 @@ class Trainer:
                 **self._options,
             )
         return self._steps
+
+    def _last_epoch(self, epochs: int | None, steps: int | None, resumes: bool) -> int:
+        """The number of the epoch at whose end training ends."""
+        if epochs is None and steps is None:
+            epochs = 1
+        if epochs is None:
+            if self.num_batches is None:
+                return ENDLESS
+            assert steps is not None
+            return self.epoch + -(-steps * self.accumulate // self.num_batches)
+        return epochs if resumes else self.epoch + epochs
 
     def _make_schedule(self) -> None:
         """Schedules that depend on the number of steps are made when it is known."""

@@ -4,14 +4,14 @@ The rule of the record lets the batch join the images, the channels or the group
 convolution goes by Winograd's algorithm depends on its channels and groups, though (see
 `ops/winograd.py`), and so do its bits. Where the one for all examples would go another way than
 that of one example, the examples are convolved one after the other, in a scan of the compiled
-program: each then fills the machine by itself, for it has 16 channels at least.
+program: each then fills the machine by itself, for it has 16 channels at least. So they are where
+images and kernels are mapped and the number of examples, which would be that of groups, is open.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from elinvar.core.errors import TraceError, fail
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph
 from elinvar.ops.winograd import winograd_of
@@ -27,10 +27,8 @@ def batch_convolution(f: Any, axis: Any, node: Any, operands: Any, mapped: Any) 
     if alone == joined and alone is not None:
         return None
     if alone is False and joined in (None, False):
-        if all(mapped) and not isinstance(axis.size, int):
-            text = f"images and kernels of {axis.size} examples: their number must be known"
-            hint = "compile each number by itself: leave the size of the examples out of `specs`"
-            fail(TraceError, "convolution", text, hint, node.source)
+        if all(mapped) and not (isinstance(axis.size, int) and axis.size):
+            return _one_by_one(f, axis, node, operands, mapped)  # groups are counted in numbers
         return None
     return _one_by_one(f, axis, node, operands, mapped)
 

@@ -21,7 +21,7 @@ from elinvar.tensor.casting import finfo
 from elinvar.tensor.composite import composite
 from elinvar.tensor.control import while_loop
 from elinvar.tensor.convert import cast, expand, floating, pair, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 
 
 def _float_pair(op: str, x1: Any, x2: Any) -> tuple[Any, Any]:
@@ -426,7 +426,7 @@ def nan_to_num(
     """
     x = tensor_of("nan_to_num", x)
     if x.dtype.kind != "f":
-        return x
+        return apart(x, x)
     top = float(finfo(x.dtype).max)
     return _nan_to_num(
         x, nan=float(nan), high=top if posinf is None else float(posinf),
@@ -527,7 +527,7 @@ def around(x: Any, /, decimals: int = 0) -> Any:
     x = tensor_of("around", x)
     if x.dtype.kind != "f":
         if decimals >= 0:
-            return x
+            return apart(x, x)
         scale = 10**-decimals
         wide = ew.multiply(ew.round(ew.divide(cast(x, float64), scale)), scale)
         return cast(wide, x.dtype)

@@ -22,7 +22,7 @@ def _filled(x: Any, value: float) -> Any:
     return ew.where(F.not_equal(x, x), value, x) if x.dtype.kind == "f" else x
 
 
-def nansum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def nansum(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The sum of the elements that are not NaN.
 
     Example:
@@ -33,7 +33,7 @@ def nansum(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
     return red.sum(_filled(tensor_of("nansum", x), 0.0), axis=axis, dtype=dtype, keepdims=keepdims)
 
 
-def nanprod(x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Any:
+def nanprod(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
     """The product of the elements that are not NaN.
 
     Example:
@@ -67,7 +67,7 @@ def _nan_extreme(x: Any, *, axes: tuple[int, ...], largest: bool) -> Any:
     return ew.where(F.all(missing, axes=axes), math.nan, found)
 
 
-def nanmax(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def nanmax(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The greatest of the elements that are not NaN; NaN where there is none.
 
     Example:
@@ -78,7 +78,7 @@ def nanmax(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
     return _extreme("nanmax", x, axis, keepdims, True)
 
 
-def nanmin(x: Any, /, *, axis: Axis = None, keepdims: bool = False) -> Any:
+def nanmin(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The least of the elements that are not NaN; NaN where there is none.
 
     Example:
@@ -122,7 +122,7 @@ def _first_along(x: Any, missing: Any, *, axis: int, largest: bool) -> Any:
     return F.argmax(cast(wanted, int64), axis=axis)
 
 
-def nanargmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def nanargmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the greatest element that is not NaN.
 
     Raises:
@@ -136,7 +136,7 @@ def nanargmax(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> 
     return _place("nanargmax", x, axis, keepdims, True)
 
 
-def nanargmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> Any:
+def nanargmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
     """The index of the least element that is not NaN. As `nanargmax`.
 
     Example:
@@ -148,7 +148,7 @@ def nanargmin(x: Any, /, *, axis: int | None = None, keepdims: bool = False) -> 
 
 
 def nanmean(
-    x: Any, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False
+    x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False
 ) -> Any:
     """The mean of the elements that are not NaN; NaN where there is none.
 
@@ -209,8 +209,8 @@ def _nanvar(x: Any, *, axes: tuple[int, ...], correction: float, root: bool) -> 
 def nanvar(
     x: Any,
     /,
-    *,
     axis: Axis = None,
+    *,
     dtype: Any = None,
     correction: float = 0.0,
     keepdims: bool = False,
@@ -232,8 +232,8 @@ def nanvar(
 def nanstd(
     x: Any,
     /,
-    *,
     axis: Axis = None,
+    *,
     dtype: Any = None,
     correction: float = 0.0,
     keepdims: bool = False,
@@ -250,7 +250,7 @@ def nanstd(
     return _spread("nanstd", x, axis, dtype, correction, keepdims, True)
 
 
-def nancumsum(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Any:
+def nancumsum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Any:
     """Running sums in which NaN counts as 0 (of the flattened tensor if the axis is None).
 
     Example:
@@ -261,7 +261,7 @@ def nancumsum(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Any:
     return _cumulative("nancumsum", x, axis, dtype, 0.0)
 
 
-def nancumprod(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Any:
+def nancumprod(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Any:
     """Running products in which NaN counts as 1 (of the flattened tensor if the axis is None).
 
     Example:

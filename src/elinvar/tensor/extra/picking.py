@@ -199,7 +199,7 @@ def put_along_axis(
     update = man.broadcast_to(cast(tensor_of("put_along_axis", values, x.dtype), x.dtype), full)
     places = ravel(find.flat_positions(x.shape, index, axis))
     found = scattered(ravel(x), places, ravel(update), 0, "set")
-    return rebound(target, F.reshape(found, shape=shape), inplace)
+    return rebound("put_along_axis", target, F.reshape(found, shape=shape), inplace)
 
 
 def put(x: Any, indices: Any, values: Any, /, *, inplace: bool = True) -> Any:
@@ -223,7 +223,7 @@ def put(x: Any, indices: Any, values: Any, /, *, inplace: bool = True) -> Any:
         places = np.arange(count) % given
         update = gathered(update, tensor_of("put", places), 0)
     found = F.reshape(scattered(flat, index, update, 0, "set"), shape=x.shape)
-    return rebound(target, found, inplace)
+    return rebound("put", target, found, inplace)
 
 
 def place(x: Any, mask: Any, values: Any, /, *, inplace: bool = True) -> Any:
@@ -245,7 +245,8 @@ def place(x: Any, mask: Any, values: Any, /, *, inplace: bool = True) -> Any:
         return x
     number = ew.subtract(F.cumsum(cast(flags, int64), axis=0, reverse=False), 1)
     chosen = gathered(update, ew.remainder(ew.maximum(number, 0), update.shape[0]), 0)
-    return rebound(target, F.reshape(F.where(flags, chosen, flat), shape=x.shape), inplace)
+    found = F.reshape(F.where(flags, chosen, flat), shape=x.shape)
+    return rebound("place", target, found, inplace)
 
 
 # ---- numbering ----------------------------------------------------------------------------------

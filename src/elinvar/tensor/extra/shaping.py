@@ -14,7 +14,7 @@ from elinvar.tensor import manipulation as man
 from elinvar.tensor.assigning import rebound
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.convert import cast, expand, tensor_of
-from elinvar.tensor.dispatch import F
+from elinvar.tensor.dispatch import F, apart
 from elinvar.tensor.gathering import checked_index, gathered, scattered, true_positions
 from elinvar.tensor.searching import is_nonzero, need_values
 from elinvar.tensor.storage import stored_array
@@ -42,16 +42,16 @@ def atleast_1d(*arrays: Any) -> Any:
         (1,)
     """
     tensors = [tensor_of("atleast_1d", x) for x in arrays]
-    return _several([x if x.ndim else F.reshape(x, shape=(1,)) for x in tensors])
+    return _several([apart(x, x) if x.ndim else F.reshape(x, shape=(1,)) for x in tensors])
 
 
 def _two(x: Any) -> Any:
-    return x if x.ndim >= 2 else F.reshape(x, shape=(1, x._type.size))
+    return apart(x, x) if x.ndim >= 2 else F.reshape(x, shape=(1, x._type.size))
 
 
 def _three(x: Any) -> Any:
     if x.ndim >= 3:
-        return x
+        return apart(x, x)
     return F.reshape(x, shape=(*_shape_of_three(x),))
 
 
@@ -178,7 +178,7 @@ def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
     first, second = (normalize_axis("swapaxes", axis, x.ndim) for axis in (axis1, axis2))
     order = list(range(x.ndim))
     order[first], order[second] = second, first
-    return man.permuted(x, tuple(order))
+    return man.permute_dims(x, tuple(order))
 
 
 def transpose(x: Any, /, axes: Sequence[int] | None = None) -> Any:
@@ -251,10 +251,10 @@ def rot90(x: Any, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
         return F.flip(x, axes=tuple(sorted((first, second))))
     if turns == 1:
         return swapaxes(F.flip(x, axes=(second,)), first, second)
-    return F.flip(swapaxes(x, first, second), axes=(second,)) if turns else x
+    return F.flip(swapaxes(x, first, second), axes=(second,)) if turns else apart(x, x)
 
 
-def array_split(x: Any, indices_or_sections: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def array_split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:
     """Cut an axis into a number of nearly equal pieces, or before each of several indices.
 
     Example:
@@ -323,7 +323,7 @@ def dsplit(x: Any, indices_or_sections: Any, /) -> tuple[Any, ...]:
 # ---- editing ------------------------------------------------------------------------------------
 
 
-def append(x: Any, values: Any, /, *, axis: int | None = None) -> Any:
+def append(x: Any, values: Any, /, axis: int | None = None) -> Any:
     """x with values behind it along an axis (both flattened if None).
 
     Example:
@@ -352,7 +352,7 @@ def _places(op: str, obj: Any, total: int) -> Any:
     return places.astype(np.int64)
 
 
-def delete(x: Any, obj: Any, /, *, axis: int | None = None) -> Any:
+def delete(x: Any, obj: Any, /, axis: int | None = None) -> Any:
     """x without the slices at some places of an axis (of the flattened tensor if None).
 
     Args:
@@ -375,7 +375,7 @@ def delete(x: Any, obj: Any, /, *, axis: int | None = None) -> Any:
     return gathered(x, tensor_of("delete", np.flatnonzero(kept)), axis)
 
 
-def insert(x: Any, obj: Any, values: Any, /, *, axis: int | None = None) -> Any:
+def insert(x: Any, obj: Any, values: Any, /, axis: int | None = None) -> Any:
     """x with values put before some places of an axis (of the flattened tensor if None).
 
     Args:
@@ -529,7 +529,7 @@ def fill_diagonal(x: Any, val: Any, wrap: bool = False, *, inplace: bool = True)
         flat, tensor_of("fill_diagonal", places), expand(update, (len(places),)), 0, "set"
     )
     found = F.reshape(found, shape=x.shape)
-    return rebound(target, found, inplace)
+    return rebound("fill_diagonal", target, found, inplace)
 
 
 def apply_over_axes(function: Any, x: Any, axes: Any, /) -> Any:

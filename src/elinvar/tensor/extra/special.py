@@ -55,12 +55,8 @@ from elinvar.tensor.extra.special_gamma import (
     psi,
     zeta,
 )
-from elinvar.tensor.extra.special_incomplete import (
-    betainc,
-    gammainc,
-    gammaincc,
-    random_gamma_grad,
-)
+from elinvar.tensor.extra.special_incomplete import gammainc, gammaincc, random_gamma_grad
+from elinvar.tensor.extra.special_incomplete_beta import betainc
 
 lgamma = gammaln  # PyTorch's name
 

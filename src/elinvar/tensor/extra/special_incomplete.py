@@ -1,11 +1,11 @@
-"""The incomplete gamma and beta functions: series and continued fractions, element by element.
+"""The incomplete gamma functions: series and continued fractions, element by element.
 
 The loops go on until the last element has settled; one that has settled does not change any more,
 so the value of an element does not depend on its neighbours. The power in front is written as
 exp(a·(log(1 + u) - u)) with Stirling's correction, which keeps its digits for large parameters.
 
 Sources: W. Gautschi, "A computational procedure for incomplete gamma functions", ACM TOMS 5 (1979);
-W. Press et al., "Numerical Recipes", sections 6.2 and 6.4 (continued fractions by Lentz's method).
+W. Press et al., "Numerical Recipes", section 6.2 (continued fractions by Lentz's method).
 """
 
 from __future__ import annotations
@@ -15,32 +15,20 @@ from typing import Any
 
 from elinvar.core.dtypes import float64
 from elinvar.tensor import elementwise as ew
-from elinvar.tensor import reductions as red
-from elinvar.tensor.control import while_loop
 from elinvar.tensor.dispatch import F
+from elinvar.tensor.extra import special_jets as series
 from elinvar.tensor.extra.special_gamma import (
     digamma,
-    each,
     gamma_above,
     log_gamma_near_one,
     log_gamma_positive,
+    polygamma,
     stirling_correction,
 )
+from elinvar.tensor.extra.special_jets import EPSILON, Jets, repeated
 from elinvar.tensor.extra.special_tools import held, log1pmx, several
 
-_EPSILON = 2.0**-53
 _TINY = 1e-290
-_MOST_STEPS = 20000
-
-
-def _repeat(step: Any, start: tuple[Any, ...]) -> Any:
-    """Steps of a state whose first part counts and whose last says which elements have settled."""
-
-    def goes_on(state: Any) -> Any:
-        unsettled = red.any(F.bitwise_invert(state[-1]))
-        return F.bitwise_and(unsettled, ew.less(state[0], float(_MOST_STEPS)))
-
-    return while_loop(goes_on, step, start)
 
 
 def _power(a: Any, x: Any) -> Any:
@@ -65,11 +53,11 @@ def _series(a: Any, x: Any, wanted: Any) -> Any:
         following = ew.multiply(term, ew.divide(x, ew.add(a, n)))
         sum_ = ew.add(total, following)
         term, total = F.where(settled, term, following), F.where(settled, total, sum_)
-        done = F.less_equal(term, ew.multiply(total, _EPSILON / 4))
+        done = F.less_equal(term, ew.multiply(total, EPSILON / 4))
         return ew.add(n, 1.0), term, total, F.bitwise_or(settled, done)
 
     first = F.constant(value=1.0, dtype=float64)
-    return _repeat(step, (first, one, one, F.bitwise_invert(wanted)))[2]
+    return repeated(step, (first, one, one, F.bitwise_invert(wanted)))[2]
 
 
 def _fraction(a: Any, x: Any, wanted: Any) -> Any:
@@ -81,21 +69,21 @@ def _fraction(a: Any, x: Any, wanted: Any) -> Any:
         n, b, c, d, h, settled = state
         an = F.negative(ew.multiply(ew.subtract(n, a), n))
         b2 = ew.add(b, 2.0)
-        d2 = _away(ew.add(ew.multiply(an, d), b2))
-        c2 = _away(ew.add(b2, ew.divide(an, c)))
+        d2 = away(ew.add(ew.multiply(an, d), b2))
+        c2 = away(ew.add(b2, ew.divide(an, c)))
         d2 = ew.divide(1.0, d2)
         change = ew.multiply(c2, d2)
         b, c, d = (F.where(settled, o, v) for o, v in ((b, b2), (c, c2), (d, d2)))
         h = F.where(settled, h, ew.multiply(h, change))
-        done = ew.less_equal(F.abs(ew.subtract(change, 1.0)), 2 * _EPSILON)
+        done = ew.less_equal(F.abs(ew.subtract(change, 1.0)), 2 * EPSILON)
         return ew.add(n, 1.0), b, c, d, h, F.bitwise_or(settled, done)
 
     counter = F.constant(value=1.0, dtype=float64)
     large = F.full(1 / _TINY, a)
-    return _repeat(step, (counter, start, large, first, first, F.bitwise_invert(wanted)))[4]
+    return repeated(step, (counter, start, large, first, first, F.bitwise_invert(wanted)))[4]
 
 
-def _away(x: Any) -> Any:
+def away(x: Any) -> Any:
     return ew.where(ew.less(F.abs(x), _TINY), _TINY, x)
 
 
@@ -109,12 +97,12 @@ def _small_complement(a: Any, x: Any, wanted: Any) -> Any:
         term = ew.divide(following, ew.add(a, n))
         power = F.where(settled, power, following)
         total = F.where(settled, total, ew.add(total, term))
-        done = F.less_equal(F.abs(term), ew.multiply(F.abs(total), _EPSILON / 4))
+        done = F.less_equal(F.abs(term), ew.multiply(F.abs(total), EPSILON / 4))
         return ew.add(n, 1.0), power, total, F.bitwise_or(settled, done)
 
     first = F.constant(value=1.0, dtype=float64)
     one = F.full(1.0, a)
-    total = _repeat(step, (first, one, zero, F.bitwise_invert(wanted)))[2]
+    total = repeated(step, (first, one, zero, F.bitwise_invert(wanted)))[2]
     near = ew.less(a, 1.0)
     log_one = F.where(
         near, log_gamma_near_one(held(near, a, 0.5)),
@@ -174,7 +162,7 @@ def _regularized(a: Any, x: Any, upper: bool) -> Any:
 def _gammainc(a: Any, x: Any) -> Any:
     """The regularized lower incomplete gamma function P(a, x) = γ(a, x) / Γ(a).
 
-    It has derivatives with respect to both operands; the second one for a is NaN.
+    It has derivatives of every order with respect to x and of the first two with respect to a.
 
     Example:
         >>> import elinvar as el
@@ -207,7 +195,7 @@ def _gamma_density(a: Any, x: Any) -> Any:
 
 gamma_density: Any = several(
     _gamma_density,
-    lambda a, x: ew.multiply(gamma_density(a, x), ew.subtract(ew.log(x), digamma(a))),
+    lambda a, x: _density_by_shape(a, x),
     lambda a, x: ew.multiply(
         gamma_density(a, x), ew.subtract(ew.divide(ew.subtract(a, 1.0), x), 1.0)
     ),
@@ -246,15 +234,15 @@ def _series_with_slope(a: Any, x: Any, wanted: Any) -> tuple[Any, Any]:
         term, gone = F.where(settled, term, following), F.where(settled, gone, less)
         total = F.where(settled, total, ew.add(total, following))
         slope = F.where(settled, slope, ew.add(slope, part))
-        small = F.less_equal(term, ew.multiply(total, _EPSILON / 4))
+        small = F.less_equal(term, ew.multiply(total, EPSILON / 4))
         done = F.bitwise_and(
-            small, F.less_equal(F.abs(part), ew.multiply(F.abs(slope), _EPSILON / 4))
+            small, F.less_equal(F.abs(part), ew.multiply(F.abs(slope), EPSILON / 4))
         )
         return ew.add(n, 1.0), term, gone, total, slope, F.bitwise_or(settled, done)
 
     first = F.constant(value=1.0, dtype=float64)
     start = (first, one, zero, one, zero, F.bitwise_invert(wanted))
-    found = _repeat(step, start)
+    found = repeated(step, start)
     return found[3], found[4]
 
 
@@ -276,9 +264,9 @@ def _fraction_with_slope(a: Any, x: Any, wanted: Any) -> tuple[Any, Any]:
         t = ew.add(t, ew.add(ew.multiply(an, t2), ew.multiply(q2, n)))
         found = ew.divide(p, q)
         change = ew.divide(ew.subtract(s, ew.multiply(found, t)), q)
-        near = F.less_equal(F.abs(ew.subtract(found, value)), ew.multiply(found, 2 * _EPSILON))
+        near = F.less_equal(F.abs(ew.subtract(found, value)), ew.multiply(found, 2 * EPSILON))
         gap = F.abs(ew.subtract(change, slope))
-        done = F.bitwise_and(near, F.less_equal(gap, ew.multiply(F.abs(change), 4 * _EPSILON)))
+        done = F.bitwise_and(near, F.less_equal(gap, ew.multiply(F.abs(change), 4 * EPSILON)))
         scale = ew.where(ew.greater(F.abs(q), 2.0**200), 2.0**-200, one)
         scaled = [ew.multiply(v, scale) for v in (p, p1, q, q1, s, s1, t, t1)]
         held_parts = [
@@ -293,15 +281,42 @@ def _fraction_with_slope(a: Any, x: Any, wanted: Any) -> tuple[Any, Any]:
     # convergents 1/b0: p = 1, q = b0; before that p = 0, q = 1
     start = (first, one, zero, b0, one, zero, zero, F.negative(one), zero)
     value = ew.divide(1.0, b0)
-    found = _repeat(step, (*start, value, ew.multiply(value, value), F.bitwise_invert(wanted)))
+    found = repeated(step, (*start, value, ew.multiply(value, value), F.bitwise_invert(wanted)))
     return found[9], found[10]
 
 
-gammainc_shape_slope: Any = several(
-    _shape_slope, lambda a, x: ew.multiply(a, math.nan), lambda a, x: ew.multiply(
-        gamma_density(a, x), ew.subtract(ew.log(x), digamma(a))
-    ),
-)  # fmt: skip
+def _shape_curvature(a: Any, x: Any) -> Any:
+    """d²P/da²"""
+    inside = ew.logical_and(
+        ew.logical_and(ew.greater(a, 0.0), ew.less(a, math.inf)),
+        ew.logical_and(ew.greater(x, 0.0), ew.less(x, math.inf)),
+    )
+    a, x = held(inside, a, 1.0), held(inside, x, 0.5)
+    by_series = F.less_equal(x, ew.add(a, 1.0))
+    other, jets = F.bitwise_invert(by_series), Jets(1, 2)
+    front, up = _power(a, x), ew.add(a, 1.0)
+    log_slope = ew.subtract(F.log(x), digamma(up))
+    bend = ew.multiply(polygamma(1, up), -0.5)
+    low = series.gamma_series(jets, held(by_series, a, 1.0), held(by_series, x, 0.5), by_series)
+    low = jets.product(low, jets.exponential(front, [None, log_slope, bend]))
+    fa, fx = held(other, a, 1.0), held(other, x, 3.0)
+    high = jets.product(series.gamma_fraction(jets, fa, fx, other), jets.linear(fa, F.full(1.0, a)))
+    high = jets.product(high, jets.exponential(front, [None, log_slope, bend]))
+    found = F.where(by_series, low[2], F.negative(high[2]))
+    return ew.where(inside, ew.add(found, found), 0.0)
+
+
+def _density_by_shape(a: Any, x: Any) -> Any:
+    return ew.multiply(gamma_density(a, x), ew.subtract(ew.log(x), digamma(a)))
+
+
+def _density_by_shape_twice(a: Any, x: Any) -> Any:
+    slope = ew.subtract(ew.log(x), digamma(a))
+    return ew.multiply(gamma_density(a, x), ew.subtract(ew.square(slope), polygamma(1, a)))
+
+
+_gammainc_shape_curvature: Any = several(_shape_curvature, None, _density_by_shape_twice)
+gammainc_shape_slope: Any = several(_shape_slope, _gammainc_shape_curvature, _density_by_shape)
 gammainc: Any = several(_gammainc, gammainc_shape_slope, gamma_density)
 gammaincc: Any = several(
     _gammaincc,
@@ -323,111 +338,4 @@ def random_gamma_grad(a: Any, x: Any, /) -> Any:
     return ew.divide(ew.negative(gammainc_shape_slope(a, x)), gamma_density(a, x))
 
 
-# ---- beta ---------------------------------------------------------------------------------------
-
-
-def _beta_power(a: Any, b: Any, x: Any, y: Any) -> Any:
-    """x^a·y^b / B(a, b) with y = 1 - x."""
-    total = ew.add(a, b)
-    # relative to the peak at a / (a + b), where the linear terms of both logarithms cancel
-    gap = ew.subtract(ew.multiply(x, b), ew.multiply(y, a))
-    above = log1pmx(ew.divide(gap, a), ew.divide(ew.multiply(x, total), a))
-    below = log1pmx(ew.divide(F.negative(gap), b), ew.divide(ew.multiply(y, total), b))
-    exponent = ew.add(ew.multiply(a, above), ew.multiply(b, below))
-    first, second, third = each(stirling_correction, a, b, total)
-    exponent = ew.subtract(exponent, ew.subtract(ew.add(first, second), third))
-    front = F.sqrt(ew.multiply(ew.multiply(ew.divide(a, total), b), 1 / (2 * math.pi)))
-    return ew.multiply(front, F.exp(exponent))
-
-
-def _beta_fraction(a: Any, b: Any, x: Any, wanted: Any) -> Any:
-    """The continued fraction of I_x(a, b)·a·B / (x^a (1-x)^b), by Lentz's method."""
-    total, up, down = ew.add(a, b), ew.add(a, 1.0), ew.subtract(a, 1.0)
-    first = ew.divide(
-        1.0, _away(ew.subtract(1.0, ew.divide(ew.multiply(total, x), up)))
-    )
-
-    def half(numerator: Any, c: Any, d: Any) -> tuple[Any, Any, Any]:
-        d = ew.divide(1.0, _away(ew.add(ew.multiply(numerator, d), 1.0)))
-        c = _away(ew.add(ew.divide(numerator, c), 1.0))
-        return c, d, ew.multiply(c, d)
-
-    def step(state: Any) -> Any:
-        n, c, d, h, settled = state
-        twice = ew.add(a, ew.add(n, n))
-        even = ew.divide(
-            ew.multiply(ew.multiply(ew.subtract(b, n), n), x),
-            ew.multiply(ew.add(down, ew.add(n, n)), twice),
-        )
-        c2, d2, change = half(even, c, d)
-        h2 = ew.multiply(h, change)
-        odd = ew.divide(
-            ew.multiply(ew.multiply(F.negative(ew.add(a, n)), ew.add(total, n)), x),
-            ew.multiply(twice, ew.add(up, ew.add(n, n))),
-        )
-        c2, d2, change = half(odd, c2, d2)
-        h2 = ew.multiply(h2, change)
-        c, d, h = (F.where(settled, o, v) for o, v in ((c, c2), (d, d2), (h, h2)))
-        done = ew.less_equal(F.abs(ew.subtract(change, 1.0)), 2 * _EPSILON)
-        return ew.add(n, 1.0), c, d, h, F.bitwise_or(settled, done)
-
-    counter = F.constant(value=1.0, dtype=float64)
-    one = F.full(1.0, a)
-    return _repeat(step, (counter, one, first, first, F.bitwise_invert(wanted)))[3]
-
-
-def _betainc(a: Any, b: Any, x: Any) -> Any:
-    """The regularized incomplete beta function I_x(a, b), for a, b > 0 and 0 ≤ x ≤ 1.
-
-    Its derivative is known with respect to x.
-
-    Example:
-        >>> import elinvar as el
-        >>> print(f"{el.special.betainc(2.0, 3.0, 0.5).item():.6f}")
-        0.687500
-    """
-    usual = ew.logical_and(ew.greater(a, 0.0), ew.greater(b, 0.0))
-    usual = ew.logical_and(usual, ew.less(ew.add(a, b), math.inf))
-    inside = ew.logical_and(usual, ew.logical_and(ew.greater(x, 0.0), ew.less(x, 1.0)))
-    a, b, z = held(inside, a, 1.0), held(inside, b, 1.0), held(inside, x, 0.5)
-    y = ew.subtract(1.0, z)
-    swapped = F.greater(z, ew.divide(ew.add(a, 1.0), ew.add(ew.add(a, b), 2.0)))
-    p, q = F.where(swapped, b, a), F.where(swapped, a, b)
-    u = F.where(swapped, y, z)
-    front = _beta_power(a, b, z, y)
-    found = ew.multiply(ew.divide(front, p), _beta_fraction(p, q, u, inside))
-    found = F.where(swapped, ew.subtract(1.0, found), found)
-    edge = ew.where(ew.equal(x, 0.0), 0.0, ew.where(ew.equal(x, 1.0), 1.0, x * math.nan))
-    return F.where(inside, found, ew.where(usual, edge, math.nan))
-
-
-def _beta_density(a: Any, b: Any, x: Any) -> Any:
-    """x^(a-1)·(1-x)^(b-1) / B(a, b)"""
-    inside = ew.logical_and(ew.greater(x, 0.0), ew.less(x, 1.0))
-    p, q, z = held(inside, a, 1.0), held(inside, b, 1.0), held(inside, x, 0.5)
-    y = ew.subtract(1.0, z)
-    found = ew.divide(_beta_power(p, q, z, y), ew.multiply(z, y))
-    return ew.where(inside, found, 0.0)
-
-
-def _beta_density_slope(a: Any, b: Any, x: Any) -> Any:
-    left = ew.divide(ew.subtract(a, 1.0), x)
-    right = ew.divide(ew.subtract(b, 1.0), ew.subtract(1.0, x))
-    return ew.multiply(beta_density(a, b, x), ew.subtract(left, right))
-
-
-def _digamma_gap(a: Any, b: Any) -> Any:
-    return ew.subtract(digamma(ew.add(a, b)), digamma(a))
-
-
-beta_density: Any = several(
-    _beta_density,
-    lambda a, b, x: ew.multiply(beta_density(a, b, x), ew.add(ew.log(x), _digamma_gap(a, b))),
-    lambda a, b, x: ew.multiply(
-        beta_density(a, b, x), ew.add(ew.log1p(ew.negative(x)), _digamma_gap(b, a))
-    ),
-    _beta_density_slope,
-)
-betainc: Any = several(_betainc, None, None, beta_density)
-
-__all__ = ["betainc", "gammainc", "gammaincc", "random_gamma_grad"]
+__all__ = ["gammainc", "gammaincc", "random_gamma_grad"]

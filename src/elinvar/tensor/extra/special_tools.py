@@ -102,6 +102,7 @@ def unary(value: Function, slope: Function | None = None) -> Any:
     call: Function = program
     if slope is not None:
         own = custom_vjp(functools.wraps(rounded)(lambda x: program(x)))
+        own.is_pure = True
         own.defvjp(lambda x: (program(x), x), lambda x, g: (ew.multiply(g, slope(x)),))
         call = own
 
@@ -111,10 +112,11 @@ def unary(value: Function, slope: Function | None = None) -> Any:
     return _documented(function, name, value)
 
 
-def several(value: Function, *slopes: Function | None) -> Any:
+def several(value: Function, *slopes: Function | None, pull_back: Function | None = None) -> Any:
     """A function of two or three operands that broadcast; f's slope along each of them.
 
     Without slopes the derivative is that of the formula; None stands for one that is not known.
+    `pull_back(operands, cotangent)` stands for all slopes where they have parts in common.
     """
     name, count = value.__name__.lstrip("_"), value.__code__.co_argcount
 
@@ -124,13 +126,14 @@ def several(value: Function, *slopes: Function | None) -> Any:
     rounded.__name__ = rounded.__qualname__ = f"_{name}"
     program = composite(rounded)
     call: Function = program
-    if slopes:
+    if slopes or pull_back:
         own = custom_vjp(functools.wraps(rounded)(lambda *xs: program(*xs)))
+        own.is_pure = True
 
-        def pull_back(xs: Any, g: Any) -> tuple[Any, ...]:
+        def by_slopes(xs: Any, g: Any) -> tuple[Any, ...]:
             return tuple(_along(name, n, slopes[n], xs, g) for n in range(count))
 
-        own.defvjp(lambda *xs: (program(*xs), xs), pull_back)
+        own.defvjp(lambda *xs: (program(*xs), xs), pull_back or by_slopes)
         call = own
 
     def of_floats(*xs: Any) -> Any:
@@ -145,17 +148,29 @@ def several(value: Function, *slopes: Function | None) -> Any:
     return _documented(two if count == 2 else three, name, value)
 
 
-def _along(name: str, place: int, slope: Function | None, xs: Any, g: Any) -> Any:
+def _in_region() -> bool:
     trace = current_trace()
-    in_region = trace is not None and trace.is_region  # where no operand has a tape
-    if xs[place]._node is None and not in_region:
+    return trace is not None and trace.is_region
+
+
+def flows(x: Any) -> bool:
+    """Whether a pull-back must serve this operand (in a region no operand has a tape)."""
+    return x._node is not None or _in_region()
+
+
+def unknown_slope(name: str, place: int, g: Any) -> Any:
+    """What flows to an operand along which no derivative is known: an error, or NaN in a region,
+    which counts only if somebody wants it."""
+    if _in_region():
+        return ew.multiply(g, math.nan)
+    text = f"there is no derivative with respect to operand {place}"
+    return fail(GradientError, name, text, "stop it with `el.stop_gradient(…)`")
+
+
+def _along(name: str, place: int, slope: Function | None, xs: Any, g: Any) -> Any:
+    if not flows(xs[place]):
         return None
-    if slope is None and in_region:
-        return ew.multiply(g, math.nan)  # which counts only if somebody wants it
-    if slope is None:
-        text = f"there is no derivative with respect to operand {place}"
-        fail(GradientError, name, text, "stop it with `el.stop_gradient(…)`")
-    return ew.multiply(g, slope(*xs))
+    return unknown_slope(name, place, g) if slope is None else ew.multiply(g, slope(*xs))
 
 
 def _documented(function: Function, name: str, value: Function) -> Function:

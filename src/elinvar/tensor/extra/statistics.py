@@ -417,7 +417,7 @@ def _running(op: str, x: Any, axis: int | None, primitive: Any) -> Any:
     return primitive(x, axis=normalize_axis(op, axis, x.ndim), reverse=False)
 
 
-def cummax(x: Any, /, *, axis: int | None = None) -> Any:
+def cummax(x: Any, /, axis: int | None = None) -> Any:
     """The greatest element so far along an axis; NaN from the first NaN on.
 
     Example:
@@ -428,7 +428,7 @@ def cummax(x: Any, /, *, axis: int | None = None) -> Any:
     return _running("cummax", x, axis, F.cummax)
 
 
-def cummin(x: Any, /, *, axis: int | None = None) -> Any:
+def cummin(x: Any, /, axis: int | None = None) -> Any:
     """The least element so far along an axis; NaN from the first NaN on.
 
     Example:
@@ -467,7 +467,7 @@ def cumprod(x: Any, /, axis: int | None = None, dtype: Any = None) -> Any:
     return red.cumulative_prod(x, axis=axis, dtype=dtype)
 
 
-def logcumsumexp(x: Any, /, *, axis: int | None = None) -> Any:
+def logcumsumexp(x: Any, /, axis: int | None = None) -> Any:
     """log Σ exp(x) over the elements so far along an axis, without overflow.
 
     In ⌈log₂ n⌉ steps, each of which combines with what stands 1, 2, 4, … places before.
