@@ -148,25 +148,14 @@ def _padded(arrays: Sequence[Any], pad: float, length: int | None) -> npt.NDArra
 
 def plain(batch: Any) -> Any:
     """The batch with `Stored` arrays instead of tensors."""
-    return _mapped(
+    return mapped(
         batch, lambda x: Stored(stored_array(x), x.dtype.name) if isinstance(x, Cell) else x
     )
 
 
 def as_tensors(batch: Any) -> Any:
     """The batch with tensors instead of arrays. Texts stay; arrays of objects and texts, too."""
-    return _mapped(batch, _tensor)
-
-
-def owned(element: Any) -> Any:
-    """The element with copies of all arrays that are views of memory that others write."""
-    return _mapped(element, _copy)
-
-
-def _copy(leaf: Any) -> Any:
-    if isinstance(leaf, np.ndarray):
-        return leaf.copy()
-    return Stored(leaf.array.copy(), leaf.dtype) if isinstance(leaf, Stored) else leaf
+    return mapped(batch, _tensor)
 
 
 def _tensor(leaf: Any) -> Any:
@@ -178,15 +167,15 @@ def _tensor(leaf: Any) -> Any:
     return leaf
 
 
-def _mapped(value: Any, function: Any) -> Any:
+def mapped(value: Any, function: Any) -> Any:
     """`tree.map_tree`, with short ways for what batches mostly are."""
     kind = type(value)
     if kind is np.ndarray or isinstance(value, Cell):
         return function(value)
     if kind is tuple:
-        return tuple([_mapped(part, function) for part in value])
+        return tuple([mapped(part, function) for part in value])
     if kind is dict:
-        return {key: _mapped(part, function) for key, part in value.items()}
+        return {key: mapped(part, function) for key, part in value.items()}
     if kind is list and value and isinstance(value[0], str | bytes):
         return value
     return tree.map_tree(function, value)

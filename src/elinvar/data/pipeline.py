@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import DataError, DTypeError, StateError, ValueRangeError, fail
 from elinvar.data.plan import (
@@ -393,6 +393,10 @@ class Pipeline:
         self.set_epoch(int(state_dict["epoch"]))
         self._place = {key: value for key, value in state_dict.items() if key not in own}
         self._resume = dict(self._place)
+
+    if TYPE_CHECKING:  # `SizedPipeline` has it; which of the two it is, types do not say
+
+        def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1

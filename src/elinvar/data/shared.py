@@ -69,9 +69,17 @@ class Block:
             place += -(-size // _STEP) * _STEP
         return sizes
 
-    def read(self, sizes: list[int]) -> Any:
-        """The value that was written by another of our processes; its arrays are views."""
-        view = self.view(max(1, sum(-(-size // _STEP) * _STEP for size in sizes)))
+    def read(self, sizes: list[int], copy: bool = False) -> Any:
+        """The value that was written by another of our processes; its arrays are views.
+
+        Args:
+            sizes: what `write` gave.
+            copy: views of one copy of all, which stays when the block is written again.
+        """
+        total = max(1, sum(-(-size // _STEP) * _STEP for size in sizes))
+        view = self.view(total)
+        if copy:
+            view = memoryview(bytearray(view[:total]))
         parts, place = [], 0
         for size in sizes:
             parts.append(view[place : place + size])

@@ -232,6 +232,8 @@ class Packing(Operator):
         return False
 
     def _size(self, origin: Any, value: Any) -> int:
+        if type(value) is np.ndarray and value.ndim:
+            return len(value)
         leaves = tree.flatten(value)[0]
         arrays = [leaf for leaf in leaves if isinstance(leaf, np.ndarray) and leaf.ndim]
         index = self.identity(first_number(origin))[0]
@@ -244,6 +246,9 @@ class Packing(Operator):
         return sizes.pop()
 
     def _row(self, pieces: Sequence[tuple[Any, int, int, Any]]) -> Any:
+        if not self.stage.segments and type(pieces[0][3]) is np.ndarray:
+            parts = [value[a:b] for _, a, b, value in pieces]
+            return self._full(np.concatenate(parts), self.stage.pad)
         leaves = [tree.flatten(value) for _, _, _, value in pieces]
         structure, columns = leaves[0][1], []
         for place in range(len(leaves[0][0])):

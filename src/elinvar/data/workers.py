@@ -15,13 +15,12 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing import connection
 from typing import Any
 
-from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ElinvarError, StateError, fail
-from elinvar.data.gathering import as_tensors, owned
+from elinvar.data.gathering import as_tensors, mapped
 from elinvar.data.reader import DROPPED, Base, Skipped
 from elinvar.data.shared import Block, compact
 
@@ -79,7 +78,7 @@ def _answer(base: Base, blocks: list[Block], unit: int, block: int, numbers: ran
         try:
             element = base.load(number, for_transport=True)
             if element is not DROPPED:
-                found.append((number, tree.map_tree(compact, element)))
+                found.append((number, mapped(element, compact)))
         except Exception as error:
             trouble = _packed(error)
             break
@@ -125,7 +124,7 @@ class Pool:
 
     def __init__(self, base: Base, count: int, depth: int, method: str, final: bool) -> None:
         self._base = base
-        self._convert: Callable[[Any], Any] = as_tensors if final else owned
+        self._final = final
         self._count = count
         self._method = method
         self._blocks = [Block() for _ in range(count + depth)]
@@ -157,8 +156,9 @@ class Pool:
                     self._receive(ready, waiting)
                 block, sizes, skipped, trouble = ready.pop(unit)
                 self._base.skipped.add(*skipped)
-                found = self._blocks[block].read(sizes)
-                found = [(number, self._convert(element)) for number, element in found]
+                found = self._blocks[block].read(sizes, copy=not self._final)
+                if self._final:
+                    found = [(number, as_tensors(element)) for number, element in found]
                 free.append(block)
                 yield from found
                 if trouble is not None:
