@@ -144,6 +144,12 @@ def test_bad_csv_is_named(tmp_path: Path) -> None:
     path.write_text('a\n"open\n')
     with pytest.raises(DataError, match="ends within a quoted field"):
         el.data.csv(path)
+    path.write_text('a,b\nx"y,"z\n1,2\n3,4\n')  # its quotes are balanced, but its field is open
+    with pytest.raises(DataError, match="a record is no CSV: unexpected end of data"):
+        list(el.data.csv(path, columns={"a": "str", "b": "str"}).batch(3))
+    path.write_text("a,b,a\n")
+    with pytest.raises(DataError, match="the header has 'a' twice"):
+        el.data.csv(path)
     path.write_text("")
     with pytest.raises(DataError, match="there is no header"):
         el.data.csv(path)
@@ -381,3 +387,53 @@ def test_remote_files(tmp_path: Path) -> None:
     assert list(data) == ["one", "two"]
     (tmp_path / "a.txt").write_text("three\n")
     assert list(el.data.text_lines((tmp_path / "a.txt").as_uri())) == ["three"]
+
+
+# -- damage at any place ---------------------------------------------------------------------------
+
+
+def tar_content(folder: Path) -> bytes:
+    write_tar(folder / "a.tar", {f"{i}.{end}": b"1" * 20 for i in range(3) for end in ("cls", "txt", "json")})
+    return (folder / "a.tar").read_bytes()
+
+
+DAMAGED: dict[str, tuple[Callable[[Path], bytes], Callable[[Any], Any]]] = {
+    "tar": (tar_content, el.data.tar),
+    "csv": (lambda _: b'a,b,c\n1,2.5,"x, y"\n2,nan,z\n3,1e5,"q""r"\n' * 3, lambda path: el.data.csv(path, missing=0)),
+    "jsonl": (lambda _: b'{"a": [1, 2], "b": {"c": "d"}}\n[1, [2, 3], null]\n' * 3, el.data.json_lines),
+    "txt": (lambda _: "ä line\r\nanother\n".encode() * 4, el.data.text_lines),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damage_gives_samples_or_a_data_error(tmp_path: Path, kind: str) -> None:
+    make, open_ = DAMAGED[kind]
+    content = np.frombuffer(make(tmp_path), np.uint8)
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for turn in range(150):
+        damaged = content.copy()
+        first = 1536 if kind == "tar" else len(content)  # where headers are
+        for place in rng.integers(0, first, rng.integers(1, 4)):
+            damaged[place] = rng.integers(0, 256)
+        if turn % 3 == 0:
+            damaged = damaged[: rng.integers(0, len(damaged))]
+        path = tmp_path / f"damaged-{turn}.{kind}"
+        path.write_bytes(damaged.tobytes())
+        try:
+            list(open_(path))
+            outcomes.add("read")
+        except DataError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_damaged_tables_give_samples_or_a_data_error(tmp_path: Path, kind: str) -> None:
+    write_tables(tmp_path)
+    content = (tmp_path / f"a.{kind}").read_bytes()
+    for turn, size in enumerate(np.random.default_rng(0).integers(0, len(content), 20)):
+        path = tmp_path / f"damaged-{turn}.{kind}"
+        path.write_bytes(content[:size])
+        with pytest.raises(DataError):
+            list(getattr(el.data, kind)(path))

@@ -155,8 +155,7 @@ class CsvRows(Source):
         self._records = Records("csv", paths, encoding, quoted=True, blank=False, header=1)
         self._delimiter, self._missing = delimiter, missing
         self.name = f"csv({len(self._records.files)} files)"
-        headers = [self._split([head.decode(encoding).rstrip("\r\n")])[0]
-                   for head in self._records.headers]  # fmt: skip
+        headers = [self._header(head, encoding) for head in self._records.headers]
         if not headers:
             fail(DataError, "csv", "the file is empty: there is no header")
         self._names = headers[0]
@@ -176,6 +175,16 @@ class CsvRows(Source):
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def _header(self, content: bytes, encoding: str) -> list[str]:
+        try:
+            names = self._split([content.decode(encoding).rstrip("\r\n")])[0]
+        except UnicodeDecodeError as error:
+            fail(DataError, "csv", f"byte {error.start} of the header is not {encoding}")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            fail(DataError, "csv", f"the header has {', '.join(map(repr, twice))} twice")
+        return names
 
     def _split(self, lines: list[str]) -> list[list[str]]:
         try:
@@ -201,7 +210,10 @@ class CsvRows(Source):
         return found
 
     def _rows(self, indices: Sequence[int]) -> list[list[str]]:
-        rows = self._split(self._records.texts(indices))
+        texts = self._records.texts(indices)
+        rows = self._split(texts)
+        if len(rows) != len(texts):  # a quote that opens within a field joins records
+            rows = [self._split([text])[0] for text in texts]
         for index, row in zip(indices, rows):
             if len(row) != len(self._names):
                 text = f"record {index} has {len(row)} fields, the header has {len(self._names)}"
