@@ -290,8 +290,35 @@ def test_streams() -> None:
     assert all_of(data) == whole[2:] and data.num_samples is None and not hasattr(data, "__len__")
     with pytest.raises(ValueRangeError, match="a stream cannot be read by several processes"):
         data.workers(2)
+    with pytest.raises(ValueRangeError, match="samples of a stream cannot be passed over"):
+        data.on_error("skip")
     with pytest.raises(ValueRangeError, match="a stream comes in its own order"):
         el.data.from_stream(lambda: iter(range(3))).shuffle()
+
+
+def test_sources_of_ones_own() -> None:
+    class Powers(el.data.Source):
+        name = "powers"
+        takes_batches = True
+
+        def __len__(self) -> int:
+            return 10
+
+        def __getitem__(self, index: int) -> int:
+            return 2**index
+
+        def take(self, indices: Any, epochs: Any) -> np.ndarray:
+            return 2 ** np.asarray(indices)
+
+        def describe(self, index: int) -> str:
+            return f"the power {index}"
+
+    data = el.data.from_sequence(Powers())
+    batches = data.shuffle(1).batch(4)
+    mapped = data.shuffle(1).map(lambda x: x).batch(4).workers(1)
+    assert all_of(batches) == all_of(mapped) == all_of(data.shuffle(1).batch(4).workers(1))
+    with pytest.raises(DataError, match=r"sample 0 of powers \(the power 0\): ZeroDivisionError"):
+        list(data.map(lambda x: 1 // (x - 1)))
 
 
 def refusals() -> Iterator[tuple[Any, type[Exception], str]]:

@@ -214,6 +214,7 @@ def test_workers_within_workers_are_refused() -> None:
 def test_computing_in_a_worker() -> None:
     """A worker may use tensors: its thread pool is its own."""
     el.ones((64, 64)).matmul(el.ones((64, 64))).sum().item()
+    assert list(el.data.from_arrays(np.arange(1)).map(lambda x: el.get_num_threads()).workers(1)) == [1]
     data = el.data.from_arrays(np.arange(4, dtype=np.float32)).map(lambda x: (el.ones((300, 300)) * float(x)).sum().item())
     assert [batch.tolist() for batch in data.batch(2).workers(1)] == [[0, 90000], [180000, 270000]]
 

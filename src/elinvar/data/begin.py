@@ -12,7 +12,7 @@ from elinvar.data.images import Decoder, ImageFolder
 from elinvar.data.lines import CsvRows, JsonLines, TextLines
 from elinvar.data.pipeline import Pipeline, pipeline
 from elinvar.data.shards import TarSource
-from elinvar.data.source import ArraySource, SequenceSource
+from elinvar.data.source import ArraySource, SequenceSource, Source
 from elinvar.data.streams import StreamSource
 from elinvar.data.tables import TableSource
 
@@ -35,9 +35,16 @@ def from_arrays(*arrays: Any) -> Pipeline:
 def from_sequence(samples: Any) -> Pipeline:
     """Anything with `len()` and `[index]`: a list of samples, or a data set of your own.
 
-    A method `describe(index)` of it names samples in errors.
+    A method `describe(index)` of it names samples in errors. A class of your own may derive from
+    `el.data.Source` and have `take(indices, epochs)`, which gives a whole batch at once, and
+    `takes_batches = True`.
+
+    Example:
+        >>> squares = [i * i for i in range(5)]
+        >>> [batch.tolist() for batch in el.data.from_sequence(squares).batch(3)]
+        [[0, 1, 4], [9, 16]]
     """
-    return pipeline(SequenceSource(samples))
+    return pipeline(samples if isinstance(samples, Source) else SequenceSource(samples))
 
 
 def from_stream(make: Callable[[], Iterable[Any]]) -> Pipeline:

@@ -19,7 +19,7 @@ from elinvar.data.plan import (
     plan_of,
 )
 from elinvar.data.reader import Base, Reader, Skipped
-from elinvar.data.run import Ahead, Run, results
+from elinvar.data.run import Run, results
 from elinvar.data.source import MixtureSource, Source
 from elinvar.data.stages import Augment, Batch, Bucket, Filter, Map, Pack, Stage, Window
 from elinvar.data.streams import StreamBase, StreamSource
@@ -342,6 +342,9 @@ class Pipeline:
         if action not in ("raise", "skip"):
             text = f"action must be 'raise' or 'skip', not {action!r}"
             fail(ValueRangeError, "on_error", text)
+        if action == "skip" and isinstance(self.source, StreamSource):
+            text = "samples of a stream cannot be passed over"
+            fail(ValueRangeError, "on_error", text, "leave them out in the function that makes it")
         return self._with_options(skip=action == "skip", most=most)
 
     # ---- where it stands -----------------------------------------------------------------------
@@ -595,6 +598,3 @@ def _function(op: str, value: Any) -> Callable[..., Any]:
         fail(DTypeError, op, f"expected a function, received {type(value).__name__}")
     found: Callable[..., Any] = value
     return found
-
-
-__all__ = ["Ahead", "Options", "Pipeline", "SizedPipeline", "pipeline"]

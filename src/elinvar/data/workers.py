@@ -23,6 +23,7 @@ from elinvar.core.errors import DataError, DTypeError, ElinvarError, StateError,
 from elinvar.data.gathering import as_tensors, mapped
 from elinvar.data.reader import DROPPED, Base, Skipped
 from elinvar.data.shared import Block, compact
+from elinvar.run.pool import set_num_threads
 
 BLOCK = 32  # samples in a unit where batches depend on the data
 _IDLE = -1
@@ -51,6 +52,7 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGTERM])
+    set_num_threads(1)  # workers share the processors among themselves
     gc.freeze()  # what the parent made stays on shared pages
     parent, places = os.getppid(), board.numbers(number + 1)
 
