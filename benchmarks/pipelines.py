@@ -155,6 +155,10 @@ def image_cases(el: Any, torch: Any, grain: Any, folder: str, workers: int) -> d
             el.data.image_folder(folder, size=SIZE).shuffle(0).batch(32).workers(workers)
         )
     }
+    if workers:
+        found["elinvar, threads"] = lambda: (
+            el.data.image_folder(folder, size=SIZE).shuffle(0).batch(32).workers(workers, "thread")
+        )
     for draft in (False, True):
         name = ", draft" if draft else ""
         images = Images(paths, draft)

@@ -336,7 +336,7 @@ def refusals() -> Iterator[tuple[Any, type[Exception], str]]:
     yield lambda: data.mix(data.take(0)), ValueRangeError, r"a part is empty; the parts have \[6, 0\] samples"
     yield lambda: data.bucket(len, [3, 2], 2), ValueRangeError, "edges must grow"
     yield lambda: data.pack(3, split=False), ValueRangeError, "split=False needs pad"
-    yield lambda: data.workers(1, "threads"), ValueRangeError, "start must be 'fork' or 'spawn'"
+    yield lambda: data.workers(1, "threads"), ValueRangeError, "start must be 'fork', 'spawn' or 'thread'"
     yield lambda: el.data.from_arrays(np.arange(3), np.arange(4)), ShapeError, r"different lengths: \[3, 4\]"
     yield lambda: el.data.from_arrays([1, 2]), DTypeError, "expected arrays or tensors, received int"
     yield lambda: el.data.from_sequence(iter([1])), DTypeError, "has no len"

@@ -190,6 +190,7 @@ def test_tables(tmp_path: Path, kind: str) -> None:
         numbers = np.concatenate([batch["n"].numpy() for batch in batches])
         assert sorted(numbers) == columns["n"].tolist() and batches[0]["v"].shape == (8, 2)
         assert batches[0]["t"] == [f"<{n // 3}>" for n in numbers[:8]] and batches[0]["x"].dtype == el.float32
+        assert [b["n"].tolist() for b in shuffled.workers(3, "thread")] == [b["n"].tolist() for b in shuffled.workers(0)]
         assert [b["n"].tolist() for b in shuffled.workers(2)] == [b["n"].tolist() for b in shuffled.workers(0)]
     with pytest.raises(DataError, match=r"there is no column in .* called 'xx'[\s\S]*did you mean 'x'"):
         make(tmp_path / f"a.{kind}", columns=["xx"])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import active_children, resource_tracker
@@ -150,6 +151,27 @@ def test_what_cannot_travel_is_said() -> None:
 class Unpicklable(Exception):
     def __init__(self, a: int, b: int) -> None:
         super().__init__(f"{a} and {b}")
+
+
+@given(st.integers(0, 9), st.sampled_from([0, 4]))
+@settings(max_examples=20, deadline=None)
+def test_threads_as_workers(stop: int, at: int) -> None:
+    base = el.data.from_arrays(np.arange(50)).shuffle(1).map(lambda x, rng: x + 100 * rng.integers(9), seed=2)
+    for data in (base.batch(4), base.filter(lambda x: x % 3).batch(3), base.map(lambda x: np.arange(x)).pack(40).batch(2)):
+        whole = [batch.tolist() for batch in data]
+        started = data.workers(3, "thread").prefetch(at)
+        passing = iter(started)
+        first = [batch.tolist() for batch, _ in zip(passing, range(stop + 1))][:stop]
+        state = started.state_dict()
+        passing.close()
+        rest = data.workers(2, "thread")
+        rest.load_state_dict(state)
+        assert whole[: len(first)] == first
+        if state["epoch"] == 0:
+            assert whole[state["batch"] :] == [batch.tolist() for batch in rest]
+    with pytest.raises(DataError, match="sample 42 of arrays"):
+        list(el.data.from_arrays(np.arange(100)).map(failing(42)).batch(4).workers(2, "thread"))
+    assert not [t for t in threading.enumerate() if t.name.startswith("elinvar-data")]
 
 
 def test_errors_that_cannot_travel_are_told() -> None:
@@ -303,7 +325,7 @@ def test_prefetch_raises_in_order_and_closes() -> None:
     passing = iter(data)
     next(passing)
     passing.close()
-    assert not [t for t in __import__("threading").enumerate() if t.name == "elinvar-prefetch"]
+    assert not [t for t in threading.enumerate() if t.name == "elinvar-prefetch"]
 
 
 def test_locks_of_other_threads_do_not_hang_workers() -> None:

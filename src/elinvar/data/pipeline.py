@@ -23,6 +23,7 @@ from elinvar.data.run import Run, results
 from elinvar.data.source import MixtureSource, Source
 from elinvar.data.stages import Augment, Batch, Bucket, Filter, Map, Pack, Stage, Window
 from elinvar.data.streams import StreamBase, StreamSource
+from elinvar.data.threads import Threads
 from elinvar.data.workers import Pool, start_method
 
 Stages = tuple[Stage, ...]
@@ -313,15 +314,18 @@ class Pipeline:
     # ---- how it runs ---------------------------------------------------------------------------
 
     def workers(self, count: int, start: str | None = None) -> Pipeline:
-        """Read and transform in so many processes. What comes out is the same.
+        """Read and transform in so many processes or threads. What comes out is the same.
 
         Args:
             count: 0 for none.
-            start: `"fork"` (closures work; the default on Linux) or `"spawn"`.
+            start: `"fork"` (closures work; the default on Linux) or `"spawn"`; or `"thread"`: no
+                processes but threads, for work that Python lets run side by side, such as decoding
+                images. Functions must then be such that several threads can be in them.
         """
         _whole("workers", "count", count, 0)
-        if start not in (None, "fork", "spawn"):
-            fail(ValueRangeError, "workers", f"start must be 'fork' or 'spawn', not {start!r}")
+        if start not in (None, "fork", "spawn", "thread"):
+            text = f"start must be 'fork', 'spawn' or 'thread', not {start!r}"
+            fail(ValueRangeError, "workers", text)
         if count and isinstance(self.source, StreamSource):
             text = "a stream cannot be read by several processes"
             fail(ValueRangeError, "workers", text, "use .prefetch(k)")
@@ -469,13 +473,17 @@ class Pipeline:
         else:
             plan = self.plan(epoch)
             base = Base(Reader(self.source, samples), plan, batch, after, options.skip)
-        depth, pool = options.prefetch or 0, None
+        depth = options.prefetch or 0
+        pool: Pool | Threads | None = None
         skipped = self._skipped = base.skipped
         if options.workers:
             ready = options.workers if options.prefetch is None else max(1, options.prefetch)
-            method = start_method(options.method)
             final = base.positional and not tail
-            pool = Pool(base, options.workers, ready, method, final)
+            if options.method == "thread":
+                pool = Threads(base, options.workers, ready, final)
+            else:
+                method = start_method(options.method)
+                pool = Pool(base, options.workers, ready, method, final)
             depth = 0
         run = Run(base, tail, state, pool)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,11 +39,20 @@ class Skipped:
     def __init__(self) -> None:
         self.count = 0
         self.texts: list[str] = []
+        self._lock = threading.Lock()
 
     def add(self, count: int, texts: Sequence[str]) -> None:
         """Count more of them."""
-        self.count += count
-        self.texts += texts[: max(0, 100 - len(self.texts))]
+        with self._lock:
+            self.count += count
+            self.texts += texts[: max(0, 100 - len(self.texts))]
+
+    def __getstate__(self) -> Any:
+        return self.count, self.texts
+
+    def __setstate__(self, state: Any) -> None:
+        self.count, self.texts = state
+        self._lock = threading.Lock()
 
 
 def told_by(error: BaseException) -> str:

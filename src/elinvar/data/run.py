@@ -13,13 +13,14 @@ from elinvar.data.reader import DROPPED, Base
 from elinvar.data.stages import Stage
 from elinvar.data.stream import Operator, operator
 from elinvar.data.streams import StreamBase
+from elinvar.data.threads import Threads
 from elinvar.data.workers import Pool
 
 
 class Feed:
     """The elements of a base from one number on; below all operators."""
 
-    def __init__(self, base: Base | StreamBase, start: int, pool: Pool | None) -> None:
+    def __init__(self, base: Base | StreamBase, start: int, pool: Pool | Threads | None) -> None:
         self.base, self.position, self._pool = base, start, pool
         self._elements = self._read() if pool is None else pool.elements(start)
 
@@ -60,11 +61,15 @@ class Run:
         base: what is read by number.
         tail: the stages whose place depends on the data.
         state: where to begin; None for the beginning.
-        pool: worker processes, or None.
+        pool: worker processes or threads, or None.
     """
 
     def __init__(
-        self, base: Base | StreamBase, tail: tuple[Stage, ...], state: Any, pool: Pool | None
+        self,
+        base: Base | StreamBase,
+        tail: tuple[Stage, ...],
+        state: Any,
+        pool: Pool | Threads | None,
     ) -> None:
         self.feed = Feed(base, 0 if state is None else int(state["position"]), pool)
         self._operators: list[Operator] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -62,6 +63,7 @@ class TableSource(Source):
 
     def __init__(self, op: str, paths: Paths, columns: Sequence[str] | None, cache: int) -> None:
         self._op, self._cache = op, cache
+        self._process, self._lock = os.getpid(), threading.RLock()
         self._paths = files_of(op, paths)
         self._seen = [_stamp(path) for path in self._paths]
         self._open: tuple[int, list[Any]] | None = None
@@ -80,7 +82,10 @@ class TableSource(Source):
         self.name = f"{op}({len(self._paths)} files)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None, "_groups": OrderedDict()}
+        return {**self.__dict__, "_open": None, "_groups": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
 
     def __len__(self) -> int:
         return int(self._sums[-1])
@@ -102,6 +107,12 @@ class TableSource(Source):
 
     def _group(self, number: int) -> Group:
         """The columns of a group, kept as long as there is room."""
+        if self._process != os.getpid():  # another thread may have held the lock at the fork
+            self._process, self._lock = os.getpid(), threading.RLock()
+        with self._lock:
+            return self._kept(number)
+
+    def _kept(self, number: int) -> Group:
         files = self._files()
         if number in self._groups:
             self._groups.move_to_end(number)
