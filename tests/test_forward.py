@@ -1,6 +1,7 @@
 """Forward mode: rules by transposition, tangents over graphs and over the tape, nesting."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from elinvar.graph.ir import Builder
 from elinvar.graph.regions import build_params
 from elinvar.graph.text import parse_graph
 from elinvar.graph.verify import verify
+from elinvar.graph.walk import subgraphs
 from elinvar.ops.record import Absent
 from elinvar.ops.table import TABLE
 from elinvar.passes.pipeline import optimize
@@ -511,3 +513,59 @@ def test_linearize_keeps_the_tape_outside():
     np.testing.assert_allclose(hessian.numpy(), 6 * T.numpy())
 
 
+
+
+# ---- one loop for values and tangents ---------------------------------------------------------------
+
+LOOPS = {
+    "while_loop": lambda x: el.while_loop(lambda s: (s[0] < 5).all(), lambda s: (s[0] * 1.3 + 0.1, s[1] + 1), (x, el.asarray(0))),
+    "scan": lambda x: el.scan(lambda c, r: (c * x + r, c.sum()), x, el.ones((5, 4), dtype="float64")),
+    "fori_loop": lambda x: el.fori_loop(0, 6, lambda i, v: el.sin(v) * x, x),
+    "nested": lambda x: el.fori_loop(0, 3, lambda i, v: el.fori_loop(0, 4, lambda j, w: el.sin(w) * x, v) + v, x),
+    "two": lambda x: LOOPS["scan"](el.cos(LOOPS["fori_loop"](x)) + x),
+}  # fmt: skip
+
+
+def loops_of(graph):
+    """How many loops a graph holds, at the top and inside of others."""
+    here = [node for node in graph.nodes if node.op_name in ("scan", "while_loop")]
+    inside = [loops_of(inner) for node in graph.nodes for inner in subgraphs(node).values()]
+    return len(here) + sum(inside)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_one_loop_for_values_and_tangents(name, monkeypatch):
+    """Compiled, the loop itself is read off the one with tangents; at once, it does not run."""
+    f = LOOPS[name]
+    x, t = el.asarray(np.linspace(0.5, 2, 4)), el.ones(4, dtype="float64")
+    plain = el.tree.leaves(f(x))
+    pushed = el.jit(lambda x, t: el.jvp(f, (x,), (t,)))
+    assert loops_of(pushed.lower(x, t).optimized) == loops_of(el.jit(f).lower(x).optimized)
+
+    def alone(op, *_):
+        raise AssertionError(f"{op.name} ran without its tangents")
+
+    if name != "nested":
+        monkeypatch.setattr(sys.modules["elinvar.tensor.control"], "apply", alone)
+    value, tangent = el.jvp(f, (x,), (t,))
+    monkeypatch.undo()
+    both = [*el.tree.leaves(value), *el.tree.leaves(tangent)]
+    assert [y.numpy().tobytes() for y in both] == [y.numpy().tobytes() for y in el.tree.leaves(pushed(x, t))]
+    assert [y.numpy().tobytes() for y in el.tree.leaves(value)] == [y.numpy().tobytes() for y in plain]
+    slope = el.linearize(lambda x: [y for y in el.tree.leaves(f(x)) if y.dtype.kind == "f"], x)[1](t)
+    floats = [y for y in el.tree.leaves(tangent) if y.dtype.kind == "f"]
+    for one, other in zip(floats, slope, strict=False):
+        np.testing.assert_allclose(one, other, rtol=1e-13)
+
+
+def test_loops_with_tangents_are_differentiated_again():
+    """Where tangents have derivatives of their own, loops run as before."""
+    f = lambda x: el.fori_loop(0, 3, lambda i, v: el.sin(v) * x, x).sum()  # noqa: E731
+    x, t = el.asarray([0.3, 0.8]), el.asarray([1.0, 2.0])
+    slope = lambda x: el.jvp(f, (x,), (t,))[1]  # noqa: E731
+    hessian = el.hessian(f)(x)
+    np.testing.assert_allclose(el.grad(slope)(x), hessian @ t, rtol=1e-5)
+    np.testing.assert_allclose(el.jvp(slope, (x,), (t,))[1], t @ hessian @ t, rtol=1e-5)
+    x.requires_grad_()
+    el.jvp(f, (x.detach() * 1.0,), (t * x,))[1].backward()
+    np.testing.assert_allclose(x.grad, el.grad(f)(x.detach()) * t, rtol=1e-5)

@@ -8,6 +8,8 @@ import pytest
 import elinvar as el
 from elinvar import nn
 
+pytestmark = pytest.mark.any_level
+
 
 def same_bits(a, b):
     return a.numpy().tobytes() == b.numpy().tobytes()

@@ -5,6 +5,8 @@ import pytest
 
 import elinvar as el
 
+pytestmark = pytest.mark.any_level
+
 RNG = np.random.default_rng(0)
 
 

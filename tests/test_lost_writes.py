@@ -14,6 +14,8 @@ import elinvar as el
 from elinvar.core.errors import LostWriteError, OutOfBoundsError
 from elinvar.tensor import lost
 
+pytestmark = pytest.mark.any_level
+
 i, mask = 1, [True, False, True]
 
 
@@ -224,6 +226,8 @@ def test_without_source():
         exec(compile("x[0][1] = 5", "<nowhere>", "exec"), space)
     with pytest.raises(LostWriteError, match="a slice is a value"):
         exec(compile("x[0].zero_()", "<nowhere>", "exec"), space)
+    with pytest.raises(LostWriteError, match="a slice is a value"):
+        exec(compile("x[0].zero_()", "<nowhere>", "single"), space)
     exec(compile("(x * 2).zero_()", "<nowhere>", "exec"), space)
     with pytest.raises(LostWriteError, match="a slice is a value"):
         el.jit(lambda x: exec(compile("x[0].zero_()", "<nowhere>", "exec"), {"x": x}))(x)
@@ -343,6 +347,29 @@ def test_data_writes_through():
     assert q.tolist() == first and q.requires_grad
     el.nn.init.zeros_(p.data)
     assert p.sum().item() == 0
+
+
+def test_an_argument_of_a_jitted_function_that_is_data():
+    p = el.nn.Parameter(el.ones(3))
+
+    @el.jit
+    def bump(t):
+        t.add_(1)
+        t[0] = 5
+
+    bump(p.data)
+    bump(p.detach())
+    assert p.tolist() == [5, 3, 3] and p.requires_grad
+
+
+def test_gradient_descent_by_hand():
+    w = el.nn.Parameter(el.ones(3))
+    for _ in range(3):
+        (w * w).sum().backward()
+        w.data -= 0.25 * w.grad.data
+        w.data.sub_(w.grad * 0.0)
+        w.grad.data.zero_()
+    assert w.tolist() == [0.125] * 3 and w.is_leaf and w.requires_grad
 
 
 def test_gradients_through_data():

@@ -265,3 +265,11 @@ def test_axis_by_position() -> None:
     assert el.topk(x, 2, 0).values.shape == (2, 3, 4)
     with pytest.raises(TypeError, match="positional"):
         el.sum(x, 0, True)
+
+
+def test_quantiles_by_keyword():
+    """As xarray calls them."""
+    x = el.asarray(CUBE)
+    for name, q in (("quantile", 0.25), ("nanquantile", 0.25), ("percentile", 25), ("nanpercentile", 25)):
+        found = getattr(el, name)(x, q=q, axis=-1)
+        np.testing.assert_allclose(np.asarray(found), getattr(np, name)(CUBE, q=q, axis=-1), rtol=1e-6)

@@ -3,10 +3,17 @@
 Most of all where a function has nothing to do: `x ** 1`, the sum over no axes, a join of one.
 """
 
+import warnings
+
 import numpy as np
 import pytest
 
 import elinvar as el
+
+pytestmark = [
+    pytest.mark.any_level,
+    pytest.mark.filterwarnings("ignore::elinvar.ValueSemanticsWarning"),
+]
 
 FUNCTIONS = {
     "+x": lambda x: +x,
@@ -88,6 +95,20 @@ def test_the_same_in_programs_and_with_gradients(name):
     y.sum().backward()
     expected = el.grad(lambda x: FUNCTIONS[name](x).sum())(x)
     assert leaf.grad.tolist() == expected.tolist()
+
+
+def test_what_views_elsewhere_is_worth_a_warning():
+    """Programs may rely on it that a write to `x.swapaxes(0, 0)` changes x, as in numpy."""
+    x = el.ones((2, 3))
+    views = x.swapaxes(0, 0), el.moveaxis(x, 1, 1), el.broadcast_to(x, (2, 3)), el.atleast_1d(x)
+    for line, y in enumerate(views):  # places of their own, for a warning comes once a line
+        with pytest.warns(el.ValueSemanticsWarning, match="changes one tensor alone"):
+            exec(f"y{line}[...] = 5.0", {f"y{line}": y, "__name__": "place"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for y in (el.clip(x), x**1, x.astype("float32"), el.concat([x]), +x):
+            exec("y[:] = 5.0", {"y": y, "__name__": "place"})
+    assert x.tolist() == [[1.0] * 3] * 2
 
 
 def test_powers_of_matrices():

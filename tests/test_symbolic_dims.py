@@ -570,3 +570,26 @@ def test_sums_of_negative_zeros():
     for b, t in ((1, 1), (1, 3), (3, 1), (2, 2)):
         args = el.ones((b, t)), el.ones((1, t)), el.ones((b, 1))
         assert bits(repeated(*args)) == bits(gradients(*args))
+
+
+def test_python_asks_whether_inferred_sizes_are_equal() -> None:
+    """The call at hand decides, and each answer has a program: no size is taken for another."""
+    sizes = (2, 3, 4, 3, 5)
+    cases = [
+        lambda x: x * 100 if x.shape[0] == 3 else x,
+        lambda x: x if x.shape[0] != 3 else x * 100,
+        lambda x: x * 100 if x.shape == (3,) else x,
+        lambda x: x * 100 if 3 == x.shape[0] else x,
+        lambda x: x * 100 if x.size in (1, 3) else x,
+        lambda x: x * 100 if x.shape[0] + 1 == 4 else x,
+    ]
+    for function in cases:
+        run = el.jit(function)
+        assert [run(el.ones(n))[0].item() for n in sizes] == [1, 100, 1, 100, 1]
+        assert run.compilations <= 4
+    fits = el.jit(lambda x, y: x + y if x.shape[0] == y.shape[0] else x - y[:1])
+    calls = ((2, 3), (3, 4), (4, 4), (3, 5), (5, 5))
+    assert [fits(el.ones(n), el.ones(m))[0].item() for n, m in calls] == [0, 0, 2, 0, 2]
+    never = el.jit(lambda x: x * 2 if x.shape[0] + 1 == 0 else x)
+    assert [never(el.ones(n)).sum().item() for n in sizes] == list(sizes)
+    assert never.compilations == 2

@@ -1,5 +1,6 @@
 """el.tree, containers of one's own, and containers in the transforms."""
 
+import collections
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -99,3 +100,11 @@ def test_grad_takes_keywords_and_refuses_other_argnums():
         el.grad(f, argnums="x")
     with pytest.raises(GradientError, match="argnums names argument -3, but 2 were passed"):
         el.grad(lambda x, y: x.sum(), argnums=-3)(el.ones(2), el.ones(2))
+
+
+def test_defaultdicts_keep_their_factory():
+    held = collections.defaultdict(list, a=[el.ones(2)], b=3.0)
+    found = el.tree.map(lambda x: x * 2, held)
+    assert type(found) is collections.defaultdict and found["new"] == [] and found["b"] == 6
+    assert el.jit(lambda d: d)(held)["a"][0].tolist() == [1, 1]
+    assert [path for path, _ in el.tree.leaves_with_path(held)] == [("a", 0), ("b",)]

@@ -9,6 +9,8 @@ from elinvar.graph.walk import content_key
 from elinvar.tensor import batching
 from elinvar.tensor.trace import Trace
 
+pytestmark = pytest.mark.any_level
+
 
 def kept():
     return len(batching._programs)

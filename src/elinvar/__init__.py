@@ -155,6 +155,7 @@ from elinvar.tensor.elementwise import (
     tanh,
     trunc,
 )
+from elinvar.tensor.evaluating import eval_shape
 from elinvar.tensor.extra.names import PLACES
 from elinvar.tensor.gradients import grad, value_and_grad, vjp
 from elinvar.tensor.interop import from_dlpack, from_numpy
@@ -201,8 +202,10 @@ from elinvar.tensor.random import (
     normal,
     permutation,
     rand,
+    rand_like,
     randint,
     randn,
+    randn_like,
     randperm,
     uniform,
 )
@@ -238,6 +241,7 @@ from elinvar.tensor.searching import (
 )
 from elinvar.tensor.special import erfinv
 from elinvar.tensor.specs import TensorSpec
+from elinvar.tensor.stepping import disable_jit
 from elinvar.tensor.tangents import jvp, linearize
 from elinvar.tensor.tape import (
     enable_grad,
@@ -400,6 +404,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "debug_nans",
+    "disable_jit",
     "diff",
     "divide",
     "dot",
@@ -412,6 +417,7 @@ __all__ = [
     "equal",
     "erf",
     "erfinv",
+    "eval_shape",
     "exp",
     "expand_dims",
     "expm1",
@@ -517,8 +523,10 @@ __all__ = [
     "profile",
     "psum",
     "rand",
+    "rand_like",
     "randint",
     "randn",
+    "randn_like",
     "random",
     "randperm",
     "real",

@@ -53,6 +53,7 @@ from elinvar.tensor.control import while_loop as while_loop
 from elinvar.tensor.custom import custom_jvp as custom_jvp
 from elinvar.tensor.custom import custom_vjp as custom_vjp
 from elinvar.tensor.debugging import debug_nans as debug_nans
+from elinvar.tensor.evaluating import eval_shape as eval_shape
 from elinvar.tensor.extra import special as special
 from elinvar.tensor.gradients import grad as grad
 from elinvar.tensor.gradients import value_and_grad as value_and_grad
@@ -78,6 +79,7 @@ from elinvar.tensor.profile import profile as profile
 from elinvar.tensor.random import manual_seed as manual_seed
 from elinvar.tensor.searching import TopK
 from elinvar.tensor.specs import TensorSpec as TensorSpec
+from elinvar.tensor.stepping import disable_jit as disable_jit
 from elinvar.tensor.streams import Generator as Generator
 from elinvar.tensor.tangents import jvp as jvp
 from elinvar.tensor.tangents import linearize as linearize
@@ -697,6 +699,16 @@ def rand(
 ) -> Tensor:
     """Numbers from the uniform distribution on [0, 1)."""
 
+def rand_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
+    """Numbers from the uniform distribution on [0, 1) in the shape of x, and of its dtype."""
+
 def randint(
     low: int,
     high: int | None = None,
@@ -716,6 +728,16 @@ def randn(
     key: _ArrayLike | None = None,
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
+
+def randn_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
+    """Numbers from the normal distribution in the shape of x, and of its dtype."""
 
 def randperm(
     n: int | _ArrayLike,
@@ -1184,6 +1206,44 @@ def dsplit(
 def dstack(arrays: Sequence[_ArrayLike], /) -> Tensor:
     """Tensors joined along the third axis."""
 
+def dynamic_index_in_dim(
+    x: _ArrayLike,
+    /,
+    index: _ArrayLike,
+    axis: int = 0,
+    keepdims: _bool = True,
+) -> Tensor:
+    """One slice along an axis at an index that may be a tensor."""
+
+def dynamic_slice(x: _ArrayLike, /, starts: _ArrayLike, sizes: _ShapeLike) -> Tensor:
+    """The block of x of some sizes that begins at `starts`, which may be tensors: x[s: s + …"""
+
+def dynamic_slice_in_dim(
+    x: _ArrayLike,
+    /,
+    start_index: _ArrayLike,
+    slice_size: int,
+    axis: int = 0,
+) -> Tensor:
+    """`dynamic_slice` along one axis: all of the others."""
+
+def dynamic_update_slice(
+    x: _ArrayLike,
+    update: _ArrayLike,
+    /,
+    starts: _ArrayLike,
+) -> Tensor:
+    """A copy of x with a block replaced by `update`; see `dynamic_slice`."""
+
+def dynamic_update_slice_in_dim(
+    x: _ArrayLike,
+    update: _ArrayLike,
+    /,
+    start_index: _ArrayLike,
+    axis: int = 0,
+) -> Tensor:
+    """`dynamic_update_slice` along one axis: from the first element of the others."""
+
 def ediff1d(
     x: _ArrayLike,
     /,
@@ -1489,8 +1549,8 @@ def nanmin(x: _ArrayLike, /, axis: _Axis = None, *, keepdims: _bool = False) -> 
 
 def nanpercentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1510,8 +1570,8 @@ def nanprod(
 
 def nanquantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1583,8 +1643,8 @@ def partition(
 
 def percentile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1650,8 +1710,8 @@ def put_along_axis(
 
 def quantile(
     x: _ArrayLike,
-    q: _ArrayLike,
     /,
+    q: _ArrayLike,
     axis: _Axis = None,
     *,
     method: str = "linear",
@@ -1933,6 +1993,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "debug_nans",
+    "disable_jit",
     "diff",
     "divide",
     "dot",
@@ -1945,6 +2006,7 @@ __all__ = [
     "equal",
     "erf",
     "erfinv",
+    "eval_shape",
     "exp",
     "expand_dims",
     "expm1",
@@ -2050,8 +2112,10 @@ __all__ = [
     "profile",
     "psum",
     "rand",
+    "rand_like",
     "randint",
     "randn",
+    "randn_like",
     "random",
     "randperm",
     "real",
@@ -2156,6 +2220,11 @@ __all__ = [
     "divmod",
     "dsplit",
     "dstack",
+    "dynamic_index_in_dim",
+    "dynamic_slice",
+    "dynamic_slice_in_dim",
+    "dynamic_update_slice",
+    "dynamic_update_slice_in_dim",
     "ediff1d",
     "exp2",
     "extract",

@@ -1,5 +1,6 @@
 """Packages that take tensors as they are: einops, einx, opt_einsum, xarray. Values, gradients, jit."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -182,6 +183,26 @@ def test_xarray():
         found, expected = reduced(table(el.asarray(y))).data, reduced(table(y)).data
         el.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5, atol=1e-6)
     agree(lambda y: table(y).mean("a").data, x)
+
+
+# ---- autoray --------------------------------------------------------------------------------------
+
+
+def test_autoray():
+    autoray = pytest.importorskip("autoray")
+    importlib.import_module("autoray_names")
+
+    def program(x, w):
+        do = autoray.do
+        y = do("tensordot", do("tanh", x), w, 1)
+        y = do("concatenate", [y, do("power", y, 2)], axis=1)
+        return do("sum", do("tril", y, -1), 0) + do("linalg.norm", y)
+
+    agree(program, numbers(4, 6), numbers(6, 3))
+    assert autoray.infer_backend(el.ones(2)) == "elinvar"
+    u, s, _ = autoray.do("linalg.svd", el.ones((4, 3)))
+    assert u.shape == (4, 3) and s.shape == (3,)
+    assert [part.shape for part in autoray.do("split", el.ones((6, 2)), 3)] == [(2, 2)] * 3
 
 
 # ---- the page -------------------------------------------------------------------------------------

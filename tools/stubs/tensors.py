@@ -25,6 +25,7 @@ from stubs.functions import (
 from stubs.words import ALIASES, FORMS
 
 PROPERTIES = {
+    "at": "At",
     "data": "Tensor",
     "dtype": "DType",
     "grad": "Tensor | None",
@@ -151,6 +152,7 @@ def tensor_module() -> str:
         "from elinvar.core.dtypes import DType",
         "from elinvar.core.shapes import Dim",
         "from elinvar.tensor.cell import Cell",
+        "from elinvar.tensor.extra.at import At",
         "from elinvar.tensor.extra.methods import MinMax",
         "from elinvar.tensor.methods_math import ValuesIndices",
         "from elinvar.tensor.random import Generator",

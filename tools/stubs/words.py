@@ -261,10 +261,10 @@ for _name in ("atleast_1d", "atleast_2d", "atleast_3d"):
 # Functions of functions and the like: their sources are typed and name no Tensor.
 AS_WRITTEN = {
     "all_gather", "associative_scan", "axis_index", "axis_size", "checkpoint", "composite", "cond",
-    "debug_nans", "fori_loop", "functional_call", "grad", "hessian", "hvp", "jacfwd", "jacrev",
-    "jit", "jvp", "linearize", "map", "pmax", "pmean", "pmin", "ppermute", "psum", "scan",
-    "set_printoptions", "stack_module_state", "switch", "value_and_grad", "vjp", "vmap",
-    "while_loop",
+    "debug_nans", "disable_jit", "eval_shape", "fori_loop", "functional_call", "grad", "hessian",
+    "hvp", "jacfwd", "jacrev", "jit", "jvp", "linearize", "map", "pmax", "pmean", "pmin",
+    "ppermute", "psum", "scan", "set_printoptions", "stack_module_state", "switch",
+    "value_and_grad", "vjp", "vmap", "while_loop",
 }  # fmt: skip
 
 ALIASES = """

@@ -308,7 +308,11 @@ class FusedLowering:
         stored = {self.place(value).storage for value in node.results}
         for step in flatten(self.steps[before:]):
             if step.cost is None and stored.isdisjoint(step.writes):
-                known = [w.nbytes for w in step.writes if not callable(w.nbytes)]
+                known = [
+                    w.nbytes
+                    for w in step.writes
+                    if isinstance(w.nbytes, int) or not callable(w.nbytes)
+                ]
                 moves = sum(2 * nbytes for nbytes in known)
                 step.cost = Cost((), (), moves, node.source)
             elif step.cost is None:

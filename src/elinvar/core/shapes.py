@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -71,7 +72,12 @@ class Dim:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dim) and self.terms == other.terms
+        if isinstance(other, Dim) and self.terms == other.terms:
+            return True
+        assumed = _assumptions.get()
+        if assumed is None or not isinstance(other, Dim | int) or _asked_by_ourselves():
+            return False
+        return assumed.are_equal(self, other)
 
     def __add__(self, other: DimLike) -> DimLike:
         if not isinstance(other, Dim | Integral):
@@ -250,6 +256,35 @@ class Assumptions:
         return answer
 
 
+    def are_equal(self, one: Dim, other: DimLike) -> bool:
+        """Whether two sizes are equal in this call, where a user's code asks; noted as needed."""
+        above = one - other
+        below = other - one
+        if not isinstance(above, Dim) or not isinstance(below, Dim):
+            return above == 0
+        for difference in (above - 1, below - 1):
+            least = difference.least() if isinstance(difference, Dim) else difference
+            if least is not None and least >= 0:
+                return False  # whatever the sizes
+        if not above.names() <= set(self.sizes):
+            return False
+        value = above.evaluate(self.sizes)
+        needed = [above, below] if value == 0 else [above - 1 if value > 0 else below - 1]
+        for dim in needed:
+            assert isinstance(dim, Dim)
+            self.needed[dim] = None
+        return value == 0
+
+
+def _asked_by_ourselves() -> bool:
+    """Whether the comparison that runs stands in this package: there sizes that may differ are
+    unequal, so that one program serves them all."""
+    frame = sys._getframe(2)
+    name = frame.f_globals.get("__name__", "")
+    return name == _PACKAGE or name.startswith(f"{_PACKAGE}.")
+
+
+_PACKAGE = __name__.partition(".")[0]
 _assumptions: ContextVar[Assumptions | None] = ContextVar("assumptions", default=None)
 
 

@@ -187,14 +187,19 @@ def ceil_div(value: Any, divisor: Any) -> Any:
     return -(-value // divisor)
 
 
+def _made(value: Any) -> Any:
+    """What a function without arguments gives; a number as it is, also one that can be called, as
+    the number of elements of a tensor."""
+    return value() if callable(value) and not isinstance(value, int) else value
+
+
 def choose(condition: Any, first: Any, second: Any) -> Any:
     """`first` where the condition holds, else `second`. Either may be a function without arguments,
     which is then called only if it is needed."""
     if not isinstance(condition, Size):
         taken = first if condition else second
-        return taken() if callable(taken) else taken
-    first = first() if callable(first) else first
-    second = second() if callable(second) else second
+        return _made(taken)
+    first, second = _made(first), _made(second)
     same_number = not isinstance(first, Size) and not isinstance(second, Size) and first == second
     if first is second or same_number:
         return first

@@ -11,14 +11,19 @@ import linecache
 from opcode import opmap
 from types import CodeType, FrameType
 
-_POP_TOP, _CACHE = opmap["POP_TOP"], opmap.get("CACHE", 0)
+_CACHE = opmap.get("CACHE", 0)
+_DROPPING = {opmap["POP_TOP"], opmap.get("PRINT_EXPR", -1)}  # the second until Python 3.11
+_INTRINSIC, _PRINT = opmap.get("CALL_INTRINSIC_1", -1), 1  # from Python 3.12 on
 MOST_KEPT = 4096
 _dropped: dict[tuple[CodeType, int], bool] = {}
 _expressions: dict[tuple[CodeType, int], ast.expr | None] = {}
 
 
 def drops_result(frame: FrameType) -> bool:
-    """Whether the frame's running call is a statement: nothing reads what it returns."""
+    """Whether the frame's running call is a statement: nothing reads what it returns.
+
+    At Python's prompt it is printed, and that is all.
+    """
     key = (frame.f_code, frame.f_lasti)
     found = _dropped.get(key)
     if found is None:
@@ -26,7 +31,9 @@ def drops_result(frame: FrameType) -> bool:
         place = frame.f_lasti + 2
         while place < len(code) and code[place] == _CACHE:  # of the call itself
             place += 2
-        found = place < len(code) and code[place] == _POP_TOP
+        found = place < len(code) and code[place] in _DROPPING
+        if place + 1 < len(code) and code[place] == _INTRINSIC:
+            found = code[place + 1] == _PRINT
         if len(_dropped) >= MOST_KEPT:
             _dropped.clear()
         _dropped[key] = found

@@ -5,6 +5,7 @@ Other classes count as leaves, unless they are registered (`register`).
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +37,14 @@ class Registered:
 
 LEAF = Leaf()
 Flatten = Callable[[Any], tuple[Any, Any]]
-_registered: dict[type, tuple[Flatten, Callable[[Any, Any], Any]]] = {}
+_registered: dict[type, tuple[Flatten, Callable[[Any, Any], Any]]] = {
+    collections.defaultdict: (
+        lambda held: (tuple(held.values()), (held.default_factory, tuple(held))),
+        lambda data, children: collections.defaultdict(
+            data[0], zip(data[1], children, strict=True)
+        ),
+    )
+}
 
 
 def register(kind: type, flatten: Flatten, unflatten: Callable[[Any, Any], Any]) -> None:
@@ -122,6 +130,26 @@ def size(structure: Any) -> int:
     if structure is LEAF or isinstance(structure, Leaf):
         return 1
     return sum(size(child) for child in structure.children)
+
+
+def paths(structure: Any) -> list[tuple[Any, ...]]:
+    """Where each leaf stands: keys of dicts, names of fields, numbers of elements.
+
+    Example:
+        >>> paths(flatten({"w": 1, "b": (2, [3, None])})[1])
+        [('w',), ('b', 0), ('b', 1, 0)]
+    """
+    if structure is LEAF or isinstance(structure, Leaf):
+        return [()]
+    keys = structure.keys
+    if structure.kind is collections.defaultdict:
+        keys = structure.data[1]
+    if keys is None:
+        keys = getattr(structure.kind, "_fields", range(len(structure.children)))
+    found = []
+    for key, child in zip(keys, structure.children, strict=True):
+        found += [(key, *rest) for rest in paths(child)]
+    return found
 
 
 def describe(structure: Any) -> str:

@@ -41,7 +41,10 @@ class Storage:
 
     def size(self, sizes: Sizes) -> int:
         """How many bytes it has for given sizes."""
-        return self.nbytes(sizes) if callable(self.nbytes) else evaluate(self.nbytes, sizes)
+        nbytes = self.nbytes
+        if isinstance(nbytes, int):  # some ints can be called: those that users have for sizes
+            return nbytes
+        return nbytes(sizes) if callable(nbytes) else evaluate(nbytes, sizes)
 
 
 class Loop:
@@ -77,7 +80,10 @@ class Number:
     value: DimLike | Callable[[Sizes], int]
 
     def at(self, sizes: Sizes) -> int:
-        return self.value(sizes) if callable(self.value) else evaluate(self.value, sizes)
+        value = self.value
+        if isinstance(value, int):
+            return value
+        return value(sizes) if callable(value) else evaluate(value, sizes)
 
 
 @dataclass(frozen=True)

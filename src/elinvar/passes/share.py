@@ -3,7 +3,8 @@
 Building anew in one builder shares equal nodes. Beyond that, equal sub-graphs become the same
 object, so that equal control operations are equal nodes; and scans with the same operands whose
 carries go the same way become one scan that gives the results of all. (The derivative of a scan
-asks for its carries by a scan of its own: here it merges with the forward one.) A `barrier` keeps
+asks for its carries by a scan of its own: here it merges with the forward one.) A loop that another
+one contains is read off that one's results (`contained.py`). A `barrier` keeps
 its tag and therefore stays apart from others.
 """
 
@@ -13,13 +14,14 @@ from typing import Any
 
 from elinvar.graph.ir import Builder, Graph, Node, Value, inline, node_key, rewrite
 from elinvar.graph.walk import fingerprint, subgraphs
+from elinvar.passes.contained import join_contained
 
 Group = tuple[Graph, dict[Node, tuple[int, ...]]]  # the merged body; which outputs a member has
 
 
 def share(graph: Graph) -> Graph:
     """Merge what is equal: `add(x, y), add(x, y)` → one node."""
-    return _merge_scans(_rebuild(graph))
+    return join_contained(_merge_scans(_rebuild(graph)))
 
 
 def _rebuild(graph: Graph) -> Graph:

@@ -8,6 +8,7 @@ a mask              `where`, when the value has one element for the whole mask (
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from elinvar.core.dtypes import int64
@@ -47,8 +48,13 @@ from elinvar.tensor.regions import read, written
 from elinvar.tensor.storage import stored_array
 from elinvar.tensor.truths import lifted
 
+Scatter = Callable[[Any, Any, Any, int], Any]
 MOST_KEPT = 4096
 MASK_HINT = "give one value for all of the mask, or use `el.where`"
+
+
+def _set(x: Any, index: Any, update: Any, axis: int) -> Any:
+    return scattered(x, index, update, axis, "set")
 
 
 def rebound(op: str, target: Any, value: Any, inplace: bool) -> Any:
@@ -224,10 +230,48 @@ def _assigned(x: Any, key: Any, update: Any, op: str) -> Any:
     items = parse(op, x, key)
     if any(isinstance(item, Many) for item in items):
         return _scattered(op, x, items, update)
+    return _placed(op, x, items, update)
+
+
+def _placed(op: str, x: Any, items: Items, update: Any) -> Any:
+    """x with the value in the place of what spans and singles name."""
     update = _fitted(op, update, result_shape(items))
     # a leaf that must not be changed is refused by the rebinding, so its memory is left alone
     frozen = state.grad_enabled and x._node is not None and x._node.is_pinned
     return written(x, update, region_of(items), in_place=not frozen)
+
+
+def combined(
+    op: str, x: Any, key: Any, value: Any, function: Callable[[Any, Any], Any], place: Scatter
+) -> Any:
+    """A copy of x in which what `key` names is combined with values; equal indices all count.
+
+    Args:
+        op: for errors.
+        x, key, value: as for `set_item`.
+        function: of (old, value), element by element.
+        place: the same for integers: of (x, index, values, axis), as `scatter` takes them.
+    """
+    update = _update_of(op, x, value)
+    if isinstance(key, Cell) and key.dtype.kind == "b" and key.ndim:
+        need_mask_fit(op, x, 0, key.shape)
+        rest = x.shape[key.ndim :]
+        if update.ndim > len(rest):
+            text = f"a value {update._type} is more than one for the mask {key._type}"
+            fail(ShapeError, op, text, MASK_HINT)
+        mask = F.reshape(key, shape=(*key.shape, *(1,) * len(rest)))
+        return F.where(expand(mask, x.shape), function(x, _fitted(op, update, rest)), x)
+    single = lifted(op, x, key)
+    if single is not None:
+        found = combined(op, *single, update, function, place)
+        return F.reshape(found, shape=x.shape)
+    items = parse(op, x, key)
+    if any(isinstance(item, Many) for item in items):
+        return _scattered(op, x, items, update, place)
+    region = region_of(items)
+    shape = result_shape(items)
+    old = F.reshape(read(x, region), shape=shape)
+    return written(x, function(old, _fitted(op, update, shape)), region, in_place=False)
 
 
 def _fitted(op: str, update: Any, shape: Shape) -> Any:
@@ -284,7 +328,7 @@ def _put(x: Any, update: Any, *arrays: Any, kinds: Any) -> Any:
     return _scattered_whole("setitem", x, items, update), wrong
 
 
-def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
+def _scattered(op: str, x: Any, items: Items, update: Any, place: Scatter = _set) -> Any:
     """Integer arrays, perhaps beside spans and singles."""
     basic = [item for item in items if isinstance(item, (Span, Single))]
     partial = any(
@@ -301,8 +345,8 @@ def _scattered(op: str, x: Any, items: Items, update: Any) -> Any:
         region = region_of(whole, keep_singles=True)
         part = read(x, region)
         inner = [_inner(item, part) for item in items]
-        return written(x, _scattered_whole(op, part, inner, update), region)
-    return _scattered_whole(op, x, items, update)
+        return written(x, _scattered_whole(op, part, inner, update, place), region)
+    return _scattered_whole(op, x, items, update, place)
 
 
 def _inner(item: Item, part: Any) -> Item:
@@ -312,7 +356,9 @@ def _inner(item: Item, part: Any) -> Item:
     return Single(item.axis, 0) if isinstance(item, Single) else item
 
 
-def _scattered_whole(op: str, x: Any, items: Items, update: Any) -> Any:
+def _scattered_whole(
+    op: str, x: Any, items: Items, update: Any, place: Scatter = _set
+) -> Any:
     """Scatter into x, of which all spans are whole and all singles the only element."""
     arrays = [item for item in items if isinstance(item, Many)]
     flat, kept = drop_singles(x, items)
@@ -321,7 +367,7 @@ def _scattered_whole(op: str, x: Any, items: Items, update: Any) -> Any:
     shape = _indexed_shape(items, index.shape)
     update = expand(_fitted(op, update, shape), shape)
     update = _unplaced(update, items, axis, index.ndim)
-    result = scattered(merged, index, update, axis, "set")
+    result = place(merged, index, update, axis)
     if len(arrays) > 1:
         moved = axes != list(range(axes[0], axes[0] + len(axes)))
         rest = [i for i in range(flat.ndim) if i not in axes]

@@ -68,7 +68,9 @@ def _walk_to(
     wanted: Any, outputs: Any, gradients: Gradients, heap: Any, retain: bool, create: bool
 ) -> list[Any]:
     """The gradients of `wanted`, which count as independent: nothing passes through them."""
-    stops: dict[Any, Any] = {(w._node, w._slot): None for w in wanted if w._node is not None}
+    # places as they are now: a trace that reads one of `wanted` on the way moves its tape
+    places = [None if w._node is None else (w._node, w._slot) for w in wanted]
+    stops: dict[Any, Any] = {place: None for place in places if place is not None}
     useful = _leading_to(stops, outputs)
     while heap:
         node = heapq.heappop(heap)[1]
@@ -81,7 +83,7 @@ def _walk_to(
                 found[slot] = None
         if node in useful and any(gradient is not None for gradient in found):
             _pass_through(node, found, gradients, heap, retain, create)
-    return [None if w._node is None else stops[w._node, w._slot] for w in wanted]
+    return [None if place is None else stops[place] for place in places]
 
 
 def _pass_through(

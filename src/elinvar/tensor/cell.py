@@ -84,8 +84,10 @@ class State(threading.local):
     # while somebody watches: what is differentiated, as in ("backward", node of the tape)
     derivative_of: tuple[str, Any] | None = None
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
+    pushing: Any = None  # the walk in forward mode whose tangents loops take along
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
     autocast: DType | None = None  # the type of products, where somebody wants one of 16 bits
+    by_steps: bool = False  # jitted functions and control flow run as plain Python
 
     def note_change(self, cell: Any, content: Any) -> None:
         """Remember what a cell held before it was first rebound."""
@@ -94,8 +96,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace, have a recorder, cast or watch for NaN at this moment; 0 lets the
-    fast paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder, cast, watch for NaN or run by steps at this moment;
+    0 lets the fast paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")
 

@@ -6,6 +6,7 @@ Source: Chen, Xu, Zhang, Guestrin, "Training deep nets with sublinear memory cos
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -41,8 +42,8 @@ def checkpoint(  # type: ignore[misc]
 
     Args:
         function: of tensors and anything.
-        args, kwargs: its arguments. With a policy and without arguments the function with
-            checkpoints comes back, to be called later.
+        args, kwargs: its arguments. Without arguments, where a policy is given or the function
+            needs some, the function with checkpoints comes back, to be called later.
         policy: which inner values are kept and not computed again: one of `el.checkpoint_policies`,
             or a function `(op, *types, **params) -> bool`, which is asked for each primitive by its
             name, and for `checkpoint_name(x, name)` with the op "name".
@@ -66,7 +67,7 @@ def checkpoint(  # type: ignore[misc]
             f"policy must be one of el.checkpoint_policies or a function, received {policy!r:.60}"
         )
         fail(DTypeError, "checkpoint", text)
-    if policy is not None and not args and not kwargs:
+    if not args and not kwargs and (policy is not None or _needs_arguments(function)):
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -74,6 +75,16 @@ def checkpoint(  # type: ignore[misc]
 
         return wrapped
     return _checkpoint(function, args, kwargs, policy)
+
+
+def _needs_arguments(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # nothing is known of it
+        pass
+    return False
 
 
 def _checkpoint(function: Any, args: Any, kwargs: Any, policy: Policy | None) -> Any:

@@ -14,11 +14,15 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
 from elinvar.core.dtypes import bool_, int64
-from elinvar.core.errors import ShapeError, TraceError, ValueRangeError, fail
+from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeError, fail
 from elinvar.core.shapes import Dim, DimLike
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Graph, Value
-from elinvar.tensor.dispatch import F, as_tensor
+from elinvar.ops.control import SCAN, WHILE_LOOP
+from elinvar.ops.record import Op
+from elinvar.tensor.cell import state, traces
+from elinvar.tensor.dispatch import F, apply, as_tensor
+from elinvar.tensor.stepping import by_steps
 from elinvar.tensor.trace import Trace
 
 R = TypeVar("R")
@@ -82,6 +86,10 @@ def _types(leaves: list[Any]) -> list[TensorType]:
     return [leaf._type for leaf in leaves]
 
 
+def _found(region: Region) -> list[TensorType]:
+    return [value.type for value in region.outputs]
+
+
 def _tensors(values: Any) -> tuple[list[Any], Any]:
     leaves, structure = tree.flatten(values)
     return [as_tensor(leaf) for leaf in leaves], structure
@@ -94,6 +102,13 @@ def _tuple(found: Any) -> tuple[Any, ...]:
 def _write_back(cells: list[Any], values: Any) -> None:
     for cell, value in zip(cells, values, strict=True):
         cell._rebind(value)
+
+
+def _need_functions(op: str, **functions: Any) -> None:
+    for name, function in functions.items():
+        if not callable(function):
+            text = f"`{name}` must be a function, received {type(function).__name__}"
+            fail(DTypeError, op, text, "write `lambda …: value`")
 
 
 def cond(
@@ -128,12 +143,19 @@ def choose(
     operands: tuple[Any, ...],
 ) -> R:
     """`cond`, under the name `op` in errors."""
+    _need_functions(op, true_fun=true_fun, false_fun=false_fun)
     predicate = as_tensor(predicate)
     if predicate.ndim:
-        fail(ShapeError, op, f"the predicate must have no axes, received {predicate._type}")
+        text = f"the predicate must have no axes, received {predicate._type}"
+        hint = "`el.where(condition, x, y)` chooses element by element; or reduce it, `.all()`"
+        fail(ShapeError, op, text, hint)
     if predicate.dtype is not bool_:
         predicate = F.cast(predicate, dtype=bool_)
     leaves, structure = _tensors(operands)
+    if by_steps():
+        chosen = true_fun if bool(predicate) else false_fun
+        made: R = tree.map_tree(as_tensor, chosen(*tree.unflatten(structure, leaves)))
+        return made
 
     def build(xs: list[Any]) -> Any:
         return tree.unflatten(structure, xs)
@@ -174,16 +196,23 @@ def while_loop(cond_fun: Callable[[R], Any], body_fun: Callable[[R], R], init: R
         >>> el.while_loop(lambda n: n < 100, lambda n: n * 2, el.asarray(3)).item()
         192
     """
+    _need_functions("while_loop", cond_fun=cond_fun, body_fun=body_fun)
     leaves, structure = _tensors(init)
 
     def build(xs: list[Any]) -> Any:
         return (tree.unflatten(structure, xs),)
 
     types = _types(leaves)
+    if by_steps():
+        now: R = tree.unflatten(structure, leaves)
+        while bool(as_tensor(cond_fun(now))):
+            now = _next("while_loop", "the body", body_fun(now), types, structure)
+        return now
     test = Region("while_loop", cond_fun, types, build)
     test.refuse_writes()
     body = Region("while_loop", body_fun, types, build)
     _need_structure("while_loop", "the body's result", body.structure, structure)
+    _need_types("while_loop", "the body returns", _found(body), types, structure)
     written = _cells(body.written)
     cells = [cell for cell in _cells(test.read, body.read) if id(cell) not in body.written]
     carried = [*leaves, *written]
@@ -194,7 +223,8 @@ def while_loop(cond_fun: Callable[[R], Any], body_fun: Callable[[R], R], init: R
         if region is body:
             outputs = [*outputs, *(region.result_of(cell) for cell in written)]
         graphs[name] = region.graph(inputs, outputs)
-    found = _tuple(F.while_loop(*carried, *cells, carry=len(carried), **graphs))
+    params = {**graphs, "carry": len(carried)}
+    found = _looped(WHILE_LOOP, [*carried, *cells], params)
     _write_back(written, found[len(leaves) :])
     return tree.unflatten(structure, list(found[: len(leaves)]))
 
@@ -227,11 +257,14 @@ def scan(
         >>> total.item(), sums.tolist()
         (10, [0, 1, 3, 6, 10])
     """
+    _need_functions("scan", body_fun=body_fun)
     leaves, structure = _tensors(init)
     rows, row_structure = _tensors(xs)
     length = _steps("scan", rows, length)
     if unroll is not False and unroll != 1:
         return _unrolled(body_fun, init, (rows, row_structure), length, reverse, unroll)
+    if by_steps() and isinstance(length, int) and length:
+        return _stepped(body_fun, tree.unflatten(structure, leaves), xs, length, reverse)
     slices = [row._type.with_shape(row.shape[1:]) for row in rows]
 
     def build(values: list[Any]) -> Any:
@@ -240,9 +273,10 @@ def scan(
 
     body = Region("scan", body_fun, [*_types(leaves), *slices], build)
     pair = body.structure
-    if not isinstance(pair, tree.Branch) or pair.kind is not tuple or len(pair.children) != 2:
-        fail(TraceError, "scan", "the body must return a pair (carry, y)")
+    _need_pair(pair)
     _need_structure("scan", "the body's carry", pair.children[0], structure)
+    carried = _found(body)[: len(leaves)]
+    _need_types("scan", "the body carries on", carried, _types(leaves), structure)
     written = _cells(body.written)
     cells = [cell for cell in _cells(body.read) if id(cell) not in body.written]
     count = len(leaves)
@@ -258,29 +292,34 @@ def scan(
         *body.outputs[count:],
     ]
     carry = count + len(written)
-    found = _tuple(
-        F.scan(
-            *leaves,
-            *written,
-            *rows,
-            *cells,
-            body=body.graph(inputs, outputs),
-            carry=carry,
-            sequences=len(rows),
-            length=length,
-            reverse=bool(reverse),
-        )
-    )
+    params = {
+        "body": body.graph(inputs, outputs),
+        "carry": carry,
+        "sequences": len(rows),
+        "length": length,
+        "reverse": bool(reverse),
+    }
+    found = _looped(SCAN, [*leaves, *written, *rows, *cells], params)
     _write_back(written, found[count:carry])
     last = tree.unflatten(structure, list(found[:count]))
     return last, tree.unflatten(pair.children[1], list(found[carry:]))
+
+
+def _looped(op: Op, operands: list[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    """Run a loop; in forward mode, at once, together with its tangents."""
+    if state.pushing is not None and not traces.active:
+        found: tuple[Any, ...] | None = state.pushing.loop(op, operands, params)
+        if found is not None:
+            return found
+    return _tuple(apply(op, tuple(operands), params))
 
 
 def _steps(op: str, rows: list[Any], length: Any) -> DimLike:
     """The number of steps, which all sequences agree on."""
     for row in rows:
         if not row.ndim:
-            fail(ShapeError, op, f"a sequence needs a leading axis, received {row._type}")
+            text = f"a sequence needs a leading axis, received {row._type}"
+            fail(ShapeError, op, text, "a list is a container: make one tensor of it, `el.asarray`")
         if length is None:
             length = row.shape[0]
         if row.shape[0] != length:
@@ -291,7 +330,7 @@ def _steps(op: str, rows: list[Any], length: Any) -> DimLike:
         fail(ValueRangeError, op, f"length must be a number of steps, received {length!r:.60}")
     if isinstance(length, int) and length < 0:
         fail(ValueRangeError, op, f"length must not be negative, received {length}")
-    return length
+    return length if isinstance(length, Dim) else length.__index__()
 
 
 def _unrolled(
@@ -331,6 +370,33 @@ def _unrolled(
     return carry, ys
 
 
+def _stepped(body_fun: Any, carry: Any, xs: Any, length: int, reverse: bool) -> Any:
+    """A scan as a loop of Python."""
+    leaves, structure = tree.flatten(carry)
+    types, found = _types(leaves), [None] * length
+    for place in reversed(range(length)) if reverse else range(length):
+        element = tree.map_tree(lambda x: as_tensor(x)[place], xs)  # noqa: B023
+        pair = body_fun(carry, element)
+        _need_pair(tree.flatten(pair)[1])
+        carry = _next("scan", "the carry", pair[0], types, structure)
+        found[place] = pair[1]
+    return carry, tree.map_tree(_stacked, *found)
+
+
+def _next(op: str, what: str, given: Any, types: list[TensorType], structure: Any) -> Any:
+    """A state that must be like the first."""
+    leaves, found = _tensors(given)
+    _need_structure(op, what, found, structure)
+    _need_types(op, what, _types(leaves), types, structure)
+    return tree.unflatten(structure, leaves)
+
+
+def _need_pair(pair: Any) -> None:
+    if not isinstance(pair, tree.Branch) or pair.kind is not tuple or len(pair.children) != 2:
+        text = f"the body must return a pair (carry, y), received {tree.describe(pair)}"
+        fail(TraceError, "scan", text, "write `return carry, None` where there is no y")
+
+
 def _rows(x: Any, first: int, count: int) -> Any:
     start = (first, *(0 for _ in x.shape[1:]))
     return F.slice(x, start=start, size=(count, *x.shape[1:]), step=(1,) * x.ndim)
@@ -353,6 +419,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) 
         >>> el.fori_loop(0, 4, lambda i, total: total + i, el.asarray(0)).item()
         6
     """
+    _need_functions("fori_loop", body_fun=body_fun)
     if isinstance(lower, int | Dim) and isinstance(upper, int | Dim):
         length = upper - lower
         count = max(0, length) if isinstance(length, int) else length
@@ -361,12 +428,34 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any, R], R], init: R) 
             steps = steps + lower
         return scan(lambda state, i: (body_fun(i, state), None), init, steps)[0]
     first, last = as_tensor(lower), as_tensor(upper)
+    for name, bound in (("lower", first), ("upper", last)):
+        if bound.dtype.kind not in "iu" or bound.ndim:
+            text = f"`{name}` must be an integer without axes, received {bound._type}"
+            fail(DTypeError, "fori_loop", text)
 
     def step(pair: Any) -> Any:
         i, state = pair
         return i + 1, body_fun(i, state)
 
     return while_loop(lambda pair: pair[0] < last, step, (first, init))[1]
+
+
+def _need_types(
+    op: str, what: str, found: list[TensorType], expected: list[TensorType], structure: Any
+) -> None:
+    """Refuse results that are not of the types of the state, naming the first that is not."""
+    for place, (given, wanted) in enumerate(zip(found, expected, strict=True)):
+        if given == wanted:
+            continue
+        lists = [", ".join(str(kind) for kind in kinds) for kinds in (found, expected)]
+        text = f"{what} ({lists[0]}), expected ({lists[1]})"
+        path = tree.paths(structure)[place]
+        if path:
+            text += f": they differ at {''.join(f'[{key!r}]' for key in path)}"
+        hint = "start with a value of that dtype (0.0, not 0), or cast the result"
+        if given.shape != wanted.shape:
+            hint = "every step must keep the shape of the first value"
+        fail(ShapeError, op, text, hint)
 
 
 def _need_structure(op: str, what: str, found: Any, expected: Any) -> None:

@@ -131,7 +131,7 @@ def tensor_of(op: str, value: Any, dtype: DType | None = None) -> Any:
         DTypeError,
         op,
         f"expected a tensor or a number, received {type(value).__name__}",
-        "convert it with `el.asarray(...)`",
+        "" if op == "asarray" else "convert it with `el.asarray(...)`",
     )
 
 

@@ -101,7 +101,8 @@ class _Arguments:
         """The cotangents of the tensors, from one cotangent (or None) for each moving argument."""
         count = len(self.moving)
         if not isinstance(found, tuple) or len(found) != count:
-            text = f"the derivative must return a tuple with {count} entries"
+            shown = tree.describe(tree.flatten(found)[1])
+            text = f"the derivative must return a tuple with {count} entries, received {shown}"
             fail(GradientError, self.name, text)
         result: list[Any] = []
         for n, cotangent in zip(self.moving, found, strict=True):
@@ -293,7 +294,10 @@ class custom_vjp(_Custom, Generic[*Xs, R]):
             F.zeros_like(y) if c is None else c for y, c in zip(made, cotangents, strict=True)
         ]
         cotangent = tree.unflatten(structure, filled)
-        return given.per_tensor(self._pull_back(*given.nondiff(), residuals, cotangent))
+        found = given.per_tensor(self._pull_back(*given.nondiff(), residuals, cotangent))
+        pairs = zip(found, given.tensors, strict=True)
+        name = self._name
+        return [c if _flows_not(c, x) else _fitting(name, "a cotangent", c, x) for c, x in pairs]
 
     def _region_rule(
         self, given: _Arguments, tensors: list[Any], cotangents: list[Any], structure: Any
@@ -302,7 +306,7 @@ class custom_vjp(_Custom, Generic[*Xs, R]):
         made = [as_tensor(y) for y in tree.flatten(result)[0]]
         found = self._pulled(given, residuals, cotangents, made, structure)
         return [
-            F.zeros_like(x) if c is None else _fitting(self._name, "a cotangent", c, x)
+            F.zeros_like(x) if c is None else c
             for x, c in zip(tensors, found, strict=True)
             if x.dtype.kind in "fc"
         ]
@@ -447,6 +451,10 @@ class custom_jvp(_Custom, Generic[*Xs, R]):
         made = [as_tensor(y) for y in tree.flatten(results)[0]]
         found = self._pushed(given, tensors, tangents, made, structure)
         return [t for t in found if t is not None]
+
+
+def _flows_not(cotangent: Any, x: Any) -> bool:
+    return cotangent is None or x.dtype.kind not in "fc"
 
 
 def _fitting(name: str, what: str, given: Any, like: Any) -> Any:

@@ -89,15 +89,16 @@ def as_tensor(value: Any, dtype: DType | None = None) -> Any:
     return storage.from_data(value, dtype)
 
 
-def apart(found: Any, x: Any) -> Any:
+def apart(found: Any, x: Any, is_view: bool = False) -> Any:
     """What is found for x; where that is x itself, another cell with its content.
 
     Results are values: a change in place of a result does not reach the operand. So a function
-    that has nothing to do (`x ** 1`, the sum over no axes) gives a new cell, too.
+    that has nothing to do (`x ** 1`, the sum over no axes) gives a new cell, too. `is_view`: it
+    gives a view in numpy and PyTorch, so that a write to it is worth a warning (lost.py).
     """
     if found is x:
         found = _another(x)
-        found._apart = True
+        found._apart = not is_view
     return found
 
 

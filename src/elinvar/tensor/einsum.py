@@ -74,7 +74,8 @@ def einsum(*operands: Any, optimize: Any = "structure") -> Any:
     if extra:
         x = cast(reductions.sum(x, axis=extra), dtype)
         labels = tuple(label for label in labels if label in result)
-    return apart(permuted(x, tuple(labels.index(label) for label in result)), tensors[0])
+    turned = permuted(x, tuple(labels.index(label) for label in result))
+    return apart(turned, tensors[0], is_view=True)
 
 
 def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], str]:

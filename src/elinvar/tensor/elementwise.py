@@ -491,7 +491,7 @@ def real(x: Any, /) -> Any:
         [1.5]
     """
     x = tensor_of("real", x)
-    return F.real(x) if x.dtype.kind == "c" else apart(x, x)
+    return F.real(x) if x.dtype.kind == "c" else apart(x, x, is_view=True)
 
 
 def imag(x: Any, /) -> Any:

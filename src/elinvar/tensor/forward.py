@@ -26,7 +26,11 @@ Key = tuple[Any, int]  # a node of the tape and the number of its result
 
 
 def push_forward(
-    inputs: Sequence[Any], tangents: Sequence[Any], outputs: Sequence[Any], create: bool
+    inputs: Sequence[Any],
+    tangents: Sequence[Any],
+    outputs: Sequence[Any],
+    create: bool,
+    known: dict[Key, Any] | None = None,
 ) -> list[Any]:
     """The tangents of `outputs`, given those of `inputs`; None where one is zero.
 
@@ -35,8 +39,9 @@ def push_forward(
         tangents: one for each input, or None.
         outputs: tensors that were computed from the inputs.
         create: whether the tangents are recorded.
+        known: tangents that were found before; those of `outputs` are added.
     """
-    known: dict[Key, Any] = {}
+    known = {} if known is None else known
     for x, tangent in zip(inputs, tangents, strict=True):
         if x._node is not None:
             known[x._node, x._slot] = tangent

@@ -81,7 +81,8 @@ def value_and_grad(
         for number in numbers:
             if not -len(args) <= number < len(args):
                 text = f"argnums names argument {number}, but {len(args)} were passed"
-                fail(GradientError, "grad", text)
+                hint = "pass it by position, not by its name" if kwargs else None
+                fail(GradientError, "grad", text, hint)
             structures.append(tree.flatten(args[number])[1])
             given[number] = walk.link(args[number], f"argument {number}")
         walk.run(function, given, kwargs)
@@ -97,11 +98,19 @@ def value_and_grad(
 
 def _one_number(walk: Walk) -> Any:
     if len(walk.outputs) != 1 or walk.structure is not tree.LEAF:
-        fail(GradientError, "grad", "the function must return one tensor", "pass `has_aux=True`")
+        shown = tree.describe(walk.structure)
+        text = f"the function must return one tensor, received {shown}"
+        hint = "pass `has_aux=True` for (value, aux)"
+        if shown == "None":
+            hint = "is a `return` missing?"
+        fail(GradientError, "grad", text, hint)
     output = walk.outputs[0]
     if output.ndim or output.dtype.kind != "f":
         text = f"the function must return one floating number, received {output._type}"
-        fail(GradientError, "grad", text, "reduce with `.sum()` or `.mean()`")
+        hint = "reduce with `.sum()` or `.mean()`"
+        if not output.ndim:
+            hint = "take its `.real`" if output.dtype.kind == "c" else "integers have no derivative"
+        fail(GradientError, "grad", text, hint)
     return output
 
 

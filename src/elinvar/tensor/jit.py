@@ -259,6 +259,7 @@ class Jit(Generic[P, R]):
             or state.trace is not None
             or state.recorder is not None
             or state.autocast is not None
+            or state.by_steps
         ):
             return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
@@ -278,8 +279,8 @@ class Jit(Generic[P, R]):
         return self._program(call, args, kwargs).run(call.tensors, call.given)
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
-        """Call it under a trace, or while somebody casts or watches for NaN."""
-        if state.trace is not None or state.recorder is not None:
+        """Call it under a trace, by steps, or while somebody casts or watches for NaN."""
+        if state.trace is not None or state.recorder is not None or state.by_steps:
             return self._inline(args, kwargs)
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]

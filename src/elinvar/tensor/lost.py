@@ -312,7 +312,7 @@ def _shows(other: Any, x: Any) -> bool:
     if other._layout.size < x._layout.size:
         return False
     if other._layout is x._layout and other._address == x._address:
-        return False
+        return getattr(x, "_apart", True) is False  # a view of all, such as `x.swapaxes(0, 0)`
     if x._layout.is_dense and not other._layout.is_dense and other._layout.size == x._layout.size:
         return False  # it is the other one that was made of x
     a, b = (stored_array(one, "setitem") for one in (other, x))

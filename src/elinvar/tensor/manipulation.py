@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from elinvar.core.dtypes import int64, promote
-from elinvar.core.errors import AxisError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import AxisError, DTypeError, ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import (
     Dim,
     DimLike,
@@ -111,7 +111,7 @@ def permute_dims(x: Any, /, axes: Sequence[int]) -> Any:
     if sorted(order) != list(range(x.ndim)):
         text = f"axes must name each dimension of {x._type} once, received {tuple(axes)}"
         fail(AxisError, "permute_dims", text)
-    return apart(permuted(x, order), x)
+    return apart(permuted(x, order), x, is_view=True)
 
 
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
@@ -151,7 +151,7 @@ def moveaxis(x: Any, /, source: int | tuple[int, ...], destination: int | tuple[
     order = [axis for axis in range(x.ndim) if axis not in origin]
     for place, axis in sorted(zip(target, origin, strict=True)):
         order.insert(place, axis)
-    return apart(permuted(x, tuple(order)), x)
+    return apart(permuted(x, tuple(order)), x, is_view=True)
 
 
 def _axis_list(op: str, axes: Any, rank: int) -> list[int]:
@@ -208,7 +208,7 @@ def flip(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Any:
     """
     x = tensor_of("flip", x)
     axes = normalize_axes("flip", axis, x.ndim)
-    return F.flip(x, axes=axes) if axes else apart(x, x)
+    return F.flip(x, axes=axes) if axes else apart(x, x, is_view=True)
 
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
@@ -223,7 +223,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
     target = as_shape("broadcast_to", shape)
     if len(target) < x.ndim or joint_shape("broadcast_to", x.shape, target) != target:
         fail(ShapeError, "broadcast_to", f"{x._type} does not broadcast to {format_shape(target)}")
-    return apart(expand(x, target), x)
+    return apart(expand(x, target), x, is_view=True)
 
 
 def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
@@ -237,7 +237,7 @@ def broadcast_arrays(*arrays: Any) -> tuple[Any, ...]:
     """
     tensors = [tensor_of("broadcast_arrays", item) for item in arrays]
     shape = joint_shape("broadcast_arrays", *(item.shape for item in tensors))
-    return tuple(apart(expand(item, shape), item) for item in tensors)
+    return tuple(apart(expand(item, shape), item, is_view=True) for item in tensors)
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[Any, ...]:
@@ -285,6 +285,7 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
         >>> el.concat([el.asarray([1, 2]), el.asarray([3])]).tolist()
         [1, 2, 3]
     """
+    _need_list("concat", axis)
     tensors = _same_dtype("concat", arrays)
     if axis is None:
         tensors, axis = [reshape(item, (-1,)) for item in tensors], 0
@@ -298,6 +299,12 @@ def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     if not first.ndim:
         fail(ShapeError, "concat", "tensors without dimensions cannot be joined", "use `stack`")
     return F.concatenate(*tensors, axis=axis) if len(tensors) > 1 else apart(first, first)
+
+
+def _need_list(op: str, axis: Any) -> None:
+    if isinstance(axis, Cell) and axis.ndim:
+        text = f"axis must be an int, received {axis._type}"
+        fail(DTypeError, op, text, f"give the tensors as a list: `el.{op}([x, y])`")
 
 
 def _refuse_pairs(op: str, text: str, pairs: Sequence[tuple[DimLike, DimLike]]) -> NoReturn:

@@ -192,6 +192,10 @@ class PythonMethods(Cell):
     def __float__(self) -> float:
         return float(self._single("float"))
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        rounded: Any = getattr(self, "round")  # noqa: B009 — of another part of the class
+        return rounded(decimals=ndigits or 0)
+
     def __int__(self) -> int:
         return int(self._single("int"))
 

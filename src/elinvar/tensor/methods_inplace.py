@@ -29,7 +29,8 @@ def rebound(op: str, x: Any, value: Any, rank: dict[str, int] = _RANK) -> Any:
     if value.dtype is not x.dtype:
         if rank[value.dtype.kind] > rank[x.dtype.kind]:
             text = f"a result {value._type} does not fit into {x._type} in place"
-            fail(DTypeError, op, text, "use the form that returns a new tensor")
+            hint = "use the form that returns a new tensor, or cast: `x = x.astype(…)`"
+            fail(DTypeError, op, text, hint)
         value = F.cast(value, dtype=x.dtype)
     if value.shape != x.shape:
         text = f"a result {value._type} does not fit into {x._type} in place"

@@ -13,6 +13,7 @@ _ARITHMETIC = "elinvar.tensor.extra.arithmetic"
 _SPECIAL = "elinvar.tensor.extra.special"
 _SHAPING = "elinvar.tensor.extra.shaping"
 _NUMERIC = "elinvar.tensor.extra.numeric"
+_AT = "elinvar.tensor.extra.at"
 
 
 class MoreMethods(Cell):
@@ -50,6 +51,7 @@ class MoreMethods(Cell):
     inner, kron, vdot = (Later(_NUMERIC) for _ in range(3))
 
     # shapes and places
+    at = Later(_AT)
     fliplr, flipud, hsplit, vsplit, dsplit = (Later(_SHAPING) for _ in range(5))
     diagflat, diag_embed, rot90, tensor_split = (Later(_PLACING) for _ in range(4))
     diagonal_scatter, select_scatter, slice_scatter = (Later(_PLACING) for _ in range(3))

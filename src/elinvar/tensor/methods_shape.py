@@ -144,7 +144,7 @@ class ShapeMethods(Cell):
         if self.ndim > 2:
             text = f"expected at most 2 dimensions, received {self._type}"
             fail(ShapeError, "t", text, "use `.mT`, or `.permute(…)`")
-        return apart(man.permuted(self, tuple(reversed(range(self.ndim)))), self)
+        return apart(man.permuted(self, tuple(reversed(range(self.ndim)))), self, is_view=True)
 
     @property
     def T(self) -> Any:

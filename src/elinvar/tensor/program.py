@@ -220,6 +220,9 @@ class JitProgram:
 
 
 def _write(cell: Any, value: Any, with_tape: bool) -> None:
+    if cell._writes_through:
+        cell._rebind(value)
+        return
     cell._buffer, cell._address, cell._layout = value._buffer, value._address, value._layout
     if with_tape:
         cell._node = value._node

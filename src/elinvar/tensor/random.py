@@ -146,6 +146,34 @@ def randn(
     return normal_of_bits(words(source(generator, key), dims, kind.bits == 64), dtype=kind)
 
 
+def rand_like(
+    x: Any, /, *, dtype: Any = None, generator: Generator | None = None, key: Any = None
+) -> Any:
+    """Numbers from the uniform distribution on [0, 1) in the shape of x, and of its dtype.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.rand_like(el.ones((2, 3))).shape
+        (2, 3)
+    """
+    x = tensor_of("rand_like", x)
+    return rand(size=x.shape, dtype=dtype or x.dtype, generator=generator, key=key)
+
+
+def randn_like(
+    x: Any, /, *, dtype: Any = None, generator: Generator | None = None, key: Any = None
+) -> Any:
+    """Numbers from the normal distribution in the shape of x, and of its dtype.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.randn_like(el.ones((2, 3))).shape
+        (2, 3)
+    """
+    x = tensor_of("randn_like", x)
+    return randn(size=x.shape, dtype=dtype or x.dtype, generator=generator, key=key)
+
+
 def normal(
     mean: Any = 0.0,
     std: Any = 1.0,

@@ -37,6 +37,26 @@ def randn(
 ) -> Tensor:
     """Numbers from the normal distribution with mean 0 and variance 1."""
 
+def rand_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
+    """Numbers from the uniform distribution on [0, 1) in the shape of x, and of its dtype."""
+
+def randn_like(
+    x: _ArrayLike,
+    /,
+    *,
+    dtype: _DTypeLike | None = None,
+    generator: Generator | None = None,
+    key: _ArrayLike | None = None,
+) -> Tensor:
+    """Numbers from the normal distribution in the shape of x, and of its dtype."""
+
 def normal(
     mean: _ArrayLike = 0.0,
     std: _ArrayLike = 1.0,

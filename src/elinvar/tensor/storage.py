@@ -20,6 +20,15 @@ IN_VMAP = (
     "read what is the same for all examples before the vmap"
 )
 OUT = "compute with `where`, `cond`, `while_loop` or `scan`, or read the value outside of the jit"
+_HINTS = {
+    "index": "a size, a bound or a count must be known: name the argument in `static_argnums` of "
+    "the jit, or keep the size and move the start (`el.dynamic_slice(x, starts, sizes)`), loop by "
+    "`el.fori_loop`, or choose by `el.where` and `el.switch`",
+    "numpy": "use el's functions in the place of numpy's, or read the value outside of the jit",
+    "item": f"{OUT}; to print values, run it in `with el.disable_jit():`",
+    "float": f"use el's functions in the place of math's, or {OUT}; to print values, run it in "
+    "`with el.disable_jit():`",
+}
 
 
 class ArrayOwner:
@@ -118,7 +127,8 @@ def refuse_value(tensor: Cell, op: str, trace: Any) -> NoReturn:
     if trace is not None and trace.is_mapped:
         text = f"inside of `vmap` a {tensor._type} has another value in each example"
         fail(TraceError, op, text, IN_VMAP)
-    fail(TraceError, op, f"a traced {tensor._type} has no value yet", OUT)
+    hint = _HINTS.get(op, OUT)
+    fail(TraceError, op, f"a traced {tensor._type} has no value yet", hint)
 
 
 def need_live(tensor: Cell, op: str) -> None:

@@ -99,8 +99,9 @@ def jvp(
     walk = Walk("jvp", has_aux)
     given = [walk.link(primal, f"primal {n}") for n, primal in enumerate(primals)]
     directions = _directions("jvp", primals, tangents, walk.inputs)
-    walk.run(function, given, {})
-    tangent = walk.tangents(directions)
+    walk.run(function, given, {}, directions)
+    assert walk.directions is not None
+    tangent = walk.tangents(walk.directions)
     result = walk.values()
     return (result, tangent, walk.aux) if has_aux else (result, tangent)
 

@@ -119,7 +119,8 @@ class Tensor(TensorMethods, Cell):
                     GradientError,
                     "assign",
                     "a leaf tensor that requires a gradient must not be changed in place",
-                    "wrap the change in `with el.no_grad():`, or change `.detach()`",
+                    "change a copy, `x = x.clone()`; for a parameter wrap the change in "
+                    "`with el.no_grad():`, or change `.detach()`",
                 )
             node = value._node
         trace = current_trace()

@@ -12,6 +12,7 @@ import numpy as np
 from elinvar.core.dtypes import DType
 from elinvar.core.shapes import Dim
 from elinvar.tensor.cell import Cell
+from elinvar.tensor.extra.at import At
 from elinvar.tensor.extra.methods import MinMax
 from elinvar.tensor.methods_math import ValuesIndices
 from elinvar.tensor.random import Generator
@@ -129,6 +130,7 @@ class Tensor(Cell):
     def __rmod__(self, other: _ArrayLike) -> Tensor: ...
     def __rmul__(self, other: _ArrayLike) -> Tensor: ...
     def __ror__(self, other: _ArrayLike) -> Tensor: ...
+    def __round__(self, ndigits: _int | None = None) -> Tensor: ...
     def __rpow__(self, other: _ArrayLike) -> Tensor: ...
     def __rrshift__(self, other: _ArrayLike) -> Tensor: ...
     def __rshift__(self, other: _ArrayLike) -> Tensor: ...
@@ -372,6 +374,10 @@ class Tensor(Cell):
 
     def astype(self, dtype: _DTypeLike, *, copy: _bool = True) -> Tensor:
         """x in another dtype; with `copy=False` x itself where it has that dtype already."""
+
+    @property
+    def at(self) -> At:
+        """Copies in which some elements are other ones: `x.at[key].set(value)`."""
 
     def atan(x, /) -> Tensor:
         """The inverse tangent, in -π/2 … π/2."""

@@ -84,6 +84,52 @@ def map(function: Callable[..., Any], x: T, /, *others: Any) -> T:
     return tree.unflatten(expected, made)
 
 
+def flatten_with_path(x: Any, /) -> tuple[list[tuple[tuple[Any, ...], Any]], Any]:
+    """The leaves with their paths, and the structure.
+
+    A path has a key for each level: keys of dicts, names of fields, numbers of elements.
+
+    Example:
+        >>> import elinvar as el
+        >>> el.tree.flatten_with_path({"a": 1, "b": (2, 3)})[0]
+        [(('a',), 1), (('b', 0), 2), (('b', 1), 3)]
+    """
+    found, structure = tree.flatten(x)
+    return list(zip(tree.paths(structure), found, strict=True)), structure
+
+
+def leaves_with_path(x: Any, /) -> list[tuple[tuple[Any, ...], Any]]:
+    """The leaves with their paths; see `flatten_with_path`.
+
+    Example:
+        >>> import elinvar as el
+        >>> [".".join(map(str, path)) for path, _ in el.tree.leaves_with_path({"w": [1, 2]})]
+        ['w.0', 'w.1']
+    """
+    return flatten_with_path(x)[0]
+
+
+def map_with_path(function: Callable[..., Any], x: T, /, *others: Any) -> T:
+    """The container with f(path, leaf, …) in the place of each leaf; see `flatten_with_path`.
+
+    Example:
+        >>> import elinvar as el
+        >>> weights = {"dense": {"kernel": 1.0, "bias": 2.0}}
+        >>> el.tree.map_with_path(lambda path, w: w if path[-1] == "bias" else w * 10, weights)
+        {'dense': {'kernel': 10.0, 'bias': 2.0}}
+    """
+    found, structure = flatten_with_path(x)
+    paths = tree.unflatten(structure, [_Path(path) for path, _ in found])
+    return map(lambda leaf, path, *rest: function(path.keys, leaf, *rest), x, paths, *others)
+
+
+class _Path:
+    """A path as a leaf: a tuple would be a container."""
+
+    def __init__(self, keys: tuple[Any, ...]) -> None:
+        self.keys = keys
+
+
 def reduce(function: Callable[[Any, Any], Any], x: Any, /, initial: Any = _MISSING) -> Any:
     """f(… f(f(initial, leaf 0), leaf 1) …) over all leaves.
 
@@ -203,8 +249,11 @@ def register_dataclass(
 __all__ = [
     "all",
     "flatten",
+    "flatten_with_path",
     "leaves",
+    "leaves_with_path",
     "map",
+    "map_with_path",
     "reduce",
     "register_dataclass",
     "register_pytree_node",

@@ -10,11 +10,14 @@ from typing import Any
 
 from elinvar.core import tree
 from elinvar.core.errors import DTypeError, GradientError, ShapeError, fail
+from elinvar.ops.record import Op
 from elinvar.tensor.backward import backward
 from elinvar.tensor.cell import Cell, current_trace, detached, plain, restore, snapshot, state
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.forward import push_forward
-from elinvar.tensor.tape import Derivative, Leaf, enable_grad, record_call
+from elinvar.tensor.tape import Derivative, Leaf, enable_grad, no_grad, record, record_call
+from elinvar.transforms.forward import jvp_graph
+from elinvar.transforms.forward_control import ControlUse, loop_with_tangents
 
 
 def need_function(op: str, function: Any) -> None:
@@ -50,6 +53,9 @@ class Walk:
         self.outputs: list[Any] = []
         self.structure: Any = None
         self.aux: Any = None
+        self.directions: list[Any] | None = None
+        self._known: dict[Any, Any] = {}  # tangents, by (node of the tape, result)
+        self._safe: set[Any] = set()  # nodes of the tape that do not lead outside
 
     def link(self, value: Any, what: str) -> Any:
         """Replace the tensors of a container by fresh ones."""
@@ -69,13 +75,28 @@ class Walk:
             fail(GradientError, self.name, text, hint)
         return x
 
-    def run(self, function: Any, args: Any, kwargs: Any) -> None:
-        """Call the function and keep its results."""
-        with enable_grad():
-            found = function(*args, **kwargs)
+    def run(self, function: Any, args: Any, kwargs: Any, directions: Any = None) -> None:
+        """Call the function and keep its results.
+
+        `directions`: tangents of the inputs, if they are known: loops take them along.
+        """
+        before = state.pushing
+        state.pushing = None
+        if directions is not None:
+            # results must not be the caller's cells
+            self.directions = [restore(snapshot(t)) for t in directions]
+            pairs = zip(self.inputs, self.directions, strict=True)
+            self._known = {(x._node, x._slot): t for x, t in pairs}
+            state.pushing = self
+        try:
+            with enable_grad():
+                found = function(*args, **kwargs)
+        finally:
+            state.pushing = before
         if self.has_aux:
             if not isinstance(found, tuple) or len(found) != 2:
-                fail(GradientError, self.name, "with has_aux the function must return (value, aux)")
+                text = "with has_aux the function must return (value, aux), received "
+                fail(GradientError, self.name, text + tree.describe(tree.flatten(found)[1]))
             found, self.aux = found
             self.aux = tree.map_tree(self._kept, self.aux)
         leaves, self.structure = tree.flatten(found)
@@ -96,7 +117,7 @@ class Walk:
         stack = [y._node for y in outputs if y._node is not None]
         while stack:
             node = stack.pop()
-            if node in seen:
+            if node in seen or node in self._safe:
                 continue
             seen.add(node)
             if node.is_leaf:
@@ -104,7 +125,29 @@ class Walk:
                     return True
             else:
                 stack += [held[4] for held in node.operands or () if held[4] is not None]
+        self._safe |= seen
         return False
+
+    def loop(self, op: Op, operands: list[Any], params: dict[str, Any]) -> Any:
+        """Run a scan or while_loop together with its tangents; None where it has none, or where
+        these are differentiated themselves."""
+        assert self.directions is not None
+        if all(x._node is None for x in operands) or self.is_recorded(operands, self.directions):
+            return None
+        tangents = push_forward([], [], operands, False, self._known)
+        if all(tangent is None for tangent in tangents):
+            return None
+        with no_grad():
+            use = ControlUse(op.name, operands, tangents, params)
+            found = loop_with_tangents(F, use, jvp_graph)
+        if found is None:
+            return None
+        results, pushed = found
+        record(op, tuple(operands), params, results, None)
+        for y, tangent in zip(results, pushed, strict=True):
+            if y._node is not None:
+                self._known[y._node, y._slot] = tangent
+        return tuple(results)
 
     def is_recorded(self, outputs: list[Any], directions: Sequence[Any]) -> bool:
         """Whether derivatives of `outputs` in these directions may be differentiated themselves."""
@@ -132,7 +175,10 @@ class Walk:
         """The tangents of the results, as a container like them; zeros where nothing flows."""
         given = [restore(snapshot(t)) for t in directions]  # results must not be the caller's cells
         create = self.is_recorded(self.outputs, directions)
-        pushed = push_forward(self.inputs, given, self.outputs, create)
+        if directions is self.directions and not create:
+            pushed = push_forward([], [], self.outputs, False, self._known)
+        else:
+            pushed = push_forward(self.inputs, given, self.outputs, create)
         found = [
             F.zeros_like(y) if tangent is None else tangent
             for y, tangent in zip(self.outputs, pushed, strict=True)

@@ -113,32 +113,61 @@ class _Loop:
 
 
 def _scan(f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph) -> list[Any]:
+    return _stepped_scan(f, use, jvp_of_graph, False)[1]
+
+
+def _while_loop(f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph) -> list[Any]:
+    return _stepped_while(f, use, jvp_of_graph)[1]
+
+
+def loop_with_tangents(
+    f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph
+) -> tuple[list[Any], list[Any]] | None:
+    """The results of a scan or while_loop and their tangents (None: zero), by one loop that steps
+    both; None where nothing flows."""
+    if use.name == "scan":
+        results, tangents = _stepped_scan(f, use, jvp_of_graph, True)
+    else:
+        results, tangents = _stepped_while(f, use, jvp_of_graph)
+    return (results, tangents) if results else None
+
+
+def _stepped_scan(
+    f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph, whole: bool
+) -> tuple[list[Any], list[Any]]:
+    """(carries, and stacked results if `whole`; tangents of all results); ([], …) for zeros."""
     params, operands, tangents = use.params, use.operands, use.tangents
     body, carry = params["body"], params["carry"]
     stop = carry + params["sequences"]
     loop = _Loop.of(use)
     result: list[Any] = [None] * len(body.outputs)
     if not loop.carries and not loop.results:
-        return result
-    step = _body(body, carry, stop, loop, jvp_of_graph)
+        return [], result
+    step = _body(body, carry, stop, loop, jvp_of_graph, whole)
     state = [*operands[:carry], *_filled(f, operands, tangents, loop.carries)]
     rows = [*operands[carry:stop], *(tangents[n] for n in loop.sequences)]
     constants = [*operands[stop:], *(tangents[n] for n in loop.constants)]
     changed = {"body": step, "carry": len(state), "sequences": len(rows)}
-    found = _as_tuple(f.scan(*state, *rows, *constants, **(params | changed)))
-    for position, value in zip([*loop.carries, *loop.results], found[carry:], strict=True):
+    found = list(_as_tuple(f.scan(*state, *rows, *constants, **(params | changed))))
+    last, stacked = found[: len(state)], found[len(state) :]
+    plain = stacked[: len(body.outputs) - carry] if whole else []
+    pushed = [*last[carry:], *stacked[len(plain) :]]
+    for position, value in zip([*loop.carries, *loop.results], pushed, strict=True):
         result[position] = value
-    return result
+    return [*last[:carry], *plain], result
 
 
-def _while_loop(f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph) -> list[Any]:
+def _stepped_while(
+    f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph
+) -> tuple[list[Any], list[Any]]:
+    """(carries; their tangents); ([], …) for zeros."""
     params, operands, tangents = use.params, use.operands, use.tangents
     body, carry = params["body"], params["carry"]
     loop = _Loop.of(use)
     result: list[Any] = [None] * carry
     if not loop.carries:
-        return result
-    step = _body(body, carry, carry, loop, jvp_of_graph)
+        return [], result
+    step = _body(body, carry, carry, loop, jvp_of_graph, False)
     state = [*operands[:carry], *_filled(f, operands, tangents, loop.carries)]
     constants = [*operands[carry:], *(tangents[n] for n in loop.constants)]
     builder = Builder(capture_source=False)
@@ -150,7 +179,7 @@ def _while_loop(f: Namespace, use: ControlUse, jvp_of_graph: JvpOfGraph) -> list
     found = _as_tuple(f.while_loop(*state, *constants, **(params | changed)))
     for position, value in zip(loop.carries, found[carry:], strict=True):
         result[position] = value
-    return result
+    return list(found[:carry]), result
 
 
 def _filled(f: Namespace, operands: Any, tangents: Any, positions: list[int]) -> list[Any]:
@@ -158,9 +187,11 @@ def _filled(f: Namespace, operands: Any, tangents: Any, positions: list[int]) ->
     return [f.zeros_like(operands[n]) if tangents[n] is None else tangents[n] for n in positions]
 
 
-def _body(body: Graph, carry: int, stop: int, loop: _Loop, jvp_of_graph: JvpOfGraph) -> Graph:
+def _body(
+    body: Graph, carry: int, stop: int, loop: _Loop, jvp_of_graph: JvpOfGraph, whole: bool
+) -> Graph:
     """(carries, their tangents; slices, their tangents; constants, their tangents) → (the new
-    carries and tangents; the tangents of the stacked results)."""
+    carries and tangents; if `whole` the results of the step; their tangents)."""
     step = jvp_of_graph(body, loop.wrt, [*loop.carries, *loop.results], True)
     builder = Builder(capture_source=False)
 
@@ -175,5 +206,8 @@ def _body(body: Graph, carry: int, stop: int, loop: _Loop, jvp_of_graph: JvpOfGr
     constants, by_constant = inputs(body.inputs[stop:]), of(loop.constants)
     arguments = [*values, *rows, *constants, *by_carry, *by_row, *by_constant]
     found = inline(builder, step, arguments)
-    pushed = found[len(body.outputs) :]
-    return builder.graph([*found[:carry], *pushed], f"{body.name}_jvp")
+    count = len(body.outputs)
+    pushed, moving = found[count:], len(loop.carries)
+    plain = found[carry:count] if whole else ()
+    outputs = [*found[:carry], *pushed[:moving], *plain, *pushed[moving:]]
+    return builder.graph(outputs, f"{body.name}_jvp")

@@ -7,6 +7,8 @@ NAMES: dict[str, str] = {
         fmin fmod frexp gcd heaviside isneginf isposinf isreal lcm ldexp logaddexp2 modf nan_to_num
         rad2deg sinc unwrap""",
     "bits": "packbits unpackbits",
+    "dynamic": """dynamic_index_in_dim dynamic_slice dynamic_slice_in_dim dynamic_update_slice
+        dynamic_update_slice_in_dim""",
     "missing": """nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmin nanprod nanstd
         nansum nanvar""",
     "mapping": "apply_along_axis vectorize",

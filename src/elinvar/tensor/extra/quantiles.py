@@ -130,7 +130,7 @@ def _between(low: Any, high: Any, share: Any) -> Any:
 
 
 def quantile(
-    x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+    x: Any, /, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """The q-quantiles along axes: the values that a share q of the elements does not exceed.
 
@@ -152,7 +152,7 @@ def quantile(
 
 
 def percentile(
-    x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+    x: Any, /, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """`quantile` with q in percent.
 
@@ -178,7 +178,7 @@ def median(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 
 def nanquantile(
-    x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+    x: Any, /, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """`quantile` of the elements that are not NaN; NaN where there is none.
 
@@ -191,7 +191,7 @@ def nanquantile(
 
 
 def nanpercentile(
-    x: Any, q: Any, /, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+    x: Any, /, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
 ) -> Any:
     """`percentile` of the elements that are not NaN; NaN where there is none.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from elinvar.core.dtypes import DType, accumulator, float32, int64
 from elinvar.core.errors import DTypeError, ShapeError, fail
-from elinvar.core.shapes import size
+from elinvar.core.shapes import Dim, size
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions as red
 from elinvar.tensor.composite import composite
@@ -15,7 +15,7 @@ from elinvar.tensor.dispatch import F
 from elinvar.tensor.searching import need_values, searchsorted
 
 
-def _given(op: str, data: Any, segment_ids: Any, num_segments: int | None) -> tuple[Any, Any, int]:
+def _given(op: str, data: Any, segment_ids: Any, num_segments: int | None) -> tuple[Any, Any, Any]:
     x, ids = tensor_of(op, data), tensor_of(op, segment_ids)
     if ids.dtype.kind not in "iu":
         fail(DTypeError, op, f"segment_ids must be integers, received {ids._type}")
@@ -26,7 +26,7 @@ def _given(op: str, data: Any, segment_ids: Any, num_segments: int | None) -> tu
     if num_segments is None:
         need_values(op, ids, "pass `num_segments=`")
         num_segments = red.max(ids).item() + 1 if ids.shape[0] else 0
-    return x, ids, num_segments
+    return x, ids, num_segments if isinstance(num_segments, Dim) else num_segments.__index__()
 
 
 def segment_sum(

@@ -42,16 +42,20 @@ def atleast_1d(*arrays: Any) -> Any:
         (1,)
     """
     tensors = [tensor_of("atleast_1d", x) for x in arrays]
-    return _several([apart(x, x) if x.ndim else F.reshape(x, shape=(1,)) for x in tensors])
+    return _several([_one(x) for x in tensors])
+
+
+def _one(x: Any) -> Any:
+    return apart(x, x, is_view=True) if x.ndim else F.reshape(x, shape=(1,))
 
 
 def _two(x: Any) -> Any:
-    return apart(x, x) if x.ndim >= 2 else F.reshape(x, shape=(1, x._type.size))
+    return apart(x, x, is_view=True) if x.ndim >= 2 else F.reshape(x, shape=(1, x._type.size))
 
 
 def _three(x: Any) -> Any:
     if x.ndim >= 3:
-        return apart(x, x)
+        return apart(x, x, is_view=True)
     return F.reshape(x, shape=(*_shape_of_three(x),))
 
 
@@ -251,7 +255,9 @@ def rot90(x: Any, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
         return F.flip(x, axes=tuple(sorted((first, second))))
     if turns == 1:
         return swapaxes(F.flip(x, axes=(second,)), first, second)
-    return F.flip(swapaxes(x, first, second), axes=(second,)) if turns else apart(x, x)
+    if not turns:
+        return apart(x, x, is_view=True)
+    return F.flip(swapaxes(x, first, second), axes=(second,))
 
 
 def array_split(x: Any, indices_or_sections: Any, /, axis: int = 0) -> tuple[Any, ...]:

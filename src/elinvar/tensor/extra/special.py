@@ -7,7 +7,29 @@ round once, and have derivatives. docs/special.md states their errors.
 from __future__ import annotations
 
 from elinvar.tensor.elementwise import expm1, log1p
-from elinvar.tensor.extra.arithmetic import sinc
+from elinvar.tensor.extra.arithmetic import exp2, sinc
+from elinvar.tensor.extra.special_bessel import (
+    airy_ai,
+    j0,
+    j1,
+    k0,
+    k0e,
+    k1,
+    k1e,
+    spherical_bessel_j0,
+    y0,
+    y1,
+)
+from elinvar.tensor.extra.special_beta import (
+    beta,
+    betaln,
+    binom,
+    comb,
+    factorial,
+    gammasgn,
+    multigammaln,
+    poch,
+)
 from elinvar.tensor.extra.special_entropy import (
     entr,
     expit,
@@ -39,33 +61,58 @@ from elinvar.tensor.extra.special_error import (
     ndtri,
     spence,
 )
-from elinvar.tensor.extra.special_gamma import (
-    beta,
-    betaln,
-    binom,
-    comb,
-    digamma,
-    factorial,
-    gamma,
-    gammaln,
-    gammasgn,
-    multigammaln,
-    poch,
-    polygamma,
-    psi,
-    zeta,
-)
+from elinvar.tensor.extra.special_gamma import digamma, gamma, gammaln, polygamma, psi, zeta
 from elinvar.tensor.extra.special_incomplete import gammainc, gammaincc, random_gamma_grad
 from elinvar.tensor.extra.special_incomplete_beta import betainc
+from elinvar.tensor.extra.special_integrals import (
+    boxcox,
+    boxcox1p,
+    dawsn,
+    expn,
+    fresnel,
+    owens_t,
+    sici,
+)
+from elinvar.tensor.extra.special_polynomials import (
+    chebyshev_polynomial_t,
+    chebyshev_polynomial_u,
+    chebyshev_polynomial_v,
+    chebyshev_polynomial_w,
+    hermite_polynomial_h,
+    hermite_polynomial_he,
+    laguerre_polynomial_l,
+    legendre_polynomial_p,
+    shifted_chebyshev_polynomial_t,
+    shifted_chebyshev_polynomial_u,
+    shifted_chebyshev_polynomial_v,
+    shifted_chebyshev_polynomial_w,
+)
 
-lgamma = gammaln  # PyTorch's name
+# PyTorch's names
+lgamma = gammaln
+bessel_j0, bessel_j1, bessel_y0, bessel_y1 = j0, j1, y0, y1
+modified_bessel_i0, modified_bessel_i1 = i0, i1
+modified_bessel_k0, modified_bessel_k1 = k0, k1
+scaled_modified_bessel_k0, scaled_modified_bessel_k1 = k0e, k1e
 
 __all__ = [
+    "airy_ai",
+    "bessel_j0",
+    "bessel_j1",
+    "bessel_y0",
+    "bessel_y1",
     "beta",
     "betainc",
     "betaln",
     "binom",
+    "boxcox",
+    "boxcox1p",
+    "chebyshev_polynomial_t",
+    "chebyshev_polynomial_u",
+    "chebyshev_polynomial_v",
+    "chebyshev_polynomial_w",
     "comb",
+    "dawsn",
     "digamma",
     "entr",
     "erf",
@@ -74,20 +121,33 @@ __all__ = [
     "erfcx",
     "erfinv",
     "exp1",
+    "exp2",
     "expi",
     "expit",
     "expm1",
+    "expn",
     "factorial",
+    "fresnel",
     "gamma",
     "gammainc",
     "gammaincc",
     "gammaln",
     "gammasgn",
+    "hermite_polynomial_h",
+    "hermite_polynomial_he",
     "i0",
     "i0e",
     "i1",
     "i1e",
+    "j0",
+    "j1",
+    "k0",
+    "k0e",
+    "k1",
+    "k1e",
     "kl_div",
+    "laguerre_polynomial_l",
+    "legendre_polynomial_p",
     "lgamma",
     "log1p",
     "log_expit",
@@ -95,19 +155,34 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "modified_bessel_i0",
+    "modified_bessel_i1",
+    "modified_bessel_k0",
+    "modified_bessel_k1",
     "multigammaln",
     "ndtr",
     "ndtri",
+    "owens_t",
     "poch",
     "polygamma",
     "psi",
     "random_gamma_grad",
     "rel_entr",
+    "scaled_modified_bessel_k0",
+    "scaled_modified_bessel_k1",
+    "shifted_chebyshev_polynomial_t",
+    "shifted_chebyshev_polynomial_u",
+    "shifted_chebyshev_polynomial_v",
+    "shifted_chebyshev_polynomial_w",
+    "sici",
     "sinc",
     "softmax",
     "softplus",
     "spence",
+    "spherical_bessel_j0",
     "xlog1py",
     "xlogy",
+    "y0",
+    "y1",
     "zeta",
 ]

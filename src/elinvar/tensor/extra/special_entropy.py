@@ -9,7 +9,7 @@ from elinvar.tensor import activations
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import reductions as red
 from elinvar.tensor.dispatch import F
-from elinvar.tensor.extra.special_tools import held, several, unary
+from elinvar.tensor.extra.special_tools import held, log1pmx, several, unary
 
 
 def _expit(x: Any) -> Any:
@@ -136,8 +136,9 @@ rel_entr: Any = several(
 )
 
 
-def kl_div(x: Any, y: Any, /) -> Any:
-    """x·log(x / y) - x + y, whose sum is the divergence of Kullback and Leibler.
+def _kl_div(x: Any, y: Any) -> Any:
+    """x·log(x / y) - x + y, whose sum is the divergence of Kullback and Leibler; ∞ for negative
+    operands.
 
     `nn.functional.kl_div` is PyTorch's, which takes logarithms.
 
@@ -146,7 +147,23 @@ def kl_div(x: Any, y: Any, /) -> Any:
         >>> el.special.kl_div(1.0, 1.0).item()
         0.0
     """
-    return ew.add(ew.subtract(rel_entr(x, y), x), y)
+    both = ew.logical_and(ew.greater(x, 0.0), ew.greater(y, 0.0))
+    p, q = held(both, x, 1.0), held(both, y, 1.0)
+    gap = F.divide(F.subtract(q, p), p)
+    near = ew.less(F.abs(gap), 0.4)
+    u = held(near, gap, 0.0)
+    close = ew.subtract(0.0, F.multiply(p, log1pmx(u, ew.add(u, 1.0))))
+    far = F.add(F.subtract(_rel_entr(ew.where(near, 2.0, p), ew.where(near, 1.0, q)), p), q)
+    zero = ew.logical_and(ew.equal(x, 0.0), ew.greater_equal(y, 0.0))
+    found = F.where(both, F.where(near, close, far), F.where(zero, y, F.full(math.inf, x)))
+    return ew.where(ew.logical_or(F.not_equal(x, x), F.not_equal(y, y)), math.nan, found)
+
+
+kl_div: Any = several(
+    _kl_div,
+    lambda x, y: ew.subtract(ew.log(x), ew.log(y)),
+    lambda x, y: ew.subtract(1.0, _quotient(x, y)),
+)
 
 
 def softmax(x: Any, /, axis: Any = None) -> Any:

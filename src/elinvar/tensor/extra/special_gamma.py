@@ -9,8 +9,9 @@ from elinvar.core.dtypes import float64
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.tensor import elementwise as ew
 from elinvar.tensor import manipulation as man
+from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
-from elinvar.tensor.convert import cast, floating
+from elinvar.tensor.convert import cast, floating, tensor_of
 from elinvar.tensor.dispatch import F
 from elinvar.tensor.extra import special_tables as table
 from elinvar.tensor.extra.special_tools import (
@@ -22,7 +23,7 @@ from elinvar.tensor.extra.special_tools import (
     unary,
 )
 
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 # Bernoulli numbers B2 … B24
 _BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798,
@@ -57,7 +58,7 @@ def log_gamma_positive(x: Any) -> Any:
     near = F.add(F.where(low, F.negative(logarithm), logarithm), near)
     far = held(high, x, 10.0)
     above = F.multiply(ew.subtract(far, 0.5), ew.subtract(logarithm, 1.0))
-    above = F.add(above, ew.add(stirling_tail(far), _HALF_LOG_2PI - 0.5))
+    above = F.add(above, ew.add(stirling_tail(far), HALF_LOG_2PI - 0.5))
     return F.where(high, above, near)
 
 
@@ -66,7 +67,7 @@ def log_gamma_near_one(t: Any) -> Any:
     return F.multiply(F.multiply(t, ew.subtract(t, 1.0)), powers(ew.add(t, 1.0), table.LOG_GAMMA))
 
 
-def _gammaln(x: Any) -> Any:
+def gammaln_value(x: Any) -> Any:
     """log |Γ(x)|, the logarithm of the gamma function's size.
 
     ∞ at 0 and at negative whole numbers. Its derivative is `digamma`.
@@ -96,7 +97,7 @@ def _gammaln(x: Any) -> Any:
     return F.where(F.not_equal(x, x), x, ew.where(ew.equal(F.abs(x), math.inf), math.inf, found))
 
 
-def _gamma(x: Any) -> Any:
+def gamma_value(x: Any) -> Any:
     """The gamma function Γ(x); NaN at negative whole numbers, ±∞ at ±0.
 
     Example:
@@ -227,20 +228,41 @@ def hurwitz(s: Any, q: Any) -> Any:
 
 
 def _zeta(s: Any, q: Any) -> Any:
-    """Hurwitz' zeta function Σ (q + k)^-s over k ≥ 0, for s > 1 and q > 0.
+    """Hurwitz' zeta function Σ (q + k)^-s over k ≥ 0, for s > 1.
+
+    For negative q only whole s have a real value; ∞ where a term is infinite.
 
     Example:
         >>> import elinvar as el
         >>> print(f"{el.special.zeta(2.0, 1.0).item():.6f}")
         1.644934
     """
-    inside = ew.logical_and(ew.greater(s, 1.0), ew.greater(q, 0.0))
-    found = hurwitz(held(inside, s, 2.0), held(inside, q, 1.0))
-    single = ew.greater(s, 1100.0)  # the first term alone; the others' factors would overflow
-    first = ew.pow(held(inside, q, 1.0), F.negative(s))
-    found = F.where(single, first, found)
-    pole = ew.logical_or(ew.equal(s, 1.0), ew.logical_and(ew.equal(q, 0.0), ew.greater(s, 1.0)))
-    return ew.where(inside, found, ew.where(pole, math.inf, math.nan))
+    whole, above = ew.equal(F.floor(s), s), ew.greater(s, 1.0)
+    ceiling = F.ceil(q)
+    pole = ew.logical_and(ew.less_equal(q, 0.0), ew.equal(ceiling, q))
+    below = ew.logical_and(ew.less(q, 0.0), ew.logical_not(pole))
+    inside = ew.logical_and(above, ew.logical_or(ew.greater(q, 0.0), ew.logical_and(below, whole)))
+    below = ew.logical_and(below, inside)
+    s1, x = held(inside, s, 2.0), held(inside, q, 1.0)
+    # the negative terms are (-1)^s·(ζ(s, u) - ζ(s, 1 - q)), with u the distance to the next integer
+    u = ew.where(below, ew.subtract(ceiling, x), 0.5)
+    places = F.where(below, ew.subtract(1.0, u), x), u, ew.where(below, ew.subtract(1.0, x), 1.0)
+    first, second, third = each(_hurwitz_any, (s1, s1, s1), places)
+    gone = F.subtract(second, third)
+    odd = ew.logical_and(ew.less(s1, 1e16), ew.not_equal(ew.remainder(s1, 2.0), 0.0))
+    turned = F.add(first, F.where(odd, F.negative(gone), gone))
+    # where terms overflow, the nearest one decides
+    turned = ew.where(ew.equal(second, math.inf), ew.where(odd, -math.inf, math.inf), turned)
+    found = F.where(below, turned, first)
+    found = ew.where(inside, ew.where(ew.equal(q, math.inf), 0.0, found), math.nan)
+    infinite = ew.logical_or(ew.equal(s, 1.0), ew.logical_and(pole, above))
+    known = F.bitwise_and(F.equal(s, s), F.equal(q, q))
+    return ew.where(known, ew.where(infinite, math.inf, found), math.nan)
+
+
+def _hurwitz_any(s: Any, q: Any) -> Any:
+    """`hurwitz`, by its first term alone where the factors of others would overflow."""
+    return F.where(ew.greater(s, 1100.0), ew.pow(q, F.negative(s)), hurwitz(s, q))
 
 
 def _zeta_slope(s: Any, q: Any) -> Any:
@@ -281,19 +303,24 @@ def _order_slope(s: Any, q: Any) -> Any:
 zeta: Any = several(_zeta, _zeta_order, _zeta_slope)
 
 
-def polygamma(n: int, x: Any, /) -> Any:
+def polygamma(n: Any, x: Any, /) -> Any:
     """ψ⁽ⁿ⁾(x), the n-th derivative of `digamma`: (-1)^(n+1)·n!·ζ(n + 1, x).
 
     Args:
-        n: a whole number ≥ 0 that is known.
-        x: negative numbers by reflection; NaN at 0 and below at whole numbers where n is even, ∞
-            where it is odd.
+        n: a whole number ≥ 0, or a tensor of them (NaN for others), through which no gradient
+            flows.
+        x: negative numbers by reflection; at 0 and below at whole numbers -∞ where n is even, ∞
+            where it is odd, as in SciPy (NaN for n = 0 below 0).
 
     Example:
         >>> import elinvar as el
         >>> print(f"{el.special.polygamma(1, 1.0).item():.6f}")
         1.644934
+        >>> el.special.polygamma(el.asarray([0, 1]), 1.0).shape
+        (2,)
     """
+    if hasattr(n, "dtype") and (n.ndim or n.dtype.kind not in "iu" or current_trace() is not None):
+        return _polygamma_of_orders(tensor_of("polygamma", n), x)
     if not hasattr(n, "__index__") or n.__index__() < 0:
         text = f"n must be a whole number that is not negative, received {n!r:.60}"
         fail(ValueRangeError, "polygamma", text)
@@ -301,6 +328,19 @@ def polygamma(n: int, x: Any, /) -> Any:
     if order == 0:
         return digamma(x)
     return _polygamma_of(order)(x)
+
+
+def _polygamma_of_orders(n: Any, x: Any) -> Any:
+    """With an order for each element."""
+    x = floating("polygamma", x)
+    order = F.stop_gradient(cast(n, x.dtype)) if n.dtype.kind != "c" else n
+    good = ew.logical_and(ew.greater_equal(order, 0.0), ew.equal(ew.floor(order), order))
+    none = ew.equal(order, 0.0)
+    one = ew.where(ew.logical_and(good, ew.logical_not(none)), ew.add(order, 1.0), 2.0)
+    size = ew.multiply(gamma(one), zeta(one, x))
+    odd = ew.not_equal(ew.remainder(one, 2.0), 0.0)
+    found = ew.where(none, digamma(x), ew.where(odd, ew.negative(size), size))
+    return ew.where(good, found, math.nan)
 
 
 _ORDERS: dict[int, Any] = {}
@@ -334,7 +374,7 @@ def _polygamma_value(order: int, x: Any) -> Any:
     cotangent = ew.divide(1.0, F.tan(ew.where(pole, 1.0, part)))
     turned = ew.multiply(horner(cotangent, _cotangent(order)), math.pi ** (order + 1))
     below = F.subtract(ew.multiply(mirrored, factor * (-1.0) ** order), turned)
-    below = ew.where(pole, math.inf if order % 2 else math.nan, below)
+    below = ew.where(pole, math.inf if order % 2 else -math.inf, below)
     return F.where(negative, below, above)
 
 
@@ -352,11 +392,11 @@ def _cotangent(order: int) -> tuple[float, ...]:
 
 digamma: Any = unary(_digamma, lambda x: polygamma(1, x))
 psi = digamma
-gammaln: Any = unary(_gammaln, lambda x: digamma(x))
-gamma: Any = unary(_gamma, lambda x: ew.multiply(gamma(x), digamma(x)))
+gammaln: Any = unary(gammaln_value, lambda x: digamma(x))
+gamma: Any = unary(gamma_value, lambda x: ew.multiply(gamma(x), digamma(x)))
 
 
-# ---- beta ---------------------------------------------------------------------------------------
+# ---- what other functions are made of -----------------------------------------------------------
 
 
 def stirling_correction(x: Any) -> Any:
@@ -365,218 +405,21 @@ def stirling_correction(x: Any) -> Any:
     inside = ew.where(high, 1.5, x)
     main = F.multiply(ew.subtract(inside, 0.5), F.log(inside))
     below = F.subtract(log_gamma_positive(inside), main)
-    below = ew.subtract(F.add(below, inside), _HALF_LOG_2PI)
+    below = ew.subtract(F.add(below, inside), HALF_LOG_2PI)
     return F.where(high, stirling_tail(held(high, x, 10.0)), below)
 
 
-def each(function: Any, *xs: Any) -> tuple[Any, ...]:
-    """A function of several operands of one shape, as one loop over all of them."""
-    rows = [F.reshape(x, shape=(1, *x.shape)) for x in xs]
-    found = function(F.barrier(F.concatenate(*rows, axis=0), tag=0))
-    return man.unstack(F.barrier(found, tag=0))
+def each(function: Any, *operands: Any) -> tuple[Any, ...]:
+    """A function of several operands of one shape, as one loop over all of them.
 
-
-def log_beta_positive(a: Any, b: Any) -> Any:
-    """log B(a, b) for a, b > 0, without cancellation between large numbers."""
-    low, high = F.minimum(a, b), F.maximum(a, b)
-    total, both = F.add(low, high), ew.greater_equal(low, 8.0)
-    large = ew.greater_equal(high, 8.0)
-    # neither large: three logarithms; one large: that of the small one
-    values = each(log_gamma_positive, low, ew.where(large, 1.0, high), ew.where(large, 1.0, total))
-    small = F.subtract(F.add(values[0], values[1]), values[2])
-    p, q = held(large, low, 1.0), held(large, high, 10.0)
-    tails = [stirling_tail(v) for v in (held(both, low, 10.0), q, F.add(p, q))]
-    ratio = F.divide(p, q)
-    logarithm, root = F.log(q), F.log1p(ratio)
-    # log Γ(q) - log Γ(p + q) in closed form
-    quotient = F.subtract(tails[1], tails[2])
-    gone = F.multiply(F.add(p, ew.subtract(q, 0.5)), root)
-    one = F.subtract(F.subtract(quotient, gone), F.multiply(p, ew.subtract(logarithm, 1.0)))
-    one = F.add(values[0], one)
-    # both large
-    share = F.divide(ratio, ew.add(ratio, 1.0))
-    two = F.add(F.add(tails[0], quotient), F.multiply(ew.subtract(p, 0.5), F.log(share)))
-    two = F.subtract(two, F.multiply(q, root))
-    two = F.add(two, ew.add(ew.multiply(logarithm, -0.5), _HALF_LOG_2PI))
-    found = F.where(both, two, F.where(large, one, small))
-    return ew.where(ew.equal(total, math.inf), -math.inf, found)
-
-
-def _betaln(a: Any, b: Any) -> Any:
-    """log B(a, b) = log(Γ(a)·Γ(b) / Γ(a + b)) for positive a and b.
-
-    Example:
-        >>> import elinvar as el
-        >>> print(f"{el.special.betaln(2.0, 3.0).item():.4f}")
-        -2.4849
+    For a function of two operands: two tuples.
     """
-    positive = ew.logical_and(ew.greater(a, 0.0), ew.greater(b, 0.0))
-    found = log_beta_positive(held(positive, a, 1.0), held(positive, b, 1.0))
-    return ew.where(positive, found, math.nan)
+    columns = operands if isinstance(operands[0], tuple) else (operands,)
+    joined = []
+    for xs in columns:
+        rows = [F.reshape(x, shape=(1, *x.shape)) for x in xs]
+        joined.append(F.barrier(F.concatenate(*rows, axis=0), tag=0))
+    return man.unstack(F.barrier(function(*joined), tag=0))
 
 
-def _beta(a: Any, b: Any) -> Any:
-    """The beta function B(a, b) = Γ(a)·Γ(b) / Γ(a + b).
-
-    Example:
-        >>> import elinvar as el
-        >>> print(f"{el.special.beta(2.0, 3.0).item():.6f}")
-        0.083333
-    """
-    total = F.add(a, b)
-    usual = ew.logical_and(ew.less(F.abs(a), 80.0), ew.less(F.abs(b), 80.0))
-    x, y = held(usual, a, 1.0), held(usual, b, 1.0)
-    first, second, third = each(_gamma, x, y, F.add(x, y))
-    direct = F.multiply(F.divide(first, third), second)
-    pole = ew.logical_and(ew.less_equal(total, 0.0), ew.equal(F.floor(total), total))
-    direct = ew.where(pole, 0.0, direct)
-    return F.where(usual, direct, F.exp(_betaln(ew.where(usual, 1.0, a), ew.where(usual, 1.0, b))))
-
-
-def _slope_of_betaln(a: Any, b: Any) -> Any:
-    return ew.subtract(digamma(a), digamma(ew.add(a, b)))
-
-
-betaln: Any = several(_betaln, _slope_of_betaln, lambda a, b: _slope_of_betaln(b, a))
-beta: Any = several(
-    _beta,
-    lambda a, b: ew.multiply(beta(a, b), _slope_of_betaln(a, b)),
-    lambda a, b: ew.multiply(beta(a, b), _slope_of_betaln(b, a)),
-)
-
-
-# ---- factorials ---------------------------------------------------------------------------------
-
-
-def factorial(n: Any, /, exact: bool = False) -> Any:
-    """n! = Γ(n + 1), also between whole numbers; 0 for negative ones as in SciPy.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.special.factorial(el.asarray([0.0, 5.0])).tolist()
-        [1.0, 120.0]
-    """
-    if exact:
-        fail(ValueRangeError, "factorial", "results are floats; exact must be False")
-    x = floating("factorial", n)
-    negative = ew.less(x, 0.0)
-    return ew.where(negative, 0.0, gamma(ew.add(ew.where(negative, 0.0, x), 1.0)))
-
-
-def _binom(n: Any, k: Any) -> Any:
-    """The binomial coefficient Γ(n + 1) / (Γ(k + 1)·Γ(n - k + 1)), also between whole numbers.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.special.binom(5.0, 2.0).item()
-        10.0
-    """
-    rest = F.subtract(n, k)
-    one = ew.logical_and(ew.greater(ew.add(k, 1.0), 0.0), ew.greater(ew.add(rest, 1.0), 0.0))
-    a, b = held(one, ew.add(k, 1.0), 1.0), held(one, ew.add(rest, 1.0), 1.0)
-    bottom = F.multiply(ew.add(ew.where(one, n, 1.0), 1.0), _beta(a, b))
-    found = ew.divide(1.0, bottom)
-    whole = ew.logical_and(ew.equal(F.floor(n), n), ew.equal(F.floor(k), k))
-    exact = ew.logical_and(whole, ew.less(found, 2.0**50))
-    found = F.where(exact, F.round(found), found)
-    top, *bottoms = each(_gamma, *(ew.add(ew.where(one, 1.0, v), 1.0) for v in (n, k, rest)))
-    outside = F.divide(top, F.multiply(*bottoms))
-    below = ew.logical_and(ew.equal(F.floor(k), k), ew.less(k, 0.0))
-    above = ew.logical_and(ew.equal(F.floor(rest), rest), ew.less(rest, 0.0))
-    outside = ew.where(ew.logical_or(below, above), 0.0, outside)
-    return F.where(one, found, outside)
-
-
-binom: Any = several(
-    _binom,
-    lambda n, k: ew.multiply(
-        binom(n, k),
-        ew.subtract(digamma(ew.add(n, 1.0)), digamma(ew.add(ew.subtract(n, k), 1.0))),
-    ),
-    lambda n, k: ew.multiply(
-        binom(n, k),
-        ew.subtract(digamma(ew.add(ew.subtract(n, k), 1.0)), digamma(ew.add(k, 1.0))),
-    ),
-)
-
-
-def comb(n: Any, k: Any, /) -> Any:
-    """The number of ways to choose k of n things; 0 where k < 0 or k > n.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.special.comb(el.asarray([4.0, 4.0]), el.asarray([2.0, 5.0])).tolist()
-        [6.0, 0.0]
-    """
-    return _chosen(n, k)
-
-
-def _chosen(n: Any, k: Any) -> Any:
-    outside = ew.logical_or(ew.less(k, 0), ew.greater(k, n))
-    return ew.where(outside, 0.0, binom(n, ew.where(outside, 0, k)))
-
-
-def poch(a: Any, m: Any, /) -> Any:
-    """Pochhammer's symbol Γ(a + m) / Γ(a), for positive a and a + m.
-
-    Example:
-        >>> import elinvar as el
-        >>> print(f"{el.special.poch(2.0, 3.0).item():.3f}")
-        24.000
-    """
-    return ew.divide(gamma(ew.add(a, m)), gamma(a))
-
-
-def multigammaln(a: Any, d: int, /) -> Any:
-    """log Γ_d(a) = d(d - 1)/4 · log π + Σ log Γ(a - j/2) over j < d, for a > (d - 1)/2.
-
-    Example:
-        >>> import elinvar as el
-        >>> print(f"{el.special.multigammaln(3.0, 2).item():.4f}")
-        1.5502
-    """
-    if not hasattr(d, "__index__") or d.__index__() < 1:
-        fail(ValueRangeError, "multigammaln", f"d must be a positive whole number, received {d!r}")
-    a = floating("multigammaln", a)
-    total: Any = d * (d - 1) / 4 * math.log(math.pi)
-    for j in range(d.__index__()):
-        total = ew.add(gammaln(ew.subtract(a, j / 2)), total)
-    return total
-
-
-def gammasgn(x: Any, /) -> Any:
-    """The sign of Γ(x): 1 or -1, 0 at negative whole numbers.
-
-    Example:
-        >>> import elinvar as el
-        >>> el.special.gammasgn(el.asarray([2.0, -0.5])).tolist()
-        [1.0, -1.0]
-    """
-    x = floating("gammasgn", x)
-    return _sign_of_gamma(x)
-
-
-@composite
-def _sign_of_gamma(x: Any) -> Any:
-    floor = F.floor(x)
-    odd = ew.not_equal(ew.remainder(floor, 2.0), 0.0)
-    below = ew.where(ew.equal(floor, x), 0.0, ew.where(odd, -1.0, F.full(1.0, x)))
-    return F.where(F.not_equal(x, x), x, ew.where(ew.less(x, 0.0), below, 1.0))
-
-
-__all__ = [
-    "beta",
-    "betaln",
-    "binom",
-    "comb",
-    "digamma",
-    "factorial",
-    "gamma",
-    "gammaln",
-    "gammasgn",
-    "multigammaln",
-    "poch",
-    "polygamma",
-    "psi",
-    "zeta",
-]
+__all__ = ["digamma", "gamma", "gammaln", "polygamma", "psi", "zeta"]

@@ -90,9 +90,24 @@ def exp_of_square(x: Any, sign: float = -1.0, scale: float = 1.0) -> Any:
     return F.multiply(high, F.exp(ew.multiply(rest, factor)))
 
 
+def two_product(x: Any, y: Any) -> tuple[Any, Any]:
+    """x·y and what its rounding lost, for float64 below 10³⁰⁰ (Dekker's splitting)."""
+
+    def halves(v: Any) -> tuple[Any, Any]:
+        scaled = ew.multiply(v, 2.0**27 + 1)
+        high = F.subtract(scaled, F.subtract(scaled, v))
+        return high, F.subtract(v, high)
+
+    product = F.multiply(x, y)
+    (a, b), (c, d) = halves(x), halves(y)
+    rest = F.subtract(F.multiply(a, c), product)
+    rest = F.add(F.add(rest, F.multiply(a, d)), F.multiply(b, c))
+    return product, F.add(rest, F.multiply(b, d))
+
+
 def unary(value: Function, slope: Function | None = None) -> Any:
     """A function of one operand: float64 inside, rounded once; with f' = slope."""
-    name = value.__name__.lstrip("_")
+    name = value.__name__.lstrip("_").removesuffix("_value")
 
     def rounded(x: Any) -> Any:
         return cast(value(cast(x, float64)), x.dtype)
@@ -118,7 +133,7 @@ def several(value: Function, *slopes: Function | None, pull_back: Function | Non
     Without slopes the derivative is that of the formula; None stands for one that is not known.
     `pull_back(operands, cotangent)` stands for all slopes where they have parts in common.
     """
-    name, count = value.__name__.lstrip("_"), value.__code__.co_argcount
+    name, count = value.__name__.lstrip("_").removesuffix("_value"), value.__code__.co_argcount
 
     def rounded(*xs: Any) -> Any:
         return cast(value(*(cast(x, float64) for x in xs)), xs[0].dtype)

@@ -123,7 +123,7 @@ def _variables(op: str, m: Any, rowvar: bool) -> Any:
         fail(ShapeError, op, f"expected at most 2 dimensions, received {x._type}")
     if x.ndim < 2:
         return F.reshape(x, shape=(1, x._type.size))
-    return x if rowvar or x.shape[0] == 1 else man.matrix_transpose(x)
+    return x if rowvar else man.matrix_transpose(x)
 
 
 def corrcoef(x: Any, /, y: Any = None, rowvar: bool = True) -> Any:
