@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import DataError, DTypeError, StateError, ValueRangeError, fail
+from elinvar.data.checks import function_of, order_text, seed_of, whole
 from elinvar.data.plan import (
     Cut,
     OrderStage,
@@ -93,7 +94,7 @@ class Pipeline:
         Args:
             seed: which orders.
         """
-        return self._ordered("shuffle", Shuffle(_seed("shuffle", seed)))
+        return self._ordered("shuffle", Shuffle(seed_of("shuffle", seed)))
 
     def shard(self, rank: int, count: int) -> Pipeline:
         """Every `count`-th sample from number `rank` on: the part of one of several processes.
@@ -105,7 +106,7 @@ class Pipeline:
             rank: which shard, from 0.
             count: how many there are.
         """
-        _whole("shard", "count", count, 1)
+        whole("shard", "count", count, 1)
         if not isinstance(rank, int) or not 0 <= rank < count:
             fail(ValueRangeError, "shard", f"rank must be in 0 … {count - 1}, received {rank!r}")
         return self._ordered("shard", Shard(rank, count))
@@ -117,15 +118,15 @@ class Pipeline:
             count: 1 or more. For training over many epochs nothing needs to be repeated: the next
                 pass is the next epoch.
         """
-        return self._ordered("repeat", Repeat(_whole("repeat", "count", count, 1)))
+        return self._ordered("repeat", Repeat(whole("repeat", "count", count, 1)))
 
     def take(self, count: int) -> Pipeline:
         """The first `count` elements: samples, or batches behind `batch`."""
-        return self._window("take", 0, _whole("take", "count", count, 0))
+        return self._window("take", 0, whole("take", "count", count, 0))
 
     def skip(self, count: int) -> Pipeline:
         """All but the first `count` elements: samples, or batches behind `batch`."""
-        return self._window("skip", _whole("skip", "count", count, 0), None)
+        return self._window("skip", whole("skip", "count", count, 0), None)
 
     def mix(
         self,
@@ -166,7 +167,7 @@ class Pipeline:
             if not part._by_number:
                 text = f"{part._describe()} cannot be read by number"
                 fail(ValueRangeError, "mix", text, "filter, batch and pack behind mix")
-        return pipeline(MixtureSource(list(parts), shares, _seed("mix", seed), stop))
+        return pipeline(MixtureSource(list(parts), shares, seed_of("mix", seed), stop))
 
     # ---- samples -------------------------------------------------------------------------------
 
@@ -221,13 +222,13 @@ class Pipeline:
             if hasattr(transform, "mix") and not self._batched:
                 text = f"{type(transform).__name__} mixes the samples of a batch"
                 fail(ValueRangeError, "augment", text, "put .batch(n) before")
-        seed = _seed("augment", seed)
+        seed = seed_of("augment", seed)
         stage = Augment(tuple(transforms), seed, self._stage_number, field, self._batched)
         return self._with(stage)
 
     def filter(self, predicate: Callable[[Any], Any]) -> Pipeline:
         """Keep the samples (behind `batch`, the batches) that a function says yes to."""
-        return self._with(Filter(_function("filter", predicate)))
+        return self._with(Filter(function_of("filter", predicate)))
 
     # ---- batches -------------------------------------------------------------------------------
 
@@ -240,7 +241,7 @@ class Pipeline:
             pad: a value that fills arrays of different lengths up to the longest of the batch.
         """
         self._no_batches("batch")
-        return self._with(Batch(_whole("batch", "size", size, 1), bool(drop_last), pad))
+        return self._with(Batch(whole("batch", "size", size, 1), bool(drop_last), pad))
 
     def bucket(
         self,
@@ -266,7 +267,7 @@ class Pipeline:
             DataError: a sample is longer than the last edge.
         """
         self._no_batches("bucket")
-        found = [_whole("bucket", "edges", edge, 0) for edge in edges]
+        found = [whole("bucket", "edges", edge, 0) for edge in edges]
         if not found or sorted(set(found)) != found:
             fail(ValueRangeError, "bucket", f"edges must grow, received {found}")
         sizes = [batch_size] * len(found) if isinstance(batch_size, int) else list(batch_size)
@@ -274,11 +275,11 @@ class Pipeline:
             text = f"{len(sizes)} batch sizes for {len(found)} edges"
             fail(ValueRangeError, "bucket", text)
         for size in sizes:
-            _whole("bucket", "batch_size", size, 1)
+            whole("bucket", "batch_size", size, 1)
         if pad_to not in ("longest", "edge"):
             text = f"pad_to must be 'longest' or 'edge', not {pad_to!r}"
             fail(ValueRangeError, "bucket", text)
-        function = _function("bucket", key)
+        function = function_of("bucket", key)
         stage = Bucket(function, tuple(found), tuple(sizes), drop_last, pad, pad_to == "edge")
         return self._with(stage)
 
@@ -309,7 +310,7 @@ class Pipeline:
         self._no_batches("pack")
         if not split and pad is None:
             fail(ValueRangeError, "pack", "split=False needs pad", "such as pad=0")
-        return self._with(Pack(_whole("pack", "length", length, 1), split, pad, segments))
+        return self._with(Pack(whole("pack", "length", length, 1), split, pad, segments))
 
     # ---- how it runs ---------------------------------------------------------------------------
 
@@ -322,7 +323,7 @@ class Pipeline:
                 processes but threads, for work that Python lets run side by side, such as decoding
                 images. Functions must then be such that several threads can be in them.
         """
-        _whole("workers", "count", count, 0)
+        whole("workers", "count", count, 0)
         if start not in (None, "fork", "spawn", "thread"):
             text = f"start must be 'fork', 'spawn' or 'thread', not {start!r}"
             fail(ValueRangeError, "workers", text)
@@ -333,7 +334,7 @@ class Pipeline:
 
     def prefetch(self, count: int) -> Pipeline:
         """Keep so many batches ready: in a thread, or beside those that workers are making."""
-        return self._with_options(prefetch=_whole("prefetch", "count", count, 0))
+        return self._with_options(prefetch=whole("prefetch", "count", count, 0))
 
     def on_error(self, action: str, most: int | None = None) -> Pipeline:
         """What becomes of samples that cannot be read or transformed.
@@ -370,7 +371,7 @@ class Pipeline:
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass the given epoch."""
-        self.epoch = _whole("set_epoch", "epoch", epoch, 0)
+        self.epoch = whole("set_epoch", "epoch", epoch, 0)
         self._place = {"epoch": epoch, "batch": 0, "position": 0, "held": []}
         self._resume = None
 
@@ -505,7 +506,7 @@ class Pipeline:
             fail(DataError, "data", text + "\n".join(skipped.texts[:3]))
 
     def _describe(self) -> str:
-        order = [_order_text(stage) for stage in self._order]
+        order = [order_text(stage) for stage in self._order]
         parts = [self.source.name, *order, *(stage.describe() for stage in self._stages)]
         return ".".join(parts)
 
@@ -532,8 +533,8 @@ class Pipeline:
         )
 
     def _mapped(self, name: str, function: Any, seed: int | None, on_batches: bool) -> Pipeline:
-        seed = None if seed is None else _seed(name, seed)
-        return self._with(Map(_function(name, function), seed, self._stage_number, on_batches))
+        seed = None if seed is None else seed_of(name, seed)
+        return self._with(Map(function_of(name, function), seed, self._stage_number, on_batches))
 
     def _no_batches(self, name: str) -> None:
         if self._batched:
@@ -576,33 +577,3 @@ def _length(
         elif not isinstance(stage, Map | Augment):
             return None
     return count
-
-
-def _order_text(stage: OrderStage) -> str:
-    if isinstance(stage, Shuffle):
-        return f"shuffle(seed={stage.seed})"
-    if isinstance(stage, Shard):
-        return f"shard({stage.rank}, {stage.count})"
-    if isinstance(stage, Cut):
-        return f"skip({stage.start})" if stage.stop is None else f"take({stage.stop})"
-    return f"repeat({stage.count})"
-
-
-def _whole(op: str, name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        text = f"{name} must be a whole number of at least {least}, received {value!r}"
-        fail(ValueRangeError, op, text)
-    return int(value)
-
-
-def _seed(op: str, value: Any) -> int:
-    if not isinstance(value, int) or not 0 <= value < 2**64:
-        fail(ValueRangeError, op, f"seed must be in 0 … 2^64-1, not {value!r}")
-    return value
-
-
-def _function(op: str, value: Any) -> Callable[..., Any]:
-    if not callable(value):
-        fail(DTypeError, op, f"expected a function, received {type(value).__name__}")
-    found: Callable[..., Any] = value
-    return found
