@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -438,3 +439,24 @@ def test_damaged_tables_give_samples_or_a_data_error(tmp_path: Path, kind: str) 
         path.write_bytes(content[:size])
         with pytest.raises(DataError):
             list(getattr(el.data, kind)(path))
+
+
+def test_sources_go_to_other_processes(tmp_path: Path) -> None:
+    """As `workers(n, "spawn")` sends them."""
+    write_tables(tmp_path)
+    write_images(tmp_path / "images")
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+    (tmp_path / "a.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "a.jsonl").write_text('{"a": 1}\n[2]\n')
+    write_tar(tmp_path / "a.tar", {"1.cls": b"1", "2.cls": b"2"})
+    pipelines = [
+        el.data.text_lines(tmp_path / "a.txt"), el.data.csv(tmp_path / "a.csv"), el.data.json_lines(tmp_path / "a.jsonl"),
+        el.data.tar(tmp_path / "a.tar"), el.data.parquet(tmp_path / "a.parquet"), el.data.arrow(tmp_path / "a.arrow"),
+        el.data.image_folder(tmp_path / "images", size=4), el.data.from_arrays(np.arange(3), np.eye(3)),
+    ]  # fmt: skip
+    mixed = pipelines[0].mix(pipelines[0].shuffle(1), weights=[2, 1])
+    for pipeline in [*pipelines, mixed]:
+        source = pickle.loads(pickle.dumps(pipeline.source))
+        assert len(source) == len(pipeline.source) and source.name == pipeline.source.name
+        for index in range(2):
+            assert str(source.load(index, 0)) == str(pipeline.source.load(index, 0))
