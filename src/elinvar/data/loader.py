@@ -19,7 +19,7 @@ from elinvar.core.errors import (
     fail,
 )
 from elinvar.tensor.cell import Cell
-from elinvar.tensor.storage import from_data, from_numpy, from_stored, stored_array
+from elinvar.tensor.storage import from_data, from_numpy, from_stored, gathered_rows, stored_array
 
 
 @runtime_checkable
@@ -59,6 +59,8 @@ class _Column:
 
     def take(self, chosen: npt.NDArray[np.int64] | slice) -> Any:
         """A tensor of the chosen rows."""
+        if not isinstance(chosen, slice):
+            return gathered_rows([(self.array, self.dtype)], tree.LEAF, chosen)
         rows = self.array[chosen]
         return from_numpy(rows) if self.dtype is None else from_stored(rows, self.dtype)
 
