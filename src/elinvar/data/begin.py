@@ -24,6 +24,7 @@ def from_arrays(*arrays: Any) -> Pipeline:
         arrays: several arrays or tensors, which give tuples; or one array; or one tuple or dict.
 
     Example:
+        >>> import elinvar as el
         >>> import numpy as np
         >>> train = el.data.from_arrays(np.eye(5), np.arange(5)).shuffle(seed=0).batch(2)
         >>> [y.tolist() for x, y in train]
@@ -40,6 +41,7 @@ def from_sequence(samples: Any) -> Pipeline:
     `takes_batches = True`.
 
     Example:
+        >>> import elinvar as el
         >>> squares = [i * i for i in range(5)]
         >>> [batch.tolist() for batch in el.data.from_sequence(squares).batch(3)]
         [[0, 1, 4], [9, 16]]
@@ -57,6 +59,7 @@ def from_stream(make: Callable[[], Iterable[Any]]) -> Pipeline:
         make: gives an iterator from the beginning, once for each epoch.
 
     Example:
+        >>> import elinvar as el
         >>> numbers = el.data.from_stream(lambda: iter(range(5))).batch(2)
         >>> [batch.tolist() for batch in numbers]
         [[0, 1], [2, 3], [4]]

@@ -67,6 +67,7 @@ class Pipeline:
         epoch: the epoch of the next pass.
 
     Example:
+        >>> import elinvar as el
         >>> import numpy as np
         >>> numbers = el.data.from_arrays(np.arange(6)).map(lambda x: x * x).batch(4)
         >>> [batch.tolist() for batch in numbers]
@@ -145,6 +146,7 @@ class Pipeline:
                 `"all"`: it goes on until all samples of all parts came.
 
         Example:
+            >>> import elinvar as el
             >>> import numpy as np
             >>> a, b = el.data.from_arrays(np.zeros(8)), el.data.from_arrays(np.ones(8))
             >>> mixed = a.mix(b, weights=[3, 1]).batch(20)
@@ -180,6 +182,7 @@ class Pipeline:
                 the sample's index.
 
         Example:
+            >>> import elinvar as el
             >>> import numpy as np
             >>> zeros = el.data.from_arrays(np.zeros(3))
             >>> noise = zeros.map(lambda x, rng: x + rng.normal(), seed=1)
@@ -302,6 +305,7 @@ class Pipeline:
                 and `positions` within them; the row itself is called `tokens`.
 
         Example:
+            >>> import elinvar as el
             >>> import numpy as np
             >>> texts = el.data.from_sequence([np.arange(3), np.arange(4), np.arange(5)])
             >>> [row.tolist() for row in texts.pack(5)]
