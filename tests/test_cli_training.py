@@ -157,7 +157,7 @@ def test_an_error_of_the_users_code(files, capsys) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1\n", "line 2: 1 fields, the head has 2"),
+        ("a,b\n1\n", "record 0 has 1 fields, the header has 2"),
         ("a,b\n", "has no rows"),
         ("a,b\n1,2\n", "did you mean"),
     ],

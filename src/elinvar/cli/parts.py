@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from elinvar import nn
 from elinvar.core.errors import ConfigError, DataError, fail
 from elinvar.core.other_names import nearest
 from elinvar.data.fashion import digits, fashion_mnist
+from elinvar.data.lines import CsvRows
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
 from elinvar.tensor.random import manual_seed
@@ -89,44 +89,37 @@ def _table(file: Path, target: str | None) -> tuple[Pair, Pair | None, int]:
 
     Rows are mixed by a fixed seed. Columns are scaled by mean and deviation of the training rows.
     """
-    names, rows = read_csv(file)
-    if target is None or target not in names:
+    columns = read_csv(file)
+    if target is None or target not in columns:
         text = f"[data] needs `target`, a column of {file}"
-        hint = nearest(str(target), names)
+        hint = nearest(str(target), columns)
         fail(ConfigError, "config", text if target is None else f"{text}; {target!r} is none", hint)
-    order = np.random.Generator(np.random.Philox(0)).permutation(len(rows))
-    rows = [rows[i] for i in order]
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    count = len(columns[target])
+    order = np.random.Generator(np.random.Philox(0)).permutation(count)
+    columns = {name: [column[i] for i in order] for name, column in columns.items()}
     wanted, classes = _target(target, columns.pop(target))
     features = np.concatenate([_features(name, column) for name, column in columns.items()], 1)
-    is_test = np.arange(len(rows)) % 5 == 4
+    is_test = np.arange(count) % 5 == 4
     mean, deviation = features[~is_test].mean(0), features[~is_test].std(0)
     features = ((features - mean) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
     train, test = (features[~is_test], wanted[~is_test]), (features[is_test], wanted[is_test])
     return train, test if is_test.any() else None, classes
 
 
-def read_csv(file: Path) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows of a CSV file.
+def read_csv(file: Path) -> dict[str, list[str]]:
+    """The columns of a CSV file, as texts.
 
     Raises:
         DataError: it is not there, is not UTF-8, or a row has another number of fields.
     """
     if not file.is_file():
         fail(DataError, "config", f"there is no file {str(file)!r}")
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            lines = list(csv.reader(stream))
-    except (UnicodeDecodeError, csv.Error) as error:
-        fail(DataError, "config", f"{file} is not a CSV file in UTF-8: {error}")
-    if len(lines) < 2:
+    names = CsvRows(str(file), None, None, ",", "utf-8-sig").names
+    rows = CsvRows(str(file), dict.fromkeys(names, "str"), None, ",", "utf-8-sig")
+    if not len(rows):
         fail(DataError, "config", f"{file} has no rows below its head")
-    names = lines[0]
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(names):
-            text = f"{file}, line {number}: {len(line)} fields, the head has {len(names)}"
-            fail(DataError, "config", text)
-    return names, lines[1:]
+    found: dict[str, list[str]] = rows.take(range(len(rows)), 0)
+    return found
 
 
 def _number(text: str) -> float | None:

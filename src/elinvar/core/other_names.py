@@ -128,4 +128,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     names = list(known)
     alike = difflib.get_close_matches(word, names, 1)
-    return f"did you mean {alike[0]!r}?" if alike else f"known: {', '.join(names)}"
+    return f"did you mean {alike[0]!r}?" if alike else f"there are {', '.join(names[:20])}"

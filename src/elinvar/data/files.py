@@ -9,11 +9,12 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from elinvar.core.errors import DataError, DataMissingError, ValueRangeError, fail
+from elinvar.core.other_names import nearest
 from elinvar.data.counters import Integers
 
 _CHUNK = 1 << 24
@@ -34,11 +35,9 @@ def need(module: str, package: str, what: str) -> Any:
         raise DataError(f"[data] {text}\n  hint: pip install {package}") from error
 
 
-def nearest(op: str, what: str, name: Any, known: Sequence[Any]) -> None:
+def unknown(op: str, what: str, name: Any, known: Sequence[Any]) -> NoReturn:
     """Fail because of a name that is not known, and say which one may be meant."""
-    texts = [str(one) for one in known]
-    close = difflib.get_close_matches(str(name), texts, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(texts[:20])}"
+    hint = nearest(str(name), [str(one) for one in known])
     fail(DataError, op, f"there is no {what} {name!r}", hint)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from elinvar.core import dtypes
 from elinvar.core.errors import DataError, DTypeError, fail
 from elinvar.data.counters import Integers
-from elinvar.data.files import Paths, Records, nearest
+from elinvar.data.files import Paths, Records, unknown
 from elinvar.data.source import Source
 
 DEPTH = 100  # of JSON
@@ -123,7 +123,7 @@ class JsonLines(Source):
             fail(DataError, "json_lines", text)
         for field in self._fields:
             if field not in value:
-                nearest("json_lines", "field", field, list(value))
+                unknown("json_lines", "field", field, list(value))
         return {field: value[field] for field in self._fields}
 
     def describe(self, index: int) -> str:
@@ -140,6 +140,9 @@ class CsvRows(Source):
         missing: stands for empty and NaN numbers; None: they are errors.
         delimiter: between fields.
         encoding: of the text.
+
+    Attributes:
+        names: of all columns, as the header has them.
     """
 
     takes_batches = True
@@ -158,16 +161,16 @@ class CsvRows(Source):
         headers = [self._header(head, encoding) for head in self._records.headers]
         if not headers:
             fail(DataError, "csv", "the file is empty: there is no header")
-        self._names = headers[0]
+        self.names = headers[0]
         for header, file in zip(headers, self._records.files):
-            if header != self._names:
-                text = f"{file.path} has the columns {header}, the first file has {self._names}"
+            if header != self.names:
+                text = f"{file.path} has the columns {header}, the first file has {self.names}"
                 fail(DataError, "csv", text)
-        wanted = list(self._names if columns is None else columns)
+        wanted = list(self.names if columns is None else columns)
         for name in wanted:
-            if name not in self._names:
-                nearest("csv", "column", name, self._names)
-        self._places = [(name, self._names.index(name)) for name in wanted]
+            if name not in self.names:
+                unknown("csv", "column", name, self.names)
+        self._places = [(name, self.names.index(name)) for name in wanted]
         given = dict(columns) if isinstance(columns, Mapping) else {}
         guessed = self._guessed([name for name in wanted if name not in given])
         self._types = {name: _type(given[name]) if name in given else guessed[name]
@@ -196,7 +199,7 @@ class CsvRows(Source):
         rows = [self._rows([index])[0] for index in range(min(len(self), _LOOKED_AT))]
         found = {}
         for name in names:
-            texts = [row[self._names.index(name)].strip() for row in rows]
+            texts = [row[self.names.index(name)].strip() for row in rows]
             texts = [text for text in texts if text]
             found[name] = "str"
             for kind, number in (("int64", int), ("float32", float)):
@@ -215,8 +218,8 @@ class CsvRows(Source):
         if len(rows) != len(texts):  # a quote that opens within a field joins records
             rows = [self._split([text])[0] for text in texts]
         for index, row in zip(indices, rows):
-            if len(row) != len(self._names):
-                text = f"record {index} has {len(row)} fields, the header has {len(self._names)}"
+            if len(row) != len(self.names):
+                text = f"record {index} has {len(row)} fields, the header has {len(self.names)}"
                 fail(DataError, "csv", text)
         return rows
 

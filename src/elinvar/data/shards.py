@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.errors import DataError, fail
-from elinvar.data.files import ByteFile, Paths, files_of, nearest, need
+from elinvar.data.files import ByteFile, Paths, files_of, need, unknown
 from elinvar.data.images import SUFFIXES, Decoder
 from elinvar.data.lines import parsed_json
 from elinvar.data.source import Source
@@ -44,7 +44,7 @@ class TarSource(Source):
             for key, parts in _samples(file).items():
                 for ending in self._fields or ():
                     if ending not in parts:
-                        nearest("tar", f"member of {key!r} in {file.path} ending in", ending,
+                        unknown("tar", f"member of {key!r} in {file.path} ending in", ending,
                                 list(parts))  # fmt: skip
                 for ending, (place, size) in parts.items():
                     if ending not in self._endings:

@@ -12,7 +12,7 @@ import numpy as np
 
 from elinvar.core.errors import DataError, fail
 from elinvar.data.counters import Integers
-from elinvar.data.files import Paths, files_of, nearest, need
+from elinvar.data.files import Paths, files_of, need, unknown
 from elinvar.data.gathering import gathered
 from elinvar.data.source import Source
 
@@ -73,7 +73,7 @@ class TableSource(Source):
         for file, path in zip(files, self._paths):
             for name in self._columns:
                 if name not in file.names:
-                    nearest(op, f"column in {path} called", name, file.names)
+                    unknown(op, f"column in {path} called", name, file.names)
         sizes = [size for file in files for size in file.sizes]
         self._owner = [
             (number, group) for number, file in enumerate(files) for group in range(len(file.sizes))

@@ -49,7 +49,7 @@ class autocast:
         >>> with el.autocast():
         ...     y = layer(x)
         >>> y.dtype, layer(x).dtype
-        (bfloat16, float32)
+        (elinvar.bfloat16, elinvar.float32)
     """
 
     def __init__(self, dtype: Any = bfloat16, *, enabled: bool = True) -> None:
