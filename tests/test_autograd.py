@@ -589,3 +589,33 @@ def test_what_is_stopped_has_no_tape():
 
     found = el.jit(el.grad(function, argnums=(0, 1)))(el.ones(3), el.ones(3))
     assert [g.tolist() for g in found] == [[0.0] * 3, [1.0] * 3]
+
+
+@pytest.mark.parametrize("reader", ["jit", "vmap", "cond", "scan", "composite"])
+def test_a_captured_result_keeps_its_place_on_the_tape(reader):
+    """The second result of an operation that has several: its gradient does not go to the first."""
+    two = el.composite(lambda x: (x * 2, x * 3))
+
+    def read(b):
+        match reader:
+            case "jit":
+                return el.jit(lambda t: t * b)(el.ones(3))
+            case "vmap":
+                return el.vmap(lambda t: t * b)(el.ones(3))
+            case "cond":
+                return el.cond(el.asarray(True), lambda t: t * b, lambda t: t, el.ones(3))
+            case "scan":
+                return el.scan(lambda carry, t: (carry + t * b, None), el.zeros(3), el.ones((1, 3)))[0]
+        return el.composite(lambda t, b: t * b)(el.ones(3), b)
+
+    x = el.Tensor([1.0, 1.0, 1.0], requires_grad=True)
+    _, b = two(x)
+    read(b).sum()
+    (read(b).sum() + 0 * b.sum()).backward()
+    factor = 3.0 if reader != "vmap" else 9.0
+    assert x.grad.tolist() == [factor] * 3
+
+
+def test_a_hessian_through_a_decomposition():
+    hessian = el.jacfwd(el.jacrev(lambda v: el.linalg.eigh(el.outer(v, v) + el.diag(el.asarray([1.0, 2.0, 4.0])))[0].sum()))
+    assert el.allclose(hessian(el.ones(3)), 2 * el.eye(3), atol=1e-4)

@@ -10,7 +10,7 @@ import pytest
 from run_kernels import run_python
 
 import elinvar as el
-from benchmarks import contract, linalg, open_sizes
+from benchmarks import contract, linalg, open_sizes, training
 
 
 @pytest.mark.slow
@@ -93,3 +93,21 @@ def test_first_calls() -> None:
     broken = "cold.examples = lambda: [('x', '1 / 0'), ('y', 'el.ones(2)')]"
     found = run_python(f"from benchmarks import cold\n{broken}\ncold.main([])")
     assert "ms  y" in found.stdout and "not timed: x" in found.stdout
+
+
+@pytest.mark.slow
+def test_the_cost_of_training(capsys: pytest.CaptureFixture[str]) -> None:
+    """The bare loop and `fit` compute the same weights, and stand beside each other."""
+    training.main(["overhead", "precision", "--tiny", "--models", "mlp", "--rounds", "2", "--steps", "3"])
+    shown = capsys.readouterr().out
+    for words in ("bare loop, µs", "mlp f32", "mlp bf16", "mlp f16", "scratch, MiB"):
+        assert words in shown
+    size = training.TINY["mlp"]
+    data = [tuple(map(el.asarray, pair)) for pair in training.batches("mlp", size, 3)]
+    bare, trainer = training.trainer_of("mlp", size), training.trainer_of("mlp", size)
+    step = training.bare_step(bare)
+    for x, y in data:
+        step(x, y)
+    trainer.fit(data)
+    for a, b in zip(bare.model.parameters(), trainer.model.parameters(), strict=True):
+        assert a.numpy().tobytes() == b.numpy().tobytes()

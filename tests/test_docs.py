@@ -1,7 +1,7 @@
 """What the documentation shows is run: code blocks of Markdown files, examples in docstrings."""
 
 import doctest
-import importlib
+import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ MODULES = sorted(
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 NAMES = {"el": el, "nn": el.nn, "F": el.nn.functional, "np": np}
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:^<!-- needs (\w+) -->\n)?^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def run_examples(text: str, names: dict[str, object], name: str, file: str, line: int) -> int:
@@ -42,7 +42,9 @@ def test_code_blocks(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     text = page.read_text()
     names: dict[str, object] = {"__name__": "__main__"}
     for match in BLOCK.finditer(text):
-        block, line = match[1], text.count("\n", 0, match.start(1))
+        block, line = match[2], text.count("\n", 0, match.start(2))
+        if match[1] and importlib.util.find_spec(match[1]) is None:
+            continue  # of an extra that is not installed
         if ">>>" in block:
             run_examples(block, names, page.name, str(page), line)
         else:

@@ -79,6 +79,27 @@ def test_demo(
 
 
 @pytest.mark.slow
+def test_fashion_trainer(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """Two epochs of it, on less data, go from pixels to a figure."""
+    load = el.data.fashion_mnist
+
+    def few(split: str = "train"):
+        try:
+            images, labels = load(split, download=False)
+        except FileNotFoundError:
+            pytest.skip("Fashion-MNIST is not here")
+        return images[:2000], labels[:2000]
+
+    monkeypatch.setattr(el.data, "fashion_mnist", few)
+    monkeypatch.setattr(sys, "argv", ["fashion_trainer.py", "2"])
+    runpy.run_path(str(EXAMPLES / "fashion_trainer.py"))
+    shown = capsys.readouterr()
+    assert re.search(r"test accuracy [\d.]+%", shown.out)
+    learned = re.search(r"epoch +2/2 .* accuracy ([\d.]+)  val_loss", shown.err)
+    assert learned and float(learned[1]) > 0.5  # averaged weights, which are tested, need longer
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake and a C compiler")
 def test_native(tmp_path: Path) -> None:
     """The C program trains as Python does, to the last digit of the loss."""

@@ -23,7 +23,7 @@ FLOORS = (
     ("run",),
     ("tensor",),
     ("linalg",),
-    ("nn", "optim", "data", "testing"),
+    ("nn", "optim", "data", "metrics", "testing"),
     ("train",),
     ("export",),
     ("cli",),

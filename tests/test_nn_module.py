@@ -314,8 +314,8 @@ def test_summary() -> None:
     assert table.trainable == table.parameters - 18
     assert table.nbytes == 4 * table.parameters
     lines = str(table).splitlines()
-    assert lines[0].split() == ["module", "class", "input", "output", "parameters", "bytes"]
-    assert lines[3].split() == ["0", "Linear", "[5,4]", "[5,8]", "40", "160", "B"]
+    assert lines[0].split() == ["module", "class", "input", "output", "parameters", "bytes", "FLOPs"]
+    assert lines[3].split() == ["0", "Linear", "[5,4]", "[5,8]", "40", "160", "B", "360"]
     assert "18" in lines[5] and lines[-1].startswith("74 parameters (296 B), 56 trainable")
     assert net.training and not net._hooks.after
     np.testing.assert_array_equal(net[1].running_mean.numpy(), before)
@@ -402,3 +402,18 @@ def test_deepcopied_buffers_are_independent() -> None:
     norm(el.asarray([[1.0, 2.0], [3.0, 5.0]]))
     assert twin.running_mean.tolist() == [0.0, 0.0] and twin.num_batches_tracked.item() == 0
     assert norm.running_mean.tolist() != [0.0, 0.0]
+
+
+def test_summary_counts_operations() -> None:
+    """A product of (2, 4) and (4, 3) is 2 · 2 · 4 · 3 operations, its bias 2 · 3 more."""
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    found = net.summary((2, 4))
+    assert [row.flops for row in found.rows] == [54, 54, 0] and found.flops == 54
+    assert "54 FLOPs forward" in str(found) and net.summary().flops is None
+
+    class Branching(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    untraceable = Branching().summary((2,))
+    assert untraceable.flops is None and untraceable.rows[0].outputs == "[2]"

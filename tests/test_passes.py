@@ -215,6 +215,27 @@ def test_simplify_keeps(head, text):
     assert simplify(graph) is graph
 
 
+def test_products_of_widened_operands_read_the_narrow_ones():
+    """They need half the memory, and the product is that of the widened ones, bit for bit."""
+    text = """graph main(%0: {low}[4,70], %1: {low}[5,70]) {{
+        %2: f32[4,70] = cast %0 {{dtype: f32}}
+        %3: f32[5,70] = cast %1 {{dtype: f32}}
+        %4: f32[70,5] = permute %3 {{axes: (1, 0)}}
+        %5: f32[4,5] = contract %2, %4 {{batch: ((), ()), axes: ((1,), (0,))}}
+        return %5
+    }}"""
+    for low in ("bf16", "f16"):
+        graph = parse_graph(text.format(low=low))
+        found = optimize(graph)
+        (product,) = [node for node in found.nodes if node.op_name == "contract"]
+        assert {x.dtype.bits for x in product.operands} == {16}
+        assert not [node for node in found.nodes if node.op_name == "cast"]
+        arrays = arrays_for(graph, 2, 5)
+        assert_same_bits(run_compiled(graph, arrays), interpret(graph, arrays))
+    mixed = parse_graph(text.replace("%1: {low}", "%1: f16").format(low="bf16"))
+    assert simplify(mixed) is mixed
+
+
 def extremes(dtype):
     kind = dtype.numpy
     if kind.kind == "b":

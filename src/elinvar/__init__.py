@@ -277,6 +277,7 @@ newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
 _LATER = {
+    "autocast": "elinvar.tensor.autocasting",
     **PLACES,
     "data": "elinvar.data",
     "export": "elinvar.export",
@@ -292,6 +293,9 @@ _LATER = {
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
     "testing": "elinvar.testing",
+    "metrics": "elinvar.metrics",
+    "train": "elinvar.train",
+    "Trainer": "elinvar.train",
 }
 
 
@@ -334,6 +338,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "Trainer",
     "ValueSemanticsWarning",
     "Generator",
     "Tensor",
@@ -360,6 +365,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "autocast",
     "axis_index",
     "axis_size",
     "bernoulli",
@@ -487,6 +493,7 @@ __all__ = [
     "maximum",
     "mean",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "moveaxis",
@@ -565,6 +572,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "train",
     "tree",
     "tril",
     "triu",

@@ -9,9 +9,11 @@ import numpy as np
 from elinvar import data as data
 from elinvar import export as export
 from elinvar import linalg as linalg
+from elinvar import metrics as metrics
 from elinvar import nn as nn
 from elinvar import optim as optim
 from elinvar import testing as testing
+from elinvar import train as train
 from elinvar.core.dtypes import DType as DType
 from elinvar.core.dtypes import bfloat16 as bfloat16
 from elinvar.core.dtypes import complex64 as complex64
@@ -43,6 +45,7 @@ from elinvar.tensor import checkpoint_policies as checkpoint_policies
 from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random
 from elinvar.tensor import trees as tree
+from elinvar.tensor.autocasting import autocast as autocast
 from elinvar.tensor.casting import FloatInfo, IntegerInfo, NamespaceInfo
 from elinvar.tensor.checkpoint import checkpoint as checkpoint
 from elinvar.tensor.composite import composite as composite
@@ -92,6 +95,7 @@ from elinvar.tensor.tensor import Tensor as Tensor
 from elinvar.tensor.tensor import _ArrayLike, _Axis, _DTypeLike, _ShapeLike
 from elinvar.tensor.uniques import UniqueAll, UniqueCounts, UniqueInverse
 from elinvar.tensor.vmap import vmap as vmap
+from elinvar.train.trainer import Trainer as Trainer
 
 _bool = builtins.bool
 
@@ -1927,6 +1931,7 @@ __all__ = [
     "DType",
     "Dim",
     "ElinvarError",
+    "Trainer",
     "ValueSemanticsWarning",
     "Generator",
     "Tensor",
@@ -1953,6 +1958,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "autocast",
     "axis_index",
     "axis_size",
     "bernoulli",
@@ -2080,6 +2086,7 @@ __all__ = [
     "maximum",
     "mean",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "moveaxis",
@@ -2158,6 +2165,7 @@ __all__ = [
     "testing",
     "tile",
     "topk",
+    "train",
     "tree",
     "tril",
     "triu",

@@ -14,6 +14,7 @@
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
+    ├── ConfigError (ValueError)         a configuration of a run is not what it should be
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
     ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
@@ -91,6 +92,10 @@ class DataError(ElinvarError, ValueError):
 
 class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
+
+
+class ConfigError(ElinvarError, ValueError):
+    """A configuration of a training run is not what it should be."""
 
 
 class BadValueError(ElinvarError, FloatingPointError):

@@ -5,6 +5,8 @@ Top-level functions have the names of the Python Array API standard.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SAME = {
     "Tensor": "ndarray Array",
     "concat": "cat concatenate",
@@ -118,3 +120,12 @@ def hint_for(name: str) -> str:
     """What to say of a name that the package does not have: nothing, or what it is called here."""
     found = OTHER_NAMES.get(name)
     return "" if found is None else f"; it is called {found} here"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for a word that is none of the known ones: the most alike, or all of them."""
+    import difflib  # only errors need it
+
+    names = list(known)
+    alike = difflib.get_close_matches(word, names, 1)
+    return f"did you mean {alike[0]!r}?" if alike else f"there are {', '.join(names[:20])}"

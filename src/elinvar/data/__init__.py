@@ -1,9 +1,24 @@
-"""Data sets and batches."""
+"""Data sets, pipelines and batches."""
 
 from elinvar.core.errors import DataError, DataMissingError
+from elinvar.data import transforms
+from elinvar.data.begin import (
+    arrow,
+    csv,
+    from_arrays,
+    from_sequence,
+    from_stream,
+    image_folder,
+    json_lines,
+    parquet,
+    tar,
+    text_lines,
+)
 from elinvar.data.fashion import FASHION_CLASSES, digits, fashion_mnist
 from elinvar.data.idx import parse_idx
 from elinvar.data.loader import DataLoader, Dataset, TensorDataset, collate
+from elinvar.data.pipeline import Pipeline
+from elinvar.data.source import Source
 
 __all__ = [
     "DataError",
@@ -11,9 +26,22 @@ __all__ = [
     "DataMissingError",
     "Dataset",
     "FASHION_CLASSES",
+    "Pipeline",
+    "Source",
     "TensorDataset",
+    "arrow",
     "collate",
+    "csv",
     "digits",
     "fashion_mnist",
+    "from_arrays",
+    "from_sequence",
+    "from_stream",
+    "image_folder",
+    "json_lines",
+    "parquet",
     "parse_idx",
+    "tar",
+    "text_lines",
+    "transforms",
 ]

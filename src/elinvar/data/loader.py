@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,9 +10,16 @@ import numpy.typing as npt
 
 from elinvar.core import tree
 from elinvar.core.dtypes import DType
-from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
+from elinvar.core.errors import (
+    DTypeError,
+    OutOfBoundsError,
+    ShapeError,
+    StateError,
+    ValueRangeError,
+    fail,
+)
 from elinvar.tensor.cell import Cell
-from elinvar.tensor.storage import from_data, from_numpy, from_stored, stored_array
+from elinvar.tensor.storage import from_data, from_numpy, from_stored, gathered_rows, stored_array
 
 
 @runtime_checkable
@@ -52,6 +59,8 @@ class _Column:
 
     def take(self, chosen: npt.NDArray[np.int64] | slice) -> Any:
         """A tensor of the chosen rows."""
+        if not isinstance(chosen, slice):
+            return gathered_rows([(self.array, self.dtype)], tree.LEAF, chosen)
         rows = self.array[chosen]
         return from_numpy(rows) if self.dtype is None else from_stored(rows, self.dtype)
 
@@ -202,6 +211,8 @@ class DataLoader:
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.seed, self.drop_last, self.collate = seed, drop_last, collate
         self.epoch = 0
+        self._position = (0, 0)  # the epoch and the batch that come next
+        self._skip = 0
         self._columns: list[_Column] | None = None
         if isinstance(dataset, tuple | dict | np.ndarray | Cell):
             self._columns, self._structure = _columns(dataset)
@@ -230,7 +241,33 @@ class DataLoader:
         """Make the next pass the given epoch, as when a run goes on where another stopped."""
         if not isinstance(epoch, int) or epoch < 0:
             fail(ValueRangeError, "DataLoader", f"epoch must be 0 or more, not {epoch!r}")
-        self.epoch = epoch
+        self.epoch, self._position, self._skip = epoch, (epoch, 0), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the newest pass stands: its epoch, the batch that comes next, and the order."""
+        epoch, batch = self._position
+        return {
+            "epoch": epoch,
+            "batch": batch,
+            "seed": self.seed,
+            "batch_size": self.batch_size,
+            "samples": self.num_samples,
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Make the next pass go on from a saved place, in constant time.
+
+        Raises:
+            StateError: the place is of another order: other samples, batches or seed.
+        """
+        own = self.state_dict()
+        for name in ("seed", "batch_size", "samples"):
+            if state_dict.get(name) != own[name]:
+                text = f"the state was saved with {name} {state_dict.get(name)}, here it is"
+                fail(StateError, "DataLoader", f"{text} {own[name]}")
+        self.set_epoch(int(state_dict["epoch"]))
+        self._skip = int(state_dict["batch"])
+        self._position = (self.epoch, self._skip)
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The numbers of all samples in the order of an epoch."""
@@ -242,14 +279,18 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return self._batches(self.order(epoch))
+        skipped, self._skip = self._skip, 0
+        return self._batches(epoch, skipped)
 
-    def _batches(self, order: npt.NDArray[np.int64]) -> Iterator[Any]:
-        size = self.batch_size
-        for start in range(0, len(self) * size, size):
+    def _batches(self, epoch: int, skipped: int) -> Iterator[Any]:
+        order, size, count = self.order(epoch), self.batch_size, len(self)
+        for number in range(skipped, count):
+            self._position = (epoch, number + 1)
+            start = number * size
             chosen = order[start : start + size]
             if self._columns is None:
                 yield self.collate([self.dataset[int(index)] for index in chosen])
                 continue
             rows = chosen if self.shuffle else slice(start, start + size)
             yield tree.unflatten(self._structure, [column.take(rows) for column in self._columns])
+        self._position = (epoch + 1, 0)

@@ -1,16 +1,20 @@
-"""The table of a model: modules, shapes, parameters and bytes."""
+"""The table of a model: modules, shapes, parameters, arithmetic and bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from elinvar.core.errors import DTypeError, fail
+from elinvar.core.errors import DTypeError, TraceError, fail
 from elinvar.core.shapes import format_shape
-from elinvar.core.tree import flatten
+from elinvar.core.tree import flatten, unflatten
+from elinvar.graph.ir import Node
+from elinvar.kernels.cost import Cost
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.trace import Trace
 
 if TYPE_CHECKING:
     from elinvar.nn.module import Module
@@ -18,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One module: its path, class, input and output shapes, and the size of its own parameters."""
+    """One module: its path, class, input and output shapes, the size of its own parameters, and
+    the floating-point operations of one call of it, with all that is inside (None: not known)."""
 
     path: str
     kind: str
@@ -27,6 +32,7 @@ class Row:
     parameters: int
     trainable: int
     nbytes: int
+    flops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,17 @@ class Summary:
         """Bytes of the parameters."""
         return sum(row.nbytes for row in self.rows)
 
+    @property
+    def flops(self) -> int | None:
+        """Floating-point operations of one forward pass; None without inputs, or where the model
+        needs values of tensors in Python, so that it cannot be traced."""
+        return self.rows[0].flops if self.rows else None
+
     def __str__(self) -> str:
         shaped = any(row.outputs for row in self.rows)
+        counted = self.flops is not None
         head = ["module", "class", *(("input", "output") if shaped else ()), "parameters", "bytes"]
+        head += ["FLOPs"] if counted else []
         body = []
         for row in self.rows:
             level = row.path.count(".") + 1 if row.path else 0
@@ -67,10 +81,13 @@ class Summary:
             counts = sum(r.parameters for r in inside), sum(r.nbytes for r in inside)
             shapes = [row.inputs, row.outputs] if shaped else []
             name = "  " * level + (row.path.rsplit(".", 1)[-1] or "(model)")
-            body.append([name, row.kind, *shapes, f"{counts[0]:,}", readable(counts[1])])
+            amount = [_short(row.flops)] if counted else []
+            body.append([name, row.kind, *shapes, f"{counts[0]:,}", readable(counts[1]), *amount])
         total = f"{self.parameters:,} parameters ({readable(self.nbytes)})"
         rest = f"{self.trainable:,} trainable, buffers {readable(self.buffers_nbytes)}"
-        return table(head, body, right=2) + f"\n{total}, {rest}"
+        if counted:
+            rest += f", {_short(self.flops)} FLOPs forward"
+        return table(head, body, right=2 + counted) + f"\n{total}, {rest}"
 
     __repr__ = __str__
 
@@ -92,6 +109,18 @@ def readable(nbytes: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def _short(count: int | None) -> str:
+    """A number of operations as people read it: `1.23 M`."""
+    if not count:
+        return "" if count is None else "0"
+    amount = float(count)
+    for unit in ("", " k", " M", " G"):
+        if amount < 1000:
+            return f"{amount:.3g}{unit}"
+        amount /= 1000
+    return f"{amount:.3g} T"
+
+
 def table(head: list[str], body: list[list[str]], right: int) -> str:
     """Columns of text under a head; the last `right` columns are aligned to the right."""
     widths = [max(len(row[column]) for row in [head, *body]) for column in range(len(head))]
@@ -110,13 +139,13 @@ def table(head: list[str], body: list[list[str]], right: int) -> str:
 
 def summarize(module: Module, inputs: tuple[Any, ...], dtype: Any, depth: int | None) -> Summary:
     """The summary of a module. See `Module.summary`."""
-    shapes = _dry_run(module, tuple(_as_input(item, dtype) for item in inputs)) if inputs else {}
+    shapes = _looked_at(module, tuple(_as_input(item, dtype) for item in inputs)) if inputs else {}
     seen: set[int] = set()
     rows = []
     for path, part in module.named_modules():
         own = [p for p in part.parameters(recurse=False) if id(p) not in seen]
         seen.update(id(p) for p in own)
-        given, returned = shapes.get(id(part), ("", ""))
+        given, returned, flops = shapes.get(id(part), ("", "", None))
         rows.append(
             Row(
                 path,
@@ -126,6 +155,7 @@ def summarize(module: Module, inputs: tuple[Any, ...], dtype: Any, depth: int | 
                 sum(_size(p) for p in own),
                 sum(_size(p) for p in own if p.requires_grad),
                 sum(_size(p) * p.dtype.itemsize for p in own),
+                flops,
             )
         )
     buffers = sum(_size(buffer) * buffer.dtype.itemsize for buffer in module.buffers())
@@ -148,25 +178,66 @@ def _as_input(item: Any, dtype: Any) -> Any:
     fail(DTypeError, "summary", text, "for example model.summary((1, 3, 32, 32))")
 
 
-def _dry_run(module: Module, inputs: tuple[Any, ...]) -> dict[int, tuple[str, str]]:
-    """Run forward once in evaluation mode; id of a module → texts of its shapes."""
-    found: dict[int, tuple[str, str]] = {}
+Look = tuple[str, str, int | None]
+
+
+def _looked_at(module: Module, inputs: tuple[Any, ...]) -> dict[int, Look]:
+    """Run forward once in evaluation mode; id of a module → texts of its shapes, operations.
+
+    It is traced, so nothing is computed; what cannot be traced runs, and is not counted.
+    """
+    modes = [(part, part._training) for part in module.modules()]
+    module.eval()
+    try:
+        with no_grad():
+            try:
+                return _traced(module, inputs)
+            except TraceError:
+                return _watched(module, inputs, lambda *_: None)
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _traced(module: Module, inputs: tuple[Any, ...]) -> dict[int, Look]:
+    with Trace("summary") as trace:
+        leaves, structure = flatten(inputs)
+        stand_ins = [trace.input(x._type) if isinstance(x, Tensor) else x for x in leaves]
+        return _watched(module, unflatten(structure, stand_ins), _flops)
+
+
+def _watched(module: Module, inputs: Any, count: Callable[[Any, Any], int | None]) -> Any:
+    found: dict[int, Look] = {}
 
     def record(part: Module, args: Any, kwargs: Any, output: Any) -> None:
-        found.setdefault(id(part), (_shapes((args, kwargs)), _shapes(output)))
+        given = (args, kwargs)
+        found.setdefault(id(part), (_shapes(given), _shapes(output), count(given, output)))
 
-    modes = [(part, part._training) for part in module.modules()]
-    handles = [part.register_forward_hook(record, with_kwargs=True) for part, _ in modes]
+    handles = [
+        part.register_forward_hook(record, with_kwargs=True) for part in module.modules()
+    ]
     try:
-        module.eval()
-        with no_grad():
-            module(*inputs)
+        module(*inputs)
     finally:
         for handle in handles:
             handle.remove()
-        for part, mode in modes:
-            part.training = mode
     return found
+
+
+def _flops(given: Any, output: Any) -> int:
+    """Operations on the way from arguments to results, which are values of a trace."""
+    known = {leaf._value for leaf in flatten(given)[0] if isinstance(leaf, Tensor)}
+    waiting = [leaf._value for leaf in flatten(output)[0] if isinstance(leaf, Tensor)]
+    nodes: dict[Node, None] = {}
+    while waiting:
+        value = waiting.pop()
+        if value in known:
+            continue
+        known.add(value)
+        if value.node not in nodes:
+            nodes[value.node] = None
+            waiting += value.node.operands
+    return Cost(tuple(nodes), ()).flops({})
 
 
 def _shapes(values: Any) -> str:

@@ -21,6 +21,7 @@ from elinvar.core.errors import DTypeError, ShapeError, StateError, ValueRangeEr
 from elinvar.optim.group import ParameterGroup
 from elinvar.tensor.cell import detached
 from elinvar.tensor.creation import asarray, zeros, zeros_like
+from elinvar.tensor.elementwise import where as choose
 from elinvar.tensor.tape import enable_grad, no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.tensor.trace import note_guard, outside_trace
@@ -137,14 +138,18 @@ class Optimizer(ABC):
     # ---- the step -----------------------------------------------------------------------------
 
     @overload
-    def step(self, closure: None = None) -> None: ...
+    def step(self, closure: None = None, *, where: Tensor | None = None) -> None: ...
     @overload
-    def step(self, closure: Callable[[], R]) -> R: ...
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], R], *, where: Tensor | None = None) -> R: ...
+    def step(
+        self, closure: Callable[[], Any] | None = None, *, where: Tensor | None = None
+    ) -> Any:
         """Change all parameters that have gradients, once.
 
         Args:
             closure: computes the loss and its gradients first.
+            where: a bool tensor; if it is False, parameters and state stay as they are. So a jitted
+                step leaves out a batch whose loss is not finite: `where=loss.isfinite()`.
 
         Returns:
             What the closure returned, or None.
@@ -158,19 +163,20 @@ class Optimizer(ABC):
             for group in self.param_groups:
                 group.note()
                 for counter, parameters in self._cohorts(group):
-                    counter.assign(counter + 1)
+                    counter.assign(counter + (1 if where is None else where.astype(int64)))
                     rates = self.rates(counter, group)
                     for parameter in parameters:
-                        self._apply(parameter, rates, group)
+                        self._apply(parameter, rates, group, where)
         return loss
 
-    def _apply(self, parameter: Tensor, rates: Rates, group: ParameterGroup) -> None:
+    def _apply(
+        self, parameter: Tensor, rates: Rates, group: ParameterGroup, kept: Tensor | None
+    ) -> None:
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         value, fresh = self.update(parameter, gradient, state, rates, group)
-        parameter.assign(value)
-        for name, tensor in fresh.items():
-            state[name].assign(tensor)
+        for cell, new in ((parameter, value), *((state[name], x) for name, x in fresh.items())):
+            cell.assign(new if kept is None else choose(kept, new, cell))
 
     def _cohorts(self, group: ParameterGroup) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Parameters that have gradients, by the step counter that they share.

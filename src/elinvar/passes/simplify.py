@@ -8,7 +8,7 @@ A `barrier` is never touched: a recomputation stands behind it.
 
 from __future__ import annotations
 
-from elinvar.core.dtypes import DType
+from elinvar.core.dtypes import DType, float32
 from elinvar.graph.ir import Graph, Value
 from elinvar.ops.record import Namespace
 from elinvar.passes.fold import FOLD_RULES
@@ -283,7 +283,33 @@ def _cumulative(f: Namespace, operands: Operands, params: Params) -> Value | Non
     return operands[0] if operands[0].shape[params["axis"]] == 1 else None
 
 
+def _contract(f: Namespace, operands: Operands, params: Params) -> Value | None:
+    """Products of widened 16-bit floats: the kernel reads them as they are, and widens them by
+    itself; what is summed is the same."""
+    x, y = operands
+    if x.dtype is not float32 or params.get("dtype", float32) is not float32:
+        return None
+    given = _narrow(f, x), _narrow(f, y)
+    if given[0] is None or given[1] is None or given[0].dtype is not given[1].dtype:
+        return None
+    found: Value = f.contract(*given, batch=params["batch"], axes=params["axes"], dtype=float32)
+    return found
+
+
+def _narrow(f: Namespace, value: Value) -> Value | None:
+    """The 16-bit value that a float32 one is the widening of, moved as it is; None for others."""
+    node = value.node
+    if node.op_name == "cast":
+        inner = node.operands[0]
+        return inner if inner.dtype.is_floating and inner.dtype.bits == 16 else None
+    if node.op_name in ("permute", "reshape", "broadcast"):
+        moved = _narrow(f, node.operands[0])
+        return None if moved is None else getattr(f, node.op_name)(moved, **node.params)
+    return None
+
+
 _RULES: Rules = {
+    "contract": (_contract,),
     "add": (_add,),
     "subtract": (_subtract,),
     "multiply": (_multiply,),

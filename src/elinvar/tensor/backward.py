@@ -37,12 +37,12 @@ def backward(
     `wanted` are tensors on the tape, leaves or not; their gradients come back (None where nothing
     flows) and no `.grad` is touched.
     """
-    before = state.grad_enabled
-    state.grad_enabled = create_graph
+    before = state.grad_enabled, state.autocast
+    state.grad_enabled, state.autocast = create_graph, None
     try:
         return _walk(outputs, cotangents, retain_graph, create_graph, wanted)
     finally:
-        state.grad_enabled = before
+        state.grad_enabled, state.autocast = before
 
 
 def _walk(outputs: Any, cotangents: Any, retain: bool, create: bool, wanted: Any) -> Any:

@@ -86,6 +86,7 @@ class State(threading.local):
     composites: tuple[str, ...] = ()  # those that are being traced, while somebody watches
     pushing: Any = None  # the walk in forward mode whose tangents loops take along
     recorder: Any = None  # sees to each operation, where a checkpoint has a policy
+    autocast: DType | None = None  # the type of products, where somebody wants one of 16 bits
     by_steps: bool = False  # jitted functions and control flow run as plain Python
 
     def note_change(self, cell: Any, content: Any) -> None:
@@ -95,8 +96,8 @@ class State(threading.local):
 
 
 class Traces:
-    """How many threads trace, have a recorder, watch for NaN or run by steps at this moment; 0 lets
-    the fast paths skip a thread-local look-up."""
+    """How many threads trace, have a recorder, cast, watch for NaN or run by steps at this moment;
+    0 lets the fast paths skip a thread-local look-up."""
 
     __slots__ = ("active", "lock")
 

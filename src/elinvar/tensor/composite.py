@@ -87,7 +87,10 @@ class Composite:
 
     def __call__(self, *args: Any, **static: Any) -> Any:
         if traces.active and (
-            watch.on or state.trace is not None or state.recorder is not None
+            watch.on
+            or state.trace is not None
+            or state.recorder is not None
+            or state.autocast is not None
         ):
             return self._slowly(args, static)
         try:
@@ -110,20 +113,23 @@ class Composite:
         return results[0] if single else tuple(results)
 
     def _slowly(self, args: Any, static: Any) -> Any:
-        """Call it under a trace, or while somebody watches for NaN."""
+        """Call it under a trace, or while somebody casts or watches for NaN."""
         name = self.__name__  # type: ignore[attr-defined]
         if state.trace is None and state.recorder is None:
             tensors = [arg for arg in args if isinstance(arg, Cell)]
             key: Any = tuple([a._layout if isinstance(a, Cell) else (a, type(a)) for a in args])
-            key = (key, *static.items()) if static else key
+            key = (key, state.autocast, *static.items())
             try:
                 entry = self._entries.get(key)
             except TypeError:
                 self._need_hashable(args, static)
                 raise
             function, single = entry or self._prepare(key, args, static)
-            results = function.examined(tensors, name)
-            watch.note_tape(results)
+            if watch.on:
+                results = function.examined(tensors, name)
+                watch.note_tape(results)
+            else:
+                results = function(tensors)
             return results[0] if single else tuple(results)
         if not watch.on:
             return self._in_trace(args, static)
@@ -143,6 +149,7 @@ class Composite:
         if not taped or in_region:  # a region is differentiated as a graph
             return _apart(self.function(*args, **static), operands)
         fresh = [_leaf(x) for x in operands]
+        policy = state.autocast
         outputs, single = self._inline(args, static, fresh)
         results = [detached(y) for y in outputs]
 
@@ -151,7 +158,11 @@ class Composite:
                 return fresh, outputs, False
             # the derivative is differentiated again: link it to the operands
             inner = [x if x._node is None else linked(x) for x in operands]
-            return inner, self._inline(args, static, inner)[0], True
+            before, state.autocast = state.autocast, policy
+            try:
+                return inner, self._inline(args, static, inner)[0], True
+            finally:
+                state.autocast = before
 
         def push(operands: Any, results: Any, tangents: Any) -> list[Any]:
             inner, found, _ = again(operands)
@@ -207,7 +218,7 @@ class Composite:
         plain = [arg._type for arg in args if isinstance(arg, Cell)]
         types = self._symbols(plain)
         others = tuple(None if isinstance(arg, Cell) else (arg, type(arg)) for arg in args)
-        pattern = (tuple(types), others, tuple(static.items()))
+        pattern = (tuple(types), others, tuple(static.items()), state.autocast)
         entry = self._traced.get(pattern)
         if entry is None:
             try:

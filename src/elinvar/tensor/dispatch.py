@@ -35,7 +35,9 @@ def apply(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 
 def _apply_slowly(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> Any:
-    """The same while something is traced, or somebody watches for NaN."""
+    """The same while something is traced, or somebody casts or watches for NaN."""
+    if state.autocast is not None:
+        operands = _autocast(op, operands, state.autocast)
     trace, recorder = state.trace, state.recorder
     if recorder is not None:
         return recorder.apply(op, operands, params)
@@ -54,6 +56,25 @@ def _apply_slowly(op: Op, operands: tuple[Any, ...], params: dict[str, Any]) -> 
                 watch.note_tape(results)
             break
     return results[0] if len(results) == 1 else tuple(results)
+
+
+_PRODUCTS = frozenset({"contract", "convolution", "attention"})
+_WIDE = frozenset(
+    "exp expm1 log log1p log2 log10 sinh cosh tan asin acos atanh power "
+    "sum prod cumsum cumprod".split()
+)
+
+
+def _autocast(op: Op, operands: tuple[Any, ...], low: DType) -> tuple[Any, ...]:
+    """The operands in the types that `autocast` wants for this primitive; see autocasting.py."""
+    if op.name in _PRODUCTS:
+        if any(x.dtype not in (low, dtypes.float32) for x in operands):
+            return operands  # integers, or wider numbers, are the user's own wish
+        return tuple([F.cast(x, dtype=low) if x.dtype is not low else x for x in operands])
+    if op.name in _WIDE:
+        half = (dtypes.bfloat16, dtypes.float16)
+        return tuple([F.cast(x, dtype=dtypes.float32) if x.dtype in half else x for x in operands])
+    return operands
 
 
 F = Namespace(BY_NAME, apply)

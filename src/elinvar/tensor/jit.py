@@ -92,6 +92,7 @@ class Call:
             *(needs if any(needs) else ()),
             *([] if leaves is None else leaves),
             state.grad_enabled,
+            state.autocast,
         )
         self.key: Any = (structure, *[x._layout for x in tensors], *rest)
         self.kind: Any = (structure, *[(x.dtype, x.ndim) for x in tensors], *rest)
@@ -257,13 +258,14 @@ class Jit(Generic[P, R]):
             watch.on
             or state.trace is not None
             or state.recorder is not None
+            or state.autocast is not None
             or state.by_steps
         ):
             return self._slowly(args, kwargs)
         if self._only_tensors and not kwargs:
             given: Any = args
             try:  # tensors that want no gradient
-                key: Any = (len(args), *[x._layout for x in given], state.grad_enabled)
+                key: Any = (len(args), *[x._layout for x in given], state.grad_enabled, None)
                 known = self._programs.get(key, ())
             except AttributeError:
                 known = ()
@@ -277,12 +279,14 @@ class Jit(Generic[P, R]):
         return self._program(call, args, kwargs).run(call.tensors, call.given)
 
     def _slowly(self, args: Any, kwargs: Any) -> Any:
-        """Call it under a trace, by steps, or while somebody watches for NaN."""
+        """Call it under a trace, by steps, or while somebody casts or watches for NaN."""
         if state.trace is not None or state.recorder is not None or state.by_steps:
             return self._inline(args, kwargs)
         call = self._sort(args, kwargs)
         known = [p for p in self._programs.get(call.key, ()) if p.is_valid(call.given)]
         program = known[0] if known else self._program(call, args, kwargs)
+        if not watch.on:
+            return program.run(call.tensors, call.given)
         examine = functools.partial(
             examine_call, program, self.function, call, f"the jitted function {self.name}"
         )

@@ -15,6 +15,7 @@ from elinvar.core.dtypes import bool_ as bool_dtype
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Shape, normalize_axes, normalize_axis
 from elinvar.tensor import elementwise as ew
+from elinvar.tensor.autocasting import low_dtype
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import (
     cast,
@@ -52,6 +53,8 @@ def _sum_dtype(dtype: DType) -> DType:
 def _accumulate(op: str, primitive: Any, x: Any, axis: Axis, dtype: Any, keepdims: bool) -> Any:
     x = tensor_of(op, x)
     axes = normalize_axes(op, axis, x.ndim)
+    if low_dtype() is not None and x.dtype.is_floating:
+        x = cast(x, accumulator(x.dtype))
     result = _sum_dtype(x.dtype) if dtype is None else as_dtype(dtype)
     x = cast(x, result)
     if not axes:

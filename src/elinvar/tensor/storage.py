@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 
-from elinvar.core import dtypes
+from elinvar.core import dtypes, tree
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, LeakedTensorError, TraceError, fail
 from elinvar.tensor.cell import Cell, concrete, current_trace
@@ -156,6 +157,49 @@ def from_stored(array: Any, dtype: DType) -> Any:
     buffer = allocate(kind.nbytes)
     if kind.nbytes:
         ctypes.memmove(buffer.address, source.__array_interface__["data"][0], kind.nbytes)
+    tensor = concrete(buffer, buffer.address, kind)
+    trace = current_trace()
+    return tensor if trace is None else trace.constant(tensor)
+
+
+def gathered_rows(columns: Any, structure: Any, rows: Any) -> Any:
+    """Rows of arrays as new tensors in a container: each element is copied once.
+
+    Args:
+        columns: pairs of an array and its dtype, which is None for numpy's own.
+        structure: the container, as of `tree.flatten`.
+        rows: a range, or an int64 array of valid numbers.
+    """
+    found = []
+    for array, dtype in columns:
+        if isinstance(rows, range):
+            part = array[rows.start : rows.stop : rows.step]
+        elif dtype is None and array.flags.c_contiguous and _native(array.dtype) is not None:
+            found.append(_gathered(array, _native(array.dtype), rows))
+            continue
+        else:
+            part = array[rows]
+        found.append(from_numpy(part) if dtype is None else from_stored(part, dtype))
+    return tree.unflatten(structure, found)
+
+
+@cache
+def _native(dtype: Any) -> DType | None:
+    """The dtype of arrays of numpy's whose memory can be a tensor's."""
+    if dtype.kind not in "biufc" or not dtype.isnative:
+        return None
+    found = dtypes.from_numpy(dtype)
+    return found if found.storage == dtype else None
+
+
+def _gathered(array: Any, dtype: Any, rows: Any) -> Any:
+    kind = dense(dtype, (len(rows), *array.shape[1:]))
+    if not kind.nbytes:
+        return from_numpy(array[rows])
+    buffer = allocate(kind.nbytes)
+    memory: Any = (ctypes.c_char * kind.nbytes).from_address(buffer.address)
+    target = np.frombuffer(memory, array.dtype).reshape(kind.shape)
+    np.take(array, rows, 0, target, "clip")  # without bounds checks nothing is copied twice
     tensor = concrete(buffer, buffer.address, kind)
     trace = current_trace()
     return tensor if trace is None else trace.constant(tensor)

@@ -33,16 +33,18 @@ from elinvar.tensor.watching import watch
 class Captured:
     """A tensor from outside, with what it held before the trace touched it."""
 
-    __slots__ = ("cell", "content", "node", "tensor")
+    __slots__ = ("cell", "content", "node", "slot", "tensor")
 
     cell: Any
     content: tuple[Any, Any, Any, Any]
     node: Any
+    slot: int
 
     def __init__(self, cell: Any) -> None:
         self.cell = cell
         self.content = (cell._buffer, cell._address, cell._layout, cell._value)
         self.node = cell._node
+        self.slot = 0 if self.node is None else cell._slot
         self.tensor: Any = None  # stands for the input; None while the cell was not read
         if self.node is not None and not self.node.is_leaf:
             cell._node, cell._slot = Boundary(cell), 0
@@ -65,6 +67,8 @@ class Captured:
         cell = self.cell
         cell._buffer, cell._address, cell._layout, cell._value = self.content
         cell._node = self.node
+        if self.node is not None:
+            cell._slot = self.slot
 
 
 class Requirement(NamedTuple):

@@ -12,6 +12,7 @@ from elinvar.core import dtypes
 from elinvar.core.errors import DTypeError, ShapeError, fail
 from elinvar.core.shapes import normalize_axis
 from elinvar.tensor import activations
+from elinvar.tensor.autocasting import in_float32
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
 from elinvar.tensor.dispatch import F, as_tensor
@@ -112,11 +113,13 @@ def selu(input: Any, inplace: bool = False) -> Any:
     return _applied(activations.selu, input, inplace)
 
 
+@in_float32
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + e^(beta·x)) / beta, and x itself where beta·x > threshold."""
     return _applied(activations.softplus, input, False, beta, threshold)
 
 
+@in_float32
 def logsigmoid(input: Any) -> Any:
     """log(sigmoid(x)), exact in both tails."""
     return _applied(activations.logsigmoid, input)
@@ -202,6 +205,7 @@ def _glu(x: Any, *, axis: int) -> Any:
     return a * activations.sigmoid(b)
 
 
+@in_float32
 def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """e^(x - max x) / Σ e^(x - max x) along `dim`.
 
@@ -214,12 +218,14 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     return activations.softmax(x, _softmax_axis("softmax", dim, x))
 
 
+@in_float32
 def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """log(softmax(x)) along `dim`, without the loss of small probabilities."""
     x = _typed("log_softmax", input, dtype)
     return activations.log_softmax(x, _softmax_axis("log_softmax", dim, x))
 
 
+@in_float32
 def softmin(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     """softmax(-x) along `dim`."""
     x = _typed("softmin", input, dtype)

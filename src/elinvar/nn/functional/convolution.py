@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from elinvar.core.dtypes import float32
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
+from elinvar.tensor.autocasting import low_dtype, lowered
 from elinvar.tensor.composite import composite
 from elinvar.tensor.dispatch import F, as_tensor
 from elinvar.tensor.einsum import einsum
@@ -29,6 +31,12 @@ def sizes_of(op: str, name: str, value: Sizes, rank: int) -> tuple[int, ...]:
 
 @composite
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
+    low = low_dtype()
+    if low is not None and x.dtype in (low, float32) and weight.dtype in (low, float32):
+        x, weight = lowered(low, x, weight)
+        pair = (x, weight.T) if x.ndim > 1 else (weight, x)
+        wide = matmul(*pair, dtype=float32)
+        return F.cast(wide if bias is None else wide + bias, dtype=low)  # rounded once
     result = matmul(x, weight.T) if x.ndim > 1 else matmul(weight, x)
     return result if bias is None else result + bias
 
@@ -104,7 +112,9 @@ def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> 
     )
     if bias is None:
         return result
-    return result + bias.reshape((1, bias.shape[0], *(1 for _ in stride)))
+    total = result + bias.reshape((1, bias.shape[0], *(1 for _ in stride)))
+    low = low_dtype()
+    return total if low is None else lowered(low, total)[0]
 
 
 def _conv(

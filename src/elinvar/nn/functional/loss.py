@@ -8,6 +8,7 @@ from typing import Any
 from elinvar.core import dtypes
 from elinvar.core.errors import DTypeError, OutOfBoundsError, ShapeError, ValueRangeError, fail
 from elinvar.nn.functional.activation import logsigmoid
+from elinvar.tensor.autocasting import in_float32
 from elinvar.tensor.cell import current_trace
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast
@@ -54,6 +55,7 @@ def _mse(x: Any, target: Any, *, reduction: str) -> Any:
     return cast(_reduced("mse_loss", difference * difference, reduction), x.dtype)
 
 
+@in_float32
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """(x - y)².
 
@@ -71,6 +73,7 @@ def _l1(x: Any, target: Any, *, reduction: str) -> Any:
     return cast(_reduced("l1_loss", F.abs(_wide(x) - _wide(target)), reduction), x.dtype)
 
 
+@in_float32
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """|x - y|; the derivative at equality is 0."""
     x, target = _same("l1_loss", input, target)
@@ -85,12 +88,14 @@ def _huber(x: Any, target: Any, *, delta: float, scale: float, reduction: str) -
     return cast(_reduced("huber_loss", loss, reduction), x.dtype)
 
 
+@in_float32
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """d²/2 for d = |x - y| < delta, else delta · (d - delta/2) (Huber, 1964)."""
     x, target = _same("huber_loss", input, target)
     return _huber(x, target, delta=float(delta), scale=1.0, reduction=reduction)
 
 
+@in_float32
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """Huber's loss divided by beta; |x - y| for beta = 0."""
     if beta == 0:
@@ -107,6 +112,7 @@ def _bce(x: Any, target: Any, weight: Any, *, reduction: str) -> Any:
     return _reduced("binary_cross_entropy", loss if weight is None else loss * weight, reduction)
 
 
+@in_float32
 def binary_cross_entropy(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -130,6 +136,7 @@ def _log_sigmoid(x: Any) -> Any:
     return F.minimum(x, F.zeros_like(x)) - F.log1p(F.exp(-F.abs(x)))
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Any:
@@ -186,6 +193,8 @@ def _class_losses(
     if weight is not None:
         weight = _line(_wide(weight), x)
         scale = total(where(chosen, weight, 0.0), axis=1) * scale
+    # a class that does not exist makes a NaN here, where compiled code cannot raise
+    loss = where((target >= 0) & (target < x.shape[1]), loss, math.nan)
     # an ignored place may hold ∞ or NaN, which times 0 would stay
     loss = where(counted, loss, 0.0) * scale
     if smoothing:
@@ -202,6 +211,7 @@ def _classes_first(x: Any) -> Any:
     return expand_dims(x, axis=0) if x.ndim == 1 else x
 
 
+@in_float32
 def nll_loss(
     input: Any,
     target: Any,
@@ -266,6 +276,7 @@ def _soft_cross_entropy(
     return cast(_reduced("cross_entropy", total(away * target, axis=1), reduction), x.dtype)
 
 
+@in_float32
 def cross_entropy(
     input: Any,
     target: Any,
@@ -319,6 +330,7 @@ def _kl_div(x: Any, target: Any, *, log_target: bool, reduction: str) -> Any:
     return _reduced("kl_div", loss, reduction)
 
 
+@in_float32
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
     """y · (log y - x) of log-probabilities x; `batchmean` divides by the batch size."""
     return _kl_div(as_tensor(input), as_tensor(target), log_target=log_target, reduction=reduction)
@@ -331,11 +343,13 @@ def _cosine(a: Any, b: Any, *, axis: int, eps: float) -> Any:
     return total((a / a_norm) * (b / b_norm), axis=axis)
 
 
+@in_float32
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """x1 · x2 / (‖x1‖ ‖x2‖) along `dim`, with norms of at least eps."""
     return _cosine(as_tensor(x1), as_tensor(x2), axis=dim, eps=eps)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
@@ -346,6 +360,7 @@ def cosine_embedding_loss(
     return _reduced("cosine_embedding_loss", loss, reduction)
 
 
+@in_float32
 def pairwise_distance(
     x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Any:
@@ -353,6 +368,7 @@ def pairwise_distance(
     return vector_norm(as_tensor(x1) - as_tensor(x2) + eps, axis=-1, ord=p, keepdims=keepdim)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,
@@ -371,6 +387,7 @@ def triplet_margin_loss(
     return _reduced("triplet_margin_loss", clip(near - far + margin, 0.0, None), reduction)
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean"
 ) -> Any:
@@ -379,6 +396,7 @@ def margin_ranking_loss(
     return _reduced("margin_ranking_loss", loss, reduction)
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, reduction: str = "mean"
 ) -> Any:
@@ -388,12 +406,14 @@ def hinge_embedding_loss(
     return _reduced("hinge_embedding_loss", loss, reduction)
 
 
+@in_float32
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """log(1 + e^(-y x))."""
     x = as_tensor(input)
     return _reduced("soft_margin_loss", -logsigmoid(as_tensor(target) * x), reduction)
 
 
+@in_float32
 def poisson_nll_loss(
     input: Any,
     target: Any,
@@ -412,6 +432,7 @@ def poisson_nll_loss(
     return _reduced("poisson_nll_loss", loss, reduction)
 
 
+@in_float32
 def gaussian_nll_loss(
     input: Any,
     target: Any,

@@ -9,6 +9,7 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import DimLike, size
+from elinvar.tensor.autocasting import in_float32
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, size_tensor
 from elinvar.tensor.dispatch import F, as_tensor
@@ -52,6 +53,7 @@ def _normalized_shape(op: str, x: Any, shape: int | Sequence[int]) -> int:
     return len(wanted)
 
 
+@in_float32
 def layer_norm(
     input: Any,
     normalized_shape: int | Sequence[int],
@@ -85,6 +87,7 @@ def _rms_norm(x: Any, weight: Any, *, count: int, eps: float) -> Any:
 _EPSILON = {"float16": 2.0**-23, "bfloat16": 2.0**-23, "float32": 2.0**-23, "float64": 2.0**-52}
 
 
+@in_float32
 def rms_norm(
     input: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None
 ) -> Any:
@@ -106,6 +109,7 @@ def _group_norm(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> A
     return cast(_scaled(result, weight, bias), x.dtype)
 
 
+@in_float32
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
@@ -266,6 +270,7 @@ def instance_norm(
     return result
 
 
+@in_float32
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
     """x / max(‖x‖ₚ, eps) along `dim`."""
     x = as_tensor(input)

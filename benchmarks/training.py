@@ -1,0 +1,248 @@
+"""What the Trainer costs, what mixed precision saves, and an epoch beside PyTorch.
+
+    python -m benchmarks.training                    # all three
+    python -m benchmarks.training overhead --rounds 15
+    python -m benchmarks.training precision --models gpt mlp
+    python -m benchmarks.training epoch              # Fashion-MNIST, the network of `make demo`
+
+overhead    `fit` beside the bare loop over a jitted step, on the same model and the same batches:
+            microseconds a step, medians over rounds that take turns. With metrics off, so that both
+            compute the same; with the plain progress lines of a pipe.
+precision   a training step in f32, bf16 and f16: time, and the scratch memory that its program
+            needs for activations and gradients (what the memory plan of the compiled step says).
+epoch       data in memory to trained weights, accuracy included, beside the same network in
+            PyTorch eager with the same batches (channels-last, fused optimizer).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import elinvar as el
+from benchmarks.models import MODELS, batches
+from benchmarks.sizes import SIZES, TINY
+from elinvar import nn
+from elinvar.nn.summary import table
+
+OPTIMIZERS = {"mlp": "sgd", "gpt": "adamw", "lstm": "adam", "vit": "adamw"}
+
+
+def loss_of(output: Any, target: Any) -> Any:
+    """Cross-entropy of classes in the last axis."""
+    return nn.functional.cross_entropy(output.reshape(-1, output.shape[-1]), target.reshape(-1))
+
+
+def trainer_of(model: str, size: Any, **options: Any) -> el.Trainer:
+    """A trainer over a model of the benchmarks."""
+    el.manual_seed(0)
+    module = MODELS[model](el, size)
+    options = {"progress": False, **options}
+    return el.Trainer(module, OPTIMIZERS[model], loss_of, **options)
+
+
+# ---- what the trainer costs ---------------------------------------------------------------------
+
+
+def overhead(chosen: argparse.Namespace) -> None:
+    """Print microseconds a step of the bare loop and of `fit`."""
+    rows = []
+    for model in chosen.models:
+        size = TINY[model] if chosen.tiny else SIZES[model]()
+        data = [tuple(map(el.asarray, pair)) for pair in batches(model, size, chosen.steps)]
+        bare, trainer = trainer_of(model, size), trainer_of(model, size)
+        step = bare_step(bare)
+
+        def loop(step: Any = step, data: Any = data) -> None:
+            total = 0.0
+            for x, y in data:
+                total += step(x, y).item()
+
+        times = alternate([loop, lambda t=trainer, d=data: t.fit(d)], chosen.rounds)
+        each = [t / len(data) * 1e6 for t in times]
+        extra = each[1] - each[0]
+        rows.append(
+            [model, f"{each[0]:,.0f}", f"{each[1]:,.0f}", f"{extra:.0f}", f"{extra / each[0]:.1%}"]
+        )
+    print(table(["model", "bare loop, µs", "fit, µs", "more, µs", "more"], rows, 4))
+
+
+def bare_step(trainer: el.Trainer) -> Callable[..., Any]:
+    """The training step that a user would write."""
+    model, optimizer = trainer.model.train(), trainer.optimizer
+    assert optimizer is not None
+
+    @el.jit
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def alternate(runs: list[Callable[[], Any]], rounds: int) -> list[float]:
+    """Median seconds of each, in rounds that take turns; the first round does not count."""
+    found: list[list[float]] = [[] for _ in runs]
+    for number in range(rounds + 1):
+        order = list(range(len(runs)))
+        for place in order if number % 2 else reversed(order):
+            start = time.perf_counter()
+            runs[place]()
+            if number:
+                found[place].append(time.perf_counter() - start)
+    return [statistics.median(times) for times in found]
+
+
+# ---- mixed precision ----------------------------------------------------------------------------
+
+
+def precision(chosen: argparse.Namespace) -> None:
+    """Print time and scratch memory of a step in each precision."""
+    rows = []
+    for model in chosen.models:
+        size = TINY[model] if chosen.tiny else SIZES[model]()
+        batch = tuple(map(el.asarray, batches(model, size, 1)[0]))
+        names = ("f32", "bf16", "f16")
+        trainers = {name: trainer_of(model, size, precision=name) for name in names}
+        runs = []
+        for trainer in trainers.values():
+            trainer.model.train()
+            runs.append(several(trainer.prepared(), batch))
+        times = alternate(runs, chosen.rounds)
+        memory = [scratch(trainer, batch) for trainer in trainers.values()]
+        for name, seconds, held in zip(trainers, times, memory, strict=True):
+            rows.append(
+                [
+                    f"{model} {name}",
+                    f"{seconds / 5 * 1e3:.2f}",
+                    f"{seconds / times[0]:.2f}",
+                    f"{held / 2**20:.1f}",
+                    f"{held / memory[0]:.2f}",
+                ]
+            )
+    print(table(["step", "ms", "ratio", "scratch, MiB", "ratio"], rows, 4))
+
+
+def several(steps: Any, batch: Any) -> Callable[[], None]:
+    """Five training steps."""
+
+    def run() -> None:
+        for _ in range(5):
+            steps.train(batch)
+
+    return run
+
+
+def scratch(trainer: el.Trainer, batch: Any) -> int:
+    """Bytes of the compiled step's arena: activations, gradients, temporary values."""
+    lowered = trainer.prepared()._train_step.lower(batch)
+    return int(lowered._program.compiled().bind({}).arena_nbytes)
+
+
+# ---- an epoch -----------------------------------------------------------------------------------
+
+
+def network(module: Any) -> Any:
+    """The network of `make demo`, in Elinvar or PyTorch."""
+    nn = module.nn
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def epoch(chosen: argparse.Namespace) -> None:
+    """Print seconds of an epoch of Fashion-MNIST, evaluation included."""
+    train, test = el.data.fashion_mnist("train"), el.data.fashion_mnist("test")
+    count = 2000 if chosen.tiny else len(train[1])
+
+    def ready(pair: Any, limit: int) -> tuple[Any, Any]:
+        images = pair[0][:limit].reshape(-1, 1, 28, 28).astype(np.float32)
+        return images / 255 - 0.5, pair[1][:limit]
+
+    train, test = ready(train, count), ready(test, count)
+    el.manual_seed(0)
+    model = network(el)
+    trainer = el.Trainer(
+        model, el.optim.AdamW(model.parameters(), lr=2e-3), "cross_entropy", ["accuracy"],
+        progress=False,
+    )  # fmt: skip
+    runs: list[Callable[[], Any]] = [
+        lambda: trainer.fit(train, validation=test, batch_size=128)
+    ]
+    names = ["Elinvar"]
+    try:
+        runs.append(torch_epoch(train, test))
+        names.append("PyTorch")
+    except ImportError:
+        print("PyTorch is not installed")
+    times = alternate(runs, chosen.rounds)
+    rows = [[name, f"{t:.2f}", f"{times[0] / t:.2f}"] for name, t in zip(names, times, strict=True)]
+    print(table([f"{count:,} images", "seconds", "our ratio"], rows, 2))
+
+
+def torch_epoch(train: Any, test: Any) -> Callable[[], Any]:
+    """An epoch in PyTorch: its DataLoader over tensors in memory, its best settings."""
+    torch = importlib.import_module("torch")
+    torch.set_num_threads(el.get_num_threads())
+    torch.manual_seed(0)
+    model = network(torch).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=True)
+
+    def loader(pair: Any, size: int, shuffle: bool) -> Any:
+        images = torch.from_numpy(pair[0]).contiguous(memory_format=torch.channels_last)
+        data = torch.utils.data.TensorDataset(images, torch.from_numpy(np.asarray(pair[1])))
+        kind = "RandomSampler" if shuffle else "SequentialSampler"
+        order = getattr(torch.utils.data, kind)(data)
+        sampler = torch.utils.data.BatchSampler(order, size, False)
+        return torch.utils.data.DataLoader(data, sampler=sampler, batch_size=None)
+
+    training, checks = loader(train, 128, True), loader(test, 128, False)
+
+    def run() -> float:
+        model.train()
+        for x, y in training:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        model.eval()
+        right = 0
+        with torch.inference_mode():
+            for x, y in checks:
+                right += int((model(x).argmax(1) == y).sum())
+        return right / len(test[1])
+
+    return run
+
+
+PARTS = {"overhead": overhead, "precision": precision, "epoch": epoch}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the parts that are asked for."""
+    reader = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
+    reader.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    reader.add_argument("--models", nargs="+", choices=list(OPTIMIZERS), default=["mlp", "gpt"])
+    reader.add_argument("--rounds", type=int, default=7)
+    reader.add_argument("--steps", type=int, default=30, help="of a round")
+    reader.add_argument("--tiny", action="store_true", help="to see that it runs")
+    chosen = reader.parse_args(arguments)
+    for name in chosen.parts or PARTS:
+        print(f"\n{name}")
+        PARTS[name](chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Figures of how good a model is, gathered batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elinvar.core.errors import DTypeError, ValueRangeError, fail
+from elinvar.core.other_names import nearest
+from elinvar.metrics.classification import (
+    F1,
+    Accuracy,
+    ConfusionMatrix,
+    Precision,
+    Recall,
+    TopKAccuracy,
+)
+from elinvar.metrics.metric import Gathered, Metric
+from elinvar.metrics.perplexity import Perplexity
+from elinvar.metrics.ranking import AUROC, AveragePrecision
+from elinvar.metrics.regression import MAE, MSE, R2, RMSE
+
+_ALL: tuple[type[Metric], ...] = (
+    Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, AUROC, AveragePrecision,
+    Perplexity, MSE, RMSE, MAE, R2,
+)  # fmt: skip
+_NAMED = {kind.name: kind for kind in _ALL}
+
+
+def get(metric: Any) -> Metric:
+    """The metric of a name (`"accuracy"`), or the metric itself."""
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, type) and issubclass(metric, Metric):
+        return metric()
+    if not isinstance(metric, str):
+        text = f"expected a name or a Metric, received {type(metric).__name__}"
+        fail(DTypeError, "metrics", text, f"names: {', '.join(_NAMED)}")
+    if metric not in _NAMED:
+        fail(ValueRangeError, "metrics", f"there is no metric {metric!r}", nearest(metric, _NAMED))
+    return _NAMED[metric]()
+
+
+__all__ = [
+    "AUROC",
+    "Accuracy",
+    "AveragePrecision",
+    "ConfusionMatrix",
+    "F1",
+    "Gathered",
+    "MAE",
+    "MSE",
+    "Metric",
+    "Perplexity",
+    "Precision",
+    "R2",
+    "RMSE",
+    "Recall",
+    "TopKAccuracy",
+    "get",
+]

@@ -1,0 +1,130 @@
+"""Metric: a figure that is gathered batch by batch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from elinvar.core.dtypes import DType, float64, int64
+from elinvar.core.shapes import Shape
+from elinvar.tensor.creation import zeros
+from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.tape import no_grad
+from elinvar.tensor.tensor import Tensor
+from elinvar.tensor.trace import outside_trace
+
+
+class Metric(ABC):
+    """The base of all metrics.
+
+    A metric keeps tensors (`self.counter(…)`), which `update` adds to and `compute` reads. Since
+    they are cells, `update` may stand inside of a jitted step, and fuses with it.
+
+    Attributes:
+        name: how results call it, unless the user names it.
+        higher_is_better: whether a greater figure is a better one.
+        compiled: whether `update` may stand inside of a jitted step.
+    """
+
+    name: ClassVar[str] = "metric"
+    higher_is_better: ClassVar[bool] = True
+    compiled: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._cells: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def update(self, output: Any, target: Any) -> None:
+        """Count a batch: what the model gave, and what it should have given."""
+
+    @abstractmethod
+    def compute(self) -> Any:
+        """The figure over all batches since the last `reset`."""
+
+    def counter(self, name: str, shape: Shape = (), dtype: DType = int64) -> Tensor:
+        """A tensor of the metric's state, of zeros until it is added to."""
+        if name not in self._cells:
+            with outside_trace():
+                self._cells[name] = zeros(shape, dtype=dtype)
+        return self._cells[name]
+
+    def add(self, name: str, amount: Any, dtype: DType = int64) -> None:
+        """Add to a tensor of the state, which comes to be with the first amount's shape."""
+        cell = self.counter(name, tuple(amount.shape), dtype)
+        with no_grad():
+            cell.assign(cell + amount.astype(dtype))
+
+    def total(self, name: str) -> Any:
+        """What a tensor of the state holds, as a number or a NumPy array; 0 if nothing came yet."""
+        if name not in self._cells:
+            return 0
+        cell = self._cells[name]
+        return cell.numpy() if cell.ndim else cell.item()
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        with no_grad():
+            for cell in self._cells.values():
+                cell.assign(0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered so far."""
+        return {name: cell.detach() for name, cell in self._cells.items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.reset()
+        with no_grad():
+            for name, value in state_dict.items():
+                self.counter(name, tuple(value.shape), value.dtype).assign(value)
+
+    def __call__(self, output: Any, target: Any) -> Any:
+        """The figure of these samples alone; what was gathered is forgotten."""
+        self.reset()
+        self.update(output, target)
+        found = self.compute()
+        self.reset()
+        return found
+
+
+class Gathered(Metric):
+    """A metric that needs all outputs at once: `update` keeps them, outside of jitted steps."""
+
+    compiled: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outputs: list[npt.NDArray[Any]] = []
+        self._targets: list[npt.NDArray[Any]] = []
+
+    def update(self, output: Any, target: Any) -> None:
+        """Keep a batch."""
+        self._outputs.append(output.detach().astype(float64).numpy())
+        self._targets.append(target.numpy())
+
+    def gathered(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """All outputs in float64 and all targets."""
+        if not self._outputs:
+            return np.zeros(0), np.zeros(0, np.int64)
+        return np.concatenate(self._outputs), np.concatenate(self._targets)
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self._outputs.clear()
+        self._targets.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was gathered so far."""
+        outputs, targets = self.gathered()
+        return {"outputs": from_numpy(outputs), "targets": from_numpy(targets)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.reset()
+        if len(state_dict["targets"]):
+            self._outputs.append(state_dict["outputs"].numpy())
+            self._targets.append(state_dict["targets"].numpy())

@@ -1,0 +1,107 @@
+"""What a Trainer accepts as data, and which part of a batch is what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elinvar.core import tree
+from elinvar.core.errors import DataError, DTypeError, fail
+from elinvar.data.loader import DataLoader, Dataset
+from elinvar.tensor.storage import from_numpy
+from elinvar.tensor.tensor import Tensor
+
+TARGETS = ("target", "targets", "label", "labels", "y")
+
+
+class Parts(NamedTuple):
+    """A batch taken apart: the model is called with `inputs` and `named`."""
+
+    inputs: tuple[Any, ...]
+    named: dict[str, Any]
+    target: Any
+
+
+def parts(batch: Any, has_target: bool = True) -> Parts:
+    """Take a batch apart.
+
+    Of a tuple or list the last part is the target, and the others are the model's arguments. Of a
+    dict the entry called `target`, `label` or `y` is the target (also in the plural), and the
+    others are arguments by name. What is neither is the model's one argument.
+
+    Args:
+        batch: what a loader gave.
+        has_target: whether there must be a target.
+
+    Raises:
+        DataError: there is no target, but one is needed.
+    """
+    if isinstance(batch, Mapping):
+        key = next((name for name in TARGETS if name in batch), None)
+        named = {name: value for name, value in batch.items() if name != key}
+        if key is None and has_target:
+            text = f"a batch has no target; its keys are {', '.join(map(str, batch))}"
+            fail(DataError, "Trainer", text, f"call the target one of {', '.join(TARGETS)}")
+        return Parts((), named, None if key is None else batch[key])
+    if isinstance(batch, tuple | list):
+        if len(batch) == 1 and has_target or not batch:
+            text = f"a batch has {len(batch)} part, so there is no target"
+            fail(DataError, "Trainer", text, "give batches of (inputs, target)")
+        if len(batch) == 1:
+            return Parts(tuple(batch), {}, None)
+        return Parts(tuple(batch[:-1]), {}, batch[-1])
+    if has_target:
+        text = f"a batch is one {type(batch).__name__}, so there is no target"
+        fail(DataError, "Trainer", text, "give batches of (inputs, target)")
+    return Parts((batch,), {}, None)
+
+
+def tensors(batch: Any) -> Any:
+    """The batch with tensors instead of NumPy arrays."""
+    if type(batch) is tuple and all(isinstance(part, Tensor) for part in batch):
+        return batch  # as our own loaders give it
+    return tree.map_tree(
+        lambda leaf: from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf, batch
+    )
+
+
+def sample_count(batch: Any) -> int:
+    """How many samples a batch has: the first axis of its first tensor."""
+    leaf = batch[0] if type(batch) is tuple and batch else None
+    if not isinstance(leaf, Tensor):
+        leaf = next((x for x in tree.flatten(batch)[0] if isinstance(x, Tensor) and x.ndim), None)
+    return int(leaf.shape[0]) if leaf is not None and leaf.ndim else 1
+
+
+def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) -> Iterable[Any]:
+    """What gives the batches: a loader or pipeline as it is, a loader made for arrays.
+
+    Raises:
+        DTypeError: the data are of no known kind.
+        DataError: there is not one sample.
+    """
+    if isinstance(data, str | bytes) or not (
+        isinstance(data, Iterable | Dataset | Tensor | np.ndarray)
+    ):
+        text = f"expected arrays in a tuple, a DataLoader or a pipeline for `{argument}`"
+        fail(DTypeError, "Trainer", f"{text}, received {type(data).__name__}")
+    if isinstance(data, tuple | dict | np.ndarray | Tensor) or (
+        isinstance(data, Dataset) and not isinstance(data, DataLoader) and not _gives_batches(data)
+    ):
+        data = DataLoader(data, batch_size, shuffle, seed=seed)
+    if hasattr(data, "__len__") and len(data) == 0:
+        samples = getattr(data, "num_samples", 0)
+        text = f"`{argument}` has no batch"
+        hint = "is the folder or the filter empty?"
+        if samples:
+            text += f": {samples} samples, fewer than the batch size, and drop_last=True"
+            hint = "take a smaller batch_size, or drop_last=False"
+        fail(DataError, "Trainer", text, hint)
+    return data
+
+
+def _gives_batches(data: Any) -> bool:
+    """A list of batches, or an object that iterates over them, is used as it is."""
+    return isinstance(data, list) or hasattr(data, "state_dict")

@@ -1,0 +1,98 @@
+"""Pictures of training, drawn by matplotlib (the extra `plot`)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from elinvar.core.errors import ValueRangeError, fail
+
+GREY = "#999999"
+
+
+def axes(columns: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
+    """A figure with axes side by side."""
+    if importlib.util.find_spec("matplotlib") is None:
+        fail(ValueRangeError, "plot", "pictures need matplotlib", 'pip install "elinvar[plot]"')
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * columns, height), layout="constrained")
+    found = figure.subplots(1, columns, squeeze=False)[0]
+    for one in found:
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, list(found)
+
+
+def finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
+    """Save the figure if there is a path; give it, for notebooks to show."""
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def learning_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float,
+    path: str | os.PathLike[str] | None,
+) -> Any:
+    """Loss against learning rate."""
+    figure, (place,) = axes()
+    place.plot(rates, losses, color=GREY, linewidth=0.8, label="loss of the batch")
+    place.plot(rates, smoothed, label="smoothed")
+    place.axvline(suggestion, linestyle=":", color="black", label=f"suggestion: {suggestion:.2g}")
+    place.set_xscale("log")
+    place.set_xlabel("learning rate")
+    place.set_ylabel("loss")
+    place.legend(frameon=False)
+    return finished(figure, path)
+
+
+def curves(
+    rows: Sequence[dict[str, Any]], path: str | os.PathLike[str] | None, hidden: Sequence[str]
+) -> Any:
+    """Each figure of a history by epoch, that of the validation data in the same axes."""
+    names = [
+        name
+        for name in dict.fromkeys(key for row in rows for key in row)
+        if name not in hidden and not name.startswith("val_")
+        and all(isinstance(row.get(name, 0.0), int | float) for row in rows)
+    ]  # fmt: skip
+    figure, places = axes(max(1, len(names)))
+    for name, place in zip(names, places, strict=False):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            points = [(row["epoch"], row[key]) for row in rows if key in row]
+            if points:
+                place.plot(*zip(*points, strict=True), marker=".", label=label)
+        place.set_xlabel("epoch")
+        place.set_title(name, loc="left")
+        place.xaxis.get_major_locator().set_params(integer=True)
+        place.legend(frameon=False)
+    return finished(figure, path)
+
+
+def confusion(
+    matrix: Any, labels: Sequence[str] | None, path: str | os.PathLike[str] | None
+) -> Any:
+    """A confusion matrix: rows are targets, columns what was said, shares of the row by colour."""
+    count = len(matrix)
+    names = [str(i) for i in range(count)] if labels is None else list(labels)
+    if len(names) != count:
+        fail(ValueRangeError, "plot", f"{count} classes, but {len(names)} labels")
+    figure, (place,) = axes(height=5.2)
+    shares = matrix / matrix.sum(1, keepdims=True).clip(1)
+    place.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if count <= 25:
+        for i in range(count):
+            for j in range(count):
+                colour = "white" if shares[i, j] > 0.5 else "black"
+                text = f"{matrix[i, j]:,}" if matrix[i, j] else ""
+                place.text(j, i, text, ha="center", va="center", color=colour, fontsize=7)
+    place.set_xticks(range(count), names, rotation=60, ha="right")
+    place.set_yticks(range(count), names)
+    place.set_xlabel("the model says")
+    place.set_ylabel("it is")
+    return finished(figure, path)

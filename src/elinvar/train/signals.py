@@ -1,0 +1,53 @@
+"""Ctrl-C and SIGTERM while a Trainer trains: the first asks to stop, the second Ctrl-C stops."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+WATCHED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was stopped by Ctrl-C; the text says where it was saved and how to go on."""
+
+
+class Signals:
+    """Within, the first SIGINT or SIGTERM sets `received`; a second SIGINT raises at once.
+
+    Outside of the main thread Python allows no handlers, so nothing is watched there.
+
+    Attributes:
+        received: the signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in WATCHED:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        if number == signal.SIGINT:
+            print("\nstopping after this step (Ctrl-C again stops now)", file=sys.stderr)

@@ -1,0 +1,583 @@
+"""Trainer: from data to a trained model in the fewest words, made of parts that stand alone.
+
+    trainer = el.Trainer(model, optimizer, "cross_entropy", metrics=["accuracy"])
+    history = trainer.fit(train, epochs=5, validation=test)
+    trainer.evaluate(test), trainer.predict(images)
+
+What a step computes is in `steps.py`; what happens when, in `callbacks.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from elinvar import metrics as metric_table
+from elinvar.core import tree
+from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
+from elinvar.metrics.metric import Metric
+from elinvar.nn.module import Module
+from elinvar.optim.optimizer import Optimizer
+from elinvar.optim.plateau import ReduceLROnPlateau
+from elinvar.optim.schedules import LRScheduler
+from elinvar.tensor.manipulation import concat
+from elinvar.tensor.tensor import Tensor
+from elinvar.train import finders, losses, state
+from elinvar.train.averaging import MovingAverage
+from elinvar.train.bar import progress_for
+from elinvar.train.batches import feed, parts, sample_count, tensors
+from elinvar.train.callbacks import Callback, Listeners
+from elinvar.train.history import History, Mean
+from elinvar.train.optimizers import optimizer_of, schedule_for
+from elinvar.train.precision import checked_precision
+from elinvar.train.signals import Interrupted, Signals
+from elinvar.train.steps import Stepper, Steps
+from elinvar.train.trouble import explain
+
+ENDLESS = sys.maxsize  # epochs, where steps say when to end
+
+
+class Trainer:
+    """Trains a model, and says how good it is.
+
+    Args:
+        model: a module. Its forward takes a batch's inputs: all parts of a tuple but the last, or
+            the entries of a dict but `target`, by name.
+        optimizer: of `el.optim`, over the model's parameters; or a name such as `"adamw"`. Not
+            needed to evaluate and predict.
+        loss: (output, target) → one number: a function, a module of `el.nn`, or a name such as
+            `"cross_entropy"`.
+        metrics: names such as `"accuracy"` or objects of `el.metrics`; or a dict of them, whose
+            keys are the names in the results.
+        callbacks: `Callback` objects, called in this order.
+        precision: `"f32"`; `"bf16"` or `"f16"` for mixed precision: products have 16-bit operands
+            and sums in float32, weights stay float32 (`el.autocast`). `"f16"` scales the loss, and
+            leaves out a step whose scale was too great.
+        schedule: a schedule of the learning rate, called after each step; `ReduceLROnPlateau` is
+            called after each epoch with `val_loss` (or `loss`). Or a function (optimizer, total
+            number of steps) → schedule; or `"one_cycle"` or `"cosine"`.
+        accumulate: batches whose gradients make one step together, each sample counting the same.
+        clip_norm: greatest norm of all gradients together.
+        clip_value: greatest absolute value of a gradient's element.
+        ema: decay of a moving average of the weights, with which validation is done; None for none.
+        compiled: run each step as one compiled program.
+        progress: `"bar"` for a terminal, `"table"` for a notebook, `"plain"` for files and pipes,
+            `"auto"` for what fits, or False.
+        grad_norm: show the norm of the gradients in the bar; costs a pass over them.
+        folder: where a run that is interrupted is saved.
+
+    Attributes:
+        epoch: the number of finished epochs.
+        step: the number of steps (updates of the weights) so far.
+        logs: the newest figures by name.
+        history: the figures of all epochs.
+
+    Example:
+        >>> import elinvar as el
+        >>> x = el.randn(256, 2, generator=el.random.Generator(0))
+        >>> model = el.nn.Linear(2, 1)
+        >>> trainer = el.Trainer(model, "adamw", "mse", progress=False)
+        >>> trainer.optimizer.param_groups[0]["lr"] = 0.05
+        >>> history = trainer.fit((x, x[:, :1] - x[:, 1:]), epochs=30)
+        >>> history[-1]["loss"] < 0.01
+        True
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer | str | None = None,
+        loss: Any = None,
+        metrics: Sequence[Any] | Mapping[str, Any] = (),
+        callbacks: Iterable[Callback] = (),
+        *,
+        precision: str = "f32",
+        schedule: Any = None,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        compiled: bool = True,
+        progress: str | bool = "auto",
+        grad_norm: bool = False,
+        folder: str | os.PathLike[str] = "checkpoints",
+    ) -> None:
+        if not isinstance(model, Module):
+            text = f"model must be an el.nn.Module, received {type(model).__name__}"
+            fail(DTypeError, "Trainer", text)
+        if not isinstance(accumulate, int) or accumulate < 1:
+            fail(ValueRangeError, "Trainer", f"accumulate must be 1 or more, not {accumulate!r}")
+        self.model = model
+        self.optimizer = None if optimizer is None else optimizer_of(optimizer, model)
+        self.loss = None if loss is None else losses.get(loss)
+        self.metrics = _named(metrics)
+        self.callbacks = list(callbacks)
+        Listeners(self.callbacks)
+        self.schedule = schedule if isinstance(schedule, LRScheduler) else None
+        self._plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
+        self._schedule_wish = None if self.schedule or self._plateau else schedule
+        self.average = None if ema is None else MovingAverage(model, ema)
+        self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
+        self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
+        self.logs: dict[str, Any] = {}
+        self.history = History()
+        self.mean = Mean()
+        self.batch: Any = None
+        self.grad_norm: Tensor | None = None
+        self.stop_reason: str | None = None
+        self.waited = 0.0
+        self.source: Any = None
+        self._options: dict[str, Any] = {
+            "clip_norm": clip_norm,
+            "clip_value": clip_value,
+            "grad_norm": grad_norm,
+            "compiled": compiled,
+            "precision": checked_precision(precision),
+        }
+        self._steps: Steps | None = None
+
+    # ---- the three verbs -----------------------------------------------------------------------
+
+    def fit(
+        self,
+        data: Any,
+        epochs: int | None = None,
+        validation: Any = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        steps: int | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        dry_run: bool = False,
+    ) -> History:
+        """Train until `epochs` epochs are done.
+
+        Args:
+            data: a tuple of arrays (the last is the target), a `DataLoader`, a pipeline, or
+                anything else that gives batches each time it is iterated over.
+            epochs: how many in all; after an earlier `fit` of the same trainer so many more. One,
+                unless `steps` says where to end.
+            validation: data of the same kinds, looked at after each epoch.
+            batch_size: where batches are made of arrays; of validation too.
+            shuffle: mix the samples of arrays anew in each epoch.
+            seed: of the order.
+            steps: end after so many steps in this call, wherever that is; the figures of an
+                epoch that is not complete are those of its batches so far.
+            resume: a file that `save` or a `Checkpoint` wrote: go on from there. Then `epochs`
+                counts from the start of the run that was saved.
+            dry_run: use one training batch and one validation batch, to see that all of it works;
+                then everything is as before. Callbacks are not called.
+
+        Returns:
+            The figures of all epochs.
+
+        Raises:
+            DataError: the data are empty, or a batch is not what the model takes.
+            BadValueError: the loss is no longer finite; the error names where that began.
+            Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
+        """
+        self.need_optimizer("fit")
+        for name, value in (("epochs", epochs), ("steps", steps)):
+            if value is not None and (not isinstance(value, int) or value < 0):
+                fail(ValueRangeError, "Trainer", f"{name} must be 0 or more, received {value!r}")
+        source = self.source = feed(data, batch_size, shuffle, seed, "data")
+        checks = None
+        if validation is not None:
+            checks = feed(validation, batch_size, False, seed, "validation")
+        if dry_run:
+            return self._dry_run(source, checks)
+        self.epochs = self._last_epoch(epochs, steps, resume is not None)
+        self._make_schedule()
+        if resume is not None:
+            self.load(resume)
+        else:
+            self.batches_done = 0
+        bar = progress_for(self.progress)
+        listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
+        self.stop_reason = None
+        last_step = math.inf if steps is None else self.step + steps
+        with Signals() as signals:
+            try:
+                listeners.tell("on_fit_start", self)
+                while self.epoch < self.epochs and self.stop_reason is None:
+                    self._run_epoch(source, checks, listeners, signals, last_step)
+            except BaseException as error:
+                listeners.tell("on_exception", self, error)
+                raise
+            finally:
+                self.model.eval()
+                listeners.tell("on_fit_end", self)
+        return self.history
+
+    def _dry_run(self, source: Any, checks: Any) -> History:
+        with finders.restored(self, schedule=False):
+            self.model.train()
+            batch = tensors(next(iter(source)))
+            loss = self.prepared().train(batch)[0].item()
+            if not math.isfinite(loss):
+                explain(self, batch, loss)
+            logs = {"loss": loss}
+            if checks is not None:
+                found = self._evaluate([next(iter(checks))])
+                logs.update({f"val_{name}": value for name, value in found.items()})
+        return History([logs])
+
+    def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
+        """The loss and all metrics over data, in evaluation mode.
+
+        Returns:
+            Figures by name, exact over uneven batches.
+
+        Example:
+            >>> import elinvar as el
+            >>> model = el.nn.Linear(2, 3)
+            >>> trainer = el.Trainer(model, loss="cross_entropy", metrics=["accuracy"])
+            >>> sorted(trainer.evaluate((el.randn(10, 2), el.zeros(10, dtype=el.int64))))
+            ['accuracy', 'loss']
+        """
+        if self.loss is None and not self.metrics:
+            fail(ValueRangeError, "Trainer", "evaluate needs a loss or metrics")
+        return self._evaluate(feed(data, batch_size, False, 0, "data"))
+
+    def predict(self, data: Any, *, batch_size: int = 256, has_target: bool = False) -> Any:
+        """The model's outputs for all inputs, in evaluation mode, put together.
+
+        Args:
+            data: inputs: an array, a tuple of them for a model with several inputs, or what gives
+                batches of inputs.
+            batch_size: where batches are made of arrays.
+            has_target: the last part of each batch is a target, which is left out.
+
+        Returns:
+            What the model gives for one batch, with all samples along the first axis.
+        """
+        steps = self.prepared()
+        source = feed(data, batch_size, False, 0, "data")
+        found: list[Any] = []
+        with _evaluating(self.model):
+            for batch in source:
+                batch = tensors(batch)
+                if has_target:
+                    inputs, named, _ = parts(batch)
+                elif isinstance(batch, Mapping):
+                    inputs, named = (), dict(batch)
+                else:
+                    inputs, named = (batch if isinstance(batch, tuple) else (batch,)), {}
+                found.append(steps.predict(tuple(inputs), named))
+        if not found:
+            fail(DataError, "Trainer", "there is no batch to predict")
+        return _joined(found)
+
+    # ---- trials -------------------------------------------------------------------------------
+
+    def find_lr(self, data: Any, **options: Any) -> finders.RateFinding:
+        """Train with growing learning rates, and say at which one the loss falls fastest.
+
+        The trainer is left as it was.
+
+        Args:
+            data: as of `fit`.
+            start, end: the first and the last rate (1e-6, 1).
+            steps: how many rates (100).
+            batch_size: where batches are made of arrays (32).
+
+        Returns:
+            `suggestion`, the rates and losses, and `plot()`.
+        """
+        return finders.find_lr(self, data, **options)
+
+    def find_batch_size(self, data: Any, **options: Any) -> finders.SizeFinding:
+        """Time training steps of growing batches.
+
+        The trainer is left as it was.
+
+        Args:
+            data: a tuple of arrays.
+            smallest, largest: the sizes, doubled each time (8, 4096).
+            memory_limit: bytes that the process may take (80 % of the machine's).
+            seconds: for each size (0.5).
+
+        Returns:
+            Sizes, samples per second, memory; `suggestion` is the least size that reaches 95 % of
+            the greatest speed.
+        """
+        return finders.find_batch_size(self, data, **options)
+
+    def overfit(self, data: Any, **options: Any) -> finders.OverfitFinding:
+        """Whether the model can learn one batch by heart; if it cannot, something is wrong.
+
+        The trainer is left as it was.
+
+        Args:
+            data: as of `fit`; its first batch is used.
+            steps: how often (200).
+            batch_size: where batches are made of arrays (32).
+        """
+        return finders.overfit(self, data, **options)
+
+    def without_schedule(self) -> Callable[[], None]:
+        """Train without the schedule; what is returned puts it back."""
+        held, self.schedule, self._steps = self.schedule, None, None
+
+        def put_back() -> None:
+            self.schedule, self._steps = held, None
+
+        return put_back
+
+    def need_optimizer(self, what: str) -> Optimizer:
+        """The optimizer.
+
+        Raises:
+            ValueRangeError: there is none, or no loss.
+        """
+        if self.optimizer is None or self.loss is None:
+            missing = "an optimizer" if self.optimizer is None else "a loss"
+            text = f"{what} needs {missing}"
+            fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
+        return self.optimizer
+
+    def stop(self, reason: str) -> None:
+        """End training after the present step; for callbacks."""
+        self.stop_reason = reason
+
+    # ---- an epoch ------------------------------------------------------------------------------
+
+    def _run_epoch(
+        self, source: Any, checks: Any, listeners: Listeners, signals: Signals, last_step: float
+    ) -> None:
+        stepper = Stepper(self.prepared(), self.accumulate)
+        self.logs, self.waited = {}, 0.0
+        if not self.batches_done:
+            self._begin_counting()
+        start, first_sample = time.perf_counter(), self.mean.count
+        listeners.tell("on_epoch_start", self)
+        self.model.train()
+        complete = True
+        for batch in self._timed(source):
+            self.batch = batch
+            listeners.tell("on_step_start", self)
+            count = sample_count(batch)
+            loss, self.grad_norm = stepper.take(batch, count)
+            value = loss.item()
+            if not math.isfinite(value):
+                explain(self, batch, value)
+            self.mean.add(value, count)
+            self.batches_done += 1
+            self.logs["loss"] = value
+            if stepper.pending:
+                continue
+            self.step += 1
+            listeners.tell("on_step_end", self)
+            if signals.received is not None:
+                self._interrupt(signals)
+            if self.stop_reason is None and self.step >= last_step:
+                self.stop("the wanted number of steps is done")
+            if self.stop_reason is not None:
+                complete = self.batches_done == self.num_batches
+                break
+        if stepper.pending:
+            self.grad_norm = stepper.finish()
+            self.step += 1
+            listeners.tell("on_step_end", self)
+        if not self.mean.count:
+            text = f"the data gave no batch in epoch {self.epoch + 1}"
+            fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
+        self.logs = {"loss": self.mean.value, **self._figures()}
+        self.logs["seconds"] = time.perf_counter() - start
+        self.logs["samples_per_second"] = (self.mean.count - first_sample) / self.logs["seconds"]
+        self.logs["waiting"] = self.waited / self.logs["seconds"]
+        self._end_epoch(checks, listeners, complete)
+
+    def _begin_counting(self) -> None:
+        self.mean = Mean()
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def _end_epoch(self, checks: Any, listeners: Listeners, complete: bool) -> None:
+        counted = {name: metric.state_dict() for name, metric in self.metrics.items()}
+        if checks is not None:
+            listeners.tell("on_validation_start", self)
+            found = self._evaluate(checks)
+            self.logs.update({f"val_{name}": value for name, value in found.items()})
+            listeners.tell("on_validation_end", self)
+        place = self.batches_done
+        self.epoch, self.batches_done = self.epoch + 1, 0
+        self.logs["lr"] = self.learning_rate
+        if self._plateau is not None:
+            self._plateau.step(self.logs.get("val_loss", self.logs["loss"]))
+        if self.history.rows and self.history.rows[-1]["epoch"] == self.epoch:
+            self.history.rows.pop()  # that of the same epoch when it was not complete
+        self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
+        listeners.tell("on_epoch_end", self)
+        if not complete:  # what is saved from now on goes on in this epoch
+            self.epoch, self.batches_done = self.epoch - 1, place
+            for name, state_dict in counted.items():
+                self.metrics[name].load_state_dict(state_dict)
+
+    def _timed(self, source: Iterable[Any]) -> Iterator[Any]:
+        """The batches, as tensors; the time until each comes is added to `waited`."""
+        clock = time.perf_counter
+        before = clock()
+        batches = iter(source)
+        if self.batches_done and not hasattr(source, "load_state_dict"):
+            batches = itertools.islice(batches, self.batches_done, None)
+        for batch in batches:
+            batch = tensors(batch)
+            self.waited += clock() - before
+            yield batch
+            before = clock()
+
+    def _evaluate(self, source: Iterable[Any]) -> dict[str, Any]:
+        steps = self.prepared()
+        total = Mean()
+        for metric in self.metrics.values():
+            metric.reset()
+        with _evaluating(self.model, self.average):
+            for batch in source:
+                batch = tensors(batch)
+                loss = steps.evaluate(batch)
+                total.add(math.nan if loss is None else loss.item(), sample_count(batch))
+        if not total.count:
+            fail(DataError, "Trainer", "there is no sample to evaluate on")
+        return {**({} if self.loss is None else {"loss": total.value}), **self._figures()}
+
+    def _figures(self) -> dict[str, Any]:
+        return {name: metric.compute() for name, metric in self.metrics.items()}
+
+    def _interrupt(self, signals: Signals) -> None:
+        """Save, and leave: the signal's sender finds everything on disk."""
+        file = self.folder / "interrupted.safetensors"
+        self.save(file)
+        assert signals.received is not None
+        text = (
+            f"stopped by {signals.received.name} after step {self.step} (epoch {self.epoch + 1}, "
+            f"batch {self.batches_done}); saved {file}; go on with fit(…, resume={str(file)!r})"
+        )
+        if signals.received.name == "SIGTERM":
+            print(f"[Trainer] {text}", file=sys.stderr)
+            raise SystemExit(128 + signals.received)
+        raise Interrupted(text)
+
+    # ---- parts ---------------------------------------------------------------------------------
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first group."""
+        assert self.optimizer is not None
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def num_batches(self) -> int | None:
+        """The batches of an epoch; None where the data do not know."""
+        return len(self.source) if hasattr(self.source, "__len__") else None
+
+    def prepared(self) -> Steps:
+        """The compiled steps."""
+        if self._steps is None:
+            self._steps = Steps(
+                self.model,
+                self.optimizer,
+                self.loss,
+                list(self.metrics.values()),
+                schedule=self.schedule,
+                average=self.average,
+                keep_finite=True,
+                **self._options,
+            )
+        return self._steps
+
+    def _last_epoch(self, epochs: int | None, steps: int | None, resumes: bool) -> int:
+        """The number of the epoch at whose end training ends."""
+        if epochs is None and steps is None:
+            epochs = 1
+        if epochs is None:
+            if self.num_batches is None:
+                return ENDLESS
+            assert steps is not None
+            return self.epoch + -(-steps * self.accumulate // self.num_batches)
+        return epochs if resumes else self.epoch + epochs
+
+    def _make_schedule(self) -> None:
+        """Schedules that depend on the number of steps are made when it is known."""
+        if self._schedule_wish is None or self.schedule is not None:
+            return
+        batches = self.num_batches
+        if batches is None:
+            text = "the schedule needs the number of steps, but the data have no length"
+            fail(ValueRangeError, "Trainer", text, "pass a schedule that is made already")
+        total = self.epochs * -(-batches // self.accumulate)
+        assert self.optimizer is not None
+        self.schedule = schedule_for(self._schedule_wish, self.optimizer, total)
+        self._steps = None
+
+    # ---- state ---------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training needs to go on as if it had not stopped."""
+        return state.captured(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave.
+
+        Raises:
+            StateError: it is of another model or optimizer. Then nothing is changed.
+        """
+        state.restore(self, state_dict)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a safetensors file; one of the same name is replaced at the end."""
+        state.save(self, path)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take over a state that `save` wrote.
+
+        Raises:
+            StateError: the file is no state of a Trainer, or of another model or optimizer.
+        """
+        state.load(self, path)
+
+
+def _named(metrics: Any) -> dict[str, Metric]:
+    """The metrics by the names that results have; a list's are numbered where they are alike."""
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    if isinstance(metrics, Mapping):
+        return {str(name): metric_table.get(metric) for name, metric in metrics.items()}
+    found: dict[str, Metric] = {}
+    for given in metrics:
+        metric = metric_table.get(given)
+        name, number = metric.name, 2
+        while name in found:
+            name, number = f"{metric.name}_{number}", number + 1
+        found[name] = metric
+    return found
+
+
+@contextmanager
+def _evaluating(model: Module, average: MovingAverage | None = None) -> Iterator[None]:
+    """Evaluation mode, with the averaged weights where there are some; then as before."""
+    modes = [(part, part._training) for part in model.modules()]
+    model.eval()
+    try:
+        with nullcontext() if average is None else average.applied():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _joined(found: list[Any]) -> Any:
+    """Outputs of batches, put together along the first axis."""
+    if len(found) == 1:
+        return found[0]
+    flat = [tree.flatten(output) for output in found]
+    joined = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
+    return tree.unflatten(flat[0][1], joined)

@@ -1,0 +1,120 @@
+"""What training shows: plain lines, a bar on a terminal, a table in a notebook."""
+
+import io
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from elinvar.train import bar, figures
+from elinvar.train.bar import PlainLines, progress_for
+from elinvar.train.bar_notebook import table
+from elinvar.train.bar_terminal import TerminalBar
+from tests.test_trainer import made, task
+
+
+def slow(batches, seconds):
+    for batch in batches:
+        time.sleep(seconds)
+        yield batch
+
+
+class Slow:
+    """Data that are waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self):
+        return slow([task(8, n) for n in range(4)], self.seconds)
+
+
+def test_plain_lines_are_one_for_each_epoch() -> None:
+    stream = io.StringIO()
+    trainer = made(metrics=["accuracy"], callbacks=[PlainLines(stream)])
+    trainer.fit(task(), epochs=3, validation=task(20, 5), batch_size=16)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s"
+    assert re.fullmatch(pattern, lines[-1]), lines[-1]
+    assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
+
+
+def test_long_epochs_have_lines_between_and_slow_data_a_hint() -> None:
+    stream = io.StringIO()
+    trainer = made(callbacks=[PlainLines(stream, interval=0.0)])
+    trainer.fit(Slow(0.35), epochs=2)
+    lines = stream.getvalue().splitlines()
+    assert re.match(r"epoch 1/2  batch 1/4  loss .* lr 0\.0200  \d:\d\d left", lines[0])
+    hints = [line for line in lines if line.startswith("hint:")]
+    assert len(hints) == 1 and "waiting for data" in hints[0] and "prefetch" in hints[0]
+
+
+def test_a_terminal_has_a_bar_and_keeps_one_line_for_each_epoch() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120)
+    trainer = made(metrics=["accuracy"], callbacks=[TerminalBar(console)], clip_norm=1.0)
+    trainer.fit(Slow(0.05), epochs=2, validation=task(20, 5))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
+    for word in ("epoch 1/2", "1/4", "left", "samples/s", "loss", "accuracy", "lr", "|g|", "waiting", "MiB"):
+        assert word in text, word
+    assert text.rstrip().splitlines()[-1].startswith("\r" * 0) and "val_accuracy" in text
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h")  # the cursor comes back
+
+
+def test_the_cursor_comes_back_after_an_error() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True)
+
+    class Broken(Slow):
+        def __iter__(self):
+            yield task(8)
+            raise OSError("the disk is gone")
+
+    trainer = made(callbacks=[TerminalBar(console)])
+    with pytest.raises(OSError, match="the disk is gone"):
+        trainer.fit(Broken(0.0))
+    assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") >= 1
+
+
+def test_a_notebook_has_a_table() -> None:
+    text = table([{"epoch": "1/2", "loss": "<b>"}, {"epoch": "2/2", "val": "1"}], 0.25, "a & b")
+
+    class Reader(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tags: list[str] = []
+            self.words: list[str] = []
+
+        def handle_starttag(self, tag, attrs) -> None:
+            self.tags.append(tag)
+
+        def handle_data(self, data) -> None:
+            self.words.append(data)
+
+    reader = Reader()
+    reader.feed(text)
+    assert reader.tags.count("tr") == 3 and reader.tags.count("td") == 6 and "progress" in reader.tags
+    assert "<b>" in reader.words and "a & b" in reader.words
+
+
+def test_what_fits_is_chosen(monkeypatch) -> None:
+    assert progress_for(False) is None
+    assert isinstance(progress_for("auto"), PlainLines)  # the tests' stderr is no terminal
+    assert isinstance(progress_for("bar"), TerminalBar)
+    with pytest.raises(ValueError, match="must be one of 'auto', 'bar', 'plain', 'table' or False"):
+        progress_for("bra")
+    monkeypatch.setattr(bar.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs the package rich"):
+        progress_for("bar")
+
+
+def test_figures_in_words() -> None:
+    assert figures.of(7, 10**9) == "7" and figures.duration(59.9) == "0:59"
+    assert figures.figure(float("nan")) == "nan" and figures.figure(123456.0) == "1.23e+05"
+    assert figures.resident_bytes() > 1e6
