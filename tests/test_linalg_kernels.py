@@ -84,7 +84,7 @@ def test_cholesky(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cholesky_has_the_same_bits_everywhere(dtype):
     """Threads, stacks, programs, open sizes, memory orders, triangles."""
-    el.Dim("n", min=1)
+    el.Dim("n", min=1)  # what `n` means in the specs below
     kind = "f32" if dtype == "float32" else "f64"
     opened = el.jit(el.linalg.cholesky, specs=(f"{kind}[n,n]",))
     before = el.get_num_threads()
