@@ -69,7 +69,7 @@ test-cross: $(STAMPS)/test ## the same bits on other kinds of machines, as far a
 	  $(BIN)/python tools/compare_machines.py $$level || exit 1; done
 	$(if $(FOREIGN),$(BIN)/python tools/compare_machines.py $(FOREIGN),@echo "skipped: no FOREIGN=folder given")
 
-quick: $(STAMPS)/test ## what a developer runs all day: under two minutes
+quick: $(STAMPS)/test ## what a developer runs all day: two to three minutes
 	$(BIN)/ruff check .
 	$(TOGETHER) $(PARTS:%=quick-%)
 
