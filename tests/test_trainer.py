@@ -218,6 +218,72 @@ def test_a_loss_that_is_not_finite_names_the_module_and_keeps_the_weights() -> N
     assert all(np.isfinite(p.numpy()).all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_looking_for_a_bad_value_changes_no_running_statistics(precision: str) -> None:
+    """The batch is run again, by layers that count what they see, before the one that fails."""
+
+    class Root(nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    el.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), Root(), nn.Linear(4, 2))
+    trainer = Trainer(model, "sgd", "cross_entropy", precision=precision, progress=False)
+    before = weights(trainer)
+    with pytest.raises(FloatingPointError, match="sqrt") as caught:
+        trainer.fit(task(32), batch_size=8)
+    assert "in module 2" in str(caught.value) and weights(trainer) == before
+
+
+def test_a_signal_while_an_epoch_ends_is_not_lost(tmp_path) -> None:
+    data, checks = task(), task(20, 5)
+    whole = made()
+    expected = whole.fit(data, epochs=2, validation=checks, batch_size=16)
+
+    class Send(Callback):
+        def on_validation_start(self, trainer: Trainer) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    first = made(callbacks=[Send()], folder=tmp_path)
+    with pytest.raises(el.train.Interrupted, match="after step 5"):
+        first.fit(data, epochs=2, validation=checks, batch_size=16)
+    again = made(seed=7, callbacks=[Callback()])
+    found = again.fit(data, epochs=2, validation=checks, batch_size=16, resume=tmp_path / "interrupted.safetensors")
+    assert weights(again) == weights(whole) and found["val_loss"] == expected["val_loss"]
+
+
+def test_a_state_that_is_refused_changes_nothing(tmp_path) -> None:
+    file = tmp_path / "state.safetensors"
+    other = made()
+    other.fit(task(), epochs=1)
+    other.save(file)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 2))
+    groups = [{"params": list(model[0].parameters())}, {"params": list(model[4].parameters())}]
+    trainer = Trainer(model, el.optim.AdamW(groups), "cross_entropy", progress=False)
+    before = weights(trainer), el.random.default_generator.get_state().tolist()
+    with pytest.raises(RuntimeError, match="the groups have"):
+        trainer.load(file)
+    assert (weights(trainer), el.random.default_generator.get_state().tolist()) == before
+    assert trainer.step == 0
+    state = dict(other.state_dict())
+    del state["mean"]
+    with pytest.raises(RuntimeError, match="the state lacks mean"):
+        trainer.load_state_dict(state)
+
+
+def test_curves_and_confusion_are_drawn(tmp_path) -> None:
+    trainer = made(metrics=["accuracy", "confusion"])
+    history = trainer.fit(task(), epochs=2, validation=task(20, 5))
+    history.plot(tmp_path / "curves.png")
+    figure = el.train.plots.confusion(history[-1]["val_confusion"], ["same", "other"], tmp_path / "confusion.png")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["same", "other"]
+    shown = {axes.get_title(loc="left") for axes in history.plot().axes}
+    assert shown == {"loss", "accuracy"}
+    assert all((tmp_path / name).stat().st_size > 5000 for name in ("curves.png", "confusion.png"))
+    with pytest.raises(ValueError, match="2 classes, but 1 labels"):
+        el.train.plots.confusion(history[-1]["val_confusion"], ["same"], None)
+
+
 def test_nan_in_the_data_is_named() -> None:
     x, y = task(32)
     x[11, 1] = np.nan

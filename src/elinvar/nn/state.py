@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elinvar.core.errors import DTypeError, StateError, fail
@@ -14,6 +15,17 @@ from elinvar.tensor.tensor import Tensor
 
 if TYPE_CHECKING:
     from elinvar.nn.module import Module
+
+
+@contextmanager
+def modes_kept(module: Module) -> Iterator[None]:
+    """Within, parts may be set to train or evaluate; then each is as it was."""
+    modes = [(part, part._training) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 class IncompatibleKeys(NamedTuple):

@@ -11,6 +11,7 @@ from elinvar.core.shapes import format_shape
 from elinvar.core.tree import flatten, unflatten
 from elinvar.graph.ir import Node
 from elinvar.kernels.cost import Cost
+from elinvar.nn.state import modes_kept
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
@@ -186,17 +187,12 @@ def _looked_at(module: Module, inputs: tuple[Any, ...]) -> dict[int, Look]:
 
     It is traced, so nothing is computed; what cannot be traced runs, and is not counted.
     """
-    modes = [(part, part._training) for part in module.modules()]
-    module.eval()
-    try:
-        with no_grad():
-            try:
-                return _traced(module, inputs)
-            except TraceError:
-                return _watched(module, inputs, lambda *_: None)
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with modes_kept(module), no_grad():
+        module.eval()
+        try:
+            return _traced(module, inputs)
+        except TraceError:
+            return _watched(module, inputs, lambda *_: None)
 
 
 def _traced(module: Module, inputs: tuple[Any, ...]) -> dict[int, Look]:

@@ -67,12 +67,13 @@ def tensors(batch: Any) -> Any:
     )
 
 
-def sample_count(batch: Any) -> int:
-    """How many samples a batch has: the first axis of its first tensor."""
+def sample_count(batch: Any) -> Any:
+    """How many samples a batch has: the first axis of its first tensor. In a trace for all sizes
+    it is a name."""
     leaf = batch[0] if type(batch) is tuple and batch else None
     if not isinstance(leaf, Tensor):
         leaf = next((x for x in tree.flatten(batch)[0] if isinstance(x, Tensor) and x.ndim), None)
-    return int(leaf.shape[0]) if leaf is not None and leaf.ndim else 1
+    return leaf.shape[0] if leaf is not None and leaf.ndim else 1
 
 
 def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) -> Iterable[Any]:
@@ -87,8 +88,9 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
     ):
         text = f"expected arrays in a tuple, a DataLoader or a pipeline for `{argument}`"
         fail(DTypeError, "Trainer", f"{text}, received {type(data).__name__}")
+    gives_batches = isinstance(data, list) or hasattr(data, "state_dict")
     if isinstance(data, tuple | dict | np.ndarray | Tensor) or (
-        isinstance(data, Dataset) and not isinstance(data, DataLoader) and not _gives_batches(data)
+        isinstance(data, Dataset) and not gives_batches
     ):
         data = DataLoader(data, batch_size, shuffle, seed=seed)
     if hasattr(data, "__len__") and len(data) == 0:
@@ -100,8 +102,3 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
             hint = "take a smaller batch_size, or drop_last=False"
         fail(DataError, "Trainer", text, hint)
     return data
-
-
-def _gives_batches(data: Any) -> bool:
-    """A list of batches, or an object that iterates over them, is used as it is."""
-    return isinstance(data, list) or hasattr(data, "state_dict")

@@ -10,11 +10,12 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import DataError, ValueRangeError, fail
+from elinvar.nn.state import modes_kept
 from elinvar.nn.summary import readable, table
 from elinvar.train import state
 from elinvar.train.batches import feed, sample_count, tensors
@@ -34,16 +35,12 @@ def restored(trainer: Trainer, schedule: bool = True) -> Iterator[None]:
         schedule: whether its schedule sets the learning rate within.
     """
     before = state.captured(trainer)
-    modes = [(part, part._training) for part in trainer.model.modules()]
-    held = trainer.without_schedule() if not schedule else None
-    try:
-        yield
-    finally:
-        if held is not None:
-            held()
-        state.restore(trainer, before)
-        for part, mode in modes:
-            part.training = mode
+    with modes_kept(trainer.model):
+        try:
+            with nullcontext() if schedule else trainer.without_schedule():
+                yield
+        finally:
+            state.restore(trainer, before)
 
 
 def _batches(data: Any, batch_size: int) -> Iterator[Any]:

@@ -50,4 +50,4 @@ class Signals:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
         if number == signal.SIGINT:
-            print("\nstopping after this step (Ctrl-C again stops now)", file=sys.stderr)
+            print("\nstopping after this step or validation (Ctrl-C again stops now)", file=sys.stderr)

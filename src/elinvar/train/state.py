@@ -51,10 +51,26 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Take a state over. What can be refused is, before anything is changed."""
-    if state["format"] != FORMAT:
-        text = f"the state has format {state['format']}, this version reads format {FORMAT}"
+    """Take a state over; where a part of it is refused, everything is as before.
+
+    Raises:
+        StateError: it is no state of a Trainer, or of another model, optimizer or data.
+    """
+    if state.get("format") != FORMAT:
+        text = f"the state has format {state.get('format')}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
+    before = captured(trainer)
+    missing = sorted(set(before) - set(state))
+    if missing:
+        fail(StateError, "Trainer", f"the state lacks {', '.join(missing)}")
+    try:
+        _take_over(trainer, state)
+    except Exception:
+        _take_over(trainer, before)
+        raise
+
+
+def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
     held, own = len(state["callbacks"]), len(trainer.callbacks)
     if held != own:
         text = f"the state was saved with {held} callbacks, the trainer has {own}"

@@ -27,6 +27,7 @@ from elinvar.train.precision import LossScale, low_type
 class Steps:
     """The compiled functions over one model, optimizer and loss.
 
+    A step whose loss (or norm, where there is one) is not finite leaves everything as it was.
     A training step is `train(batch)`. With gradient accumulation it is `gradients(batch, …)` as
     often as wanted, then `finish(samples)`.
 
@@ -36,9 +37,8 @@ class Steps:
         schedule: what sets the learning rate after each step; None for none.
         average: the moving average of the weights; None for none.
         clip_norm, clip_value: limits of the gradients; None for none.
-        grad_norm: give the norm of all gradients (NaN otherwise, unless it is clipped).
+        grad_norm: give the norm of all gradients, also where it is not clipped.
         precision: `f32`, or `bf16` or `f16` for products of 16-bit operands; `f16` scales the loss.
-        keep_finite: leave out a step whose loss (or norm, where there is one) is not finite.
         compiled: whether to compile.
     """
 
@@ -54,7 +54,6 @@ class Steps:
         clip_norm: float | None,
         clip_value: float | None,
         grad_norm: bool,
-        keep_finite: bool,
         precision: str,
         compiled: bool,
     ) -> None:
@@ -63,7 +62,6 @@ class Steps:
         self._other_metrics = [metric for metric in metrics if not metric.compiled]
         self._optimizer, self._schedule, self._average = optimizer, schedule, average
         self._clip_norm, self._clip_value, self._grad_norm = clip_norm, clip_value, grad_norm
-        self._keep_finite = keep_finite
         self._low = low_type(precision)
         self.scale = LossScale() if self._low is float16 else None
 
@@ -102,7 +100,7 @@ class Steps:
 
     def _train(self, batch: Any) -> tuple[Tensor, Tensor | None, Any]:
         self.optimizer.zero_grad()
-        buffers = self._buffers()
+        buffers = values_of_buffers(self.model)
         loss, output = self._loss(batch)
         self._scaled(loss).backward()
         return loss, self._update(loss, buffers), output
@@ -112,10 +110,10 @@ class Steps:
         return self._more(batch)
 
     def _more(self, batch: Any) -> tuple[Tensor, Any]:
-        buffers = self._buffers()
+        buffers = values_of_buffers(self.model)
         loss, output = self._loss(batch)
-        self._scaled(loss * sample_count_of(batch)).backward()
-        self._keep(loss.isfinite(), buffers)
+        self._scaled(loss * sample_count(batch)).backward()
+        _keep(loss.isfinite(), buffers)
         return loss, output
 
     def _finish(self, samples: Tensor) -> Tensor | None:
@@ -138,14 +136,12 @@ class Steps:
                 norm = clip_grad_norm_(parameters, self._clip_norm)
             elif self._grad_norm:
                 norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
-            finite = None
-            if self._keep_finite:
-                finite = loss.isfinite()
-                if norm is not None and unscaled is None:
-                    finite = finite & norm.isfinite()
-                self._keep(finite, buffers)
-                if unscaled is not None:  # too great a scale is no error: the step is left out
-                    finite = finite & unscaled
+            finite = loss.isfinite()
+            if norm is not None and unscaled is None:
+                finite = finite & norm.isfinite()
+            _keep(finite, buffers)
+            if unscaled is not None:  # too great a scale is no error: the step is left out
+                finite = finite & unscaled
             self.optimizer.step(where=finite)
             if self._schedule is not None:
                 self._schedule.step()
@@ -156,13 +152,14 @@ class Steps:
     def _scaled(self, loss: Tensor) -> Tensor:
         return loss if self.scale is None else loss * self.scale.value
 
-    def _autocast(self) -> Any:
+    def autocasting(self) -> Any:
+        """Within, the model computes in the precision of the steps."""
         return nullcontext() if self._low is None else autocast(self._low)
 
     def _loss(self, batch: Any) -> tuple[Tensor, Any]:
         inputs, named, target = parts(batch)
         assert self.loss is not None
-        with self._autocast():
+        with self.autocasting():
             output = self.model(*inputs, **named)
             loss = checked(self.loss(output, target))
         return loss, self._count(output, target)
@@ -175,17 +172,6 @@ class Steps:
                 metric.update(given, target)
         return given if self._other_metrics else None
 
-    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
-        """The model's buffers with their values, so that a bad batch leaves no trace in them."""
-        if not self._keep_finite:
-            return []
-        return [(buffer, buffer.detach()) for buffer in self.model.buffers()]
-
-    def _keep(self, finite: Tensor, buffers: list[tuple[Tensor, Tensor]]) -> None:
-        with no_grad():
-            for buffer, before in buffers:
-                buffer.assign(choose(finite, buffer, before))
-
     @property
     def optimizer(self) -> Optimizer:
         """What changes the parameters."""
@@ -196,14 +182,25 @@ class Steps:
 
     def _evaluate(self, batch: Any) -> tuple[Tensor | None, Any]:
         inputs, named, target = parts(batch)
-        with no_grad(), self._autocast():
+        with no_grad(), self.autocasting():
             output = self.model(*inputs, **named)
             loss = None if self.loss is None else checked(self.loss(output, target))
             return loss, self._count(output, target)
 
     def _predict(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        with no_grad(), self._autocast():
+        with no_grad(), self.autocasting():
             return self.model(*inputs, **named)
+
+
+def values_of_buffers(model: Module) -> list[tuple[Tensor, Tensor]]:
+    """A model's buffers with their values, so that a bad batch leaves no trace in them."""
+    return [(buffer, buffer.detach()) for buffer in model.buffers()]
+
+
+def _keep(finite: Tensor, buffers: list[tuple[Tensor, Tensor]]) -> None:
+    with no_grad():
+        for buffer, before in buffers:
+            buffer.assign(choose(finite, buffer, before))
 
 
 class Stepper:
@@ -230,12 +227,3 @@ class Stepper:
         """The step for what is pending."""
         samples, self.pending, self._batches = self.pending, 0, 0
         return self._steps.finish(asarray(float(samples)))
-
-
-def sample_count_of(batch: Any) -> Any:
-    """The number of samples, inside of a trace: a name, where the program is for all sizes."""
-    inputs, named, target = parts(batch)
-    for leaf in (target, *inputs, *named.values()):
-        if isinstance(leaf, Tensor) and leaf.ndim:
-            return leaf.shape[0]
-    return sample_count(batch)

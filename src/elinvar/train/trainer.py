@@ -14,7 +14,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
+from elinvar.nn.state import modes_kept
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
@@ -177,7 +178,7 @@ class Trainer:
                 then everything is as before. Callbacks are not called.
 
         Returns:
-            The figures of all epochs.
+            The figures of all epochs. The model is then in evaluation mode.
 
         Raises:
             DataError: the data are empty, or a batch is not what the model takes.
@@ -209,6 +210,8 @@ class Trainer:
                 listeners.tell("on_fit_start", self)
                 while self.epoch < self.epochs and self.stop_reason is None:
                     self._run_epoch(source, checks, listeners, signals, last_step)
+                    if signals.received is not None:  # it came while the epoch ended
+                        self._interrupt(signals)
             except BaseException as error:
                 listeners.tell("on_exception", self, error)
                 raise
@@ -323,14 +326,14 @@ class Trainer:
         """
         return finders.overfit(self, data, **options)
 
-    def without_schedule(self) -> Callable[[], None]:
-        """Train without the schedule; what is returned puts it back."""
+    @contextmanager
+    def without_schedule(self) -> Iterator[None]:
+        """Within, no schedule sets the learning rate."""
         held, self.schedule, self._steps = self.schedule, None, None
-
-        def put_back() -> None:
+        try:
+            yield
+        finally:
             self.schedule, self._steps = held, None
-
-        return put_back
 
     def need_optimizer(self, what: str) -> Optimizer:
         """The optimizer.
@@ -402,7 +405,7 @@ class Trainer:
             metric.reset()
 
     def _end_epoch(self, checks: Any, listeners: Listeners, complete: bool) -> None:
-        counted = {name: metric.state_dict() for name, metric in self.metrics.items()}
+        counted = {} if complete else {n: m.state_dict() for n, m in self.metrics.items()}
         if checks is not None:
             listeners.tell("on_validation_start", self)
             found = self._evaluate(checks)
@@ -489,7 +492,6 @@ class Trainer:
                 list(self.metrics.values()),
                 schedule=self.schedule,
                 average=self.average,
-                keep_finite=True,
                 **self._options,
             )
         return self._steps
@@ -564,14 +566,9 @@ def _named(metrics: Any) -> dict[str, Metric]:
 @contextmanager
 def _evaluating(model: Module, average: MovingAverage | None = None) -> Iterator[None]:
     """Evaluation mode, with the averaged weights where there are some; then as before."""
-    modes = [(part, part._training) for part in model.modules()]
-    model.eval()
-    try:
-        with nullcontext() if average is None else average.applied():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    with modes_kept(model), nullcontext() if average is None else average.applied():
+        model.eval()
+        yield
 
 
 def _joined(found: list[Any]) -> Any:

@@ -9,9 +9,11 @@ import numpy as np
 from elinvar.core import tree
 from elinvar.core.errors import BadValueError, ElinvarError, extended, fail
 from elinvar.tensor.debugging import debug_nans
+from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import losses
 from elinvar.train.batches import parts
+from elinvar.train.steps import values_of_buffers
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -33,11 +35,16 @@ def explain(trainer: Trainer, batch: Any, value: float) -> NoReturn:
         fail(BadValueError, "Trainer", f"{text}; {where}", "clean the data, or mask such samples")
     inputs, named, target = parts(batch)
     assert trainer.loss is not None
+    buffers = values_of_buffers(trainer.model)  # this run must not change them, either
     try:
-        with debug_nans(inf=True):
+        with debug_nans(inf=True), trainer.prepared().autocasting():
             losses.checked(trainer.loss(trainer.model(*inputs, **named), target)).backward()
     except ElinvarError as error:  # also a label out of range, which eager code refuses
         raise extended(error, where) from None
+    finally:
+        with no_grad():
+            for buffer, before in buffers:
+                buffer.assign(before)
     text = f"the loss is {value}, but not when the batch is computed again"
     fail(BadValueError, "Trainer", f"{text}; {where}", "is there chance in the model (dropout)?")
 
