@@ -172,6 +172,7 @@ def test_logcumsumexp():
     with np.errstate(all="ignore"):
         expected = np.logaddexp.accumulate(x, 1)
     found = check_jit(lambda v: el.logcumsumexp(v, axis=1), [x])
+    assert el.cumlogsumexp is el.logcumsumexp  # JAX's name
     np.testing.assert_allclose(np.asarray(found), expected)
     check_gradient(lambda v: el.logcumsumexp(v, axis=0), [DATA])
     gradient = el.grad(lambda v: el.logcumsumexp(v)[2])(el.asarray(np.array([-INF, -INF, 1.0])))

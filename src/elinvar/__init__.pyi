@@ -1148,6 +1148,9 @@ def cross(
 ) -> Tensor:
     """The cross product of vectors of three (or two, whose third element is 0) along an …"""
 
+def cumlogsumexp(x: _ArrayLike, /, axis: int | None = None) -> Tensor:
+    """log Σ exp(x) over the elements so far along an axis, without overflow."""
+
 def cummax(x: _ArrayLike, /, axis: int | None = None) -> Tensor:
     """The greatest element so far along an axis; NaN from the first NaN on."""
 
@@ -2214,6 +2217,7 @@ __all__ = [
     "correlate",
     "cov",
     "cross",
+    "cumlogsumexp",
     "cummax",
     "cummin",
     "cumprod",

@@ -25,8 +25,8 @@ NAMES: dict[str, str] = {
         column_stack delete diag diagflat diagonal dsplit dstack fill_diagonal fliplr flipud hsplit
         hstack insert isscalar ravel resize rot90 sliding_window_view swapaxes trace transpose
         trim_zeros vsplit vstack""",
-    "statistics": """average bincount corrcoef cov cummax cummin cumprod cumsum digitize histogram
-        histogram2d histogram_bin_edges histogramdd logcumsumexp ptp""",
+    "statistics": """average bincount corrcoef cov cumlogsumexp cummax cummin cumprod cumsum
+        digitize histogram histogram2d histogram_bin_edges histogramdd logcumsumexp ptp""",
     "windows": "bartlett blackman hamming hanning kaiser",
 }
 
