@@ -50,4 +50,5 @@ class Signals:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
         if number == signal.SIGINT:
-            print("\nstopping after this step or validation (Ctrl-C again stops now)", file=sys.stderr)
+            text = "stopping after this step or validation (Ctrl-C again stops now)"
+            print(f"\n{text}", file=sys.stderr)
