@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,14 @@ class DType:
                 return False
         return NotImplemented
 
-    __hash__ = object.__hash__  # by identity, as instances are unique
+    if TYPE_CHECKING:
+
+        def __hash__(self) -> int:
+            """By identity, as instances are unique."""
+            ...
+
+    else:
+        __hash__ = object.__hash__  # a method of ours would cost each look-up in a dict
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (by_name, (self.name,))

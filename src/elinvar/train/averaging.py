@@ -36,6 +36,9 @@ class MovingAverage:
         0.5
     """
 
+    model: Module
+    decay: float
+
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
             text = f"decay must be at least 0 and less than 1, received {decay}"

@@ -81,6 +81,8 @@ class Callback:
 class Listeners:
     """For each event the methods to call; those that nobody overrode are not called."""
 
+    callbacks: tuple[Callback, ...]
+
     def __init__(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = tuple(callbacks)
         for callback in self.callbacks:

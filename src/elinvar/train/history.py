@@ -14,6 +14,9 @@ from elinvar.train.plots import curves
 class Mean:
     """A mean over samples, of the means of batches."""
 
+    total: float
+    count: int
+
     def __init__(self, total: float = 0.0, count: int = 0) -> None:
         self.total, self.count = total, count
 

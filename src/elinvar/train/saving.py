@@ -30,6 +30,12 @@ class Checkpoint(Callback):
         every: also save `last` after so many steps; 0 for epochs only.
     """
 
+    folder: Path
+    keep: int
+    last: bool
+    every: int
+    monitor: Monitor | None
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -42,6 +42,12 @@ class Steps:
         compiled: whether to compile.
     """
 
+    model: Module
+    loss: Loss | None
+    scale: LossScale | None
+    finish: Callable[..., Any]
+    predict: Callable[..., Any]
+
     def __init__(
         self,
         model: Module,
@@ -209,6 +215,8 @@ class Stepper:
     Attributes:
         pending: the samples whose gradients wait for their step.
     """
+
+    pending: int
 
     def __init__(self, steps: Steps, accumulate: int) -> None:
         self._steps, self._accumulate = steps, accumulate

@@ -22,6 +22,8 @@ class Monitor:
         mode: `min`, `max`, or `auto`: greater is better for metrics that say so, else smaller.
     """
 
+    name: str
+
     def __init__(self, name: str, mode: str = "auto") -> None:
         if mode not in ("auto", "min", "max"):
             fail(ValueRangeError, "Monitor", f"mode must be min, max or auto, received {mode!r}")
@@ -67,6 +69,12 @@ class EarlyStopping(Callback):
         mode: see `Monitor`.
         restore_best: at the end, put the weights of the best epoch back.
     """
+
+    monitor: Monitor
+    patience: int
+    min_delta: float
+    best_epoch: int
+    waited: int
 
     def __init__(
         self,

@@ -91,6 +91,22 @@ class Trainer:
         True
     """
 
+    optimizer: Optimizer | None
+    loss: losses.Loss | None
+    metrics: dict[str, Metric]
+    callbacks: list[Callback]
+    average: MovingAverage | None
+    accumulate: int
+    folder: Path
+    progress: str | bool
+    epoch: int
+    step: int
+    epochs: int
+    batches_done: int
+    history: History
+    mean: Mean
+    waited: float
+
     def __init__(
         self,
         model: Module,
