@@ -235,21 +235,8 @@ class MatrixLowering(FusedLowering):
                 work=8,
             )
         )
-        room = n * ROOM
-        places, turns = self._memory(count * room * 2), self._memory(count * room * 2)
-        number = self._memory(count)
-        steps = [
-            self._matrix_step(
-                ("turn_values",),
-                lambda: matrix_values.turn_values_text(PLACEHOLDER),
-                ([], [middle, below, places, turns, number, going_on, tries]),
-                [n, room, _bits_of_epsilon(dtype)],
-                stack,
-                work=64,
-            ),
-            self._rotations(stack, turned, (places, turns, number), room),
-        ]
-        self._until_done(stack, going_on, steps)
+        make = matrix_values.turn_values_text
+        self._turn(stack, "turn_values", make, (middle, below), [turned], (going_on, tries))
         self._finish(stack, (middle, turned, vectors, factors, scratch), (values, found), False)
 
     def _kernel_svd(self, node: Node) -> None:
@@ -277,27 +264,44 @@ class MatrixLowering(FusedLowering):
                 work=16,
             )
         )
-        room = n * ROOM
-        records = [
-            (self._memory(count * room * 2), self._memory(count * room * 2), self._memory(count))
-            for _ in range(2)
-        ]
-        steps = [
-            self._matrix_step(
-                ("turn_singular",),
-                lambda: matrix_singular.turn_singular_text(PLACEHOLDER),
-                ([], [middle, above, *records[0], *records[1], going_on, tries]),
-                [n, room, _bits_of_epsilon(dtype)],
-                stack,
-                work=64,
-            ),
-            self._rotations(stack, left_turned, records[0], room),
-            self._rotations(stack, right_turned, records[1], room),
-        ]
-        self._until_done(stack, going_on, steps)
+        turned = [left_turned, right_turned]
+        make = matrix_singular.turn_singular_text
+        self._turn(stack, "turn_singular", make, (middle, above), turned, (going_on, tries))
         memory = middle, left_turned, left, by_left, scratch
         order = self._finish(stack, memory, (values, u), True, 0)
         self._back(stack, (right_turned, order, middle, right, by_right, scratch), v, True, 1)
+
+    def _turn(
+        self,
+        stack: _Stack,
+        kernel: str,
+        make: Callable[[str], str],
+        arrays: tuple[Place, Place],
+        turned: list[Place],
+        state: tuple[Place, Place],
+    ) -> None:
+        """Steps of QL or QR on a diagonal and what stands beside it, until all matrices are done.
+
+        Args:
+            turned: what rotations are applied to; a list of rotations is noted for each.
+            state: whether there is more to do, and how often it was tried.
+        """
+        count, room = stack.count, stack.size * ROOM
+        records = [
+            (self._memory(count * room * 2), self._memory(count * room * 2), self._memory(count))
+            for _ in turned
+        ]
+        work = self._matrix_step(
+            (kernel,),
+            lambda: make(PLACEHOLDER),
+            ([], [*arrays, *(place for record in records for place in record), *state]),
+            [stack.size, room, _bits_of_epsilon(stack.dtype)],
+            stack,
+            work=64,
+        )
+        pairs = zip(turned, records, strict=True)
+        steps = [work, *(self._rotations(stack, x, record, room) for x, record in pairs)]
+        self._until_done(stack, state[0], steps)
 
     def _rotations(
         self, stack: _Stack, turned: Place, record: tuple[Place, ...], room: DimLike

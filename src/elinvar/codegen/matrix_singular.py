@@ -12,11 +12,13 @@ from __future__ import annotations
 from elinvar.codegen.body import kernel_module
 from elinvar.codegen.matrix_values import (
     LANES,
+    another_try,
     copied_in,
-    floor_of,
     given_epsilon,
     identity,
+    left_open,
     reflected_row,
+    scaled,
 )
 from elinvar.codegen.matrix_words import Counter, Words, negligible, padded, recorded, reflection
 from elinvar.core.dtypes import DType, float64, int64
@@ -98,12 +100,7 @@ def _reflected_column(
     left, factor, scale = reflection(words, own, total, negligible(dtype))
     words.filled(vector, words.number(0.0, dtype), "0", k)
     words.store(vector, k, words.number(1.0, dtype))
-
-    def scaled(place: str, lanes: int) -> None:
-        x = words.load(vector, dtype, place, lanes)
-        words.store(vector, place, x * words.splat(scale, lanes), lanes)
-
-    words.along(behind, "%n", (LANES, 1), scaled)
+    scaled(words, dtype, vector, vector, scale, behind)
     return left, factor
 
 
@@ -125,11 +122,7 @@ def _multiplied(
                 total = fma(by, words.load(line, dtype, j, LANES), total)
             words.store(y, j, total, LANES)
 
-    stop = words.add(k, words.down(words.sub("%n", k), 4))
-    with words.loop(k, stop, 4, "i") as i:
-        rows(i, 4)
-    with words.loop(stop, "%n", 1, "i") as i:
-        rows(i, 1)
+    words.by_fours(k, "%n", rows)
     with words.loop(start, long, LANES, "j") as j:
         words.store(y, j, words.load(y, dtype, j, LANES) * words.splat(factor, LANES), LANES)
 
@@ -169,13 +162,7 @@ def turn_singular_text(name: str) -> str:
             (words.at(places, int64, room), words.at(turns, float64, room), words.counter())
             for places, turns in (("%places", "%turns"), ("%places_v", "%turns_v"))
         ]
-        floor, total = floor_of(words, (s, e), epsilon)
-        is_lost = (~(total < float("inf"))).payload
-        with words.when(is_lost):
-            words.filled(s, words.number(float("nan"), float64), "0", "%n")
-            words.filled(e, words.number(0.0, float64), "0", "%n")
-        tries = words.add(words.load_count("%tries", task), "1")
-        words.store_count("%tries", task, tries)
+        floor, is_lost, tries = another_try(words, task, (s, e), epsilon)
         going_on = words.counter("0")
         high = words.counter(words.choose(is_lost, "0", words.sub("%n", "1")))
         with words.forever("value") as end:
@@ -188,8 +175,7 @@ def turn_singular_text(name: str) -> str:
             _act(words, (s, e), lists, high, floor, epsilon)
         words.store_count("%count", task, lists[0][2].get())
         words.store_count("%count_v", task, lists[1][2].get())
-        is_left = words.is_less(tries, words.add("%n", "64"))  # else it would not end
-        words.store_count("%open", task, words.choose(is_left, going_on.get(), "0"))
+        left_open(words, task, tries, going_on)
     words.emit("ret void")
     pointers = [
         "%middle", "%above", "%places", "%turns", "%count", "%places_v", "%turns_v", "%count_v",

@@ -246,8 +246,4 @@ def _updated_columns(
             here = place(line, column)
             words.store(x, here, words.load(x, dtype, here, lanes) - total.get(), lanes)
 
-    many = words.add(stop, words.down(words.sub("%height", stop), 4))
-    with words.loop(stop, many, 4, "i") as i:
-        rows(i, 4)
-    with words.loop(many, "%height", 1, "i") as i:
-        rows(i, 1)
+    words.by_fours(stop, "%height", rows)

@@ -100,13 +100,20 @@ def reflected_row(
     left, factor, scale = reflection(words, own, total, negligible(dtype))
     words.store(vector, words.sub(first, "1"), words.number(0.0, dtype))
     words.store(vector, first, words.number(1.0, dtype))
-
-    def scaled(place: str, lanes: int) -> None:
-        x = words.load(row, dtype, place, lanes)
-        words.store(vector, place, x * words.splat(scale, lanes), lanes)
-
-    words.along(behind, "%n", (LANES, 1), scaled)
+    scaled(words, dtype, row, vector, scale, behind)
     return left, factor
+
+
+def scaled(
+    words: Words, dtype: DType, source: str, target: str, scale: Scalar, first: str
+) -> None:
+    """target = scale · source from `first` on."""
+
+    def put(place: str, lanes: int) -> None:
+        x = words.load(source, dtype, place, lanes)
+        words.store(target, place, x * words.splat(scale, lanes), lanes)
+
+    words.along(first, "%n", (LANES, 1), put)
 
 
 def _updated_and_multiplied(
@@ -136,12 +143,7 @@ def _updated_and_multiplied(
                 total = fma(by_new, x, total)
             words.store(y, j, total, LANES)
 
-    count = words.down(words.sub("%n", start), 4)
-    stop = words.add(start, count)
-    with words.loop(start, stop, 4, "i") as i:
-        rows(i, 4)
-    with words.loop(stop, "%n", 1, "i") as i:
-        rows(i, 1)
+    words.by_fours(start, "%n", rows)
 
 
 def _next_update(
@@ -173,7 +175,7 @@ def _next_update(
 # ---- rotations ----------------------------------------------------------------------------------
 
 
-def floor_of(words: Words, arrays: tuple[str, str], epsilon: Scalar) -> tuple[Scalar, Scalar]:
+def _floor_of(words: Words, arrays: tuple[str, str], epsilon: Scalar) -> tuple[Scalar, Scalar]:
     """(up to which |x| counts as 0, the sum of all |x|) of two arrays of n numbers."""
     largest, total = words.variable(float64), words.variable(float64)
     with words.loop("0", "%n") as i:
@@ -182,6 +184,28 @@ def floor_of(words: Words, arrays: tuple[str, str], epsilon: Scalar) -> tuple[Sc
             largest.set(largest.get().max(x))
             total.set(total.get() + x)
     return largest.get() * epsilon * FRACTION, total.get()
+
+
+def another_try(
+    words: Words, task: str, arrays: tuple[str, str], epsilon: Scalar
+) -> tuple[Scalar, str, str]:
+    """(up to which |x| counts as 0, whether infinities or NaNs have made all NaN, the tries) of a
+    matrix with this diagonal and this one beside it."""
+    middle, beside = arrays
+    floor, total = _floor_of(words, arrays, epsilon)
+    is_lost = (~(total < float("inf"))).payload
+    with words.when(is_lost):
+        words.filled(middle, words.number(float("nan"), float64), "0", "%n")
+        words.filled(beside, words.number(0.0, float64), "0", "%n")
+    tries = words.add(words.load_count("%tries", task), "1")
+    words.store_count("%tries", task, tries)
+    return floor, is_lost, tries
+
+
+def left_open(words: Words, task: str, tries: str, going_on: Counter) -> None:
+    """Note whether there is more to do; after n + 64 tries there is not, or it would not end."""
+    is_left = words.is_less(tries, words.add("%n", "64"))
+    words.store_count("%open", task, words.choose(is_left, going_on.get(), "0"))
 
 
 def given_epsilon(words: Words) -> Scalar:
@@ -203,13 +227,7 @@ def turn_values_text(name: str) -> str:
         room = words.mul(task, words.mul("2", "%room"))
         places, turns = words.at("%places", int64, room), words.at("%turns", float64, room)
         count, going_on = words.counter(), words.counter("0")
-        floor, total = floor_of(words, (d, e), epsilon)
-        is_lost = (~(total < float("inf"))).payload
-        with words.when(is_lost):
-            words.filled(d, words.number(float("nan"), float64), "0", "%n")
-            words.filled(e, words.number(0.0, float64), "0", "%n")
-        tries = words.add(words.load_count("%tries", task), "1")
-        words.store_count("%tries", task, tries)
+        floor, is_lost, tries = another_try(words, task, (d, e), epsilon)
         last = words.sub("%n", "1")
         low = words.counter(words.choose(is_lost, last, "0"))
         with words.forever("value") as end:
@@ -227,8 +245,7 @@ def turn_values_text(name: str) -> str:
                 words.leave(end, is_full)
                 _step(words, (d, e), (places, turns), count, low.get(), high)
         words.store_count("%count", task, count.get())
-        is_left = words.is_less(tries, words.add("%n", "64"))  # else it would not end
-        words.store_count("%open", task, words.choose(is_left, going_on.get(), "0"))
+        left_open(words, task, tries, going_on)
     words.emit("ret void")
     pointers = ["%middle", "%below", "%places", "%turns", "%count", "%open", "%tries"]
     return kernel_module(name, words, pointers, ["%n", "%room", "%epsilon"])

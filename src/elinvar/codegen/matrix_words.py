@@ -185,6 +185,14 @@ class Words(Body):
                 act(column, width)
             low = stop
 
+    def by_fours(self, low: str, high: str, act: Callable[[str, int], None]) -> None:
+        """act(row, count) for all rows, four at once, then one by one."""
+        stop = self.add(low, self.down(self.sub(high, low), 4))
+        with self.loop(low, stop, 4, "i") as i:
+            act(i, 4)
+        with self.loop(stop, high, 1, "i") as i:
+            act(i, 1)
+
     def hypot(self, x: Scalar, y: Scalar) -> Scalar:
         """√(x² + y²) of numbers whose squares are normal."""
         return fma(x, x, y * y).sqrt()
