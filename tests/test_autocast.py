@@ -46,6 +46,15 @@ def test_a_linear_layer_rounds_operands_once_and_its_result_once() -> None:
     assert np.abs(difference).max() <= np.abs(exact.float().numpy()).max() * 2**-8
 
 
+def test_a_convolution_rounds_its_sum_and_again_with_the_bias() -> None:
+    image, kernel, b = el.randn(2, 3, 8, 8), el.randn(4, 3, 3, 3), el.randn(4)
+    with el.autocast():
+        found, plain = F.conv2d(image, kernel, b), F.conv2d(image, kernel)
+    assert plain.dtype is el.bfloat16
+    expected = (plain.float() + b.reshape((4, 1, 1))).astype(el.bfloat16)
+    assert found.float().numpy().tobytes() == expected.float().numpy().tobytes()
+
+
 MODELS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.LayerNorm(16), nn.Linear(16, 3)), (8, 6)),
     "cnn": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)), (8, 2, 8, 8)),

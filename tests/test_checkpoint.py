@@ -1,6 +1,8 @@
-"""checkpoint with policies: what is kept, what runs again, what memory it takes."""
+"""checkpoint, with policies and without: what is kept, what runs again, what memory it takes."""
 
+import gc
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -216,3 +218,92 @@ def test_refused():
     y = el.checkpoint(fickle, policy=policies.dots_saveable)(el.ones(3).requires_grad_())
     with pytest.raises(GradientError, match=r"\[checkpoint\] ran otherwise the second time: \w+ in the place of \w+"):
         y.backward()
+
+
+# ---- without a policy ------------------------------------------------------------------------
+
+
+@pytest.mark.any_level
+@pytest.mark.parametrize("how", [lambda f: f, el.jit], ids=["eager", "jit"])
+def test_checkpoint_runs_again_with_the_same_state(how):
+    w, calls = el.Tensor([2.0, 3.0], requires_grad=True), el.zeros(())
+
+    def block(x):
+        with el.no_grad():
+            calls.assign(calls + 1.0)
+        return x * w * calls
+
+    def plain(x):
+        return block(block(x)).sum()
+
+    def kept(x):
+        return el.checkpoint(block, el.checkpoint(block, x)).sum()
+
+    def run(function):
+        def step(x):
+            w.grad = None
+            loss = function(x)
+            loss.backward()
+            return loss
+
+        with el.no_grad():
+            calls.assign(0.0)
+        value = how(step)(el.asarray([1.0, 5.0])).item()
+        return value, w.grad.tolist(), calls.item()
+
+    assert run(plain) == run(kept)
+    assert run(kept)[2] == 2
+
+
+@pytest.mark.any_level
+def test_checkpoint_keeps_only_what_enters():
+    x = el.Tensor([1.0, 2.0], requires_grad=True)
+    seen = []
+
+    def block(v):
+        inner = v.exp()
+        seen.append(weakref.ref(inner))
+        return inner * inner
+
+    y = el.checkpoint(block, x)
+    gc.collect()
+    assert seen[0]() is None
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([2.0, 4.0]), rtol=1e-6)
+    assert len(seen) == 2
+
+
+@pytest.mark.any_level
+def test_checkpoint_with_dropout_draws_the_same_numbers():
+    x = el.ones(64)
+    w = el.Tensor(np.ones(64, np.float32), requires_grad=True)
+    el.manual_seed(3)
+    y = el.checkpoint(lambda v: v * w * (el.rand(64) > 0.5), x)
+    mask = y.numpy().copy()
+    after = el.rand(4).tolist()
+    y.sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), mask)
+    el.manual_seed(3)
+    el.rand(64)
+    assert el.rand(4).tolist() == after
+
+
+@pytest.mark.any_level
+@pytest.mark.parametrize("scanned", [False, True], ids=["jit", "scan"])
+def test_checkpoint_of_a_function_that_rebinds_state_in_its_own_trace(scanned):
+    """A jitted function, or a loop, inside of a checkpoint: both runs draw the same numbers."""
+
+    def noisy(x):
+        return x * el.rand(3)
+
+    def looped(x):
+        return el.scan(lambda c, _: (c, c * el.rand(3)), x, length=2)[1].sum(axis=0)
+
+    run = looped if scanned else el.jit(noisy)
+    for _ in range(3):  # traced in the first round, run in the others
+        x = el.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+        y = el.checkpoint(run, x)
+        after = el.random.default_generator.state.tolist()
+        y.sum().backward()
+        assert np.allclose(x.grad.numpy(), (y / x).numpy(), rtol=1e-6)
+        assert el.random.default_generator.state.tolist() == after

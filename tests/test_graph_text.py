@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elinvar.core import dtypes
+from elinvar.core import source as source_module
 from elinvar.core.errors import ElinvarError, GraphError
 from elinvar.core.shapes import Dim
 from elinvar.core.source import Source
@@ -218,3 +219,13 @@ def test_verifier_refuses(graph, expected):
         verify(graph, "after pass fold")
     assert str(caught.value).startswith("[after pass fold] ")
     assert expected in str(caught.value)
+
+
+def test_lines_of_files_with_the_same_text(tmp_path) -> None:
+    """Python holds the code of two such files for equal, but a line is of its own file."""
+    text = "def line(source):\n    return source.user_source(), source.source_of(source.user_place())\n"
+    for name in ("one.py", "two.py"):
+        space: dict = {}
+        exec(compile(text, str(tmp_path / name), "exec"), space)
+        for found in space["line"](source_module):
+            assert (found.file, found.line) == (str(tmp_path / name), 2)

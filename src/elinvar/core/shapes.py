@@ -255,7 +255,6 @@ class Assumptions:
         self.needed[needed] = None
         return answer
 
-
     def are_equal(self, one: Dim, other: DimLike) -> bool:
         """Whether two sizes are equal in this call, where a user's code asks; noted as needed."""
         above = one - other

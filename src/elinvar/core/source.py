@@ -14,7 +14,7 @@ from types import CodeType, TracebackType
 from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_INSIDE: dict[CodeType, bool] = {}
+_INSIDE: dict[str, bool] = {}  # by file: code is equal to that of another file with the same text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ def derived(source: Source | None, what: str) -> Source | None:
 
 def is_inside(code: CodeType) -> bool:
     """Whether code is of this package, and not the user's."""
-    known = _INSIDE.get(code)
+    name = code.co_filename
+    known = _INSIDE.get(name)
     if known is None:
-        name = code.co_filename
         known = name.startswith((_PACKAGE, "<frozen", "<string>")) or name.endswith("functools.py")
-        _INSIDE[code] = known
+        _INSIDE[name] = known
     return known
 
 
@@ -57,18 +57,18 @@ def user_source() -> Source | None:
     known = _INSIDE.get
     while frame is not None:
         code = frame.f_code
-        inside = known(code)
+        inside = known(code.co_filename)
         if inside is None:
             inside = is_inside(code)
         if not inside:
-            return _source_at(code, frame.f_lineno)
+            return _source_at(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
 @functools.lru_cache(4096)
-def _source_at(code: CodeType, line: int) -> Source:
-    return Source(code.co_filename, line, code.co_name)
+def _source_at(file: str, line: int, function: str) -> Source:
+    return Source(file, line, function)
 
 
 def raised_at(traceback: TracebackType | None) -> Source | None:
@@ -95,7 +95,7 @@ def user_place(inner: int = 1) -> tuple[CodeType, int] | None:
     known = _INSIDE.get
     while frame is not None:
         code = frame.f_code
-        inside = known(code)
+        inside = known(code.co_filename)
         if inside is None:
             inside = is_inside(code)
         if not inside:
@@ -106,13 +106,16 @@ def user_place(inner: int = 1) -> tuple[CodeType, int] | None:
 
 def source_of(place: tuple[CodeType, int] | None) -> Source | None:
     """What `user_place` kept, as a Source."""
-    return None if place is None else _source_of_instruction(*place)
+    if place is None:
+        return None
+    code, instruction = place
+    return _source_at(code.co_filename, _line_of(code, instruction), code.co_name)
 
 
 @functools.lru_cache(4096)
-def _source_of_instruction(code: CodeType, instruction: int) -> Source:
+def _line_of(code: CodeType, instruction: int) -> int:
     line = next(itertools.islice(code.co_positions(), instruction // 2, None), (None,))[0]
-    return Source(code.co_filename, line or code.co_firstlineno, code.co_name)
+    return line or code.co_firstlineno
 
 
 class RunningModules(threading.local):

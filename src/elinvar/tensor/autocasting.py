@@ -3,8 +3,8 @@
 The policy, by primitive (and by function, where one is a whole):
 
     products        operands that are float32 are rounded to the 16-bit type; sums in float32
-                    (contract, convolution, attention; linear and convolution layers round once,
-                    after the bias)
+                    (contract, convolution, attention; linear layers round once, after the bias,
+                    convolution layers the products' sum, and again with the bias)
     float32         16-bit operands are widened: exponentials, logarithms, powers, sums, losses,
                     softmax
     all others      take what comes; operands of different types meet in the wider one

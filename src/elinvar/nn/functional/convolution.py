@@ -113,8 +113,8 @@ def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> 
     if bias is None:
         return result
     total = result + bias.reshape((1, bias.shape[0], *(1 for _ in stride)))
-    low = low_dtype()
-    return total if low is None else lowered(low, total)[0]
+    narrow = low_dtype()
+    return total if narrow is None else lowered(narrow, total)[0]
 
 
 def _conv(
