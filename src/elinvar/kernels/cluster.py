@@ -50,7 +50,8 @@ MAX_APART = 16  # members of a cluster of reductions that stand apart
 
 def _turns(node: Node) -> bool:
     """Whether a permutation puts another dim innermost."""
-    return node.op_name == "permute" and node.params["axes"][-1:] != (node.results[0].type.rank - 1,)
+    last = node.results[0].type.rank - 1
+    return node.op_name == "permute" and node.params["axes"][-1:] != (last,)
 
 
 class Clusterer:

@@ -70,7 +70,8 @@ def _max_pool(x: Any, *, params: tuple[Any, ...]) -> Any:
     places = F.iota(size=flat.shape[0], dtype=first.dtype)
     places = places.reshape((flat.shape[0], *(1 for _ in flat.shape[1:])))
     chosen = places == expand_dims(first, axis=0)
-    return total(where(chosen, flat, F.zeros_like(flat)), axis=0, dtype=x.dtype), first
+    nothing = F.full(-0.0 if x.dtype.kind == "f" else 0, flat)  # adds nothing to -0 either
+    return total(where(chosen, flat, nothing), axis=0, dtype=x.dtype), first
 
 
 def _first_maximum(flat: Any) -> Any:
