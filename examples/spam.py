@@ -157,7 +157,7 @@ if __name__ == "__main__":
     mails = el.data.spam_mails()
     train, test = split(mails)
     spam = sum(label for _, label in test)
-    print(f"{len(mails)} mails, {len(train)} to learn from, {len(test)} to test, {spam} of them spam")
+    print(f"{len(mails)} mails: {len(train)} to learn from, {len(test)} to test ({spam} are spam)")
     trainer, found = network(train, test, epochs)
     row("network", found)
     for name, other in baselines(train, test):
