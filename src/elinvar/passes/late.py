@@ -1,14 +1,15 @@
-"""Inputs that are rounded to 16 bits for products are rounded anew for products that come much later.
+"""Inputs that are rounded to 16 bits are rounded anew for products that come much later.
 
     cast %w → product … product      →      cast %w → product …    cast (barrier %w) → product
 
-Mixed precision rounds weights in the forward pass, and the backward pass reads them again. The input
-itself is there all the time; to keep its rounded copy as well from one pass to the other would take
-half as much memory again, and to round it twice takes little time.
+Mixed precision rounds weights in the forward pass, and the backward pass reads them again. The
+input itself is there all the time; to keep its rounded copy as well from one pass to the other
+would take half as much memory again, and to round it twice takes little time.
 """
 
 from __future__ import annotations
 
+from elinvar.core.dtypes import is_narrow
 from elinvar.core.shapes import size
 from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.ops.table import BY_NAME
@@ -41,7 +42,7 @@ def late(graph: Graph) -> Graph:
 def _wanted(graph: Graph) -> dict[Node, dict[int, int]]:
     """Late products → which operands they read from a copy → the number of the copy."""
     found: dict[Node, dict[int, int]] = {}
-    first: dict[Value, tuple[int, int]] = {}  # rounded input → product that reads a copy first, copy
+    first: dict[Value, tuple[int, int]] = {}  # rounded input → first product of a copy, its number
     products = (node for node in graph.nodes if node.op_name in _PRODUCTS)
     for at, node in enumerate(products):
         for place, operand in enumerate(node.operands):
@@ -76,13 +77,14 @@ def _rounded_input(value: Value) -> Value | None:
 
 def _is_rounding(node: Node) -> bool:
     before, after = node.operands[0].dtype, node.results[0].dtype
-    return before.kind == after.kind == "f" and after.bits == 16 < before.bits
+    return before.kind == "f" and is_narrow(after) and not is_narrow(before)
 
 
 def _copied(builder: Builder, value: Value, tag: int) -> Value:
     """A value, made from a barrier of the input on which it rests."""
     if value.node.is_input:
-        return builder.apply(BY_NAME["barrier"], (value,), {"tag": tag})  # type: ignore[no-any-return]
+        (fresh,) = builder.add(BY_NAME["barrier"], (value,), {"tag": tag})
+        return fresh
     operand = _copied(builder, value.node.operands[0], tag)
     (found,) = builder.copy(value.node, (operand,))
     return found
