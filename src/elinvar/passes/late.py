@@ -14,7 +14,7 @@ from elinvar.core.shapes import size
 from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.ops.table import BY_NAME
 
-FAR = 6  # products between the first reader of a rounded input and one that has a copy of its own
+FAR = 3  # products between the first reader of a rounded input and one that has a copy of its own
 LEAST_ELEMENTS = 1 << 13
 _PRODUCTS = ("contract", "convolution")
 _PASSED = ("cast", "permute", "reshape", "slice")  # between an input and a product that reads it
