@@ -115,6 +115,8 @@ def precision(chosen: argparse.Namespace) -> None:
     rows = []
     for model in chosen.models:
         size = TINY[model] if chosen.tiny else SIZES[model]()
+        if chosen.batch:
+            size = size._replace(batch=chosen.batch)
         batch = tuple(map(el.asarray, batches(model, size, 1)[0]))
         names = ("f32", "bf16", "f16")
         trainers = {name: trainer_of(model, size, precision=name) for name in names}
@@ -263,6 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     reader = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     reader.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     reader.add_argument("--models", nargs="+", choices=list(OPTIMIZERS), default=["mlp", "gpt"])
+    reader.add_argument("--batch", type=int, help="of the precision part, for all models")
     reader.add_argument("--rounds", type=int, default=7)
     reader.add_argument("--steps", type=int, default=30, help="of a round")
     reader.add_argument("--tiny", action="store_true", help="to see that it runs")
