@@ -33,7 +33,9 @@ from elinvar.kernels.pull import (
     gathered,
     is_elementwise,
     is_movement,
+    is_narrowing,
     is_reduction,
+    is_widening,
     make_vars,
     movement_reads,
     spread,
@@ -114,7 +116,9 @@ class Clusterer:
                 continue
             if is_movement(node) or node.op_name in ("constant", "iota", "size_of"):
                 self.inline.add(value)
-            elif self._is_cheap(node) or self._flows_through_movement(value):
+            elif is_widening(node) or self._flows_through_movement(value):
+                self.inline.add(value)
+            elif not is_narrowing(node) and self._is_cheap(node):
                 self.inline.add(value)
 
     def _is_cheap(self, node: Node) -> bool:
@@ -135,7 +139,7 @@ class Clusterer:
                 stack.extend((operand, is_spread) for operand in inner.operands)
             elif is_spread:
                 continue  # small, and stored if it is not a row of the reader's own cluster
-            elif inner.is_input or self._is_heavy(inner):
+            elif inner.is_input or self._is_heavy(inner) or is_narrowing(inner):
                 leaves += value.type.rank > 0 or inner.is_input
             else:
                 return False

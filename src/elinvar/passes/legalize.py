@@ -68,22 +68,6 @@ def _contract(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Valu
     return (b.f.cast(result, dtype=dtype),)
 
 
-def _attention(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    """16-bit floats, masks of theirs included, in f32; each result is rounded to its type."""
-    wide = [
-        b.f.cast(v, dtype=dtypes.float32) if v.dtype.kind == "f" and v.dtype.bits == 16 else v
-        for v in operands
-    ]
-    if all(new is old for new, old in zip(wide, operands, strict=True)):
-        return None
-    found = b.apply(node.op, tuple(wide), node.params)  # type: ignore[arg-type]
-    kinds = [value.dtype for value in node.results]
-    return tuple(
-        v if v.dtype is kind else b.f.cast(v, dtype=kind)
-        for v, kind in zip(found, kinds, strict=True)
-    )
-
-
 def _convolution(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
     wide = _contract(b, node, operands)
     if wide is not None:
@@ -287,8 +271,6 @@ def _irfft(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, 
 
 
 _RULES: dict[str, Callable[..., tuple[Value, ...] | None]] = {
-    "attention": _attention,
-    "attention_backward": _attention,
     "contract": _contract,
     "convolution": _convolution,
     "fold": _fold,
