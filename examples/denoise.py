@@ -175,7 +175,8 @@ print("SI-SDR in dB     as it came  subtraction  network  best mask")
 for name, babble in (("noise, hum", False), ("other voices", True)):
     found = []
     for noisy, clean in pairs(held, 480, seed=2, babble=babble):
-        outputs = (noisy, spectral_subtraction(noisy), trainer.predict(noisy), best_mask(noisy, clean))
+        outputs = [noisy, spectral_subtraction(noisy), trainer.predict(noisy)]
+        outputs.append(best_mask(noisy, clean))
         found.append(np.stack([ratio_db(output, clean).numpy() for output in outputs]))
     means = np.concatenate(found, 1).mean(1)
     print(f"{name:<15}  {means[0]:10.1f}  {means[1]:11.1f}  {means[2]:7.1f}  {means[3]:9.1f}")

@@ -1,6 +1,6 @@
 """Tomorrow's electricity demand, with a band of uncertainty, beside simpler forecasts.
 
-    python examples/electricity.py [EPOCHS]
+    python examples/electricity.py [EPOCHS [ROUNDS]]     of the network, of the trees
 
 Twelve weeks of England and Wales by half hours (`el.data.electricity_demand`): eight to learn
 from, one to choose by, three to be judged on. A forecast is made at each half hour for the next 24
@@ -17,6 +17,7 @@ import elinvar as el
 from elinvar import nn
 
 epochs = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 DAY, WEEK = 48, 336  # half hours
 QUANTILES = (0.1, 0.5, 0.9)
 _, demand = el.data.electricity_demand()
@@ -117,7 +118,7 @@ def rows(recent, last, place, target):
 candidates = []
 for leaves in (4, 8, 31):
     trees = HistGradientBoostingRegressor(
-        loss="absolute_error", max_iter=200, max_leaf_nodes=leaves, random_state=0
+        loss="absolute_error", max_iter=rounds, max_leaf_nodes=leaves, random_state=0
     ).fit(*rows(*train))
     candidates.append([trees.predict(rows(*part)[0]).reshape(-1, DAY) for part in (held, test)])
 forecasts["boosted trees"] = chosen(candidates).astype(np.float32)

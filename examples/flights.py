@@ -21,6 +21,7 @@ rate = 3e-3
 epochs = 6
 batch_size = 1024
 width = 128
+ema = 0.999
 
 # ---- the table -------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ trainer = el.Trainer(
     "cross_entropy",
     metrics=["accuracy", "auroc", "average_precision"],
     schedule="one_cycle",
-    ema=0.999,
+    ema=ema,
 )
 
 if __name__ == "__main__":
