@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from elinvar.core.errors import DTypeError, TraceError, ValueRangeError, fail
@@ -211,9 +212,8 @@ def _cut(box: Box) -> None:
 
 def _name(groups: dict[Box, tuple[str, dict[str, None]]]) -> None:
     for box, (_, names) in groups.items():
-        said: list[str] = [SIGNS.get(name, name) for name in names if name not in GLUE] or list(
-            names
-        )
+        shown = [name for name in names if name not in GLUE] or list(names)
+        said = [SIGNS.get(name, name) for name in shown]
         said = ["relu"] if set(said) == {"where", "less_equal"} else said
         box.title = " ".join(said[:3]) + (" …" if len(said) > 3 else "")
 
@@ -261,7 +261,7 @@ def _arrange(rows: list[list[Box]], chains: list[list[Box]]) -> None:
     """Order each layer by the middle of its neighbours, and give the places."""
     near: dict[Box, list[Box]] = defaultdict(list)
     for chain in chains:
-        for one, other in zip(chain, chain[1:], strict=False):
+        for one, other in pairwise(chain):
             near[one].append(other)
             near[other].append(one)
     _spread(rows)
@@ -380,7 +380,7 @@ def _edge(place: Any, Curve: Any, points: list[tuple[float, float, str]]) -> Non
     spots[0] = (spots[0][0], spots[0][1] - 0.19)
     spots[-1] = (spots[-1][0], spots[-1][1] + 0.19)
     corners, codes = [spots[0]], [Curve.MOVETO]
-    for (x, y), (next_x, next_y) in zip(spots, spots[1:], strict=False):
+    for (x, y), (next_x, next_y) in pairwise(spots):
         half = (y + next_y) / 2
         corners += [(x, half), (next_x, half), (next_x, next_y)]
         codes += [Curve.CURVE4] * 3

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.canvas import axes, finished
 from elinvar.train.graph_plot import graph
@@ -61,6 +63,7 @@ def confusion(
     matrix: Any, labels: Sequence[str] | None, path: str | os.PathLike[str] | None
 ) -> Any:
     """A confusion matrix: rows are targets, columns what was said, shares of the row by colour."""
+    matrix = np.asarray(matrix)  # of a history that was saved it is a list
     count = len(matrix)
     names = [str(i) for i in range(count)] if labels is None else list(labels)
     if len(names) != count:
