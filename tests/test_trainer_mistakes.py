@@ -187,3 +187,29 @@ def test_the_moving_average_warms_up() -> None:
     other.update()
     for one, two in zip(average.state_dict().values(), other.state_dict().values(), strict=True):
         assert one.numpy().tobytes() == two.numpy().tobytes()
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch) -> None:
+    one, file = trainer(), tmp_path / "run.safetensors"
+    one.fit((X, Y))
+    one.save(file)
+    before = file.read_bytes()
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(el.train.state.serialization, "save", full)
+    with pytest.raises(OSError, match="No space left on device: the state was not saved") as caught:
+        one.save(file)
+    assert caught.value.errno == 28 and str(file) in str(caught.value)
+    assert file.read_bytes() == before
+    with pytest.raises(StateError, match="is a folder"):
+        one.load(tmp_path)
+
+
+def test_histories_are_tables_of_numbers_and_pictures_show_themselves() -> None:
+    history = trainer(metrics=["accuracy", "confusion"]).fit((X, Y), epochs=2)
+    lines = str(history).splitlines()
+    assert len(lines) == 3 and len({len(line) for line in lines}) == 1
+    assert "samples/s" in lines[0] and "confusion" not in lines[0] and "%" in lines[1]
+    assert history.plot()._repr_png_().startswith(b"\x89PNG")

@@ -477,8 +477,12 @@ class Trainer:
     def _interrupt(self, signals: Signals) -> None:
         """Save, and leave: the signal's sender finds everything on disk."""
         file = self.folder / "interrupted.safetensors"
-        self.save(file)
         assert signals.received is not None
+        try:
+            self.save(file)
+        except OSError as error:
+            error.add_note(f"stopped by {signals.received.name} after step {self.step}, not saved")
+            raise
         text = (
             f"stopped by {signals.received.name} after step {self.step} (epoch {self.epoch + 1}, "
             f"batch {self.batches_done}); saved {file}; go on with fit(…, resume={str(file)!r})"
