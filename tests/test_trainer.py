@@ -299,6 +299,8 @@ def test_curves_and_confusion_are_drawn(tmp_path) -> None:
     trainer = made(metrics=["accuracy", "confusion"])
     history = trainer.fit(task(), epochs=2, validation=task(20, 5))
     history.plot(tmp_path / "curves.png")
+    listed = history[-1]["val_confusion"].tolist()  # as it is after going on from a file
+    assert el.train.plots.confusion(listed, None, None).axes
     figure = el.train.plots.confusion(history[-1]["val_confusion"], ["same", "other"], tmp_path / "confusion.png")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["same", "other"]
     shown = {axes.get_title(loc="left") for axes in history.plot().axes}

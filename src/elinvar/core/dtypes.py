@@ -235,12 +235,11 @@ def from_numpy(value: np.dtype[Any]) -> DType:
     """The dtype that stores what the numpy dtype stores."""
     found = _BY_NAME.get(value.name)
     if found is None or (value.byteorder == ">" and value.itemsize > 1):
-        fail(
-            DTypeError,
-            "from_numpy",
-            f"numpy dtype {value} has no Elinvar counterpart",
-            "convert the array with `.astype(...)` to a native bool, int, float or complex type",
-        )
+        hint = "convert the array with `.astype(...)` to a native bool, int, float or complex type"
+        if value.kind in "US":
+            hint = "number texts by numpy.unique(texts, return_inverse=True)[1]"
+        text = f"numpy dtype {value} has no Elinvar counterpart"
+        fail(DTypeError, "from_numpy", text, hint)
     return found
 
 

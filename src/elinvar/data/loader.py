@@ -47,12 +47,17 @@ class _Column:
             self.array = stored_array(value, "DataLoader")
         elif isinstance(value, np.ndarray):
             self.array = value
+        elif hasattr(value, "__array__") and hasattr(value, "shape"):
+            self.array = np.asarray(value)  # of other libraries: PyTorch, pandas, polars
         else:
+            is_list = isinstance(value, bool | int | float | str)
             fail(
                 DTypeError,
                 "DataLoader",
                 f"expected arrays or tensors, received {type(value).__name__}",
-                "columns go in a tuple or a dict; a sequence of samples needs len() and [index]",
+                "make arrays of lists: numpy.array(list)"
+                if is_list
+                else "columns go in a tuple or a dict; samples by number need len() and [index]",
             )
         if not self.array.ndim:
             fail(ShapeError, "DataLoader", "a column needs an axis that counts the samples")

@@ -14,7 +14,7 @@ from elinvar.metrics.classification import (
     Recall,
     TopKAccuracy,
 )
-from elinvar.metrics.metric import Gathered, Metric
+from elinvar.metrics.metric import Averaged, Gathered, Metric
 from elinvar.metrics.perplexity import Perplexity
 from elinvar.metrics.ranking import AUROC, AveragePrecision
 from elinvar.metrics.regression import MAE, MSE, R2, RMSE
@@ -28,13 +28,15 @@ _NAMED = {kind.name: kind for kind in _ALL}
 
 
 def get(metric: Any) -> Metric:
-    """The metric of a name (`"accuracy"`), or the metric itself."""
+    """The metric of a name (`"accuracy"`), or the metric itself; of a function its mean."""
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, type) and issubclass(metric, Metric):
         return metric()
+    if callable(metric):
+        return Averaged(metric)
     if not isinstance(metric, str):
-        text = f"expected a name or a Metric, received {type(metric).__name__}"
+        text = f"expected a name, a Metric or a function, received {type(metric).__name__}"
         fail(DTypeError, "metrics", text, f"names: {', '.join(_NAMED)}")
     if metric not in _NAMED:
         fail(ValueRangeError, "metrics", f"there is no metric {metric!r}", nearest(metric, _NAMED))
@@ -45,6 +47,7 @@ __all__ = [
     "AUROC",
     "Accuracy",
     "AveragePrecision",
+    "Averaged",
     "BLEU",
     "ConfusionMatrix",
     "F1",

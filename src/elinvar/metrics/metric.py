@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from elinvar.core.dtypes import DType, float64, int64
+from elinvar.core.errors import ShapeError, fail
 from elinvar.core.shapes import Shape
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.storage import from_numpy
@@ -89,6 +91,45 @@ class Metric(ABC):
         found = self.compute()
         self.reset()
         return found
+
+
+class Averaged(Metric):
+    """The mean over samples of a function of a batch: Σ n_b f(output_b, target_b) / Σ n_b.
+
+    Args:
+        function: (output, target) → one number, the mean over a batch of n_b samples. It is a part
+            of the compiled step, so it is made of Elinvar's functions.
+        name: how results call it; the function's name without one.
+
+    Example:
+        >>> import elinvar as el
+        >>> def within(output, target):
+        ...     return (el.abs(output - target) < 0.5).mean()
+        >>> el.metrics.Averaged(within)(el.asarray([1.0, 2.0]), el.asarray([1.2, 4.0]))
+        0.5
+    """
+
+    def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
+        super().__init__()
+        self._function = function
+        said = str(name or getattr(function, "__name__", type(function).__name__))
+        self.name = "metric" if said == "<lambda>" else said  # type: ignore[misc]
+
+    def update(self, output: Any, target: Any) -> None:
+        """Count a batch."""
+        value = self._function(output, target)
+        if not isinstance(value, Tensor) or value.size != 1:
+            kind = value._type if isinstance(value, Tensor) else type(value).__name__
+            text = f"the function must give one number as a tensor, received {kind}"
+            fail(ShapeError, self.name, text, "take its mean over the batch")
+        count = output.shape[0] if output.ndim else 1
+        self.add("sum", value.reshape(()).astype(float64) * count, float64)
+        self.add("samples", zeros((), dtype=int64) + count)
+
+    def compute(self) -> float:
+        """The mean; NaN if there was nothing."""
+        count = self.total("samples")
+        return self.total("sum") / count if count else math.nan
 
 
 class Gathered(Metric):

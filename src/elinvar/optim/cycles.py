@@ -206,6 +206,7 @@ class OneCycleLR(LRScheduler):
         """The value at t of the curve through `points`, at the ends of the phases."""
         value: Number = None
         start = 0.0
+        t = choose(t < self.total_steps, t, self.total_steps - 1)  # behind its end it stays there
         for end, first, last in zip(self.ends, points, points[1:], strict=False):
             part = (real(t) - start) / (end - start) if end != start else real(t) * 0 + 1.0
             if self.anneal_strategy == "cos":

@@ -72,10 +72,11 @@ def _prepare(key: Any, op: Op, operands: tuple[Any, ...], params: dict[str, Any]
         if operand._layout is None:
             operand._buffer.refuse_outside(operand, op.name)
     if op.name == "constant":
-        return _constant(op, params)  # 1, 1.0 and True, 0.0 and -0.0 are equal keys: not kept here
+        op.type_rule(**params)  # 1, 1.0 and True, 0.0 and -0.0 are equal keys: not kept here
+        return _constant(params["value"], params["dtype"])
     if op.name == "size_of":
         op.result_types((), params)
-        return _constant(op, {"value": params["dim"], "dtype": op.type_rule(**params).dtype})
+        return _constant(params["dim"], op.type_rule(**params).dtype)
     if op.family == "control":
         key = (op, _region_key(params), *[x._layout for x in operands])
         known = _entries.get(key)
@@ -201,12 +202,10 @@ def packed(x: Any) -> Any:
 # constants
 
 
-def _constant(op: Op, params: dict[str, Any]) -> Entry:
-    value, dtype = params["value"], params["dtype"]
+def _constant(value: Any, dtype: DType) -> Entry:
     key = (dtype, type(value), value if value and type(value) is not complex else str(value))
     held = _constants.get(key)
     if held is None:
-        op.type_rule(**params)
         held = make_constant(value, dtype)
         if len(_constants) >= 4096:
             _constants.clear()

@@ -62,9 +62,16 @@ def tensors(batch: Any) -> Any:
     """The batch with tensors instead of NumPy arrays."""
     if type(batch) is tuple and all(isinstance(part, Tensor) for part in batch):
         return batch  # as our own loaders give it
-    return tree.map_tree(
-        lambda leaf: from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf, batch
-    )
+    return tree.map_tree(_tensor, batch)
+
+
+def _tensor(leaf: Any) -> Any:
+    """Arrays of NumPy and of other libraries as tensors; all else as it is."""
+    if isinstance(leaf, np.ndarray):
+        return from_numpy(leaf)
+    if not isinstance(leaf, Tensor) and hasattr(leaf, "__array__") and hasattr(leaf, "shape"):
+        return from_numpy(np.asarray(leaf))
+    return leaf
 
 
 def sample_count(batch: Any) -> Any:

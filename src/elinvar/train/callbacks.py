@@ -89,6 +89,8 @@ class Listeners:
             if isinstance(callback, type) or not isinstance(callback, Callback):
                 text = f"callbacks must be Callback objects, received {callback!r:.60}"
                 hint = "write its name with ()" if isinstance(callback, type) else None
+                if callable(callback) and hint is None:
+                    hint = "write a class C(el.train.Callback) with a method such as on_epoch_end"
                 fail(DTypeError, "Trainer", text, hint)
         self._of = {event: self._methods(event) for event in EVENTS}
 
@@ -100,3 +102,24 @@ class Listeners:
         """Call all methods of an event."""
         for method in self._of[event]:
             method(*arguments)
+
+    def tell_error(self, trainer: Any, error: BaseException) -> None:
+        """Call all methods of `on_exception`. One that fails keeps no other from being called,
+        and does not take the place of the error: it is noted there."""
+        for method in self._of["on_exception"]:
+            try:
+                method(trainer, error)
+            except Exception as second:
+                name = type(getattr(method, "__self__", method)).__name__
+                error.add_note(f"{name}.on_exception failed, too: {second}")
+
+    def tell_end(self, trainer: Any) -> None:
+        """Call all methods of `on_fit_end`; the first error that one raises is raised at last."""
+        failed: Exception | None = None
+        for method in self._of["on_fit_end"]:
+            try:
+                method(trainer)
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed

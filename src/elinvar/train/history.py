@@ -10,6 +10,20 @@ from typing import Any
 from elinvar.train.figures import HIDDEN, figure
 from elinvar.train.plots import curves
 
+HEADS = {"samples_per_second": "samples/s"}
+
+
+def _cell(name: str, value: Any) -> str:
+    """A figure in the table."""
+    if isinstance(value, float) and math.isfinite(value):
+        if name == "samples_per_second":
+            return f"{value:,.0f}"
+        if name == "waiting":
+            return f"{value:.0%}"
+        if name == "seconds":
+            return f"{value:.2f}"
+    return figure(value)
+
 
 class Mean:
     """A mean over samples, of the means of batches."""
@@ -65,8 +79,13 @@ class History:
     def __str__(self) -> str:
         if not self.rows:
             return "History(no epochs)"
-        names = self.columns
-        cells = [names, *([figure(row.get(name)) for name in names] for row in self.rows)]
+        names = [
+            name
+            for name in self.columns  # a confusion matrix has no place in a line
+            if all(isinstance(row.get(name), int | float | str | None) for row in self.rows)
+        ]
+        heads = [HEADS.get(name, name) for name in names]
+        cells = [heads, *([_cell(name, row.get(name)) for name in names] for row in self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
         return "\n".join(
             "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from elinvar.core.errors import ValueRangeError, fail
+from elinvar.train.canvas import axes, finished
+from elinvar.train.graph_plot import graph
+
+__all__ = ["confusion", "curves", "graph", "learning_rates"]
 
 GREY = "#999999"
-
-
-def axes(columns: int = 1, height: float = 3.6) -> tuple[Any, list[Any]]:
-    """A figure with axes side by side."""
-    if importlib.util.find_spec("matplotlib") is None:
-        fail(ValueRangeError, "plot", "pictures need matplotlib", 'pip install "elinvar[plot]"')
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2 * columns, height), layout="constrained")
-    found = figure.subplots(1, columns, squeeze=False)[0]
-    for one in found:
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, list(found)
-
-
-def finished(figure: Any, path: str | os.PathLike[str] | None) -> Any:
-    """Save the figure if there is a path; give it, for notebooks to show."""
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
 
 
 def learning_rates(
@@ -78,6 +63,7 @@ def confusion(
     matrix: Any, labels: Sequence[str] | None, path: str | os.PathLike[str] | None
 ) -> Any:
     """A confusion matrix: rows are targets, columns what was said, shares of the row by colour."""
+    matrix = np.asarray(matrix)  # of a history that was saved it is a list
     count = len(matrix)
     names = [str(i) for i in range(count)] if labels is None else list(labels)
     if len(names) != count:

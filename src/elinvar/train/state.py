@@ -103,12 +103,21 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
 
 def save(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Write the state to a file."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    serialization.save(captured(trainer), path)
+    found = captured(trainer)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        serialization.save(found, path)
+    except OSError as error:
+        why = error.strerror or str(error)
+        text = f"{why}: the state was not saved; a file of this name is as it was"
+        raise type(error)(error.errno, text, os.fspath(path)) from None
 
 
 def load(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """Read a state from a file and take it over."""
+    if Path(path).is_dir():
+        text = f"{os.fspath(path)!r} is a folder"
+        fail(StateError, "Trainer", text, "name the file in it, such as last.safetensors")
     if not Path(path).exists():
         fail(StateError, "Trainer", f"there is no file {os.fspath(path)!r} to go on from")
     state = serialization.load(path)

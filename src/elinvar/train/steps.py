@@ -20,6 +20,7 @@ from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.batches import parts, sample_count
+from elinvar.train.checking import called
 from elinvar.train.losses import Loss, checked
 from elinvar.train.precision import LossScale, low_type
 
@@ -166,7 +167,7 @@ class Steps:
         inputs, named, target = parts(batch)
         assert self.loss is not None
         with self.autocasting():
-            output = self.model(*inputs, **named)
+            output = called(self.model, inputs, named)
             loss = checked(self.loss(output, target))
         return loss, self._count(output, target)
 
@@ -189,13 +190,13 @@ class Steps:
     def _evaluate(self, batch: Any) -> tuple[Tensor | None, Any]:
         inputs, named, target = parts(batch)
         with no_grad(), self.autocasting():
-            output = self.model(*inputs, **named)
+            output = called(self.model, inputs, named)
             loss = None if self.loss is None else checked(self.loss(output, target))
             return loss, self._count(output, target)
 
     def _predict(self, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         with no_grad(), self.autocasting():
-            return self.model(*inputs, **named)
+            return called(self.model, inputs, named)
 
 
 def values_of_buffers(model: Module) -> list[tuple[Tensor, Tensor]]:

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from elinvar import metrics as metric_table
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
@@ -29,7 +28,7 @@ from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
-from elinvar.train import finders, losses, state
+from elinvar.train import checking, finders, losses, state
 from elinvar.train.averaging import MovingAverage, evaluating
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, parts, sample_count, tensors
@@ -39,7 +38,7 @@ from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
 from elinvar.train.signals import Interrupted, Signals
 from elinvar.train.steps import Stepper, Steps
-from elinvar.train.trouble import explain
+from elinvar.train.trouble import explain, judge, placed
 
 ENDLESS = sys.maxsize  # epochs, where steps say when to end
 
@@ -54,7 +53,8 @@ class Trainer:
             needed to evaluate and predict.
         loss: (output, target) → one number: a function, a module of `el.nn`, or a name such as
             `"cross_entropy"`.
-        metrics: names such as `"accuracy"` or objects of `el.metrics`; or a dict of them, whose
+        metrics: names such as `"accuracy"`, objects of `el.metrics`, or functions
+            (output, target) → number, whose mean over samples is shown; or a dict of them, whose
             keys are the names in the results.
         callbacks: `Callback` objects, called in this order.
         precision: `"f32"`; `"bf16"` or `"f16"` for mixed precision: products have 16-bit operands
@@ -67,7 +67,7 @@ class Trainer:
         clip_norm: greatest norm of all gradients together.
         clip_value: greatest absolute value of a gradient's element.
         ema: decay of a moving average of the weights, with which `fit` validates, and `evaluate`
-            and `predict` work; None for none.
+            and `predict` work; it warms up (see `MovingAverage`). None for none.
         compiled: run each step as one compiled program.
         progress: `"bar"` for a terminal, `"table"` for a notebook, `"plain"` for files and pipes,
             `"auto"` for what fits, or False.
@@ -129,13 +129,12 @@ class Trainer:
         if not isinstance(model, Module):
             text = f"model must be an el.nn.Module, received {type(model).__name__}"
             fail(DTypeError, "Trainer", text)
-        if not isinstance(accumulate, int) or accumulate < 1:
-            fail(ValueRangeError, "Trainer", f"accumulate must be 1 or more, not {accumulate!r}")
+        checking.check_limits(accumulate, clip_norm, clip_value)
         self.model = model
         self.optimizer = None if optimizer is None else optimizer_of(optimizer, model)
         self.loss = None if loss is None else losses.get(loss)
-        self.metrics = _named(metrics)
-        self.callbacks = list(callbacks)
+        self.metrics = checking.named_metrics(metrics)
+        self.callbacks = checking.listed(callbacks)
         Listeners(self.callbacks)
         self.schedule = schedule if isinstance(schedule, LRScheduler) else None
         self._plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
@@ -158,6 +157,7 @@ class Trainer:
             "compiled": compiled,
             "precision": checked_precision(precision),
         }
+        self._first_rates: list[Any] | None = None
         self._steps: Steps | None = None
 
     # ---- the three verbs -----------------------------------------------------------------------
@@ -201,10 +201,8 @@ class Trainer:
             BadValueError: the loss is no longer finite; the error names where that began.
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
-        self.need_optimizer("fit")
-        for name, value in (("epochs", epochs), ("steps", steps)):
-            if value is not None and (not isinstance(value, int) or value < 0):
-                fail(ValueRangeError, "Trainer", f"{name} must be 0 or more, received {value!r}")
+        checking.check_counts(epochs, steps)
+        checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
         checks = None
         if validation is not None:
@@ -212,7 +210,7 @@ class Trainer:
         if dry_run:
             return self._dry_run(source, checks)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
-        self._make_schedule()
+        self._make_schedule(steps if epochs is None else None)
         if resume is not None:
             self.load(resume)
         else:
@@ -231,11 +229,11 @@ class Trainer:
                     if signals.received is not None:  # it came while the epoch ended
                         self._interrupt(signals)
             except BaseException as error:
-                listeners.tell("on_exception", self, error)
+                listeners.tell_error(self, error)
                 raise
             finally:
                 self.model.eval()
-                listeners.tell("on_fit_end", self)
+                listeners.tell_end(self)
         return self.history
 
     def _dry_run(self, source: Any, checks: Any) -> History:
@@ -247,7 +245,7 @@ class Trainer:
                 explain(self, batch, loss)
             logs = {"loss": loss}
             if checks is not None:
-                found = self._evaluate([next(iter(checks))])
+                found = self._evaluate([next(iter(checks))], "validation data")
                 logs.update({f"val_{name}": value for name, value in found.items()})
         return History([logs])
 
@@ -386,7 +384,8 @@ class Trainer:
             self.batch = batch
             listeners.tell("on_step_start", self)
             count = sample_count(batch)
-            loss, self.grad_norm = stepper.take(batch, count)
+            with placed(f"epoch {self.epoch + 1}, batch {self.batches_done + 1} of the data"):
+                loss, self.grad_norm = stepper.take(batch, count)
             value = loss.item()
             if not math.isfinite(value):
                 explain(self, batch, value)
@@ -426,7 +425,7 @@ class Trainer:
         counted = {} if complete else {n: m.state_dict() for n, m in self.metrics.items()}
         if checks is not None:
             listeners.tell("on_validation_start", self)
-            found = self._evaluate(checks)
+            found = self._evaluate(checks, "validation data")
             self.logs.update({f"val_{name}": value for name, value in found.items()})
             listeners.tell("on_validation_end", self)
         place = self.batches_done
@@ -456,16 +455,19 @@ class Trainer:
             yield batch
             before = clock()
 
-    def _evaluate(self, source: Iterable[Any]) -> dict[str, Any]:
+    def _evaluate(self, source: Iterable[Any], name: str = "data") -> dict[str, Any]:
         steps = self.prepared()
         total = Mean()
         for metric in self.metrics.values():
             metric.reset()
         with evaluating(self.model, self.average_in_use):
-            for batch in source:
-                batch = tensors(batch)
-                loss = steps.evaluate(batch)
-                total.add(math.nan if loss is None else loss.item(), sample_count(batch))
+            for number, batch in enumerate(map(tensors, source), 1):
+                with placed(f"batch {number} of the {name}"):
+                    loss = steps.evaluate(batch)
+                    value = math.nan if loss is None else loss.item()
+                    if loss is not None and not math.isfinite(value):
+                        judge(self, batch, value)
+                total.add(value, sample_count(batch))
         if not total.count:
             fail(DataError, "Trainer", "there is no sample to evaluate on")
         return {**({} if self.loss is None else {"loss": total.value}), **self._figures()}
@@ -476,8 +478,12 @@ class Trainer:
     def _interrupt(self, signals: Signals) -> None:
         """Save, and leave: the signal's sender finds everything on disk."""
         file = self.folder / "interrupted.safetensors"
-        self.save(file)
         assert signals.received is not None
+        try:
+            self.save(file)
+        except OSError as error:
+            error.add_note(f"stopped by {signals.received.name} after step {self.step}, not saved")
+            raise
         text = (
             f"stopped by {signals.received.name} after step {self.step} (epoch {self.epoch + 1}, "
             f"batch {self.batches_done}); saved {file}; go on with fit(…, resume={str(file)!r})"
@@ -530,17 +536,25 @@ class Trainer:
             return self.epoch + -(-steps * self.accumulate // self.num_batches)
         return epochs if resumes else self.epoch + epochs
 
-    def _make_schedule(self) -> None:
-        """Schedules that depend on the number of steps are made when it is known."""
-        if self._schedule_wish is None or self.schedule is not None:
+    def _make_schedule(self, steps: int | None) -> None:
+        """Schedules that depend on the number of steps are made when it is known: for each `fit`
+        anew, of the rates that the optimizer had at first."""
+        if self._schedule_wish is None:
             return
         batches = self.num_batches
-        if batches is None:
+        if batches is None and steps is None:
             text = "the schedule needs the number of steps, but the data have no length"
-            fail(ValueRangeError, "Trainer", text, "pass a schedule that is made already")
-        total = self.epochs * -(-batches // self.accumulate)
+            fail(ValueRangeError, "Trainer", text, "pass a schedule that is made already, or steps")
+        per_epoch = 0 if batches is None else -(-batches // self.accumulate)
+        total = steps or (self.epochs - self.epoch) * per_epoch
         assert self.optimizer is not None
-        self.schedule = schedule_for(self._schedule_wish, self.optimizer, total)
+        groups = self.optimizer.param_groups
+        if self._first_rates is None:
+            self._first_rates = [group["lr"] for group in groups]
+        for group, rate in zip(groups, self._first_rates, strict=True):
+            group["lr"] = rate
+            group.pop("initial_lr", None)
+        self.schedule = schedule_for(self._schedule_wish, self.optimizer, max(total, 1))
         self._steps = None
 
     # ---- state ---------------------------------------------------------------------------------
@@ -570,20 +584,6 @@ class Trainer:
         state.load(self, path)
 
 
-def _named(metrics: Any) -> dict[str, Metric]:
-    """The metrics by the names that results have; a list's are numbered where they are alike."""
-    if isinstance(metrics, str):
-        metrics = [metrics]
-    if isinstance(metrics, Mapping):
-        return {str(name): metric_table.get(metric) for name, metric in metrics.items()}
-    found: dict[str, Metric] = {}
-    for given in metrics:
-        metric = metric_table.get(given)
-        name, number = metric.name, 2
-        while name in found:
-            name, number = f"{metric.name}_{number}", number + 1
-        found[name] = metric
-    return found
 
 
 def _joined(found: list[Any]) -> Any:

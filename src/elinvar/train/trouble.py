@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -47,6 +49,33 @@ def explain(trainer: Trainer, batch: Any, value: float) -> NoReturn:
                 buffer.assign(before)
     text = f"the loss is {value}, but not when the batch is computed again"
     fail(BadValueError, "Trainer", f"{text}; {where}", "is there chance in the model (dropout)?")
+
+
+def judge(trainer: Trainer, batch: Any, value: float) -> None:
+    """Say why the loss of a batch that is only looked at is not finite, if the batch is at fault:
+    a model may give NaN, and then that is the figure.
+
+    Raises:
+        BadValueError: inputs or targets are not finite.
+        OutOfBoundsError: a label is out of range.
+    """
+    bad = _bad_inputs(batch)
+    if bad:
+        text = f"the loss is {value}, for the batch holds {bad}"
+        fail(BadValueError, "Trainer", text, "clean the data, or mask such samples")
+    inputs, named, target = parts(batch)
+    assert trainer.loss is not None
+    with no_grad(), trainer.prepared().autocasting():  # eager code refuses such labels
+        trainer.loss(trainer.model(*inputs, **named), target)
+
+
+@contextmanager
+def placed(where: str) -> Iterator[None]:
+    """Within, errors of ours say which batch it was."""
+    try:
+        yield
+    except ElinvarError as error:
+        raise extended(error, f"in {where}").with_traceback(error.__traceback__) from None
 
 
 def _bad_inputs(batch: Any) -> str:

@@ -40,12 +40,10 @@ def _same(op: str, input: Any, target: Any) -> tuple[Any, Any]:
     x, target = as_tensor(input), as_tensor(target)
     if tuple(x.shape) != tuple(target.shape):
         text = f"input {x._type} and target {target._type} must have the same shape"
-        fail(
-            ShapeError,
-            op,
-            text,
-            "reshape one of them; broadcasting here is nearly always a mistake",
-        )
+        hint = "reshape one of them; broadcasting here is nearly always a mistake"
+        if op == "cross_entropy" and target.ndim == x.ndim - 1:
+            hint = "classes must be integers: target.astype(el.int64)"
+        fail(ShapeError, op, text, hint)
     return x, target
 
 
@@ -240,13 +238,19 @@ def _class_loss(
 ) -> Any:
     target = as_tensor(target)
     if target.dtype.kind not in "iu":
-        fail(DTypeError, op, f"target must hold int classes, received {target._type}")
+        text = f"target must hold int classes, received {target._type}"
+        fail(DTypeError, op, text, "target.astype(el.int64)")
     single = x.ndim == 1
     x = _classes_first(x)
     target = expand_dims(target, axis=0) if single else target
     if tuple(target.shape) != (x.shape[0], *x.shape[2:]):
         text = f"input {x._type} and target {target._type} do not fit: expected target of shape"
-        fail(ShapeError, op, f"{text} {(x.shape[0], *x.shape[2:])}")
+        hint = None
+        if target.ndim == x.ndim and target.shape[1] == 1:
+            hint = "drop the axis of size 1: target.squeeze(1)"
+        elif target.ndim == x.ndim and target.shape[1] == x.shape[1]:
+            hint = "one-hot rows become classes by target.argmax(1); probabilities must be floating"
+        fail(ShapeError, op, f"{text} {(x.shape[0], *x.shape[2:])}", hint)
     target = cast(target, dtypes.int64)
     _check_classes(op, target, x.shape[1], ignored)
     loss = _class_losses(
