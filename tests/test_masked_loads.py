@@ -72,3 +72,27 @@ def test_only_loads_that_may_be_cut_are_wider_than_32_bytes(
     text = "\n".join(body.lines)
     widths = [int(width) for width in re.findall(r"masked\.load\.v(\d+)x", text)]
     assert widths and max(widths) * size <= 32 and sum(widths) >= lanes
+
+
+def test_indices_before_the_first_byte() -> None:
+    """Padding around rows that a table gives: no index is read before its tensor begins, where
+    this step's indices stand at the start of a page."""
+    el.manual_seed(0)
+    table, convolution = el.nn.Embedding(20002, 32), el.nn.Conv1d(32, 64, 3, padding=1)
+    head = el.nn.Linear(64, 1)
+    weights = [*table.parameters(), *convolution.parameters(), *head.parameters()]
+    optimizer = el.optim.AdamW(weights, lr=1e-3)
+
+    @el.jit
+    def step(tokens, target):
+        optimizer.zero_grad()
+        found = convolution(table(tokens).transpose(1, 2)).amax(2)
+        loss = ((head(found).squeeze(1) - target) ** 2).mean()
+        loss.backward()
+        el.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        return loss
+
+    tokens = np.random.default_rng(0).integers(0, 20002, (1, 64))
+    losses = [step(el.asarray(tokens), el.ones(1)).item() for _ in range(2)]
+    assert losses[1] < losses[0]

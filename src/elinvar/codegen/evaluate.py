@@ -134,8 +134,8 @@ class Evaluator:
         return self.body.maximum(self.body.minimum(inner, top), "0")
 
     def _loaded_index(self, atom: Atom, lanes: int) -> str:
-        value, at = atom.args
-        scalar = self.value(value, at, TRUE).cast(dtypes.int64)
+        value, at, guard = atom.args  # an index is read only where its element is
+        scalar = self.value(value, at, guard).cast(dtypes.int64)
         return self.widen(scalar, lanes).payload
 
     def vector_index(self, form: Lin) -> str:

@@ -112,7 +112,7 @@ class Collector:
         for atom in form.terms:
             if isinstance(atom, Atom):
                 if atom.kind == "load":
-                    self.visit(atom.args[0], atom.args[1], TRUE)
+                    self.visit(*atom.args)
                     for part in atom.args[1]:
                         self._raw(part)
                 else:

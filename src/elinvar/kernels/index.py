@@ -246,7 +246,7 @@ def atom_depends(atom: Any, var: Var) -> bool:
     if isinstance(atom, Var):
         return atom is var
     for argument in atom.args:
-        if isinstance(argument, Lin) and argument.depends_on(var):
+        if isinstance(argument, Lin | Cond) and argument.depends_on(var):
             return True
         if isinstance(argument, tuple) and any(
             isinstance(item, Lin) and item.depends_on(var) for item in argument
@@ -267,7 +267,7 @@ def _substitute_atom(atom: Any, mapping: Callable[[Any], Lin | None]) -> Lin:
         return atom.args[0].substitute(mapping) % atom.args[1]
     arguments = tuple(
         argument.substitute(mapping)
-        if isinstance(argument, Lin)
+        if isinstance(argument, Lin | Cond)
         else tuple(item.substitute(mapping) for item in argument)
         if isinstance(argument, tuple)
         else argument

@@ -81,7 +81,7 @@ def movement_reads(node: Node, index: tuple[Lin, ...], guard: Cond) -> list[tupl
     condition. Each place's guard holds the conditions under which it may be touched."""
 
     def load(operand: int, at: tuple[Lin, ...]) -> Lin:
-        return Lin(0, {Atom("load", node.operands[operand], at): 1})
+        return Lin(0, {Atom("load", node.operands[operand], at, guard): 1})
 
     assert node.op is not None and not isinstance(node.op.lowering, Absent)
     types = tuple(value.type for value in node.operands)
@@ -114,8 +114,8 @@ def atom_loads(index: tuple[Lin, ...], guard: Cond) -> list[Place]:
 
 def _loads_of_atom(atom: Atom, guard: Cond) -> list[Place]:
     if atom.kind == "load":
-        value, at = atom.args
-        return [Place(value, at, guard)]
+        value, at, own = atom.args
+        return [Place(value, at, guard & own)]
     return [p for a in atom.args if isinstance(a, Lin) for p in atom_loads((a,), guard)]
 
 
