@@ -312,3 +312,17 @@ def test_bad_input(call, kind, text: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_two_classes_as_integers() -> None:
+    """The loss `bce` takes what metrics of classes want, and computes what it does of floats."""
+    x = el.randn(40, 3, generator=el.random.Generator(0))
+    y = (x[:, 0] > 0).astype(el.int64)
+    found = []
+    for target in (y, y.float()):
+        el.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+        metrics = ["accuracy", "f1"] if target is y else []
+        trainer = el.Trainer(model, "adamw", "bce", metrics=metrics, progress=False)
+        found.append(trainer.fit((x, target), epochs=2, batch_size=16)[-1]["loss"])
+    assert found[0] == found[1]

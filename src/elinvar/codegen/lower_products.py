@@ -379,4 +379,9 @@ def _has_few_columns(node: Node) -> bool:
             node.operands, node.params["batch"], node.params["axes"], strict=True
         )
     )
+    return is_better_turned(rows, columns)
+
+
+def is_better_turned(rows: DimLike, columns: DimLike) -> bool:
+    """Whether a product has so few columns that they are better its rows."""
     return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW_COLUMNS < rows

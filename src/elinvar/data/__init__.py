@@ -19,6 +19,7 @@ from elinvar.data.idx import parse_idx
 from elinvar.data.loader import DataLoader, Dataset, TensorDataset, collate
 from elinvar.data.pipeline import Pipeline
 from elinvar.data.source import Source
+from elinvar.data.texts import Mail, moby_dick, spam_mails
 
 __all__ = [
     "DataError",
@@ -26,6 +27,7 @@ __all__ = [
     "DataMissingError",
     "Dataset",
     "FASHION_CLASSES",
+    "Mail",
     "Pipeline",
     "Source",
     "TensorDataset",
@@ -39,8 +41,10 @@ __all__ = [
     "from_stream",
     "image_folder",
     "json_lines",
+    "moby_dick",
     "parquet",
     "parse_idx",
+    "spam_mails",
     "tar",
     "text_lines",
     "transforms",

@@ -51,6 +51,12 @@ FEW_ROWS = 8
 MAX_APART = 16  # members of a cluster of reductions that stand apart
 
 
+def _turns(node: Node) -> bool:
+    """Whether a permutation puts another dim innermost."""
+    last = node.results[0].type.rank - 1
+    return node.op_name == "permute" and node.params["axes"][-1:] != (last,)
+
+
 class Clusterer:
     """Builds the partition of one graph."""
 
@@ -141,12 +147,17 @@ class Clusterer:
         return leaves <= 1
 
     def _flows_through_movement(self, value: Value) -> bool:
-        """Only read by movement that copies each element once: computed by the final reader."""
+        """Only read by movement that copies each element once: computed by the final reader, or by
+        the copy itself, unless that walks memory in another direction."""
         users = self.users.get(value, [])
+        turned = False
         while len(users) == 1 and is_movement(users[0]):
             node = users[0]
-            if node.op_name in REPLICATING or node.results[0] in self.required:
+            if node.op_name in REPLICATING:
                 return False
+            turned = turned or _turns(node)
+            if node.results[0] in self.required:
+                return not turned
             users = self.users.get(node.results[0], [])
             if len(users) == 1 and (is_elementwise(users[0]) or is_reduction(users[0])):
                 return True

@@ -111,6 +111,8 @@ def _fold(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     shape, axes = p["shape"], p["axes"]
     count = len(axes)
     counts = y.shape[count:]
+    if p["sizes"] == p["strides"] and all(n == 1 for n in p["dilations"]):
+        return (_side_by_side(b, y, shape, axes, p["sizes"]),)
     zero = b.f.constant(value=False if y.dtype.kind == "b" else 0, dtype=y.dtype)
     wide = dtypes.accumulator(y.dtype)
     total = None
@@ -134,6 +136,24 @@ def _fold(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     if total is None:
         return (b.f.zeros_like(node.results[0]),)
     return (b.f.cast(total, dtype=y.dtype) if wide is not y.dtype else total,)
+
+
+def _side_by_side(b: Builder, y: Value, shape: Any, axes: Any, sizes: Any) -> Value:
+    """Windows that do not overlap: nothing is added, each element moves to its place."""
+    count, order = len(axes), []
+    grown: list[DimLike] = list(y.shape[count:])
+    for axis in range(len(grown)):
+        order.append(count + axis)
+        if axis in axes:
+            order.append(axes.index(axis))
+            grown[axis] = grown[axis] * sizes[axes.index(axis)]
+    result = b.f.reshape(b.f.permute(y, axes=tuple(order)), shape=tuple(grown))
+    high = tuple(whole - part for whole, part in zip(shape, grown, strict=True))
+    if all(isinstance(n, int) and n == 0 for n in high):
+        return result
+    zero = b.f.constant(value=False if y.dtype.kind == "b" else 0, dtype=y.dtype)
+    none = (0,) * len(high)
+    return b.f.pad(result, zero, low=none, high=high, interior=none)
 
 
 def _arg_extreme(reduction: str) -> Callable[..., tuple[Value, ...]]:
