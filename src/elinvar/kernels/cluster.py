@@ -4,7 +4,8 @@ Every node that is elementwise, movement or a reduction can be computed inside o
 ones (contract, convolution, sort, scatter, control, …) stand alone. Clusters grow in program order:
 
 1. Cheap values are *inline*: never stored, recomputed by each reader (constants, movement, casts of
-   stored values).
+   stored values). A widened 16-bit float always is; one that is rounded to 16 bits never is, for
+   what others read of it is best stored in 16 bits.
 2. An elementwise node or a reduction joins the cluster of an operand when both walk the same space
    and the operand is read at the node's own index. A reduction over trailing dims turns a cluster
    into rows: row results stay in registers and later full-space nodes read them there.
