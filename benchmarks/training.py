@@ -8,8 +8,9 @@
 overhead    `fit` beside the bare loop over a jitted step, on the same model and the same batches:
             microseconds a step, medians over rounds that take turns. With metrics off, so that both
             compute the same; with the plain progress lines of a pipe.
-precision   a training step in f32, bf16 and f16: time, and the scratch memory that its program
-            needs for activations and gradients (what the memory plan of the compiled step says).
+precision   a training step in f32, bf16 and f16: time, and what the memory plan of the compiled
+            step says: the scratch memory in all (activations, gradients, temporary values), and how
+            much of it holds activations that forward saves for backward.
 epoch       data in memory to trained weights, accuracy included, beside the same network in
             PyTorch eager with the same batches (channels-last, fused optimizer).
 """
@@ -29,9 +30,12 @@ import elinvar as el
 from benchmarks.models import MODELS, batches
 from benchmarks.sizes import SIZES, TINY
 from elinvar import nn
+from elinvar.kernels.plan import flatten, touched
 from elinvar.nn.summary import table
 
-OPTIMIZERS = {"mlp": "sgd", "gpt": "adamw", "lstm": "adam", "vit": "adamw"}
+OPTIMIZERS = {
+    "mlp": "sgd", "gpt": "adamw", "lstm": "adam", "vit": "adamw", "cnn": "adamw", "resnet": "sgd",
+}  # fmt: skip
 
 
 def loss_of(output: Any, target: Any) -> Any:
@@ -45,6 +49,7 @@ def trainer_of(model: str, size: Any, **options: Any) -> el.Trainer:
     module = MODELS[model](el, size)
     options = {"progress": False, **options}
     return el.Trainer(module, OPTIMIZERS[model], loss_of, **options)
+PRODUCTS = ("contract", "convolution", "attention_backward")
 
 
 # ---- what the trainer costs ---------------------------------------------------------------------
@@ -110,6 +115,8 @@ def precision(chosen: argparse.Namespace) -> None:
     rows = []
     for model in chosen.models:
         size = TINY[model] if chosen.tiny else SIZES[model]()
+        if chosen.batch:
+            size = size._replace(batch=chosen.batch)
         batch = tuple(map(el.asarray, batches(model, size, 1)[0]))
         names = ("f32", "bf16", "f16")
         trainers = {name: trainer_of(model, size, precision=name) for name in names}
@@ -118,18 +125,22 @@ def precision(chosen: argparse.Namespace) -> None:
             trainer.model.train()
             runs.append(several(trainer.prepared(), batch))
         times = alternate(runs, chosen.rounds)
-        memory = [scratch(trainer, batch) for trainer in trainers.values()]
+        memory = [memory_of(trainer, batch) for trainer in trainers.values()]
         for name, seconds, held in zip(trainers, times, memory, strict=True):
             rows.append(
                 [
                     f"{model} {name}",
                     f"{seconds / 5 * 1e3:.2f}",
                     f"{seconds / times[0]:.2f}",
-                    f"{held / 2**20:.1f}",
-                    f"{held / memory[0]:.2f}",
+                    *(
+                        text
+                        for mine, whole in zip(held, memory[0], strict=True)
+                        for text in (f"{mine / 2**20:.1f}", f"{mine / max(1, whole):.2f}")
+                    ),
                 ]
             )
-    print(table(["step", "ms", "ratio", "scratch, MiB", "ratio"], rows, 4))
+    heads = ["step", "ms", "ratio", "scratch, MiB", "ratio", "saved, MiB", "ratio"]
+    print(table(heads, rows, 6))
 
 
 def several(steps: Any, batch: Any) -> Callable[[], None]:
@@ -142,10 +153,29 @@ def several(steps: Any, batch: Any) -> Callable[[], None]:
     return run
 
 
-def scratch(trainer: el.Trainer, batch: Any) -> int:
-    """Bytes of the compiled step's arena: activations, gradients, temporary values."""
-    lowered = trainer.prepared()._train_step.lower(batch)
-    return int(lowered._program.compiled().bind({}).arena_nbytes)
+def memory_of(trainer: el.Trainer, batch: Any) -> tuple[int, int]:
+    """Bytes of the compiled step's arena, and of what it holds between forward and backward."""
+    compiled = trainer.prepared()._train_step.lower(batch)._program.compiled()
+    return int(compiled.bind({}).arena_nbytes), saved(compiled._scheduled({}))
+
+
+def saved(steps: list[Any]) -> int:
+    """Bytes of the arena that hold activations when the loss is known: written before the first
+    product of the backward pass, and read by that one or later."""
+    first = next((at for at, step in enumerate(steps) if is_backward(step)), len(steps))
+    written = {s for step in steps[:first] for s in touched(step)[1] if s.kind == "arena"}
+    read = {s for step in steps[first:] for s in touched(step)[0]}
+    return sum(storage.size({}) for storage in written & read)
+
+
+def is_backward(step: Any) -> bool:
+    """Whether a step computes a product of the backward pass, by itself or in a loop."""
+    costs = [inner.cost for inner in flatten([step]) if inner.cost is not None]
+    return any(
+        node.op_name in PRODUCTS and node.source and node.source.function.endswith("backward")
+        for cost in costs
+        for node in cost.nodes
+    )
 
 
 # ---- an epoch -----------------------------------------------------------------------------------
@@ -235,6 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
     reader = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     reader.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     reader.add_argument("--models", nargs="+", choices=list(OPTIMIZERS), default=["mlp", "gpt"])
+    reader.add_argument("--batch", type=int, help="of the precision part, for all models")
     reader.add_argument("--rounds", type=int, default=7)
     reader.add_argument("--steps", type=int, default=30, help="of a round")
     reader.add_argument("--tiny", action="store_true", help="to see that it runs")

@@ -178,3 +178,46 @@ def test_info_and_completion(capsys) -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["train", "--resume"]
     assert "complete -c elinvar" in run(capsys, "completion", "fish")[1]
+
+
+def test_averaged_weights_are_those_that_are_judged(files, capsys) -> None:
+    """With `ema`, `eval`, `predict` and `baseline` use the averages that `train` was judged by."""
+    text = SCRIPT.replace('folder="out"', 'folder="out", ema=0.9').replace("[x[:, 0] > 0]", "")
+    (files / "averaged.py").write_text(text + "batch_size = 8\n")
+    words = ("averaged.py", "--json")
+    code, out, _ = run(capsys, "train", *words, "--save", "end.safetensors")
+    trained = json.loads(out)
+    code, out, _ = run(capsys, "eval", *words, "--checkpoint", "end.safetensors")
+    judged = json.loads(out)
+    assert code == 0 and judged["loss"] == trained["test_loss"]
+    code, out, _ = run(capsys, "predict", *words, "--checkpoint", "end.safetensors")
+    said = np.array(json.loads(out))
+    target = (configs.load("averaged.py").test[1]).numpy()
+    chances = said - np.log(np.exp(said).sum(1, keepdims=True))
+    assert code == 0 and abs(judged["loss"] + chances[np.arange(16), target].mean()) < 1e-5
+    code, out, _ = run(capsys, "baseline", *words, "--checkpoint", "end.safetensors", "--rounds", "3")
+    network = json.loads(out)["contenders"][1]
+    assert code == 0 and network["score"] == trained["test_accuracy"]
+
+
+def test_baseline_of_two_classes_has_the_area_and_takes_categories(files, capsys) -> None:
+    """Codes of categories: order means nothing, so trees that know of them need one cut only."""
+    (files / "codes.py").write_text(
+        SCRIPT.replace("x = el.randn(64, 2)", "codes = np.arange(640) % 40\nx = np.stack([codes, codes * 0], 1).astype(np.float32)")
+        .replace("y = (x[:, 0] > 0).astype(el.int64)", "y = (codes % 2).astype(np.int64)")
+        .replace("import elinvar as el", "import elinvar as el\nimport numpy as np")
+    )
+    figures = []
+    for line in ("", "categorical = [0]\n"):
+        with open(files / "codes.py", "a") as stream:
+            stream.write(line)
+        code, out, _ = run(capsys, "baseline", "codes.py", "--rounds", "1", "--json")
+        assert code == 0
+        figures.append(json.loads(out)["contenders"][0])
+        assert json.loads(out)["contenders"][1]["auroc"] is not None
+        assert "by AUROC" in json.loads(out)["verdict"]
+    assert figures[0]["auroc"] < 1 == figures[1]["auroc"]
+    assert "AUROC" in run(capsys, "baseline", "codes.py", "--rounds", "1")[1]
+    (files / "codes.py").write_text((files / "codes.py").read_text() + "categorical = [2]\n")
+    code, _, error = run(capsys, "baseline", "codes.py")
+    assert code == 1 and "categorical must be columns from 0 to 1, received 2" in error

@@ -37,15 +37,6 @@ def test_functional() -> None:
     assert float(re.search(r"slope ([\d.]+)", text)[1]) < 0.5
 
 
-@pytest.mark.slow
-def test_char_gpt(tmp_path: Path) -> None:
-    book = tmp_path / "book.txt"
-    book.write_text("And the hare ran to the river, and the river ran to the sea.\n" * 200)
-    text = run("char_gpt.py", str(book), "60")
-    assert float(re.search(r"loss ([\d.]+),", text)[1]) < 1.0
-    assert len(text.split("\n\n", 1)[1]) >= 400
-
-
 def pictures(split: str, side: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Little pictures of ten kinds: a bar at one of ten places, with noise."""
     count = 1280 if split == "train" else 300

@@ -216,6 +216,42 @@ def test_pooling():
     close(ties.grad[0, 0], [[1.0, 0.0], [0.0, 0.0]])
 
 
+@pytest.mark.parametrize("size", [2, 3, 5])  # compared one after another, and by argmax
+def test_the_first_maximum_of_a_window(size):
+    random = np.random.default_rng(size)
+    values = np.array([-np.inf, -1.0, -0.0, 0.0, 1.0, np.nan], np.float32)
+    images = random.choice(values, (2, 3, 4 * size + 1, 3 * size), p=[0.1, 0.3, 0.2, 0.2, 0.15, 0.05])
+
+    def pooled(x, weights):
+        found, places = nf.max_pool2d(x, size, return_indices=True)
+        return el.grad(lambda v: (nf.max_pool2d(v, size) * weights).sum())(x), found, places
+
+    weights = random.standard_normal((2, 3, 4, 3)).astype(np.float32)
+    weights[0, 0, 0] = -0.0
+    arguments = el.asarray(images), el.asarray(weights)
+    gradient, found, places = pooled(*arguments)
+    windows = images[:, :, : 4 * size].reshape(2, 3, 4, size, 3, size).transpose(0, 1, 2, 4, 3, 5)
+    first = windows.reshape(2, 3, 4, 3, -1).argmax(-1)  # the first NaN where there is one
+    rows = first // size + size * np.arange(4)[:, None]
+    columns = first % size + size * np.arange(3)
+    assert np.array_equal(places.numpy(), rows * 3 * size + columns)
+    at = (*np.ogrid[:2, :3], rows.reshape(2, 3, 12), columns.reshape(2, 3, 12))
+    at = (at[0][..., None], at[1][..., None], *at[2:])
+    assert same(found, images[at].reshape(found.shape))
+    expected = np.zeros_like(images)
+    expected[at] = weights.reshape(2, 3, 12)
+    assert same(gradient, expected)
+    assert all(map(same, el.jit(pooled)(*arguments), (gradient, found, places)))
+
+
+def same(a, b):
+    """The same bits, but for those of NaN."""
+    a, b = np.asarray(a), np.asarray(b)
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f") and (
+        a.dtype.kind != "f" or np.array_equal(np.signbit(a)[a == 0], np.signbit(b)[b == 0])
+    )
+
+
 def test_attention():
     q, k, v = (RNG.standard_normal((2, 3, 4, 8)).astype(np.float32) for _ in range(3))
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(8)

@@ -165,6 +165,31 @@ def test_early_stopping_puts_the_best_weights_back() -> None:
     assert stopping.best_epoch == best and weights(trainer) == kept[best]
 
 
+def test_averages_of_the_best_epoch_come_back_and_are_in_use() -> None:
+    stopping = EarlyStopping(patience=1)
+    trainer = made(callbacks=[stopping], ema=0.5)
+    trainer.optimizer.param_groups[0]["lr"] = 0.3
+    held = task(30, 9)
+    history = trainer.fit(task(40), epochs=60, validation=held, batch_size=8)
+    assert stopping.best_epoch < len(history) < 60
+    assert trainer.evaluate(held, batch_size=8)["loss"] == min(history["val_loss"])
+    loss = el.nn.functional.cross_entropy(trainer.predict(held[0]), el.asarray(held[1]))
+    assert abs(loss.item() - min(history["val_loss"])) < 1e-5
+
+
+def test_averages_begin_with_the_weights_that_were_loaded() -> None:
+    """Before the first step there is nothing to average: the model's own weights are in use."""
+    held = task(30, 9)
+    learnt = made()
+    learnt.fit(task(40), epochs=3)
+    fresh = made(ema=0.999999)
+    fresh.average.warmup = False  # so that what it began with stays
+    fresh.model.load_state_dict(learnt.model.state_dict())
+    assert fresh.evaluate(held) == learnt.evaluate(held)
+    fresh.fit(task(40), epochs=1)
+    assert abs(fresh.evaluate(held)["loss"] - learnt.evaluate(held)["loss"]) < 1e-3
+
+
 def test_checkpoints_of_the_best_epochs_stay(tmp_path) -> None:
     saver = Checkpoint(tmp_path, keep=2)
     trainer = made(callbacks=[saver])
@@ -314,3 +339,17 @@ def test_bad_input(call, kind, text: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
+
+
+def test_two_classes_as_integers() -> None:
+    """The loss `bce` takes what metrics of classes want, and computes what it does of floats."""
+    x = el.randn(40, 3, generator=el.random.Generator(0))
+    y = (x[:, 0] > 0).astype(el.int64)
+    found = []
+    for target in (y, y.float()):
+        el.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 1), nn.Flatten(0))
+        metrics = ["accuracy", "f1"] if target is y else []
+        trainer = el.Trainer(model, "adamw", "bce", metrics=metrics, progress=False)
+        found.append(trainer.fit((x, target), epochs=2, batch_size=16)[-1]["loss"])
+    assert found[0] == found[1]

@@ -31,6 +31,7 @@ class Config:
         trainer, data, validation, test: as the file gave them; None where it gave none.
         options: arguments of `fit`, such as `epochs` and `batch_size`.
         values: the plain values of the file, after overriding.
+        categorical: columns of the inputs that hold codes of categories, for the baseline's trees.
     """
 
     trainer: Trainer
@@ -39,6 +40,7 @@ class Config:
     test: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    categorical: Any = None
 
 
 FIT_OPTIONS = ("epochs", "batch_size", "shuffle", "seed", "steps")
@@ -141,8 +143,9 @@ def _from_python(file: Path, given: dict[str, str]) -> Config:
         fail(ConfigError, "config", f"`trainer` in {file} must be an el.Trainer, received {kind}")
     options = {name: found[name] for name in FIT_OPTIONS if name in found}
     return Config(
-        found["trainer"], found["data"], found.get("validation"), found.get("test"), options, values
-    )
+        found["trainer"], found["data"], found.get("validation"), found.get("test"), options,
+        values, found.get("categorical"),
+    )  # fmt: skip
 
 
 def _plain_assignment(node: ast.stmt, values: dict[str, Any], given: dict[str, str]) -> None:

@@ -13,16 +13,18 @@ import numpy as np
 
 from elinvar.cli.config import Config, load
 from elinvar.core.errors import ConfigError, DataError, fail
-from elinvar.metrics import R2, Accuracy
+from elinvar.metrics import AUROC, R2, Accuracy
 from elinvar.nn.serialization import load as load_file
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import Trainer
+from elinvar.train.averaging import evaluating
 from elinvar.train.baseline import Comparison, network, rows_of, trees
 from elinvar.train.figures import figure
 
 CONFIG_EPILOG = """\
 A configuration is a Python file that defines `trainer` and `data` (and if it likes `validation`,
-`test`, `epochs`, `batch_size`), or a TOML file with the sections [model], [data], [trainer], [fit].
+`test`, `epochs`, `batch_size`; `categorical`: columns of codes, for the trees of `baseline`), or a
+TOML file with the sections [model], [data], [trainer], [fit].
 Values are overridden as name=value (Python: plain values at the file's top; TOML: section.name).
 
 examples:
@@ -128,16 +130,22 @@ def baseline(options: argparse.Namespace) -> int:
             text = f"the baseline needs `{name}` as a tuple of two arrays"
             fail(ConfigError, "baseline", f"{text}, received {type(pair).__name__}")
     assert test is not None
-    one, measure = trees(config.data, test, max_iter=options.rounds)
+    rounds, categorical = options.rounds, config.categorical
+    one, measure = trees(config.data, test, max_iter=rounds, categorical=categorical)
     trainer = config.trainer
     metric = Accuracy() if measure == "accuracy" else R2()
 
     def fit() -> None:
         trainer.fit(config.data, validation=config.validation, **config.options)
 
-    def score() -> float:
-        judge = Trainer(trainer.model, metrics={"score": metric}, progress=False)
-        return float(judge.evaluate(test)["score"])
+    def score() -> float | tuple[float, float]:
+        figures = {"score": metric, **({} if one.auroc is None else {"auroc": AUROC()})}
+        judge = Trainer(trainer.model, metrics=figures, progress=False)
+        with evaluating(trainer.model, trainer.average_in_use):
+            found = judge.evaluate(test)
+        if one.auroc is None:
+            return float(found["score"])
+        return float(found["score"]), float(found["auroc"])
 
     name = f"network ({sum(p.size for p in trainer.model.parameters()):,} parameters)"
     if options.checkpoint:
@@ -173,6 +181,9 @@ def _load_weights(trainer: Trainer, path: str | None) -> None:
     found = load_file(path)
     is_run = isinstance(found, dict) and "model" in found and "batches_done" in found
     trainer.model.load_state_dict(found["model"] if is_run else found)
+    if is_run and trainer.average is not None and found.get("average"):
+        trainer.average.load_state_dict(found["average"])
+        trainer.step = found["step"]  # from the first step on the averages are what is used
 
 
 def _inputs(path: str) -> Any:

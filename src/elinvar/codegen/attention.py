@@ -30,7 +30,7 @@ from elinvar.codegen.attention_tiles import (
 )
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import LLVMHandler, llvm_type, memory_type
-from elinvar.core.dtypes import DType, bool_
+from elinvar.core.dtypes import DType, accumulator, bool_
 from elinvar.ops.scalar_math import exp, log
 from elinvar.ops.scalars import Scalar, fma, select
 
@@ -45,8 +45,13 @@ SIZES = (
 
 
 class Kernel:
-    """What forward and backward share. `mask`: the dtype of the mask, None without one."""
+    """What forward and backward share. `mask`: the dtype of the mask, None without one.
 
+    Operands and results are `stored`, all else is computed in `dtype`: of 16-bit floats the
+    blocks at hand are widened on the stack, and sums stay there until they are rounded.
+    """
+
+    stored: DType
     dtype: DType
     mask: DType | None
     name: str
@@ -56,8 +61,10 @@ class Kernel:
     scale: Scalar
     bias: str
 
-    def __init__(self, name: str, dtype: DType, mask: DType | None, shape: Shape) -> None:
-        self.name, self.dtype, self.mask = name, dtype, mask
+    def __init__(self, name: str, stored: DType, mask: DType | None, shape: Shape) -> None:
+        self.name, self.stored, self.mask = name, stored, mask
+        dtype = self.dtype = accumulator(stored)
+        self.is_narrow = stored is not dtype
         self.body = Body()
         self.tiles = Tiles(self.body, dtype, shape)
         self.element = llvm_type(dtype)
@@ -87,6 +94,28 @@ class Kernel:
         body.entry.append(f"  {name} = alloca {self.element}, i64 {count}, align 64")
         return name
 
+    def rows(self, most: int, size: str, hint: str) -> str:
+        """Memory for `most` rows of `size` numbers, if operands are narrow."""
+        body = self.body
+        if not self.is_narrow:
+            return "null"
+        count, name = body.fresh("n"), body.fresh(hint)
+        body.entry.append(f"  {count} = mul nsw i64 {size}, {most}")
+        body.entry.append(f"  {name} = alloca {self.element}, i64 {count}, align 64")
+        return name
+
+    def widened(
+        self, source: str, step: str, count: str, size: str, own: str
+    ) -> tuple[str, str]:  # fmt: skip
+        """Rows of an operand as they are computed with, and from row to row how far: where they
+        stand, or widened in memory of ours."""
+        if not self.is_narrow:
+            return source, step
+        with self.body.loop("0", count, hint="row") as row:
+            line = self.at(source, (row, step), stored=self.stored)
+            self.tiles.copy(line, self.at(own, (row, size)), size, self.stored, None)
+        return own, size
+
     def start(self) -> None:
         """What is the same for all tasks."""
         body = self.body
@@ -97,12 +126,12 @@ class Kernel:
         self.scale = self.tiles.splat(one, LANES)
         self.bias = body.stack_slot(f"[{KEYS} x {self.element}]", "bias")
 
-    def at(self, base: str, *terms: tuple[str, str]) -> str:
-        """The pointer moved by the sum of products."""
+    def at(self, base: str, *terms: tuple[str, str], stored: DType | None = None) -> str:
+        """The pointer moved by the sum of products, in elements of `stored`."""
         total = "0"
         for index, stride in terms:
             total = self.body.add(total, self.body.mul(index, stride))
-        return self.tiles.pointer(base, total)
+        return self.tiles.pointer(base, total, None if stored is None else llvm_type(stored))
 
     # which pairs are hidden
 
@@ -177,6 +206,8 @@ class Kernel:
                 none = self.tiles.constant(0.0, lanes).payload
                 wide = llvm_type(self.dtype, lanes)
                 text = body.instruction(f"select {condition} {seen}, {wide} {none}, {wide} {low}")
+            else:
+                text = handler.cast(text, kind, self.dtype)
             self.tiles.store(self.bias, column, Scalar(handler, self.dtype, text), lanes)
 
         with body.loop("0", stop, LANES, "j") as column:
@@ -242,6 +273,8 @@ class _Forward(Kernel):
         self.top, self.total = self.column("top"), self.column("total")
         self.next, self.factor = self.column("next"), self.column("factor")
         keys = self.turned("%depth", "keys")
+        own_q, own_v = self.rows(ROWS, "%depth", "q.rows"), self.rows(KEYS, "%width", "v.rows")
+        sums, sum_step = self.rows(ROWS, "%width", "sums"), "%width"
         blocks = body.div(body.add("%rows", body.sub("%block", "1")), "%block")
         with body.loop("%begin", "%end", hint="task") as task:
             pair, part = body.div(task, blocks), body.rem(task, blocks)
@@ -250,12 +283,17 @@ class _Forward(Kernel):
             first = body.mul(part, "%block")
             count = body.minimum("%block", body.sub("%rows", first))
             row = body.add(body.mul(pair, "%rows"), first)
-            q = self.at("%q", (batch, "%q.b"), (head, "%q.h"), (first, "%q.t"))
-            k = self.at("%k", (batch, "%k.b"), (shared, "%k.h"))
-            v = self.at("%v", (batch, "%v.b"), (shared, "%v.h"))
-            result = self.at("%result", (batch, "%o.b"), (head, "%o.h"), (first, "%o.t"))
+            kind = self.stored
+            q = self.at("%q", (batch, "%q.b"), (head, "%q.h"), (first, "%q.t"), stored=kind)
+            k = self.at("%k", (batch, "%k.b"), (shared, "%k.h"), stored=kind)
+            v = self.at("%v", (batch, "%v.b"), (shared, "%v.h"), stored=kind)
+            target = (batch, "%o.b"), (head, "%o.h"), (first, "%o.t")
+            result = self.at("%result", *target, stored=kind)
+            q, q_step = self.widened(q, "%q.t", count, "%depth", own_q)
+            if not self.is_narrow:
+                sums, sum_step = result, "%o.t"
             with body.loop("0", count, hint="row") as number:
-                self.tiles.fill(self.at(result, (number, "%o.t")), "%width", 0.0)
+                self.tiles.fill(self.at(sums, (number, sum_step)), "%width", 0.0)
             self.tiles.fill(self.top, str(ROWS), -INFINITY)
             self.tiles.fill(self.total, str(ROWS), 0.0)
             place = body.add(first, "%offset")
@@ -264,19 +302,21 @@ class _Forward(Kernel):
                 self.base = body.sub(place, key)
                 width = body.minimum(body.sub("%keys", key), str(KEYS))
                 seeing = (self.first_seeing(count), count)
-                self.tiles.turn(self.at(k, (key, "%k.t")), "%k.t", width, "%depth", keys)
+                line = self.at(k, (key, "%k.t"), stored=kind)
+                self.tiles.turn(line, "%k.t", width, "%depth", keys, kind)
                 self.tiles.product(
-                    seeing, str(KEYS), Left(q, "%q.t", "1"), Right(keys, str(KEYS)),
+                    seeing, str(KEYS), Left(q, q_step, "1"), Right(keys, str(KEYS)),
                     Result(self.pairs, str(KEYS), added=False),
                     throughout("%depth"), self.needed(width),
                 )  # fmt: skip
                 self._weigh(batch, head, first, key, seeing, width)
+                line = self.at(v, (key, "%v.t"), stored=kind)
+                values, v_step = self.widened(line, "%v.t", width, "%width", own_v)
                 self.tiles.product(
-                    seeing, "%width", Left(self.pairs, str(KEYS), "1"),
-                    Right(self.at(v, (key, "%v.t")), "%v.t"),
-                    Result(result, "%o.t", factors=self.factor), self.key_spans(width),
+                    seeing, "%width", Left(self.pairs, str(KEYS), "1"), Right(values, v_step),
+                    Result(sums, sum_step, factors=self.factor), self.key_spans(width),
                 )  # fmt: skip
-            self._finish(result, row, count)
+            self._finish(sums, sum_step, result, row, count)
         sizes = [*SIZES, "%o.b", "%o.h", "%o.t"]
         return self.module(["%q", "%k", "%v", "%result", "%log.sum"], sizes)
 
@@ -331,25 +371,28 @@ class _Forward(Kernel):
             return score.eq(-INFINITY)
         return self.behind(group, bound)
 
-    def _finish(self, result: str, row: str, count: str) -> None:
-        """Divide by the sums; rows that saw nothing stay 0."""
+    def _finish(self, sums: str, step: str, result: str, row: str, count: str) -> None:
+        """Divide by the weights' sums; rows that saw nothing stay 0."""
         body, tiles = self.body, self.tiles
         with body.loop("0", count, LANES, "row") as at:
             total = tiles.load(self.total, at, LANES)
             tiles.store(self.next, at, tiles.load(self.top, at, LANES) + log(total), LANES)
             tiles.store(self.total, at, select(total.eq(0.0), 1.0, total), LANES)
-        whole = body.mul(body.div("%width", str(LANES)), str(LANES))
+        whole, kind = body.mul(body.div("%width", str(LANES)), str(LANES)), self.stored
         with body.loop("0", count, hint="row") as at:
             tiles.store("%log.sum", body.add(row, at), tiles.load(self.next, at))
             divisor = tiles.load(self.total, at)
             every = tiles.splat(divisor, LANES)
-            line = self.at(result, (at, "%o.t"))
+            line = self.at(sums, (at, step))
+            target = self.at(result, (at, "%o.t"), stored=kind)
             with body.loop("0", whole, LANES, "j") as column:
-                tiles.store(line, column, tiles.load(line, column, LANES) / every, LANES)
+                mean = tiles.load(line, column, LANES) / every
+                tiles.store(target, column, mean, LANES, kind)
             with body.loop(whole, "%width", 1, "j") as column:
-                tiles.store(line, column, tiles.load(line, column) / divisor)
+                tiles.store(target, column, tiles.load(line, column) / divisor, 1, kind)
 
 
-def forward_text(name: str, dtype: DType, mask: DType | None, shape: Shape) -> str:
-    """The kernel of `attention` for f32 or f64."""
-    return _Forward(name, dtype, mask, shape).text()
+def forward_text(name: str, stored: DType, mask: DType | None, shape: Shape) -> str:
+    """The kernel of `attention` for operands that hold `stored`; `shape` is that of the type of
+    its sums."""
+    return _Forward(name, stored, mask, shape).text()

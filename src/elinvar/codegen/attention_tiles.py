@@ -10,7 +10,7 @@ sum as it is. So what a hidden key holds, NaN included, and how blocks are cut c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from elinvar.codegen.body import Body
@@ -101,15 +101,21 @@ class Tiles:
         kind = element or self.element
         return self.body.instruction(f"getelementptr inbounds {kind}, ptr {base}, i64 {index}", "p")
 
-    def load(self, base: str, index: str, lanes: int = 1) -> Scalar:
-        kind = llvm_type(self.dtype, lanes)
-        place = self.pointer(base, index)
-        payload = self.body.instruction(f"load {kind}, ptr {place}, align {self.align}", "x")
-        return Scalar(LLVMHandler(self.body, lanes), self.dtype, payload)
+    def load(self, base: str, index: str, lanes: int = 1, stored: DType | None = None) -> Scalar:
+        """Numbers from memory that holds `stored`, by default the type that is computed with."""
+        stored = stored or self.dtype
+        kind, place = llvm_type(stored, lanes), self.pointer(base, index, llvm_type(stored))
+        payload = self.body.instruction(f"load {kind}, ptr {place}, align {stored.itemsize}", "x")
+        return Scalar(LLVMHandler(self.body, lanes), stored, payload).cast(self.dtype)
 
-    def store(self, base: str, index: str, value: Scalar, lanes: int = 1) -> None:
-        kind, place = llvm_type(self.dtype, lanes), self.pointer(base, index)
-        self.body.emit(f"store {kind} {value.payload}, ptr {place}, align {self.align}")
+    def store(
+        self, base: str, index: str, value: Scalar, lanes: int = 1, stored: DType | None = None
+    ) -> None:
+        """Numbers into memory that holds `stored`, rounded if that is narrower."""
+        stored = stored or self.dtype
+        kind, place = llvm_type(stored, lanes), self.pointer(base, index, llvm_type(stored))
+        payload = value.cast(stored).payload
+        self.body.emit(f"store {kind} {payload}, ptr {place}, align {stored.itemsize}")
 
     def splat(self, value: Scalar, lanes: int) -> Scalar:
         """One number in all lanes."""
@@ -128,14 +134,26 @@ class Tiles:
         payload = handler.instruction("const", self.dtype, (value,))
         return Scalar(handler, self.dtype, payload)
 
-    def fill(self, base: str, count: str, value: float) -> None:
+    def fill(self, base: str, count: str, value: float, stored: DType | None = None) -> None:
         """Set `count` neighbours to a number."""
+        for place, lanes in self._along(count):
+            self.store(base, place, self.constant(value, lanes), lanes, stored)
+
+    def copy(
+        self, source: str, target: str, count: str, before: DType | None, after: DType | None
+    ) -> None:
+        """Copy `count` neighbours from memory of one type into memory of another."""
+        for place, lanes in self._along(count):
+            self.store(target, place, self.load(source, place, lanes, before), lanes, after)
+
+    def _along(self, count: str) -> Iterator[tuple[str, int]]:
+        """Loops over `count` neighbours: in vectors, and the rest one by one."""
         body = self.body
         whole = body.mul(body.div(count, str(LANES)), str(LANES))
         with body.loop("0", whole, LANES, "j") as place:
-            self.store(base, place, self.constant(value, LANES), LANES)
+            yield place, LANES
         with body.loop(whole, count, 1, "j") as place:
-            self.store(base, place, self.constant(value))
+            yield place, 1
 
     # products
 
@@ -321,19 +339,21 @@ class Tiles:
 
     # transposes
 
-    def turn(self, source: str, row_step: str, count: str, depth: str, target: str) -> None:
+    def turn(
+        self, source: str, row_step: str, count: str, depth: str, target: str, stored: DType
+    ) -> None:
         """target[d · KEYS + c] = source[c · row_step + d] for all KEYS columns c, of which those
         from `count` (at least 1) on repeat the last: they are read, and never used."""
-        body = self.body
+        body, element = self.body, llvm_type(stored)
         full = body.mul(body.div(depth, str(GROUP)), str(GROUP))
         last = body.sub(count, "1")
         with body.loop("0", str(KEYS), GROUP, "c") as first:
             lines = []
             for i in range(GROUP):
                 row = body.minimum(body.add(first, str(i)), last)
-                lines.append(self.pointer(source, body.mul(row, row_step)))
+                lines.append(self.pointer(source, body.mul(row, row_step), element))
             with body.loop("0", full, GROUP, "d") as d:
-                rows = [self.load(line, d, GROUP).payload for line in lines]
+                rows = [self.load(line, d, GROUP, stored).payload for line in lines]
                 for n, column in enumerate(self._turned(rows)):
                     place = body.add(body.mul(body.add(d, str(n)), str(KEYS)), first)
                     value = Scalar(LLVMHandler(body, GROUP), self.dtype, column)
@@ -341,7 +361,8 @@ class Tiles:
             with body.loop(full, depth, 1, "d") as d:
                 place = body.add(body.mul(d, str(KEYS)), first)
                 for i, line in enumerate(lines):
-                    self.store(target, body.add(place, str(i)), self.load(line, d))
+                    one = self.load(line, d, stored=stored)
+                    self.store(target, body.add(place, str(i)), one)
 
     def _turned(self, rows: list[str]) -> list[str]:
         """The columns of a square: three rounds of interleaving rows i and i + 4."""

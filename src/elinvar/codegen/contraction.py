@@ -43,7 +43,7 @@ from elinvar.codegen.product_parts import (
     store,
     table,
 )
-from elinvar.core.dtypes import DType
+from elinvar.core.dtypes import DType, is_narrow, uint16
 
 # how the operands are read
 PACKED, DIRECT = 0, 1  # the left operand is packed, or read where it stands
@@ -68,7 +68,9 @@ def contract_text(
     are neighbours, k offsets, per 8 steps of k whether they are neighbours, batch offsets; of the
     right operand: the same of k, column offsets, per 8 columns whether they are neighbours, batch
     offsets; of the result: row offsets, column offsets, per panel of columns whether they are
-    neighbours, batch offsets; the function of the epilogue or null (see `epilogues.py`); then
+    neighbours, batch offsets; the function of the epilogue or null (see `epilogues.py`; where
+    operands are narrow and the result's address is null, a task's block of the result stands on the
+    stack and is its alone); then
     rows, columns, depth, panels of columns per task, panels of rows per task, whether `right` holds
     panels that were packed before (see `pack_right_text`), and one of the modes below; then the
     epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
@@ -99,11 +101,14 @@ def contract_text(
 
 
 def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool) -> str:
-    """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs.
+    """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs;
+    16-bit floats as they are.
 
     Slots: source, target, k offsets, their flags, column offsets, their flags, batch offsets,
     columns, depth, as for `contract_text`. Tasks: batch × panel.
     """
+    if is_narrow(stored):  # their bits
+        stored = dtype = uint16
     body, element = Body(), llvm_type(dtype)
     panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
     with body.loop("%begin", "%end", hint="task") as task:
@@ -130,6 +135,9 @@ class _Contraction:
     def __init__(self, stored: DType, dtype: DType, tile: Tile, numerics: Numerics) -> None:
         self.tile, self.block, self.has_dots = tile, numerics.block, numerics.dots
         self.stored = llvm_type(stored)
+        self.has_block = is_narrow(stored)
+        self.types = stored, dtype
+        self.packed = self.stored if self.has_block else llvm_type(dtype)  # by another launch
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
         self.element = llvm_type(dtype)
         self.body = Body()
@@ -141,6 +149,7 @@ class _Contraction:
         self.stack = body.stack_slot(f"[{self.apart * PANELS} x {self.element}]", "right")
         self.panel = body.stack_slot(f"[{self.block * tile.rows} x {self.element}]", "left")
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
+        self._prepare_result()
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
         self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
         self.is_mixed = body.instruction(f"icmp eq i64 %mode, {MIXED}")
@@ -163,9 +172,10 @@ class _Contraction:
                 pointer(body, f"%{side}", element, table(body, f"%{side}.batches", batch))
                 for side, element in (
                     ("left", self.stored), ("right", self.stored),
-                    ("right", self.element), ("result", self.element),
+                    ("right", self.packed), ("result", self.element),
                 )
             )  # fmt: skip
+            result = self._start_result(result, first_row, first_column)
             with body.when(is_few), body.loop(first_column, last_column, hint="column") as column:
                 self._few_rows(left, right, column)
                 self._write(result, first_row, column, "0")
@@ -178,22 +188,88 @@ class _Contraction:
                         body, name, tile, right, self.stack, first_column, panels, low, count,
                         str(self.apart),
                     )  # fmt: skip
+                if self.has_block:
+                    with body.when(self.is_packed):
+                        self._widen_panels(packed_right, first_column, last_column, low, count)
                 with body.loop(first_row, last_row, hint="row") as row:
                     self._row_panel(row, left, low, count)
                     with body.loop(first_column, last_column, hint="column") as column:
-                        own = self._own_panel(body.sub(column, first_column))
-                        start = body.div(low, "2") if self.in_pairs else low
-                        place = body.add(body.mul(column, "%depth"), start)
-                        place = body.mul(place, str(tile.columns))
-                        packed = pointer(body, packed_right, self.element, place)
-                        panel = body.instruction(
-                            f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
-                        )
+                        panel = own = self._own_panel(body.sub(column, first_column))
+                        if not self.has_block:
+                            packed = self._packed_panel(packed_right, column, low)
+                            panel = body.instruction(
+                                f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
+                            )
                         self._product(result, row, column, left, panel, low, count)
             before = body.mul(batch, "%rows")
             self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
         return body
+
+    def _packed_panel(self, packed: str, column: str, low: str) -> str:
+        """The address of a block of k of a panel that was packed before."""
+        body = self.body
+        start = body.div(low, "2") if self.in_pairs else low
+        place = body.mul(body.add(body.mul(column, "%depth"), start), str(self.tile.columns))
+        return pointer(body, packed, self.packed, place)
+
+    def _widen_panels(self, packed: str, first: str, last: str, low: str, count: str) -> None:
+        """Narrow panels that were packed before, for a block of k: widened on the stack."""
+        body, lanes = self.body, self.tile.vector
+        stored, dtype = self.types
+        with body.loop(first, last, hint="column") as column:
+            source = self._packed_panel(packed, column, low)
+            target = self._own_panel(body.sub(column, first))
+            length = body.mul(count, str(self.tile.columns))
+            with body.loop("0", length, lanes, "j") as place:
+                value = load_as(body, source, lanes, stored, dtype, place)
+                store(body, target, f"<{lanes} x {self.element}>", dtype, place, value)
+
+    def _prepare_result(self) -> None:
+        """Tables by which a block of results on the stack is written as one in memory is."""
+        body, tile = self.body, self.tile
+        self.result_tables = ["%result.rows", "%result.columns", "%result.flags"]
+        self.first_row = self.first_column = "0"
+        if not self.has_block:
+            return
+        rows, step = tile.block_panels * tile.rows, tile.block_step
+        self.own_block = body.stack_slot(f"[{rows * step} x {self.element}]", "block")
+        self.is_own = body.instruction("icmp eq ptr %result, null")
+        found = []
+        for given, count, factor in zip(
+            self.result_tables, (rows, step, PANELS), (step, 1, 0), strict=True
+        ):
+            own = body.stack_slot(f"[{count} x i64]", "table")
+            with body.when(self.is_own), body.loop("0", str(count), hint="i") as i:
+                number = body.mul(i, str(factor)) if factor else "1"
+                place = pointer(body, own, "i64", i)
+                body.emit(f"store i64 {number}, ptr {place}, align 8")
+            found.append(body.instruction(f"select i1 {self.is_own}, ptr {own}, ptr {given}"))
+        self.result_tables = found
+
+    def _start_result(self, result: str, first_row: str, first_column: str) -> str:
+        """Where a task writes its results. A block on the stack begins with the task's first panels
+        of rows and columns."""
+        if not self.has_block:
+            return result
+        body = self.body
+        self.first_row, self.first_column = (
+            body.instruction(f"select i1 {self.is_own}, i64 {first}, i64 0")
+            for first in (first_row, first_column)
+        )
+        return body.instruction(f"select i1 {self.is_own}, ptr {self.own_block}, ptr {result}")
+
+    def _result_place(self, row: str, column: str) -> tuple[str, str, str]:
+        """For a panel of rows and one of columns: the addresses of its row offsets and column
+        offsets, and whether the columns are neighbours."""
+        body, tile = self.body, self.tile
+        row, column = body.sub(row, self.first_row), body.sub(column, self.first_column)
+        rows, columns, flags = self.result_tables
+        return (
+            pointer(body, rows, "i64", body.mul(row, str(tile.rows))),
+            pointer(body, columns, "i64", body.mul(column, str(tile.columns))),
+            table(body, flags, column),
+        )
 
     def _epilogue(self, before: str, rows: tuple[str, str], columns: tuple[str, str]) -> None:
         """Let the epilogue go on with the task's block; `before`: rows of the batches before."""
@@ -206,7 +282,14 @@ class _Contraction:
                 body.minimum(body.mul(columns[1], str(tile.columns)), "%columns"),
             ]
             numbers = ", ".join(f"i64 {bound}" for bound in bounds)
-            body.emit(f"call void %epilogue(ptr %more, {numbers})")
+            if not self.has_block:
+                body.emit(f"call void %epilogue(ptr %more, {numbers})")
+                return
+            with body.when(self.is_own):
+                own = body.instruction(f"ptrtoint ptr {self.own_block} to i64")
+                body.emit(f"call void %epilogue(ptr %more, {numbers}, i64 {own})")
+            with body.when(body.instruction(f"xor i1 {self.is_own}, true")):
+                body.emit(f"call void %epilogue(ptr %more, {numbers})")
 
     def _few_rows(self, left: str, right: str, column: str) -> None:
         body, tile = self.body, self.tile
@@ -263,21 +346,19 @@ class _Contraction:
             self._write(result, row, column, low)
             return
         first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
+        rows, columns, together = self._result_place(row, column)
         tests = [
             body.instruction(f"xor i1 {self.is_direct}, true"),
             body.instruction(f"icmp sle i64 {body.add(first_row, str(tile.rows))}, %rows"),
             body.instruction(f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"),
-            body.instruction(f"icmp ne i64 {table(body, '%result.flags', column)}, 0"),
+            body.instruction(f"icmp ne i64 {together}, 0"),
         ]
         is_whole = tests[0]
         for test in tests[1:]:
             is_whole = body.instruction(f"and i1 {is_whole}, {test}")
         with body.when(is_whole):
-            place = table(body, "%result.columns", first_column)
-            arguments = [
-                self.panel, right, pointer(body, result, self.element, place),
-                pointer(body, "%result.rows", "i64", first_row),
-            ]  # fmt: skip
+            place = table(body, columns, "0")
+            arguments = [self.panel, right, pointer(body, result, self.element, place), rows]
             pointers = ", ".join(f"ptr {a}" for a in arguments)
             is_first = body.instruction(f"icmp eq i64 {low}, 0")
             body.emit(f"call void @{self.name}.whole({pointers}, i64 {count}, i1 {is_first})")
@@ -316,13 +397,10 @@ class _Contraction:
         first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
         height = body.minimum(body.sub("%rows", first_row), str(tile.rows))
         width = body.minimum(body.sub("%columns", first_column), str(tile.columns))
-        together = body.instruction(f"icmp ne i64 {table(body, '%result.flags', column)}, 0")
+        *places, flag = self._result_place(row, column)
+        together = body.instruction(f"icmp ne i64 {flag}, 0")
         is_first = body.instruction(f"icmp eq i64 {low}, 0")
-        arguments = [
-            self.sums, result, pointer(body, "%result.rows", "i64", first_row),
-            pointer(body, "%result.columns", "i64", first_column),
-        ]  # fmt: skip
-        pointers = ", ".join(f"ptr {a}" for a in arguments)
+        pointers = ", ".join(f"ptr {a}" for a in (self.sums, result, *places))
         body.emit(
             f"call void @{self.name}.write({pointers}, i64 {height}, i64 {width}, "
             f"i1 {together}, i1 {is_first})"

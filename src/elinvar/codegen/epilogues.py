@@ -19,7 +19,8 @@ from elinvar.codegen.maps import MapKernel
 from elinvar.codegen.product_parts import Tile
 from elinvar.codegen.turning import find_turned
 from elinvar.codegen.walking import LANES
-from elinvar.core.shapes import Shape, size
+from elinvar.core.dtypes import is_narrow
+from elinvar.core.shapes import DimLike, Shape, size
 from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels.group import Group, cut
 from elinvar.kernels.index import Var
@@ -28,6 +29,7 @@ from elinvar.kernels.pull import gathered, squeeze, view_of
 
 LITTLE = 16384  # elements that may be computed earlier for the sake of an epilogue
 MOST_STREAMS = 2  # more arrays at once are better gone through as they lie in memory
+MOST_NARROW_STREAMS = 3  # where the raw product needs no memory
 RANGES = ("%row.begin", "%row.end", "%column.begin", "%column.end")
 Strides = Mapping[Value, Shape | None]
 
@@ -50,6 +52,8 @@ class Epilogue:
         product: the value that the product makes, an operand of the group.
         kernel: the function that the product calls.
         home: the result whose memory the raw product takes, if nobody else wants the product.
+        is_own: whether the raw product has no memory, but a block on the stack in each task: nobody
+            else wants it, and all results are narrower.
     """
 
     cluster: Cluster
@@ -57,6 +61,7 @@ class Epilogue:
     product: Value
     kernel: EpilogueText
     home: Value | None
+    is_own: bool = False
 
 
 class EpilogueKernel(MapKernel):
@@ -64,15 +69,26 @@ class EpilogueKernel(MapKernel):
 
         void NAME(slots, row.begin, row.end, column.begin, column.end)
 
-    `row_axes`: how many axes of the group's space are rows; the others are columns. `panel`: a
-    block of columns begins at a multiple of it.
+    `row_axes`: how many axes of the group's space are rows; the others are columns. `tile`: a
+    block of columns begins at a multiple of its columns. `own`: the number of the operand of which
+    the block alone stands on the caller's stack; its address is one more argument then.
     """
 
     def __init__(
-        self, group: Group, strides: tuple[Shape | None, ...], row_axes: int, panel: int
+        self,
+        group: Group,
+        strides: tuple[Shape | None, ...],
+        row_axes: int,
+        tile: Tile,
+        own: int | None = None,
     ) -> None:
+        if own is not None:
+            shape = group.operands[own].shape
+            block = block_strides(shape, row_axes, tile.block_step)
+            strides = (*strides[:own], block, *strides[own + 1 :])
         super().__init__(group, strides)
-        self._row_axes, self._panel = row_axes, panel
+        self._row_axes, self._panel, self._step = row_axes, tile.columns, tile.block_step
+        self._own = own
 
     def _collapse_loops(self, variables: list[Var]) -> list[Var]:
         inner = {var for dim in self.dims[self._row_axes :] for var in dim}
@@ -87,6 +103,14 @@ class EpilogueKernel(MapKernel):
         if len(self._rows) > 1 or len(self._columns) != 1:
             return None
         body, (last,) = self.body, self._columns
+        pointers = [leaf.pointer for leaf in (*self.leaves.values(), *self.targets.values())]
+        ranges: tuple[str, ...] = RANGES
+        if self._own is not None:
+            ranges = (*RANGES, "%block")
+            leaf = self.leaves[self.group.region.inputs[self._own]]
+            leaf.pointer = body.instruction("inttoptr i64 %block to ptr", "own")
+            first = body.add(body.mul("%row.begin", str(self._step)), "%column.begin")
+            self.evaluator.origins[leaf.pointer] = first
         if find_turned(self, self._rows, last) is not None:
             return None
         lanes = min(LANES, self._panel)
@@ -97,12 +121,27 @@ class EpilogueKernel(MapKernel):
             for _ in self._lanes(last, "%column.begin", "%column.end", lanes, True):
                 self._store(*self.group.region.outputs)
         body.emit("ret void")
-        in_place = self._in_place()
-        pointers = [leaf.pointer for leaf in (*self.leaves.values(), *self.targets.values())]
+        in_place = tuple(pair for pair in self._in_place() if pair[0] != self._own)
         sizes = [body.sizes[symbol] for symbol in self.symbols]
         shared = self._shared(in_place)
-        text = kernel_module(name, body, pointers, sizes, shared, RANGES)
+        text = kernel_module(name, body, pointers, sizes, shared, ranges)
         return EpilogueText(text, self.symbols, in_place)
+
+
+def block_strides(shape: Shape, row_axes: int, step: int) -> Shape:
+    """The strides of a product of which a block stands on the stack: `step` from row to row.
+    `row_axes`: how many axes are rows, without those of extent 1."""
+    found: list[DimLike] = []
+    at: DimLike = 1
+    kept = len(squeeze(shape))
+    for extent in reversed(shape):
+        if extent != 1:
+            if kept == row_axes:
+                at = step
+            kept -= 1
+        found.insert(0, at)
+        at = at * extent
+    return tuple(found)
 
 
 _texts: dict[object, EpilogueText | None] = {}
@@ -135,24 +174,27 @@ def find_epilogues(
         first = readers[product][0] if product in readers else None
         if first is None or row_axes is None or first in taken or first.kind == "heavy":
             continue
-        if first in parts.fresh:  # what it stores anew is still read where it stood before
+        if _still_reads_old(parts, product, first):
             continue
         before = _missing(parts, product, first)
         if before is None or not _reads_alike(parts, first, value):
             continue
         group = cut(first, parts)
-        if group.kind != "map" or _streams(group, value) > MOST_STREAMS:
+        alone = len(readers[product]) == 1 and value not in graph.outputs
+        own = group.operands.index(value) if alone and _may_be_own(group, value) else None
+        most = MOST_STREAMS if own is None else MOST_NARROW_STREAMS
+        if group.kind != "map" or _streams(group, value) > most:
             continue
         given = tuple(strides.get(operand) for operand in group.operands)
-        key = (group.key(), given, row_axes, tile.columns)
+        key = (group.key(), given, row_axes, tile, own)
         if key not in _texts:
-            _texts[key] = EpilogueKernel(group, given, row_axes, tile.columns).function(name)
+            _texts[key] = EpilogueKernel(group, given, row_axes, tile, own).function(name)
         kernel = _texts[key]
         later = parts.clusters[parts.clusters.index(product) :]
         if kernel is not None and not _delays_overwriting(graph, parts, later, group, kernel):
-            alone = len(readers[product]) == 1 and value not in graph.outputs
-            home = _home(graph, group, value, kernel) if alone else None
-            found[product.members[0]] = Epilogue(first, group, value, kernel, home)
+            home = _home(graph, group, value, kernel) if alone and own is None else None
+            is_own = own is not None
+            found[product.members[0]] = Epilogue(first, group, value, kernel, home, is_own)
             taken.add(first)
             moved = {*before, first}
             rest = [cluster for cluster in parts.clusters if cluster not in moved]
@@ -204,6 +246,16 @@ def _missing(parts: Partition, product: Cluster, cluster: Cluster) -> list[Clust
     return found
 
 
+def _still_reads_old(parts: Partition, product: Cluster, cluster: Cluster) -> bool:
+    """Whether a product, or what runs between it and its reader, reads what the reader stores anew
+    where it stood before."""
+    fresh = parts.fresh.get(cluster)
+    if not fresh:
+        return False
+    at, end = parts.clusters.index(product), parts.clusters.index(cluster)
+    return any(parts.reads[c].intersection(fresh) for c in parts.clusters[at:end])
+
+
 def _reads_alike(parts: Partition, cluster: Cluster, value: Value) -> bool:
     """Whether a cluster computes one element for each of a value's, reading only that."""
     space = squeeze(value.shape)
@@ -239,6 +291,14 @@ def _delays_overwriting(
         for cluster in later
         if not any(result.node in cluster.members for result in group.results)
     )
+
+
+def _may_be_own(group: Group, value: Value) -> bool:
+    """Whether a raw product needs no memory: the kernel of its narrow operands can keep blocks of
+    it on the stack, and no result is as wide, in whose place it could stand."""
+    if not is_narrow(value.node.operands[0].dtype):
+        return False
+    return all(result.dtype.itemsize < value.dtype.itemsize for result in group.results)
 
 
 def _home(graph: Graph, group: Group, value: Value, kernel: EpilogueText) -> Value | None:

@@ -84,6 +84,7 @@ class Evaluator:
         self.vector: Var | None = None
         self.lanes = 1
         self.origin: Origin | None = None  # of the vector variable's counter
+        self.origins: dict[str, str] = {}  # pointer → the element that it points to, if not 0
 
     @contextmanager
     def vectorized(self, var: Var, counter: str, lanes: int, origin: Origin | None = None) -> Any:
@@ -278,6 +279,8 @@ class Evaluator:
     # memory
 
     def element_pointer(self, pointer: str, dtype: DType, offset: str) -> str:
+        if pointer in self.origins:
+            offset = self.body.sub(offset, self.origins[pointer])
         return self.body.instruction(
             f"getelementptr inbounds {memory_type(dtype)}, ptr {pointer}, i64 {offset}", "p"
         )

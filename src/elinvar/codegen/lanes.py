@@ -30,7 +30,7 @@ from elinvar.codegen.product_parts import (
     store,
     table,
 )
-from elinvar.core.dtypes import DType
+from elinvar.core.dtypes import DType, is_narrow
 
 LANES_POINTERS = (
     "%left %right %result %left.rows %left.k %left.panels %right.k %right.columns %right.panels "
@@ -99,7 +99,8 @@ class LanesKernel:
 
     def __init__(self, stored: DType, dtype: DType, shape: Lanes) -> None:
         self.stored, self.dtype, self.shape = stored, dtype, shape
-        self.right = dtype if shape.is_packed else stored
+        is_wide = shape.is_packed and (shape.turns or not is_narrow(stored))
+        self.right = dtype if is_wide else stored
         self.vector = f"<{shape.lanes} x {llvm_type(dtype)}>"
         self.cells = [(i, j) for i in range(shape.rows) for j in range(shape.columns)]
         self.body = Body()

@@ -10,6 +10,7 @@ from elinvar.codegen.attention import ROWS, forward_text
 from elinvar.codegen.attention_backward import backward_text
 from elinvar.codegen.attention_tiles import KEYS, Shape, shape_for
 from elinvar.codegen.lowering import PLACEHOLDER, FusedLowering, cached_text
+from elinvar.core.dtypes import accumulator
 from elinvar.core.shapes import DimLike, evaluate, row_major_strides, size
 from elinvar.core.sizing import ceil_div, choose, most
 from elinvar.graph.ir import Node, Value
@@ -22,14 +23,14 @@ FEW_HEADS = 4  # of keys: below this, backward runs twice, cut by queries and by
 
 
 class AttentionLowering(FusedLowering):
-    """attention and attention_backward on f32 and f64; others are cast before."""
+    """attention and attention_backward on floats, as they are stored."""
 
     def _lower_attention(self, node: Node) -> None:
         q, k, v, *masks = node.operands
         result, log_sum = node.results
         places, numbers = self._numbers(node, q, k, v)
         mask_places, mask_numbers = self._mask(masks, q, k)
-        shape = shape_for(q.dtype, self.vector_bits)
+        shape = shape_for(accumulator(q.dtype), self.vector_bits)
         kind = masks[0].dtype if masks else None
         name, text = cached_text(
             ("attention", q.dtype, kind, shape),
@@ -67,7 +68,7 @@ class AttentionLowering(FusedLowering):
         q, k, v, log_sum, delta, g, *masks = node.operands
         places, numbers = self._numbers(node, q, k, v)
         mask_places, mask_numbers = self._mask(masks, q, k)
-        shape = shape_for(q.dtype, self.vector_bits)
+        shape = shape_for(accumulator(q.dtype), self.vector_bits)
         kind = masks[0].dtype if masks else None
         name, text = cached_text(
             ("attention_backward", q.dtype, kind, shape),
@@ -77,6 +78,9 @@ class AttentionLowering(FusedLowering):
         g_place, g_strides = self._rows(g)
         sources = [*places, self.dense(log_sum), self.dense(delta), g_place]
         targets = [self.place(result) for result in node.results]
+        wide = accumulator(q.dtype)
+        if wide is not q.dtype:  # the sums of dq, before they are rounded
+            targets.append(Place(self.arena(size(q.shape) * wide.itemsize)))
         queries, keys = q.shape[0] * q.shape[1], k.shape[0] * k.shape[1]
         rows, length = q.shape[2], k.shape[2]
         largest = ROWS // shape.rows * shape.rows

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from elinvar.codegen.lower_lanes import MOST_COLUMNS, LanesLowering, LineAxes, lanes_of
+from elinvar.codegen.lower_products import is_better_turned
 from elinvar.codegen.lower_winograd import WinogradLowering
 from elinvar.codegen.numerics import EXACT
 from elinvar.codegen.product_parts import GROUP, tile_for
@@ -235,13 +236,16 @@ class ConvolutionLowering(WinogradLowering, LanesLowering):
         if parts.count == 1 and isinstance(plane, int) and plane < SMALL_PLANE:
             # few positions per sample: let the samples be columns too
             count = samples[0]
-            columns = [(count, parts.filters * plane), (plane, 1)]
-            self._multiply(
-                node,
-                Side(weights, Axes([]), Axes([filters]), Axes(parts.w_depth)),
-                Side(image, Axes([]), Axes([samples, *parts.positions]), Axes(parts.x_depth)),
-                Result(Axes([]), Axes([(parts.filters, plane)]), Axes(columns)),
+            columns = Axes([(count, parts.filters * plane), (plane, 1)])
+            by_filter = Side(weights, Axes([]), Axes([filters]), Axes(parts.w_depth))
+            by_place = Side(
+                image, Axes([]), Axes([samples, *parts.positions]), Axes(parts.x_depth)
             )
+            rows = Axes([(parts.filters, plane)])
+            if is_better_turned(rows.size, columns.size):
+                self._multiply(node, by_place, by_filter, Result(Axes([]), columns, rows))
+            else:
+                self._multiply(node, by_filter, by_place, Result(Axes([]), rows, columns))
             return
         self._multiply(
             node,

@@ -25,6 +25,7 @@ from elinvar.codegen.products import (
     row_flags,
     wants_packing,
 )
+from elinvar.core.dtypes import is_narrow
 from elinvar.core.shapes import Dim, DimLike, evaluate, row_major_strides, size
 from elinvar.core.sizing import ceil_div, choose
 from elinvar.core.types import TensorType
@@ -121,11 +122,13 @@ class ProductLowering(FusedLowering):
             batch, rows, columns, depth = (evaluate(n, sizes) for n in dims)
             return batch, rows, columns, depth
 
-        packing = self._packing(node, right, tile, shape)
+        ahead = self.epilogues.get(node)
+        is_own = ahead is not None and ahead.is_own
+        packing = self._packing(node, right, tile, shape, is_own)
 
         @remembered
         def geometry(sizes: Sizes) -> Cut:
-            return cut_product(*shape(sizes), tile, packing.is_used(sizes))
+            return cut_product(*shape(sizes), tile, packing.is_used(sizes), is_own)
 
         target, finish = self.place(node.results[0]), None
         if node not in self.epilogues and _is_scattered(result, left.depth.size):
@@ -149,7 +152,8 @@ class ProductLowering(FusedLowering):
             result.batch.table,
         ]
         end = self._epilogue(node)
-        slots: list[Any] = [left.place, packing.source, target, *(Table(t) for t in tables)]
+        written: Any = Number(0) if is_own else target
+        slots: list[Any] = [left.place, packing.source, written, *(Table(t) for t in tables)]
         slots += [end.function, *(Number(n) for n in dims[1:])]
         itemsize = 1 if in_pairs(stored, dtype) else stored.itemsize
 
@@ -171,7 +175,7 @@ class ProductLowering(FusedLowering):
                 [*slots, *end.slots],
                 lambda sizes: geometry(sizes).tasks,
                 [left.place.storage, *packing.storages, *end.reads],
-                [target.storage, *end.writes],
+                [*end.writes] if is_own else [target.storage, *end.writes],
                 f"{node.op_name}{end.label}",
                 lambda sizes: math.prod(shape(sizes)) // 4 + 1,
                 end.cost,
@@ -215,6 +219,7 @@ class ProductLowering(FusedLowering):
             return End(Number(0))
         group, kernel, value = found.group, found.kernel, found.product
         name, text = named(kernel.text, "epilogue")
+        own = value if found.is_own else None
         sources = [self.place(operand) for operand in group.operands]
         targets = [self.place(result) for result in group.results]
         pairs = [
@@ -224,12 +229,16 @@ class ProductLowering(FusedLowering):
             and targets[o] == Place(targets[o].storage)
             and group.results[o] is not found.home  # the raw product is written there before
         ]
-        stored = () if found.home is not None else (value,)
+        stored = () if found.is_own or found.home is not None else (value,)
+        given = [
+            Number(0) if operand is own else place
+            for operand, place in zip(group.operands, sources, strict=True)
+        ]
         names = ", ".join(dict.fromkeys(inner.op_name for inner in group.region.nodes))
         not_read = -size(value.shape) * value.dtype.itemsize
         return End(
             Function(name, text),
-            [*sources, *targets, *(Number(Dim(symbol)) for symbol in kernel.symbols)],
+            [*given, *targets, *(Number(Dim(symbol)) for symbol in kernel.symbols)],
             [s.storage for s in sources if s.storage is not self.place(value).storage],
             [t.storage for t in targets],
             f" + {names}",
@@ -248,7 +257,12 @@ class ProductLowering(FusedLowering):
         ]
 
     def _packing(
-        self, node: Node, right: Side, tile: Tile, shape: Callable[[Sizes], Extents]
+        self,
+        node: Node,
+        right: Side,
+        tile: Tile,
+        shape: Callable[[Sizes], Extents],
+        is_own: bool,
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
@@ -263,7 +277,7 @@ class ProductLowering(FusedLowering):
         def is_used(sizes: Sizes) -> bool:
             if is_fixed or is_settled:
                 return True
-            return wants_packing(*shape(sizes), tile)
+            return wants_packing(*shape(sizes), tile, is_own)
 
         storages = [right.place.storage]
         try:
@@ -300,7 +314,8 @@ class ProductLowering(FusedLowering):
         """A launch that packs the right operand into panels, where that is wanted."""
         stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
-        packed = Place(self.arena(batch * (columns + tile.columns) * depth * dtype.itemsize))
+        kind = stored if is_narrow(stored) else dtype
+        packed = Place(self.arena(batch * (columns + tile.columns) * depth * kind.itemsize))
         name, text = cached_text(
             ("pack_right", stored, dtype, tile, pairs),
             "pack",
@@ -364,4 +379,9 @@ def _has_few_columns(node: Node) -> bool:
             node.operands, node.params["batch"], node.params["axes"], strict=True
         )
     )
+    return is_better_turned(rows, columns)
+
+
+def is_better_turned(rows: DimLike, columns: DimLike) -> bool:
+    """Whether a product has so few columns that they are better its rows."""
     return isinstance(rows, int) and isinstance(columns, int) and columns <= FEW_COLUMNS < rows

@@ -136,8 +136,10 @@ class FusedLowering:
         for cluster in parts.clusters:
             if cluster in appended:
                 continue
-            for value in parts.fresh.get(cluster, ()):  # from here on it is read there
-                self._give_memory(value)
+            end = self.epilogues.get(cluster.members[0])
+            for maker in (cluster,) if end is None else (cluster, end.cluster):
+                for value in parts.fresh.get(maker, ()):  # from here on it is read there
+                    self._give_memory(value)
             if cluster.kind == "heavy":
                 (node,) = cluster.members
                 self._heavy(node)

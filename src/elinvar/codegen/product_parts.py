@@ -11,6 +11,7 @@ from elinvar.core.dtypes import DType
 
 GROUP = 8  # columns that are packed at once
 PANELS = 8  # panels of columns per task at most
+BLOCK_ROWS = 192  # rows of a block of results that stands on the stack, at most
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,16 @@ class Tile:
     rows: int
     columns: int
     vector: int
+
+    @property
+    def block_panels(self) -> int:
+        """Panels of rows of a block of results that stands on the stack, at most."""
+        return BLOCK_ROWS // self.rows
+
+    @property
+    def block_step(self) -> int:
+        """Elements from row to row of such a block."""
+        return PANELS * self.columns
 
     @property
     def heights(self) -> tuple[int, ...]:

@@ -37,6 +37,7 @@ RESULTS = 8192  # results that are worth another thread beyond four: each reads 
 SHARE = 2_000_000  # fmas that are worth another thread
 MOST_BLOCKS = 16
 FEW_BLOCKS = 4
+ANY = 1 << 40  # panels of rows in a task, where nothing limits them
 FEWER = 0.7  # how much less twice as many threads count
 ROW_PACKING, COLUMN_PACKING = 20, 8  # what it costs to pack an element, in fmas
 READING = 1  # what it costs to read one that was packed before
@@ -110,44 +111,57 @@ class Cut(NamedTuple):
 
 
 def cut_product(
-    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool = False
+    batch: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    tile: Tile,
+    is_packed: bool = False,
+    has_block: bool = False,
 ) -> Cut:
     """Cut by shape alone, such that little is packed twice and any number of threads shares evenly.
 
     Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
-    columns again and every block of columns all rows.
+    columns again and every block of columns all rows. `has_block`: results stand on the stack
+    first, where a task has room for some rows only.
     """
+    highest = tile.block_panels if has_block else ANY
     if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
-        return _plain_cut(batch, rows, columns, depth, tile)
-    return _best_cut(batch, rows, columns, depth, tile, is_packed)[1]
+        return _plain_cut(batch, rows, columns, depth, tile, highest)
+    return _best_cut(batch, rows, columns, depth, tile, is_packed, highest)[1]
 
 
-def wants_packing(batch: int, rows: int, columns: int, depth: int, tile: Tile) -> bool:
+def wants_packing(
+    batch: int, rows: int, columns: int, depth: int, tile: Tile, has_block: bool = False
+) -> bool:
     """Whether the right operand is better packed once, by a launch of its own."""
+    highest = tile.block_panels if has_block else ANY
     if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
         return False  # see `_plain_cut`: few blocks of rows pack the columns again
     if rows <= MOST_ROWS:
         return False
-    apart, _ = _best_cut(batch, rows, columns, depth, tile, True)
-    inside, _ = _best_cut(batch, rows, columns, depth, tile, False)
+    apart, _ = _best_cut(batch, rows, columns, depth, tile, True, highest)
+    inside, _ = _best_cut(batch, rows, columns, depth, tile, False, highest)
     return apart + COLUMN_PACKING * batch * columns * depth + LAUNCH_COST < inside
 
 
-def _plain_cut(batch: Any, rows: Any, columns: Any, depth: Any, tile: Tile) -> Cut:
+def _plain_cut(
+    batch: Any, rows: Any, columns: Any, depth: Any, tile: Tile, highest: int
+) -> Cut:  # fmt: skip
     """A cut for sizes that are not known yet: blocks of columns as wide as a task takes them, and
     up to four blocks of rows where there is work for threads. No bit depends on it."""
     row_panels, column_panels = ceil_div(rows, tile.rows), ceil_div(columns, tile.columns)
     column_block = most(1, least(column_panels, PANELS))
     is_large = batch * rows * columns * depth > FEW_BLOCKS * SHARE
     blocks = choose(is_large, least(most(1, row_panels), FEW_BLOCKS), 1)
-    row_block = most(1, ceil_div(row_panels, blocks))
+    row_block = least(most(1, ceil_div(row_panels, blocks)), highest)
     tasks = batch * ceil_div(column_panels, column_block) * ceil_div(row_panels, row_block)
     return Cut(tasks, column_block, row_block)
 
 
 @functools.lru_cache(maxsize=4096)
 def _best_cut(
-    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool
+    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool, highest: int
 ) -> tuple[float, Cut]:
     """The cheapest cut and what it costs all threads together, in fmas."""
     row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
@@ -161,7 +175,7 @@ def _best_cut(
     most = min(column_panels, fewest + MOST_BLOCKS)
     column_blocks = {-(-column_panels // wish): None for wish in range(fewest, most + 1)}
     wishes = range(1, min(row_panels, MOST_BLOCKS) + 1)
-    row_blocks = {-(-row_panels // wish): None for wish in wishes}
+    row_blocks = {min(-(-row_panels // wish), highest): None for wish in wishes}
     down = {block: _Blocks(rows, block * tile.rows) for block in row_blocks}
     for column_block in column_blocks:
         across = _Blocks(columns, column_block * tile.columns)

@@ -309,6 +309,11 @@ def scalar_dtype(value: Any, other: DType) -> DType:
     return other if other.kind in "fc" else default_float
 
 
+def is_narrow(dtype: DType) -> bool:
+    """Whether it is a 16-bit float: computed with in f32, and rounded."""
+    return dtype.kind == "f" and dtype.bits == 16
+
+
 def accumulator(dtype: DType) -> DType:
     """The type in which sums and products of `dtype` are carried: f32 for 16-bit floats."""
-    return float32 if dtype.kind == "f" and dtype.bits == 16 else dtype
+    return float32 if is_narrow(dtype) else dtype

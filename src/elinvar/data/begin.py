@@ -12,6 +12,7 @@ from elinvar.data.images import Decoder, ImageFolder
 from elinvar.data.lines import CsvRows, JsonLines, TextLines
 from elinvar.data.pipeline import Pipeline, pipeline
 from elinvar.data.shards import TarSource
+from elinvar.data.sounds import SoundFiles
 from elinvar.data.source import ArraySource, SequenceSource, Source
 from elinvar.data.streams import StreamSource
 from elinvar.data.tables import TableSource
@@ -162,6 +163,29 @@ def image_folder(
         labels: without them: all images below the folder, alone.
     """
     return pipeline(ImageFolder(path, Decoder(size, mode, channels_last), labels))
+
+
+def sound_files(paths: Paths, *, rate: int | None = None) -> Pipeline:
+    """Recordings, one a file: float32 arrays (channels, frames) from -1 to 1.
+
+    PCM in WAV files needs no package, other formats need soundfile. `pipeline.source.files` has
+    their paths.
+
+    Args:
+        paths: as of `text_lines`.
+        rate: frames per second that each recording must have; None: that of the first.
+
+    Example:
+        >>> import tempfile, wave
+        >>> import elinvar as el
+        >>> folder = tempfile.mkdtemp()
+        >>> with wave.open(f"{folder}/a.wav", "wb") as file:
+        ...     file.setparams((1, 2, 8000, 0, "NONE", ""))
+        ...     file.writeframes(bytes(2 * 800))
+        >>> next(iter(el.data.sound_files(f"{folder}/*.wav", rate=8000))).shape
+        (1, 800)
+    """
+    return pipeline(SoundFiles(paths, rate))
 
 
 def tar(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +23,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One gzip file of a data set.
+    """One file of a data set.
 
     Attributes:
-        name: the file's name, in folders and at the end of addresses.
+        name: the file's name, in folders and at the end of addresses. Its ending says how it is
+            packed: `.gz`, `.zip` (of one member), or not at all.
         nbytes: the length of its unpacked content.
         sha256: the checksum of its unpacked content, which survives being packed anew.
     """
@@ -40,7 +44,7 @@ class File:
 
 def checked_content(packed: bytes, file: File, place: str) -> bytes:
     """Unpack a file and compare its checksum; `place` names it in errors."""
-    content = unzip(packed, file.nbytes, place)
+    content = _unpacked(packed, file, place)
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         fail(
@@ -49,6 +53,25 @@ def checked_content(packed: bytes, file: File, place: str) -> bytes:
             f"{place} has the checksum {found[:16]}…, expected {file.sha256[:16]}…",
             "delete the file and fetch it again",
         )
+    return content
+
+
+def _unpacked(packed: bytes, file: File, place: str) -> bytes:
+    if file.name.endswith(".gz"):
+        return unzip(packed, file.nbytes, place)
+    if not file.name.endswith(".zip"):
+        return packed
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            names = archive.namelist()
+            if len(names) != 1:
+                fail(DataError, "data", f"{place} has {len(names)} members, expected one")
+            with archive.open(names[0]) as stream:
+                content = stream.read(file.nbytes + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        fail(DataError, "data", f"{place} is no whole zip file: {error}")
+    if len(content) > file.nbytes:
+        fail(DataError, "data", f"{place} unpacks to more than the {file.nbytes} bytes expected")
     return content
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from elinvar.core.errors import DataError, fail
-from elinvar.data.files import ByteFile, Paths, files_of, need, unknown
+from elinvar.data import sounds
+from elinvar.data.files import ByteFile, Paths, files_of, unknown
 from elinvar.data.images import SUFFIXES, Decoder
 from elinvar.data.lines import parsed_json
 from elinvar.data.source import Source
 
-_SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 _LARGEST = 1 << 31
 
 
@@ -79,8 +79,8 @@ class TarSource(Source):
             if self._decoder is None:
                 self._decoder = Decoder(None, "RGB", False)
             return self._decoder(content)
-        if last in _SOUNDS:
-            return sound(content)
+        if last in sounds.SUFFIXES:
+            return sounds.read_sound(content, f"the member ending in {ending}")[0]
         if last == ".json":
             return parsed_json(content, f"the member ending in {ending}")
         if last == ".npy":
@@ -92,13 +92,6 @@ class TarSource(Source):
     def describe(self, index: int) -> str:
         """The shard and the name of a sample."""
         return f"{self._files[self._owners[index]].path}, {self._keys[index]}"
-
-
-def sound(content: bytes) -> np.ndarray[Any, Any]:
-    """Samples of a recording as float32, of shape (channels, frames)."""
-    soundfile = need("soundfile", "soundfile", "reading sound")
-    values, _ = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    return np.ascontiguousarray(values.T)
 
 
 class _Reading(io.RawIOBase):

@@ -5,6 +5,10 @@ norm. Where such a value is a cheap function of values that are in memory at tha
 late kernel computes it from those. It then reads no more than before, and what it computes is what
 was computed the first time, bit for bit. A value that takes a few instructions, and that all of its
 readers can compute so, is not stored at all.
+
+In mixed precision much follows from a number that was rounded to 16 bits within a kernel. Such a
+number is stored for the sake of late kernels where they can make of it what would take twice the
+memory.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from elinvar.graph.ir import Graph, Node, Value
 from elinvar.kernels.cluster import Clusterer
 from elinvar.kernels.index import TRUE
 from elinvar.kernels.partition import Cluster, Partition
-from elinvar.kernels.pull import gathered, is_elementwise, view_of
+from elinvar.kernels.pull import gathered, is_elementwise, is_narrowing, view_of
 from elinvar.kernels.recipe import Recipe, about_bytes, is_small, recipe_for
 from elinvar.kernels.refresh import Refresher
 
@@ -43,9 +47,19 @@ class _Recomputer:
     stored: dict[Value, None] = field(init=False)
     number: dict[Cluster, int] = field(init=False)  # its place in the program
     readers: dict[Value, dict[Cluster, list[Node]]] = field(init=False)
+    rounded: dict[Value, None] = field(init=False)  # may be stored if that makes others go
 
     def __post_init__(self) -> None:
         self.stored = dict.fromkeys(self.parts.stored)
+        self.rounded = {
+            value: None
+            for cluster in self.parts.clusters
+            for node in cluster.members
+            if is_narrowing(node)
+            for value in node.results
+            if value not in self.stored and about_bytes(value) >= LEAST_BYTES
+        }
+        self.stored |= self.rounded
         self.number = {cluster: n for n, cluster in enumerate(self.parts.clusters)}
         self.readers = {}
         for cluster in self.parts.clusters:
@@ -58,6 +72,9 @@ class _Recomputer:
         for value in self.parts.stored:
             if is_elementwise(value.node) and about_bytes(value) >= LEAST_BYTES:
                 self._consider(value)
+        for value in self.rounded:
+            if not self.readers.get(value, {}).keys() - {self.clusterer.of[value.node]}:
+                del self.stored[value]
         parts = self.parts
         clusters = [
             cluster
@@ -130,6 +147,7 @@ class _Recomputer:
             last = max((self.number[c] for c in self.readers.get(read, ())), default=0)
             is_kept = read.node.is_input or read in self.clusterer.outputs
             is_kept |= is_traded and about_bytes(read) <= about_bytes(value)
+            is_kept |= read in self.rounded and 2 * about_bytes(read) <= about_bytes(value)
             if not is_kept and last < self.number[cluster]:
                 return False
         return more <= 1

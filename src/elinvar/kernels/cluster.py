@@ -33,7 +33,9 @@ from elinvar.kernels.pull import (
     gathered,
     is_elementwise,
     is_movement,
+    is_narrowing,
     is_reduction,
+    is_widening,
     make_vars,
     movement_reads,
     spread,
@@ -46,6 +48,12 @@ MAX_MEMBERS = 80
 SMALL_TOTAL = 16384  # a reduction to few rows may share a serial kernel up to this many elements
 FEW_ROWS = 8
 MAX_APART = 16  # members of a cluster of reductions that stand apart
+
+
+def _turns(node: Node) -> bool:
+    """Whether a permutation puts another dim innermost."""
+    last = node.results[0].type.rank - 1
+    return node.op_name == "permute" and node.params["axes"][-1:] != (last,)
 
 
 class Clusterer:
@@ -108,7 +116,9 @@ class Clusterer:
                 continue
             if is_movement(node) or node.op_name in ("constant", "iota", "size_of"):
                 self.inline.add(value)
-            elif self._is_cheap(node) or self._flows_through_movement(value):
+            elif is_widening(node) or self._flows_through_movement(value):
+                self.inline.add(value)
+            elif not is_narrowing(node) and self._is_cheap(node):
                 self.inline.add(value)
 
     def _is_cheap(self, node: Node) -> bool:
@@ -129,19 +139,24 @@ class Clusterer:
                 stack.extend((operand, is_spread) for operand in inner.operands)
             elif is_spread:
                 continue  # small, and stored if it is not a row of the reader's own cluster
-            elif inner.is_input or self._is_heavy(inner):
+            elif inner.is_input or self._is_heavy(inner) or is_narrowing(inner):
                 leaves += value.type.rank > 0 or inner.is_input
             else:
                 return False
         return leaves <= 1
 
     def _flows_through_movement(self, value: Value) -> bool:
-        """Only read by movement that copies each element once: computed by the final reader."""
+        """Only read by movement that copies each element once: computed by the final reader, or by
+        the copy itself, unless that walks memory in another direction."""
         users = self.users.get(value, [])
+        turned = False
         while len(users) == 1 and is_movement(users[0]):
             node = users[0]
-            if node.op_name in REPLICATING or node.results[0] in self.required:
+            if node.op_name in REPLICATING:
                 return False
+            turned = turned or _turns(node)
+            if node.results[0] in self.required:
+                return not turned
             users = self.users.get(node.results[0], [])
             if len(users) == 1 and (is_elementwise(users[0]) or is_reduction(users[0])):
                 return True

@@ -50,6 +50,23 @@ def is_reduction(node: Node) -> bool:
     return node.op is not None and node.op.name in REDUCTIONS
 
 
+def is_widening(node: Node) -> bool:
+    """Whether a node widens a 16-bit float: exact, and as quick as reading the wider number."""
+    return _casts_floats(node) and node.operands[0].dtype.bits < node.results[0].dtype.bits
+
+
+def is_narrowing(node: Node) -> bool:
+    """Whether a node rounds a float to 16 bits: what is to be kept is the rounded number."""
+    return _casts_floats(node) and node.results[0].dtype.bits < node.operands[0].dtype.bits
+
+
+def _casts_floats(node: Node) -> bool:
+    if node.op_name != "cast":
+        return False
+    kinds = (node.operands[0].dtype, node.results[0].dtype)
+    return all(kind.kind == "f" for kind in kinds) and min(kind.bits for kind in kinds) == 16
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A value at an index, under a guard."""

@@ -18,10 +18,11 @@ from elinvar.metrics.metric import Averaged, Gathered, Metric
 from elinvar.metrics.perplexity import Perplexity
 from elinvar.metrics.ranking import AUROC, AveragePrecision
 from elinvar.metrics.regression import MAE, MSE, R2, RMSE
+from elinvar.metrics.text import BLEU, ROUGE
 
 _ALL: tuple[type[Metric], ...] = (
     Accuracy, TopKAccuracy, Precision, Recall, F1, ConfusionMatrix, AUROC, AveragePrecision,
-    Perplexity, MSE, RMSE, MAE, R2,
+    Perplexity, MSE, RMSE, MAE, R2, BLEU, ROUGE,
 )  # fmt: skip
 _NAMED = {kind.name: kind for kind in _ALL}
 
@@ -47,6 +48,7 @@ __all__ = [
     "Accuracy",
     "AveragePrecision",
     "Averaged",
+    "BLEU",
     "ConfusionMatrix",
     "F1",
     "Gathered",
@@ -57,6 +59,7 @@ __all__ = [
     "Precision",
     "R2",
     "RMSE",
+    "ROUGE",
     "Recall",
     "TopKAccuracy",
     "get",

@@ -266,6 +266,12 @@ class _Layout:
         groups = {sources[0]: (sources, targets) for sources, targets in aligned_groups(old, new)}
         order = [axis for axis in inverse(axes) if old[axis] != 1]
         placed: list[int] = []
+        together = _together(order, groups)
+        if together != order:
+            ones = [axis for axis in inverse(axes) if old[axis] == 1]
+            whole = tuple(ones + together)
+            twin = self.f.permute(twin, axes=tuple(axes[axis] for axis in whole))
+            axes, order = inverse(whole), together
         while order:
             sources, targets = groups.get(order[0], ([], []))
             if not sources or order[: len(sources)] != sources:
@@ -300,6 +306,18 @@ class _Layout:
         kept = [axis for axis in range(len(axes)) if axis not in reduced]
         places = sorted(axes[axis] for axis in kept)
         return self._mark(value, tuple(places.index(axes[axis]) for axis in kept))
+
+
+def _together(order: list[int], groups: dict[int, tuple[list[int], list[int]]]) -> list[int]:
+    """The dims of each group side by side, each group where its last dim in memory was.
+
+    Where the innermost dim would be part of a longer group nothing is won: the order as it is.
+    """
+    innermost = [sources for sources, _ in groups.values() if order[-1:] == sources]
+    if not innermost or any(axis not in order for group, _ in groups.values() for axis in group):
+        return order
+    found = sorted(groups.values(), key=lambda group: max(map(order.index, group[0])))
+    return [axis for sources, _ in found for axis in sources]
 
 
 def _same_order(shape: Shape, reduced: Axes, axes: Axes) -> bool:

@@ -68,22 +68,6 @@ def _contract(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Valu
     return (b.f.cast(result, dtype=dtype),)
 
 
-def _attention(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
-    """16-bit floats, masks of theirs included, in f32; each result is rounded to its type."""
-    wide = [
-        b.f.cast(v, dtype=dtypes.float32) if v.dtype.kind == "f" and v.dtype.bits == 16 else v
-        for v in operands
-    ]
-    if all(new is old for new, old in zip(wide, operands, strict=True)):
-        return None
-    found = b.apply(node.op, tuple(wide), node.params)  # type: ignore[arg-type]
-    kinds = [value.dtype for value in node.results]
-    return tuple(
-        v if v.dtype is kind else b.f.cast(v, dtype=kind)
-        for v, kind in zip(found, kinds, strict=True)
-    )
-
-
 def _convolution(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
     wide = _contract(b, node, operands)
     if wide is not None:
@@ -127,6 +111,8 @@ def _fold(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     shape, axes = p["shape"], p["axes"]
     count = len(axes)
     counts = y.shape[count:]
+    if p["sizes"] == p["strides"] and all(n == 1 for n in p["dilations"]):
+        return (_side_by_side(b, y, shape, axes, p["sizes"]),)
     zero = b.f.constant(value=False if y.dtype.kind == "b" else 0, dtype=y.dtype)
     wide = dtypes.accumulator(y.dtype)
     total = None
@@ -150,6 +136,24 @@ def _fold(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, .
     if total is None:
         return (b.f.zeros_like(node.results[0]),)
     return (b.f.cast(total, dtype=y.dtype) if wide is not y.dtype else total,)
+
+
+def _side_by_side(b: Builder, y: Value, shape: Any, axes: Any, sizes: Any) -> Value:
+    """Windows that do not overlap: nothing is added, each element moves to its place."""
+    count, order = len(axes), []
+    grown: list[DimLike] = list(y.shape[count:])
+    for axis in range(len(grown)):
+        order.append(count + axis)
+        if axis in axes:
+            order.append(axes.index(axis))
+            grown[axis] = grown[axis] * sizes[axes.index(axis)]
+    result = b.f.reshape(b.f.permute(y, axes=tuple(order)), shape=tuple(grown))
+    high = tuple(whole - part for whole, part in zip(shape, grown, strict=True))
+    if all(isinstance(n, int) and n == 0 for n in high):
+        return result
+    zero = b.f.constant(value=False if y.dtype.kind == "b" else 0, dtype=y.dtype)
+    none = (0,) * len(high)
+    return b.f.pad(result, zero, low=none, high=high, interior=none)
 
 
 def _arg_extreme(reduction: str) -> Callable[..., tuple[Value, ...]]:
@@ -267,8 +271,6 @@ def _irfft(b: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, 
 
 
 _RULES: dict[str, Callable[..., tuple[Value, ...] | None]] = {
-    "attention": _attention,
-    "attention_backward": _attention,
     "contract": _contract,
     "convolution": _convolution,
     "fold": _fold,

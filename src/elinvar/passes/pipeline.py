@@ -12,6 +12,7 @@ from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.graph.verify import verify as verify_graph
 from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
+from elinvar.passes.late import late
 from elinvar.passes.orient import orient
 from elinvar.passes.share import share
 from elinvar.passes.simplify import simplify
@@ -38,6 +39,7 @@ PIPELINE: tuple[Pass, ...] = (
 )
 AFTER_LAYOUT: tuple[Pass, ...] = (
     Pass("orient", orient, "compute products turned that are only read turned"),
+    Pass("late", late, "round inputs anew for products that come much later"),
 )
 _ROUNDS = 4
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from elinvar.core.dtypes import float64, int64
 from elinvar.core.errors import StateError, ValueRangeError, fail
 from elinvar.nn.module import Module
+from elinvar.nn.state import modes_kept
 from elinvar.tensor.creation import asarray
 from elinvar.tensor.elementwise import where as choose
 from elinvar.tensor.tape import no_grad
@@ -79,6 +80,14 @@ class MovingAverage:
             more = self._count + 1
             self._count.assign(more if where is None else choose(where, more, self._count))
 
+    def restart(self) -> None:
+        """Begin anew with the model's present values."""
+        parameters = dict(self.model.named_parameters())
+        with no_grad():
+            for name, average in self._averages.items():
+                average.assign(parameters[name].detach())
+            self._count.assign(0)
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within, the model has the averages as its weights."""
@@ -111,3 +120,11 @@ class MovingAverage:
             for name, average in self._averages.items():
                 average.assign(state_dict[name])
             self._count.assign(state_dict.get(UPDATES, 2**40))  # older states had no warm-up
+
+
+@contextmanager
+def evaluating(model: Module, average: MovingAverage | None) -> Iterator[None]:
+    """Evaluation mode, with the averaged weights where there are some; then as before."""
+    with modes_kept(model), nullcontext() if average is None else average.applied():
+        model.eval()
+        yield

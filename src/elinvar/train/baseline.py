@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elinvar.core.errors import DataError, ValueRangeError, fail
+from elinvar.metrics.ranking import auroc
 from elinvar.nn.module import Module
 from elinvar.nn.summary import readable, table
 from elinvar.tensor.tensor import Tensor
@@ -32,6 +33,7 @@ class Contender:
         nbytes: size of the trained model.
         predict_seconds: for all test samples.
         trained_here: whether training was measured.
+        auroc: of two classes; None for more classes and for numbers.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Contender:
     nbytes: int
     predict_seconds: float
     trained_here: bool = True
+    auroc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,17 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Who wins, in a sentence."""
+        """Who wins, in a sentence; of two classes also by AUROC, where most samples are of one."""
+        return self._by_score() + self._by_auroc()
+
+    def _by_auroc(self) -> str:
+        areas = [(one.auroc, one.name) for one in self.contenders if one.auroc is not None]
+        if len(areas) < 2:
+            return ""
+        (first, name), (second, _) = sorted(areas, reverse=True)[:2]
+        return f"; by AUROC {name} is ahead by {first - second:.4f}"
+
+    def _by_score(self) -> str:
         best = max(self.contenders, key=lambda one: one.score)
         others = [one for one in self.contenders if one is not best]
         if not others:
@@ -80,11 +93,14 @@ class Comparison:
         return {"measure": self.measure, "contenders": rows, "verdict": self.verdict}
 
     def __str__(self) -> str:
-        head = ["", self.measure, "training", "energy", "size", "prediction"]
+        has_area = any(one.auroc is not None for one in self.contenders)
+        head = ["", self.measure, *(["AUROC"] if has_area else [])]
+        head += ["training", "energy", "size", "prediction"]
         rows = [
             [
                 one.name,
                 f"{one.score:.4f}",
+                *(["–" if one.auroc is None else f"{one.auroc:.4f}"] if has_area else []),
                 f"{one.seconds:.1f} s" if one.trained_here else "–",
                 _energy(one) if one.trained_here else "–",
                 readable(one.nbytes),
@@ -92,7 +108,7 @@ class Comparison:
             ]
             for one in self.contenders
         ]
-        return f"{table(head, rows, right=5)}\n{self.verdict}"
+        return f"{table(head, rows, right=len(head) - 1)}\n{self.verdict}"
 
 
 def _energy(one: Contender) -> str:
@@ -107,13 +123,22 @@ def rows_of(pair: Pair) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return x.reshape(len(x), -1), y.reshape(len(y), -1)[:, 0]
 
 
-def trees(train: Pair, test: Pair, *, max_iter: int = 100, seed: int = 0) -> tuple[Contender, str]:
+def trees(
+    train: Pair,
+    test: Pair,
+    *,
+    max_iter: int = 100,
+    seed: int = 0,
+    categorical: Sequence[int] | None = None,
+) -> tuple[Contender, str]:
     """Gradient-boosted trees (scikit-learn's, by histograms) fitted on arrays.
 
     Args:
         train, test: (inputs, targets); images become rows. Integer targets are classes.
         max_iter: rounds of boosting.
         seed: of the fit.
+        categorical: columns whose numbers are codes of categories: whole numbers from 0 on, at
+            most 255 of them.
 
     Returns:
         The figures, and which measure the score is.
@@ -127,25 +152,42 @@ def trees(train: Pair, test: Pair, *, max_iter: int = 100, seed: int = 0) -> tup
     test_x, test_y = rows_of(test)
     is_class = y.dtype.kind in "iub"
     kind = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
-    model = kind(max_iter=max_iter, random_state=seed)
+    columns = None if categorical is None else checked_columns(categorical, x.shape[1])
+    model = kind(max_iter=max_iter, random_state=seed, categorical_features=columns)
     with Energy() as training:
         model.fit(x, y)
     with Energy() as prediction:
         score = float(model.score(test_x, test_y))
+    area = None
+    if is_class and list(model.classes_) == [0, 1]:
+        area = auroc(model.predict_proba(test_x)[:, 1], test_y == 1)
     buffer = io.BytesIO()
     pickle.dump(model, buffer)  # for its size alone: nothing is ever loaded so
     name = f"boosted trees ({model.n_iter_} rounds)"
     found = Contender(
         name, score, training.seconds, training.joules, training.estimated,
-        buffer.tell(), prediction.seconds,
+        buffer.tell(), prediction.seconds, auroc=area,
     )  # fmt: skip
     return found, "accuracy" if is_class else "R²"
+
+
+def checked_columns(categorical: Sequence[int], count: int) -> list[int]:
+    """The numbers of columns of categories.
+
+    Raises:
+        ValueRangeError: there is no such column.
+    """
+    for column in categorical:
+        if not isinstance(column, int) or not 0 <= column < count:
+            text = f"categorical must be columns from 0 to {count - 1}, received {column!r}"
+            fail(ValueRangeError, "baseline", text)
+    return list(categorical)
 
 
 def network(
     model: Module,
     fit: Callable[[], Any] | None,
-    score: Callable[[], float],
+    score: Callable[[], float | tuple[float, float]],
     name: str = "network",
 ) -> Contender:
     """The figures of a network.
@@ -153,15 +195,16 @@ def network(
     Args:
         model: whose size is taken.
         fit: trains it; None if it is trained already.
-        score: gives its score on the test data.
+        score: gives its score on the test data; of two classes it may give AUROC, too.
     """
     with Energy() as training:
         if fit is not None:
             fit()
     with Energy() as prediction:
         found = score()
+    score_found, area = found if isinstance(found, tuple) else (found, None)
     nbytes = sum(p.numpy().nbytes for p in model.state_dict().values())
     return Contender(
-        name, found, training.seconds, training.joules, training.estimated, nbytes,
-        prediction.seconds, fit is not None,
+        name, score_found, training.seconds, training.joules, training.estimated, nbytes,
+        prediction.seconds, fit is not None, area,
     )  # fmt: skip

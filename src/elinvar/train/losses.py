@@ -12,12 +12,20 @@ from elinvar.tensor.tensor import Tensor
 
 Loss = Callable[[Any, Any], Tensor]
 
+
+def _binary(output: Any, target: Any) -> Tensor:
+    """Cross entropy of two classes from logits; classes may be integers, as metrics want them."""
+    if isinstance(target, Tensor) and not target.dtype.is_floating:
+        target = target.astype(output.dtype)
+    return functional.binary_cross_entropy_with_logits(output, target)
+
+
 NAMED: dict[str, Loss] = {
     "cross_entropy": functional.cross_entropy,
     "mse": functional.mse_loss,
     "mae": functional.l1_loss,
     "huber": functional.huber_loss,
-    "bce": functional.binary_cross_entropy_with_logits,
+    "bce": _binary,
     "nll": functional.nll_loss,
 }
 

@@ -93,6 +93,7 @@ class EarlyStopping(Callback):
         self.best_epoch = 0
         self.waited = 0
         self._weights: dict[str, Any] = {}
+        self._averages: dict[str, Any] = {}  # with `ema` the figures are those of the averages
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Compare."""
@@ -102,6 +103,8 @@ class EarlyStopping(Callback):
             if self.restore_best:
                 state = trainer.model.state_dict()
                 self._weights = {name: cell.detach().clone() for name, cell in state.items()}
+                averages = {} if trainer.average is None else trainer.average.state_dict()
+                self._averages = {name: cell.clone() for name, cell in averages.items()}
             return
         self.waited += 1
         if self.waited > self.patience:
@@ -114,17 +117,21 @@ class EarlyStopping(Callback):
         if self._weights and self.best_epoch != trainer.epoch:
             with no_grad():
                 trainer.model.load_state_dict(self._weights)
+                if trainer.average is not None and self._averages:
+                    trainer.average.load_state_dict(self._averages)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best so far and its weights."""
+        """The best so far, its weights and their averages."""
         return {
             "best": self.best,
             "best_epoch": self.best_epoch,
             "waited": self.waited,
             "weights": self._weights,
+            "averages": self._averages,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on."""
         self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
         self.waited, self._weights = state_dict["waited"], dict(state_dict["weights"])
+        self._averages = dict(state_dict.get("averages", {}))

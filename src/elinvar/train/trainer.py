@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,13 @@ from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
-from elinvar.nn.state import modes_kept
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, state
-from elinvar.train.averaging import MovingAverage
+from elinvar.train.averaging import MovingAverage, evaluating
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
@@ -67,8 +66,8 @@ class Trainer:
         accumulate: batches whose gradients make one step together, each sample counting the same.
         clip_norm: greatest norm of all gradients together.
         clip_value: greatest absolute value of a gradient's element.
-        ema: decay of a moving average of the weights, with which validation is done; it warms up
-            (see `MovingAverage`). None for none.
+        ema: decay of a moving average of the weights, with which `fit` validates, and `evaluate`
+            and `predict` work; it warms up (see `MovingAverage`). None for none.
         compiled: run each step as one compiled program.
         progress: `"bar"` for a terminal, `"table"` for a notebook, `"plain"` for files and pipes,
             `"auto"` for what fits, or False.
@@ -216,6 +215,8 @@ class Trainer:
             self.load(resume)
         else:
             self.batches_done = 0
+            if self.average is not None and not self.step:
+                self.average.restart()  # weights may have been loaded since
         bar = progress_for(self.progress)
         listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
         self.stop_reason = None
@@ -280,7 +281,7 @@ class Trainer:
         steps = self.prepared()
         source = feed(data, batch_size, False, 0, "data")
         found: list[Any] = []
-        with _evaluating(self.model):
+        with evaluating(self.model, self.average_in_use):
             for batch in source:
                 batch = tensors(batch)
                 if has_target:
@@ -459,7 +460,7 @@ class Trainer:
         total = Mean()
         for metric in self.metrics.values():
             metric.reset()
-        with _evaluating(self.model, self.average):
+        with evaluating(self.model, self.average_in_use):
             for number, batch in enumerate(map(tensors, source), 1):
                 with placed(f"batch {number} of the {name}"):
                     loss = steps.evaluate(batch)
@@ -499,6 +500,11 @@ class Trainer:
         """The learning rate of the first group."""
         assert self.optimizer is not None
         return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def average_in_use(self) -> MovingAverage | None:
+        """The averages, once there was a step; till then the model's own weights are in use."""
+        return self.average if self.step else None
 
     @property
     def num_batches(self) -> int | None:
@@ -576,14 +582,6 @@ class Trainer:
             StateError: the file is no state of a Trainer, or of another model or optimizer.
         """
         state.load(self, path)
-
-
-@contextmanager
-def _evaluating(model: Module, average: MovingAverage | None = None) -> Iterator[None]:
-    """Evaluation mode, with the averaged weights where there are some; then as before."""
-    with modes_kept(model), nullcontext() if average is None else average.applied():
-        model.eval()
-        yield
 
 
 def _joined(found: list[Any]) -> Any:

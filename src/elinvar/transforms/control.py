@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from elinvar.core.dtypes import is_narrow
 from elinvar.core.errors import GradientError, fail
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, inline, reachable
@@ -239,8 +240,8 @@ class _Reverse:
 
 
 def _products(body: Graph) -> list[Any]:
-    """The results of products; of one that only an addition reads, the sum: the addition's other
-    term is then not read again either."""
+    """The results of products; of one that is only rounded to 16 bits, the rounded one; of one that
+    only an addition reads, the sum: the addition's other term is then not read again either."""
     readers: dict[Any, list[Any]] = {}
     for node in body.nodes:
         for operand in node.operands:
@@ -249,10 +250,20 @@ def _products(body: Graph) -> list[Any]:
     for node in body.nodes:
         if node.op_name in ("contract", "convolution"):
             (value,) = node.results
-            names = [reader.op_name for reader in readers.get(value, [])]
-            is_summed = names == ["add"] and value not in body.outputs
-            found[readers[value][0].results[0] if is_summed else value] = None
+            for is_next in (_is_rounding, _is_addition):
+                reading = readers.get(value, [])
+                if len(reading) == 1 and is_next(reading[0]) and value not in body.outputs:
+                    (value,) = reading[0].results
+            found[value] = None
     return list(found)
+
+
+def _is_rounding(node: Any) -> bool:
+    return node.op_name == "cast" and is_narrow(node.results[0].dtype)
+
+
+def _is_addition(node: Any) -> bool:
+    return bool(node.op_name == "add")
 
 
 def _without_products(body: Graph, step: Graph) -> tuple[Graph, list[Any]]:

@@ -9,6 +9,7 @@ from elinvar.core.dtypes import float32
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
+from elinvar.nn.functional.channels import per_channel
 from elinvar.tensor.autocasting import low_dtype, lowered
 from elinvar.tensor.composite import composite
 from elinvar.tensor.dispatch import F, as_tensor
@@ -112,7 +113,7 @@ def _convolution(x: Any, weight: Any, bias: Any, *, params: tuple[Any, ...]) -> 
     )
     if bias is None:
         return result
-    total = result + bias.reshape((1, bias.shape[0], *(1 for _ in stride)))
+    total = result + per_channel(bias, result)
     narrow = low_dtype()
     return total if narrow is None else lowered(narrow, total)[0]
 

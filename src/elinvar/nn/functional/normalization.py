@@ -9,6 +9,7 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import ShapeError, ValueRangeError, fail
 from elinvar.core.shapes import DimLike, size
+from elinvar.nn.functional.channels import channel_means, per_channel
 from elinvar.tensor.autocasting import in_float32
 from elinvar.tensor.composite import composite
 from elinvar.tensor.convert import cast, size_tensor
@@ -127,19 +128,6 @@ def group_norm(
     return _group_norm(x, weight, bias, groups=num_groups, eps=eps)
 
 
-def _channel_means(x: Any) -> Any:
-    """The mean of each channel of (N, C, *), summed in the order of channels-last memory."""
-    turned = F.permute(x, axes=(0, *range(2, x.ndim), 1))
-    return mean(turned, axis=tuple(range(x.ndim - 1)))
-
-
-def _per_channel(values: Any, x: Any) -> Any:
-    """(C,) → the shape of x (N, C, *); its gradient is summed as `_channel_means` sums."""
-    samples, channels, *places = x.shape
-    wide = F.broadcast(values, shape=(samples, *places, channels))
-    return F.permute(wide, axes=(0, x.ndim - 1, *range(1, x.ndim - 1)))
-
-
 @composite
 def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     """The result, and the mean and (biased) variance of each channel.
@@ -149,17 +137,17 @@ def _batch_norm_train(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     and backward needs two sums over all elements, of g and of g · centred.
     """
     wide = _wide(x)
-    average = _channel_means(wide)
+    average = channel_means(wide)
     constant = F.stop_gradient(average)
-    centred = wide - _per_channel(constant, x)
-    variance = _channel_means(centred * centred)
+    centred = wide - per_channel(constant, x)
+    variance = channel_means(centred * centred)
     scale = 1.0 / F.sqrt(variance + eps)
     if weight is not None:
         scale = scale * _wide(weight)
     shift = (constant - average) * scale
     if bias is not None:
         shift = shift + _wide(bias)
-    result = centred * _per_channel(scale, x) + _per_channel(shift, x)
+    result = centred * per_channel(scale, x) + per_channel(shift, x)
     return cast(result, x.dtype), average, variance
 
 
@@ -170,10 +158,10 @@ def _batch_norm_eval(
     scale = 1.0 / F.sqrt(_wide(variance) + eps)
     if weight is not None:
         scale = scale * _wide(weight)
-    centred = _wide(x) - _per_channel(_wide(average), x)
-    result = centred * _per_channel(scale, x)
+    centred = _wide(x) - per_channel(_wide(average), x)
+    result = centred * per_channel(scale, x)
     if bias is not None:
-        result = result + _per_channel(_wide(bias), x)
+        result = result + per_channel(_wide(bias), x)
     return cast(result, x.dtype)
 
 

@@ -55,6 +55,9 @@ def _high(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mo
     return tuple(found)
 
 
+_MOST_COMPARED = 16  # elements of windows whose maximum is found by comparing one after another
+
+
 @composite
 def _max_pool(x: Any, *, params: tuple[Any, ...]) -> Any:
     """The maximum, with the gradient to the first one in row-major order, as in PyTorch."""
@@ -63,15 +66,37 @@ def _max_pool(x: Any, *, params: tuple[Any, ...]) -> Any:
     fill = -math.inf if x.dtype.kind == "f" else _lowest(x.dtype)
     windows = _windows(x, kernel, stride, low, high, dilation, fill)
     flat = windows.reshape((math.prod(kernel), *windows.shape[rank:]))
-    with_first = F.argmax(F.stop_gradient(flat), axis=0)
-    places = _places(flat)
-    chosen = places == expand_dims(with_first, axis=0)
-    return total(where(chosen, flat, F.zeros_like(flat)), axis=0, dtype=x.dtype), with_first
+    first = _first_maximum(F.stop_gradient(flat))
+    places = F.iota(size=flat.shape[0], dtype=first.dtype)
+    places = places.reshape((flat.shape[0], *(1 for _ in flat.shape[1:])))
+    chosen = places == expand_dims(first, axis=0)
+    nothing = F.full(-0.0 if x.dtype.kind == "f" else 0, flat)  # adds nothing to -0 either
+    return total(where(chosen, flat, nothing), axis=0, dtype=x.dtype), first
 
 
-def _places(flat: Any) -> Any:
-    line = F.iota(size=flat.shape[0], dtype=dtypes.int64)
-    return line.reshape((flat.shape[0], *(1 for _ in flat.shape[1:])))
+def _first_maximum(flat: Any) -> Any:
+    """The place of the first maximum, or the first NaN, along axis 0.
+
+    In small windows one element after another is compared: one pass over memory, and places of one
+    byte, which backward reads once more.
+    """
+    count = flat.shape[0]
+    if count > _MOST_COMPARED:
+        return F.argmax(flat, axis=0)
+    size, step = (1, *flat.shape[1:]), (1,) * flat.ndim
+    parts = [
+        F.slice(flat, start=(k, *(0 for _ in size[1:])), size=size, step=step).reshape(size[1:])
+        for k in range(count)
+    ]
+    best = parts[0]
+    first = cast(F.zeros_like(best), dtypes.uint8)
+    for k, part in enumerate(parts[1:], 1):
+        better = part > best
+        if flat.dtype.kind == "f":
+            better = better | ((part != part) & (best == best))
+        first = where(better, F.full(k, first), first)
+        best = where(better, part, best)
+    return first
 
 
 def _lowest(dtype: Any) -> int:
@@ -99,7 +124,7 @@ def _max(
     high = _high(x, kernel, step, low, spread, ceil_mode)
     result, first = _max_pool(x, params=(kernel, step, low, high, spread))
     if return_indices:
-        first = _flat_indices(first, x.shape[2:], kernel, step, low, spread)
+        first = _flat_indices(cast(first, dtypes.int64), x.shape[2:], kernel, step, low, spread)
     found = (result, first) if return_indices else (result,)
     if added:
         found = tuple(squeeze(y, axis=0) for y in found)
