@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from elinvar.train import bar, figures
 from elinvar.train.bar import PlainLines, progress_for
 from elinvar.train.bar_notebook import table
-from elinvar.train.bar_terminal import TerminalBar
+from elinvar.train.bar_terminal import TerminalBar, fitted
 from tests.test_trainer import made, task
 
 
@@ -118,3 +119,22 @@ def test_figures_in_words() -> None:
     assert figures.of(7, 10**9) == "7" and figures.duration(59.9) == "0:59"
     assert figures.figure(float("nan")) == "nan" and figures.figure(123456.0) == "1.23e+05"
     assert figures.resident_bytes() > 1e6
+
+
+def test_a_narrow_terminal_tears_no_figure_apart() -> None:
+    cells = [Text("epoch 1/2"), Text("loss 0.1234"), Text("accuracy 0.5000"), Text("lr 0.1000")]
+    assert fitted(cells, 200).plain == "epoch 1/2  loss 0.1234  accuracy 0.5000  lr 0.1000"
+    assert fitted(cells, 30).plain == "epoch 1/2  loss 0.1234\n  accuracy 0.5000  lr 0.1000"
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=60)
+    trainer = made(metrics=["accuracy", "f1"], callbacks=[TerminalBar(console)], clip_norm=1.0)
+    trainer.fit(Slow(0.05), epochs=1, validation=task(20, 5))
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue()).splitlines()
+    assert not [line for line in lines if re.search(r"(loss|accuracy|f1|lr|[|]g[|])\s*$", line)]
+
+
+def test_without_colours_the_bar_is_seen() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120, no_color=True)
+    made(callbacks=[TerminalBar(console)]).fit(Slow(0.12), epochs=1)
+    assert "█" * 12 + "░" * 12 in stream.getvalue()

@@ -86,7 +86,7 @@ class MovingAverage:
         with no_grad():
             for name, average in self._averages.items():
                 average.assign(parameters[name].detach())
-            self._count.assign(self._count * 0)
+            self._count.assign(0)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from elinvar.train.figures import HINT, SLOW_DATA, duration, final, memory, of, 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
 
+BAR = 24  # its width
 INTERVAL = 0.1  # seconds between two drawings
 
 
@@ -60,12 +61,12 @@ class TerminalBar(Callback):
         """Leave the epoch's line."""
         self._close()
         logs = trainer.logs
-        line = _head(trainer.epoch, trainer.epochs)
+        cells = [_head(trainer.epoch, trainer.epochs)]
         for name, value in final(trainer):
-            line.append(f"  {name} ", "dim").append(value, "bold" if "val" in name else "")
-        line.append(f"  {duration(logs['seconds'])}", "cyan")
-        line.append(f"  {logs['samples_per_second']:,.0f}/s", "dim")
-        self._console.print(line, highlight=False)
+            cells.append(_named(name, value, "bold" if "val" in name else ""))
+        cells.append(Text(duration(logs["seconds"]), "cyan"))
+        cells.append(Text(f"{logs['samples_per_second']:,.0f} samples/s", "dim"))
+        self._console.print(fitted(cells, self._console.width), highlight=False)
         if logs["waiting"] > SLOW_DATA and logs["seconds"] > 1.0 and not self._hinted:
             self._hinted = True
             self._console.print("hint: " + HINT.format(share=logs["waiting"]), style="yellow")
@@ -93,24 +94,48 @@ class TerminalBar(Callback):
         parts = [_head(trainer.epoch + 1, trainer.epochs)]
         place = Text(f"{done:,}/{total:,}" if total else f"{done:,} batches")
         left = f"{duration((total - done) * seconds / taken)} left" if total and taken else ""
-        figures = Text()
-        for name, value in running(trainer):
-            figures.append(f"  {name} ", "dim").append(value)
+        figures = [_named(name, value) for name, value in running(trainer)]
         share = trainer.waited / seconds if seconds else 0.0
-        figures.append(f"  {memory()}", "dim")
-        figures.append(f"  waiting {share:.0%}", "yellow" if share > SLOW_DATA else "dim")
+        figures.append(Text(memory(), "dim"))
+        figures.append(Text(f"waiting {share:.0%}", "yellow" if share > SLOW_DATA else "dim"))
         grid = Table.grid(padding=(0, 2))
         grid.add_row(
             *parts,
-            ProgressBar(total=total, completed=done, width=24, pulse=total is None),
+            self._bar(done, total),
             place,
             Text(left, "cyan"),
             Text(f"{speed:,.0f} samples/s", "dim"),
         )
         whole = Table.grid()
         whole.add_row(grid)
-        whole.add_row(figures)
+        whole.add_row(fitted([Text(""), *figures], self._console.width))
         return whole
+
+    def _bar(self, done: int, total: int | None) -> Text | ProgressBar:
+        """The bar; of blocks where there are no colours, for else the two parts look alike."""
+        if self._console.no_color and total:
+            full = min(BAR, BAR * done // total)
+            return Text("█" * full + "░" * (BAR - full))
+        return ProgressBar(total=total, completed=done, width=BAR, pulse=total is None)
+
+
+def _named(name: str, value: str, style: str = "") -> Text:
+    return Text().append(f"{name} ", "dim").append(value, style)
+
+
+def fitted(cells: list[Text], width: int) -> Text:
+    """Cells side by side, in as many lines as they need; none is torn apart."""
+    whole, used = Text(), 0
+    for number, cell in enumerate(cells):
+        if used and used + 2 + cell.cell_len > width:
+            whole.append("\n  ")
+            used = 2
+        elif number:
+            whole.append("  ")
+            used += 2
+        whole.append_text(cell)
+        used += cell.cell_len
+    return whole
 
 
 def _head(epoch: int, epochs: int) -> Text:

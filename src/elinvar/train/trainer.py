@@ -584,8 +584,6 @@ class Trainer:
         state.load(self, path)
 
 
-
-
 def _joined(found: list[Any]) -> Any:
     """Outputs of batches, put together along the first axis."""
     if len(found) == 1:
