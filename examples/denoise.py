@@ -172,7 +172,7 @@ trainer.fit(
 print(f"{time.process_time() - start:.0f} s of CPU time for training")
 
 print("SI-SDR in dB     as it came  subtraction  network  best mask")
-for name, babble in (("noise, hum", False), ("other voices", True)):
+for name, babble in (("noise, hum", False), ("same voice thrice", True)):
     found = []
     for noisy, clean in pairs(held, 480, seed=2, babble=babble):
         outputs = [noisy, spectral_subtraction(noisy), trainer.predict(noisy)]
