@@ -234,6 +234,25 @@ def test_channels_first_and_last():
             assert same_bits(a, b)
 
 
+@pytest.mark.parametrize("dtype", [el.bfloat16, el.float16], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 16, 32, 8, 8), (2, 32, 16, 13, 10), (40, 16, 48, 9, 17)], ids=str
+)
+def test_narrow_operands_are_widened_and_results_rounded_once(dtype, shape):
+    samples, inputs, outputs, *plane = shape
+    wide = [
+        random(samples, inputs, *plane), random(outputs, inputs, 3, 3) / 8,
+        random(samples, outputs, *plane),
+    ]  # fmt: skip
+    narrow = [el.asarray(x).astype(dtype) for x in wide]
+    run = step((1, 1))
+    expected = [found.astype(dtype) for found in run(*(x.astype(el.float32) for x in narrow))]
+    for found in (run(*narrow), el.jit(run)(*narrow)):
+        for mine, other in zip(found, expected, strict=True):
+            assert mine.dtype is dtype
+            assert same_bits(mine.astype(el.float32).numpy(), other.astype(el.float32).numpy())
+
+
 def test_inside_of_a_network_and_alone():
     """A program whose layout is channels last, step by step and as a whole."""
     x = el.asarray(random(4, 16, 8, 8))

@@ -138,12 +138,12 @@ class WinogradLowering(ProductLowering):
         tasks: Callable[[Sizes], int], label: str, work: Callable[[Sizes], int],
         cost: Cost | None = None,
     ) -> None:  # fmt: skip
-        dtype = node.results[0].dtype
+        stored, dtype = node.operands[0].dtype, node.results[0].dtype
         tile = tile_for(dtype, self.vector_bits)
         if make is winograd_text:
             make = functools.partial(make, numerics=self.numerics)
-        key = (word, dtype, tile, self.numerics)
-        name, text = cached_text(key, word, lambda: make(PLACEHOLDER, dtype, tile))
+        key = (word, stored, dtype, tile, self.numerics)
+        name, text = cached_text(key, word, lambda: make(PLACEHOLDER, stored, dtype, tile))
         places = [slot for slot in slots if isinstance(slot, Place)]
         reads = [place.storage for place in places[:-1]]
         writes = [places[-1].storage]
@@ -207,9 +207,9 @@ class WinogradLowering(ProductLowering):
         return sized and self.is_settled(self.operand(node.operands[1])[0])
 
     def _few_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
-        x, w = node.operands
-        tile = tile_for(x.dtype, self.vector_bits)
-        kernels, strides = self.operand(w)
+        dtype = node.results[0].dtype
+        tile = tile_for(dtype, self.vector_bits)
+        kernels, strides = self.operand(node.operands[1])
         inputs, outputs = found.inputs, found.outputs
 
         def block(sizes: Sizes) -> int:
@@ -218,7 +218,7 @@ class WinogradLowering(ProductLowering):
         def elements(sizes: Sizes) -> int:
             return POINTS * (block(sizes) * evaluate(inputs, sizes) + APART)
 
-        tiles = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+        tiles = Place(self.arena(lambda sizes: elements(sizes) * dtype.itemsize))
         planes = self._planes(found, image[1], _result_strides(found))
         self._step(
             node, "winograd_tiles", winograd_tiles_text,
@@ -238,9 +238,9 @@ class WinogradLowering(ProductLowering):
         )  # fmt: skip
 
     def _many_tiles(self, node: Node, found: Winograd, image: _Read, target: Place) -> None:
-        x, w = node.operands
-        tile = tile_for(x.dtype, self.vector_bits)
-        place, strides = self.operand(w)
+        dtype = node.results[0].dtype
+        tile = tile_for(dtype, self.vector_bits)
+        place, strides = self.operand(node.operands[1])
         inputs, outputs = found.inputs, found.outputs
 
         def panels(sizes: Sizes) -> int:
@@ -251,7 +251,7 @@ class WinogradLowering(ProductLowering):
 
         settled = self._has_settled_kernels(node, found)
         with self.preparing() if settled else contextlib.nullcontext():
-            kernels = Place(self.arena(lambda sizes: elements(sizes) * x.dtype.itemsize))
+            kernels = Place(self.arena(lambda sizes: elements(sizes) * dtype.itemsize))
             self._step(
                 node, "winograd_kernel", winograd_kernel_text,
                 [place, kernels, *(Number(strides[i]) for i in (2, 3, 1, 0)), Number(inputs),

@@ -50,7 +50,7 @@ APART = CHANNELS  # elements between planes: or all 36 would fall on the same li
 PLANE = "%tiles %down %across %height %width %x.sample %x.row %x.column %y.sample %y.row %y.column"
 
 
-def winograd_collect_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_collect_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     """Kernel: [blocks] times 36 times [C][O] → [C][3][3][O]. Slots: source, target, blocks, C, O.
     Tasks: C."""
     body, element = Body(), llvm_type(dtype)
@@ -98,6 +98,7 @@ class Tiles:
     """What the kernels over tiles share: where a tile stands, and its transform."""
 
     dtype: DType
+    stored: DType
     name: str
     tile: Tile
     element: str
@@ -105,8 +106,8 @@ class Tiles:
     body: Body
     plane: str
 
-    def __init__(self, name: str, dtype: DType, tile: Tile) -> None:
-        self.name, self.dtype, self.tile = name, dtype, tile
+    def __init__(self, name: str, stored: DType, dtype: DType, tile: Tile) -> None:
+        self.name, self.stored, self.dtype, self.tile = name, stored, dtype, tile
         self.element = llvm_type(dtype)
         self.lanes = min(tile.vector, CHANNELS)
         self.body = Body()
@@ -124,6 +125,13 @@ class Tiles:
         for term in terms:
             total = self.body.add(total, term)
         return pointer(self.body, base, self.element, total)
+
+    def operand(self, base: str, *terms: str) -> str:
+        """The same in an operand, whose elements are as they are stored."""
+        total = "0"
+        for term in terms:
+            total = self.body.add(total, term)
+        return pointer(self.body, base, llvm_type(self.stored), total)
 
     def row(self, number: str) -> tuple[str, str]:
         """Where a row's panel starts, and its first group of 16 channels in there."""
@@ -178,9 +186,9 @@ class Tiles:
     ) -> None:  # fmt: skip
         """Transform tile `number`; what lies beyond the border counts as zeros. `to`: target, the
         distance of its planes and of its groups of channels."""
-        body, vector = self.body, f"<{CHANNELS} x {self.element}>"
+        body, vector = self.body, f"<{CHANNELS} x {llvm_type(self.stored)}>"
         place = self.where(number)
-        source = self.at(base, self.element_of(letter, place))
+        source = self.operand(base, self.element_of(letter, place))
         rest = self.rest(place, size)
         whole = self.is_whole(rest, size)
         down, across = f"%{letter}.row", f"%{letter}.column"
@@ -192,12 +200,12 @@ class Tiles:
                     offset = body.add(body.mul(i, down), body.mul(j, across))
                     offset = body.add(offset, channel)
                     inside = body.instruction(f"select i1 {known}, i64 {offset}, i64 {channel}")
-                    value = load(body, source, vector, self.dtype, inside)
+                    value = load(body, source, vector, self.stored, inside)
                     value = body.instruction(
                         f"select i1 {known}, {vector} {value}, {vector} zeroinitializer"
                     )
                     to_place = body.add(body.mul(at, count), channel)
-                    store(body, patch, vector, self.dtype, to_place, value)
+                    store(body, patch, vector, self.stored, to_place, value)
 
             self.square(size, rest, copy)
         steps = [
@@ -236,14 +244,16 @@ def _widths(tile: Tile) -> list[int]:
     return sorted({min(CHANNELS, tile.columns), tile.columns})
 
 
-def winograd_text(name: str, dtype: DType, tile: Tile, numerics: Numerics = EXACT) -> str:
+def winograd_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, numerics: Numerics = EXACT
+) -> str:
     """Kernel: images times transformed kernels. Slots: image, kernels, result; tiles in all, from
     top to bottom and from left to right; the results' height and width; strides of image and result
     (sample, row, column); C, O; tiles per task, columns per task, tasks of columns; elements of
     scratch for tiles, for sums and for a tile at the border.
     Tasks: blocks of tiles × blocks of columns.
     """
-    kernel = Tiles(name, dtype, tile)
+    kernel = Tiles(name, stored, dtype, tile)
     body = kernel.body
     image = kernel.stack("image", "%tiles.scratch")
     sums = kernel.stack("sums", "%sums.scratch")
@@ -295,7 +305,7 @@ def winograd_text(name: str, dtype: DType, tile: Tile, numerics: Numerics = EXAC
     sizes += ["%column.tasks", "%tiles.scratch", "%sums.scratch", "%patch.scratch"]
     outer = kernel_module(name, body, ["%image", "%kernels", "%result"], sizes)
     inner = [
-        spreading(f"{name}.spread", image_line, SEEN, dtype, kernel.lanes),
+        spreading(f"{name}.spread", image_line, SEEN, stored, dtype, kernel.lanes),
         collecting(f"{name}.collect", result_line, dtype, kernel.lanes),
     ]
     return module(outer, [*inner, *micros(f"{name}.rows", dtype, tile, False)])
@@ -333,14 +343,14 @@ def collect(
         kernel.square(TILE, rest, copy)
 
 
-def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_sums_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     """Kernel: sums over tiles of image times gradient. Slots: image, gradient, target; tiles and
     planes as for `winograd_text`; C, O; channels and columns per task; elements of scratch for
     image, gradient, a tile at the border and sums; whether there is but one group of tiles: then
     the target is the gradient of the kernel, else it is [group][36][C][O].
     Tasks: groups of 256 tiles × blocks of channels × blocks of columns.
     """
-    kernel = Tiles(name, dtype, tile)
+    kernel = Tiles(name, stored, dtype, tile)
     body = kernel.body
     image = kernel.stack("image", "%image.scratch")
     gradient = kernel.stack("gradient", "%gradient.scratch")
@@ -375,10 +385,10 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
                 number = body.add(low, row)
                 to = (kernel.at(image, body.mul(row, "%channels")), image_plane, str(CHANNELS))
                 kernel.spread(
-                    "image", kernel.at("%image", channel), "x", SEEN, number, to, height, patch
+                    "image", kernel.operand("%image", channel), "x", SEEN, number, to, height, patch
                 )
                 to = (kernel.at(gradient, body.mul(row, "%columns")), gradient_plane, str(CHANNELS))
-                here = kernel.at("%gradient", column)
+                here = kernel.operand("%gradient", column)
                 kernel.spread("gradient", here, "y", TILE, number, to, width, patch)
             with (
                 body.loop("0", str(POINTS), hint="point") as point,
@@ -411,8 +421,8 @@ def winograd_sums_text(name: str, dtype: DType, tile: Tile) -> str:
     sizes += ["%image.scratch", "%gradient.scratch", "%patch.scratch", "%sums.scratch", "%alone"]
     outer = kernel_module(name, body, ["%image", "%gradient", "%target"], sizes)
     inner = [
-        spreading(f"{name}.image", image_line, SEEN, dtype, kernel.lanes),
-        spreading(f"{name}.gradient", gradient_line, TILE, dtype, kernel.lanes),
+        spreading(f"{name}.image", image_line, SEEN, stored, dtype, kernel.lanes),
+        spreading(f"{name}.gradient", gradient_line, TILE, stored, dtype, kernel.lanes),
         collecting(f"{name}.collect", kernel_gradient_line, dtype, kernel.lanes),
     ]
     return module(outer, [*inner, *micros(f"{name}.sums", dtype, tile, True)])

@@ -14,7 +14,7 @@ from __future__ import annotations
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
 from elinvar.codegen.numerics import EXACT
-from elinvar.codegen.product_parts import Tile, load, module, pointer, store
+from elinvar.codegen.product_parts import Tile, load_as, module, pointer, store
 from elinvar.codegen.winograd import APART, PLANE, Tiles, collect, micros
 from elinvar.codegen.winograd_transforms import (
     collecting,
@@ -32,8 +32,9 @@ _SOURCE = ["%w.row", "%w.column", "%w.input", "%w.output"]  # strides of the ker
 class _Kernels:
     """Reads kernels where they stand, 16 channels at a time, and transforms them."""
 
-    def __init__(self, name: str, body: Body, dtype: DType, tile: Tile) -> None:
-        self.name, self.body, self.dtype, self.tile = name, body, dtype, tile
+    def __init__(self, name: str, body: Body, stored: DType, dtype: DType, tile: Tile) -> None:
+        self.name, self.body, self.tile = name, body, tile
+        self.stored, self.dtype = stored, dtype
         self.element = llvm_type(dtype)
         self.square = WINDOW**2 * tile.columns
         self.patch = body.stack_slot(f"[{CHANNELS * self.square} x {self.element}]", "kernels")
@@ -42,22 +43,23 @@ class _Kernels:
         """Channels from `channel` on, columns from `first` on → target[point · plane + …]."""
         body, columns = self.body, self.tile.columns
         place = body.add(body.mul(channel, "%w.input"), body.mul(first, "%w.output"))
-        source = pointer(body, "%kernels", self.element, place)
+        element = llvm_type(self.stored)
+        source = pointer(body, "%kernels", element, place)
         with (
             body.loop("0", count, hint="column") as column,
             body.loop("0", str(CHANNELS), hint="c") as c,
         ):
             place = body.add(body.mul(column, "%w.output"), body.mul(c, "%w.input"))
-            start = pointer(body, source, self.element, place)
+            start = pointer(body, source, element, place)
             to_place = body.add(body.mul(c, str(self.square)), column)
             soon = body.mul("%w.input", str(CHANNELS))  # kernels are read from memory, in pieces
-            soon = pointer(body, start, self.element, soon)
+            soon = pointer(body, start, element, soon)
             body.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
             body.emit(f"call void @llvm.prefetch.p0(ptr {soon}, i32 0, i32 3, i32 1)")
             for i in range(WINDOW):
                 for j in range(WINDOW):
                     place = body.add(body.mul(str(i), "%w.row"), body.mul(str(j), "%w.column"))
-                    one = load(body, start, self.element, self.dtype, place)
+                    one = load_as(body, start, 1, self.stored, self.dtype, place)
                     there = body.add(to_place, str((i * WINDOW + j) * columns))
                     store(body, self.patch, self.element, self.dtype, there, one)
         with body.loop("0", str(CHANNELS), hint="c") as c:
@@ -72,14 +74,15 @@ class _Kernels:
     def function(self) -> tuple[str, list[str]]:
         """The transform, which goes into the module."""
         lanes, together = min(self.tile.vector, CHANNELS), min(CHANNELS, self.tile.columns)
-        return spreading(f"{self.name}.kernels", kernel_line, WINDOW, self.dtype, lanes, together)
+        name, dtype = f"{self.name}.kernels", self.dtype
+        return spreading(name, kernel_line, WINDOW, dtype, dtype, lanes, together)
 
 
-def winograd_kernel_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_kernel_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     """Kernel: kernels [3][3][C][O] → 36 times [panel][C][NR]. Slots: source, target, strides of the
     source's four dims, C, O. Tasks: panel × 16 of C."""
     body, element = Body(), llvm_type(dtype)
-    kernels = _Kernels(name, body, dtype, tile)
+    kernels = _Kernels(name, body, stored, dtype, tile)
     panels = body.div(body.add("%outputs", str(tile.columns - 1)), str(tile.columns))
     plane = body.add(body.mul(body.mul(panels, "%inputs"), str(tile.columns)), str(APART))
     with body.loop("%begin", "%end", hint="task") as task:
@@ -93,11 +96,11 @@ def winograd_kernel_text(name: str, dtype: DType, tile: Tile) -> str:
     return module(kernel_module(name, body, ["%kernels", "%target"], sizes), [kernels.function()])
 
 
-def winograd_tiles_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_tiles_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     """Kernel: an image → 36 times [panel of rows][C // 16][MR][16]. Slots: image, target; tiles and
     planes as for `winograd_text`; C, O; tiles filled up to panels, elements of scratch for a tile
     at the border. Tasks: tiles."""
-    kernel = Tiles(name, dtype, tile)
+    kernel = Tiles(name, stored, dtype, tile)
     body = kernel.body
     patch = kernel.stack("patch", "%patch.scratch")
     plane = body.add(body.mul("%block", "%inputs"), str(APART))
@@ -106,17 +109,17 @@ def winograd_tiles_text(name: str, dtype: DType, tile: Tile) -> str:
         kernel.spread("spread", "%image", "x", SEEN, task, to, "%inputs", patch)
     body.emit("ret void")
     sizes = [*PLANE.split(), "%inputs", "%outputs", "%block", "%patch.scratch"]
-    spread = spreading(f"{name}.spread", image_line, SEEN, dtype, kernel.lanes)
+    spread = spreading(f"{name}.spread", image_line, SEEN, stored, dtype, kernel.lanes)
     return module(kernel_module(name, body, ["%image", "%target"], sizes), [spread])
 
 
-def winograd_few_text(name: str, dtype: DType, tile: Tile) -> str:
+def winograd_few_text(name: str, stored: DType, dtype: DType, tile: Tile) -> str:
     """Kernel: transformed tiles times kernels. Slots: tiles (see `winograd_tiles_text`), kernels,
     result; tiles and planes as for `winograd_text`; C, O; strides of the kernels' four dims; tiles
     filled up to panels, elements of scratch for sums. Tasks: panels of columns."""
-    kernel = Tiles(name, dtype, tile)
+    kernel = Tiles(name, stored, dtype, tile)
     body, element = kernel.body, kernel.element
-    kernels = _Kernels(name, body, dtype, tile)
+    kernels = _Kernels(name, body, stored, dtype, tile)
     columns, rows = str(tile.columns), str(tile.rows)
     chain = EXACT.points  # more transformed kernels would not stay in the cache
     kernel_plane = chain * tile.columns + APART

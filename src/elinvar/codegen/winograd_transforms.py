@@ -18,7 +18,7 @@ from typing import Any
 
 from elinvar.codegen.body import Body
 from elinvar.codegen.llvm_scalars import constant_text, llvm_type
-from elinvar.codegen.product_parts import fma, function, load, splat, store
+from elinvar.codegen.product_parts import fma, function, load, load_as, splat, store
 from elinvar.core.dtypes import DType
 from elinvar.ops.winograd import CHANNELS, SEEN
 
@@ -128,10 +128,11 @@ def _both_ways(
 
 
 def spreading(
-    name: str, line: Line, size: int, dtype: DType, lanes: int, together: int = CHANNELS
-) -> tuple[str, list[str]]:
+    name: str, line: Line, size: int, stored: DType, dtype: DType, lanes: int,
+    together: int = CHANNELS,
+) -> tuple[str, list[str]]:  # fmt: skip
     """Function: a square of `size` elements to 36 planes, for `count` channels, a multiple of
-    `together`.
+    `together`. Elements are `stored` in memory, and widened as they are read.
 
     Element (i, j) stands at source[i·down + j·across + channel]; point n goes to
     target[n·plane + channel // 16 · group + channel % 16], with `together` in the place of 16.
@@ -146,7 +147,7 @@ def spreading(
             def read(i: int, j: int, base: str = base) -> str:
                 line_start = body.add(base, body.mul(str(i), "%down"))
                 place = body.add(line_start, body.mul(str(j), "%across"))
-                return load(body, "%source", v.kind, dtype, place)
+                return load_as(body, "%source", lanes, stored, dtype, place)
 
             def write(i: int, j: int, value: str, first: int = first) -> None:
                 place = body.add(start, body.mul(str(i * SEEN + j), "%plane"))

@@ -89,9 +89,11 @@ def winograd_of(
 ) -> tuple[Winograd, Used] | None:
     """A convolution as tiles, and for which sizes it is used; None: for none.
 
-    `places`: the plane of results. Padding is not looked at: it becomes an operation of its own.
+    `places`: the plane of results. 16-bit floats are widened as they are read, and the results,
+    in f32, rounded once. Padding is not looked at: it becomes an operation of its own.
     """
-    if x.dtype is not dtypes.float32 or x.rank != 4:
+    narrow = x.dtype.kind == "f" and x.dtype.bits == 16
+    if not (x.dtype is dtypes.float32 or narrow) or x.rank != 4:
         return None
     if params["groups"] != 1 or params["batch_groups"] != 1:
         return None
