@@ -348,7 +348,7 @@ def test_the_rule():
     assert not is_used((2, 3, 34, 34), (32, 3, 3, 3))
     assert not is_used((2, 32, 4, 4), kernel)  # 2 × 2 results: as many products
     assert not is_used((2, 32, 10, 10), kernel, dtype=float64)
-    assert not is_used((2, 32, 10, 10), kernel, dtype=float16)
+    assert is_used((2, 32, 10, 10), kernel, dtype=float16)
     assert not is_used((2, 32, 11, 11), kernel, stride=(2, 2))
     assert not is_used((2, 32, 12, 12), kernel, dilation=(2, 2))
     assert not is_used((2, 32, 10, 10), (32, 16, 3, 3), groups=2)
