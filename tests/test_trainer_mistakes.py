@@ -12,6 +12,7 @@ from elinvar.core.errors import (
     OutOfBoundsError,
     ShapeError,
     StateError,
+    ValueRangeError,
 )
 from elinvar.train import Callback, MovingAverage, Trainer
 
@@ -213,3 +214,32 @@ def test_histories_are_tables_of_numbers_and_pictures_show_themselves() -> None:
     assert len(lines) == 3 and len({len(line) for line in lines}) == 1
     assert "samples/s" in lines[0] and "confusion" not in lines[0] and "%" in lines[1]
     assert history.plot()._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("callback", [el.train.EarlyStopping, el.train.Checkpoint])
+def test_what_watches_validation_needs_validation(callback, tmp_path) -> None:
+    arguments = (tmp_path,) if callback is el.train.Checkpoint else ()
+    model = nn.Linear(2, 2)
+    trainer = el.Trainer(
+        model, "sgd", "cross_entropy", callbacks=[callback(*arguments)], progress=False
+    )
+    data = np.zeros((8, 2), np.float32), np.zeros(8, np.int64)
+    with pytest.raises(ValueRangeError, match=r"(?s)watches .val_loss..*pass validation="):
+        trainer.fit(data, epochs=1)
+    assert trainer.step == 0
+    trainer.fit(data, epochs=1, validation=data)
+    assert trainer.step == 1
+
+
+def test_a_state_of_another_optimizer_is_refused(tmp_path) -> None:
+    def made(kind: str) -> el.Trainer:
+        return el.Trainer(nn.Linear(2, 2), kind, "cross_entropy", progress=False)
+
+    data = np.zeros((8, 2), np.float32), np.zeros(8, np.int64)
+    first, other = made("adamw"), made("sgd")
+    first.fit(data, epochs=1)
+    first.save(tmp_path / "state.safetensors")
+    before = other.model.weight.numpy().copy()
+    with pytest.raises(StateError, match="the state's optimizer is AdamW, the trainer's SGD"):
+        other.load(tmp_path / "state.safetensors")
+    assert np.array_equal(other.model.weight.numpy(), before)

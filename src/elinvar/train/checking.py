@@ -114,3 +114,13 @@ def _misfit(model: Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) ->
     except TypeError as error:
         return str(error)
     return None
+
+
+def check_watched(callbacks: Iterable[Any], validates: bool) -> None:
+    """Refuse callbacks that wait for figures of validation data where there are none."""
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        name = str(getattr(monitor, "name", monitor))
+        if name.startswith("val_") and not validates:
+            text = f"{type(callback).__name__} watches {name!r}, but there are no validation data"
+            fail(ValueRangeError, "Trainer", text, "pass validation=… to fit, or another monitor")

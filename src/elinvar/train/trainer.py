@@ -209,6 +209,7 @@ class Trainer:
             checks = feed(validation, batch_size, False, seed, "validation")
         if dry_run:
             return self._dry_run(source, checks)
+        checking.check_watched(self.callbacks, checks is not None)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule(steps if epochs is None else None)
         if resume is not None:
