@@ -342,3 +342,16 @@ def test_dtypes_equal_their_names():
     for code in ("i8", "u8"):  # 8 bytes in numpy, 8 bits in printed graphs
         with pytest.raises(TypeError, match="write the whole name"):
             el.zeros(1, dtype=code)
+
+
+@pytest.mark.parametrize("name", ["zeros", "ones", "empty"])
+def test_sizes_one_after_another(name):
+    make = getattr(el, name)
+    assert make(2, 3).shape == make((2, 3)).shape == (2, 3)
+    assert make(2, np.int64(3), dtype=el.int32).dtype is el.int32
+    with pytest.raises(errors.ShapeError, match=r"(?s)received \(\(2, 3\), .*dtype=…"):
+        make((2, 3), np.float32)
+    with pytest.raises(errors.ShapeError, match=r"(?s)expected a shape or sizes, .*dtype=…"):
+        make(2, el.float32)
+    rows = el.jit(lambda x: make(x.shape[0], 2))
+    assert [rows(el.ones(n)).shape for n in (3, 4, 5)] == [(3, 2), (4, 2), (5, 2)]

@@ -243,3 +243,11 @@ def test_a_state_of_another_optimizer_is_refused(tmp_path) -> None:
     with pytest.raises(StateError, match="the state's optimizer is AdamW, the trainer's SGD"):
         other.load(tmp_path / "state.safetensors")
     assert np.array_equal(other.model.weight.numpy(), before)
+
+
+def test_several_labels_as_integers() -> None:
+    several = (X[:, :3] > 0).astype(np.int64)
+    model = trainer(3, "bce", metrics=["accuracy"])
+    assert model.fit((X, several), epochs=300, batch_size=35)[-1]["accuracy"] > 0.9
+    with pytest.raises(ShapeError, match="may be integers, which the loss 'bce' takes as well"):
+        trainer(3, "bce", metrics=["accuracy"]).fit((X, several.astype(np.float32)), epochs=1)

@@ -365,7 +365,7 @@ def einsum_path(*operands: Any, optimize: Any = "optimal") -> tuple[list[Any], s
 
 def empty(
     shape: _ShapeLike,
-    *,
+    *more: _ArrayLike,
     dtype: _DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
@@ -649,7 +649,7 @@ def one_hot(
 
 def ones(
     shape: _ShapeLike,
-    *,
+    *more: _ArrayLike,
     dtype: _DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
@@ -989,11 +989,11 @@ def where(
 ) -> tuple[Tensor, ...]: ...
 def zeros(
     shape: _ShapeLike,
-    *,
+    *more: _ArrayLike,
     dtype: _DTypeLike | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """A tensor of zeros."""
+    """A tensor of zeros; the sizes as a tuple or one after another."""
 
 def zeros_like(
     x: _ArrayLike,

@@ -24,7 +24,8 @@ def classes(op: str, output: Any, target: Any, threshold: float) -> tuple[Any, A
         text = f"target must hold classes, which are integers, received {target._type}"
         hint = "for numbers take mse, mae or r2" if target.dtype.is_floating else None
         if hint and target.shape == output.shape and target.ndim > 1 and target.shape[1] != 1:
-            hint += "; one-hot rows become classes by target.argmax(1)"
+            hint += "; one-hot rows become classes by target.argmax(1); several labels of 0 and 1 "
+            hint += "may be integers, which the loss 'bce' takes as well"
         fail(ShapeError, op, text, hint)
     if output.ndim == target.ndim + 1:
         if output.shape[0] == target.shape[0] and output.shape[2:] == target.shape[1:]:

@@ -212,19 +212,29 @@ def checked_shape(op: str, shape: Any) -> Shape:
     return dims
 
 
-def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
-    """A tensor of zeros.
+def _sizes(op: str, shape: Any, more: tuple[Any, ...]) -> Shape:
+    """The shape from sizes in a tuple, or one after another as PyTorch takes them."""
+    if not more:
+        return checked_shape(op, shape)
+    if isinstance(shape, tuple | list) or any(isinstance(n, DType | type | str) for n in more):
+        text = f"expected a shape or sizes, received {(shape, *more)}"
+        fail(ShapeError, op, text, "a dtype goes by its name: dtype=…")
+    return checked_shape(op, (shape, *more))
+
+
+def zeros(shape: Any, *more: Any, dtype: Any = None, device: Any = None) -> Any:
+    """A tensor of zeros; the sizes as a tuple or one after another.
 
     Example:
         >>> import elinvar as el
-        >>> el.zeros(3).tolist()
-        [0.0, 0.0, 0.0]
+        >>> el.zeros(3).tolist(), el.zeros(2, 1).tolist()
+        ([0.0, 0.0, 0.0], [[0.0], [0.0]])
     """
     check_device("zeros", device)
-    return _full_number("zeros", checked_shape("zeros", shape), 0, as_dtype(dtype or default_float))
+    return _full_number("zeros", _sizes("zeros", shape, more), 0, as_dtype(dtype or default_float))
 
 
-def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
+def ones(shape: Any, *more: Any, dtype: Any = None, device: Any = None) -> Any:
     """A tensor of ones.
 
     Example:
@@ -233,10 +243,10 @@ def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
         [[1, 1]]
     """
     check_device("ones", device)
-    return _full_number("ones", checked_shape("ones", shape), 1, as_dtype(dtype or default_float))
+    return _full_number("ones", _sizes("ones", shape, more), 1, as_dtype(dtype or default_float))
 
 
-def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
+def empty(shape: Any, *more: Any, dtype: Any = None, device: Any = None) -> Any:
     """A tensor whose values do not matter. They are zeros, so that a run can be repeated.
 
     Example:
@@ -245,7 +255,7 @@ def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
         (2, 3)
     """
     check_device("empty", device)
-    return _full_number("empty", checked_shape("empty", shape), 0, as_dtype(dtype or default_float))
+    return _full_number("empty", _sizes("empty", shape, more), 0, as_dtype(dtype or default_float))
 
 
 def _like(op: str, x: Any, value: Any, dtype: Any, device: Any) -> Any:
