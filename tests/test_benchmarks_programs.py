@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from run_kernels import run_python
 
 import elinvar as el
-from benchmarks import contract, linalg, open_sizes, training
+from benchmarks import contract, linalg, open_sizes, precision, training
 
 
 @pytest.mark.slow
@@ -93,6 +94,20 @@ def test_first_calls() -> None:
     broken = "cold.examples = lambda: [('x', '1 / 0'), ('y', 'el.ones(2)')]"
     found = run_python(f"from benchmarks import cold\n{broken}\ncold.main([])")
     assert "ms  y" in found.stdout and "not timed: x" in found.stdout
+
+
+@pytest.mark.slow
+def test_learning_in_each_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        el.data.fashion_mnist("train", download=False)
+    except FileNotFoundError:
+        pytest.skip("Fashion-MNIST is not here")
+    precision.main(["images", "--tiny", "--seeds", "2"])
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines()]
+    means = [float(row[-1]) for row in rows if len(row) == 4 and row[0] in precision.PRECISIONS]
+    assert len(means) == 3 and min(means) > 60 and max(means) - min(means) < 3
+    assert re.search(r"bf16 − f32: [+-]\d", shown)
 
 
 @pytest.mark.slow
