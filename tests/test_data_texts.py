@@ -40,7 +40,7 @@ def test_an_archive_is_read_in_place(tmp_path: Path) -> None:
     more = {"README.md": b"x" * 1000, **dict(reversed(FILES.items())), "b/data/1.txt": b"other"}
     for top in ("package/", "datasets-0.4.0/"):
         assert from_archive(packed(more, top), PART, "x.tgz") == FILES
-    assert from_archive(packed_again(FILES), PART, "cache") == FILES
+    assert from_archive(packed_again(FILES, PART), PART, "cache") == FILES
     for name, content in more.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)

@@ -1,5 +1,6 @@
 """The examples on real data run on slices of it (tests/real), and so do their data sets."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -20,6 +21,7 @@ import elinvar as el
 from elinvar import cli
 from elinvar.core.errors import DataError, DataMissingError
 from elinvar.data import known, prompts
+from elinvar.data.archive import checksum
 from elinvar.data.fetch import File, checked_content
 from elinvar.data.prompts import spoken_prompts
 from elinvar.data.sounds import read_sound
@@ -210,24 +212,34 @@ def test_all_flights() -> None:
 
 def test_prompts_where_they_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {path.name: path.read_bytes() for path in (REAL / "prompts").iterdir()}
-    monkeypatch.setattr(prompts, "_SHA256", prompts._checksum(files))
+    part = dataclasses.replace(
+        prompts._PART, count=16, nbytes=sum(map(len, files.values())), sha256=checksum(files)
+    )
+    monkeypatch.setattr(prompts, "_PART", part)
     monkeypatch.setattr(prompts, "_INSTALLED", Path("nowhere"))
-    server = tmp_path / "server"
+    server, cache = tmp_path / "server", tmp_path / "cache"
     server.mkdir()
-    monkeypatch.setattr(prompts, "_ADDRESS", server.as_uri() + "/")
-    kept = tmp_path / "cache" / "data" / "asterisk" / prompts._ARCHIVE
-    monkeypatch.setattr(prompts, "settings", type("Settings", (), {"cache_dir": tmp_path / "cache"}))
+    monkeypatch.setattr(prompts, "_ADDRESS", (server / "sounds.tar.gz").as_uri())
+    kept = cache / "data" / "asterisk" / "prompts.tar.gz"
+    monkeypatch.setattr(prompts, "settings", type("Settings", (), {"cache_dir": cache}))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataMissingError, match=r"nowhere to be had[\s\S]*make data"):
         el.data.spoken_prompts()
-    with tarfile.open(server / prompts._ARCHIVE, "w:gz") as archive:
+    with tarfile.open(server / "sounds.tar.gz", "w:gz") as archive:
         archive.add(REAL / "prompts", "./")
+    cache.write_text("no folder")  # nothing can be kept: the recordings are used all the same
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        assert len(el.data.spoken_prompts()) == 16
+    cache.unlink()
     found = el.data.spoken_prompts()
     assert len(found) == 16 and kept.is_file() and list(found) == sorted(found)
-    (server / prompts._ARCHIVE).unlink()
+    (server / "sounds.tar.gz").unlink()
     assert (el.data.spoken_prompts(download=False)["hours"] == found["hours"]).all()
     kept.write_bytes(kept.read_bytes()[:5000])
-    with pytest.raises(DataMissingError, match=r"no whole tar\.gz file"):
+    with (
+        pytest.warns(UserWarning, match="is passed over"),
+        pytest.raises(DataMissingError, match=r"no whole \.tar\.gz archive"),
+    ):
         el.data.spoken_prompts(download=False)
     with pytest.raises(DataMissingError, match=r"no \.wav file below"):
         el.data.spoken_prompts(server)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elinvar.core.errors import DataError, DataMissingError, fail
-from elinvar.data.fetch import download, write_atomically
+from elinvar.data.fetch import download, keep_copy
 
 _MOST_MEMBERS = 100_000
 
@@ -29,6 +29,7 @@ class Part:
         nbytes: the length of all of them together.
         sha256: the checksum of their names and contents (`checksum`), which survives that the
             package is packed anew.
+        is_flat: an archive has the files themselves, not one folder with them.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Part:
     count: int
     nbytes: int
     sha256: str
+    is_flat: bool = False
 
 
 Files = dict[str, bytes]
@@ -60,7 +62,8 @@ def _checked(files: Files, part: Part, place: str) -> Files:
 
 
 def from_archive(packed: bytes, part: Part, place: str) -> Files:
-    """The part's files in a .tar.gz archive, by their paths below the archive's one folder.
+    """The part's files in a .tar.gz archive, by their paths below the archive's one folder, or,
+    where it is flat, in the archive.
 
     Nothing is unpacked to the disk, and no more is read than the part is known to have.
 
@@ -72,7 +75,8 @@ def from_archive(packed: bytes, part: Part, place: str) -> Files:
     try:
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r|gz") as archive:
             for number, member in enumerate(archive):
-                name = member.name.partition("/")[2]
+                name = member.name.removeprefix("./")
+                name = name if part.is_flat else name.partition("/")[2]
                 if number >= _MOST_MEMBERS or len(files) > part.count:
                     fail(DataError, "data", f"{place} has more files than expected")
                 if not member.isreg() or not part.pattern.fullmatch(name):
@@ -101,12 +105,13 @@ def from_folder(folder: Path, part: Part) -> Files:
     return _checked(files, part, str(folder))
 
 
-def packed_again(files: Mapping[str, bytes]) -> bytes:
+def packed_again(files: Mapping[str, bytes], part: Part) -> bytes:
     """An archive of a part alone, for the cache."""
+    above = "" if part.is_flat else "part/"
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=6) as archive:
         for name in sorted(files):
-            member = tarfile.TarInfo("part/" + name)
+            member = tarfile.TarInfo(above + name)
             member.size = len(files[name])
             archive.addfile(member, io.BytesIO(files[name]))
     return stream.getvalue()
@@ -151,10 +156,7 @@ def obtain_part(
             tried.append(f"{address}: {str(error).splitlines()[0]}")
             continue
         if keep is not None:
-            try:
-                write_atomically(keep, packed_again(files))
-            except OSError as error:
-                warnings.warn(f"{part.name} cannot be kept in {keep}: {error}", stacklevel=4)
+            keep_copy(keep, packed_again(files, part), part.name)
         return files
     text = f"{part.name} is nowhere to be had\n  " + "\n  ".join(tried)
     fail(DataMissingError, "data", text, "`make data` fetches it")

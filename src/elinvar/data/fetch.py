@@ -97,6 +97,14 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def keep_copy(path: Path, content: bytes, name: str) -> None:
+    """Write what was downloaded, for the next time; where that cannot be, warn."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        warnings.warn(f"{name} cannot be kept in {path.parent}: {error}", stacklevel=5)
+
+
 def download(address: str, most: int) -> bytes:
     """The bytes at an address, at most `most` of them.
 
@@ -147,9 +155,6 @@ def obtain(
             tried.append(f"{address}: {str(error).splitlines()[0]}")
             continue
         if keep is not None:
-            try:
-                write_atomically(keep / file.name, packed)
-            except OSError as error:
-                warnings.warn(f"{file.name} cannot be kept in {keep}: {error}", stacklevel=3)
+            keep_copy(keep / file.name, packed, file.name)
         return content
     fail(DataMissingError, "data", f"{file.name} is nowhere to be had\n  " + "\n  ".join(tried))
