@@ -528,7 +528,7 @@ def test_what_operations_refuse_is_refused_for_all_sizes():
         best(el.ones(1))
     norm = el.jit(nn.BatchNorm1d(3), specs="f32[B,3]")
     assert norm(el.ones((2, 3))).shape == (2, 3)
-    text = r"\[batch_norm\] expected more than one value per channel, received f32\[B,3\] .*where B = 1"
+    text = r"\[batch_norm\] expected more than one value per channel, received f32\[B,3\] where B = 1"
     with pytest.raises(ShapeError, match=text):
         norm(el.ones((1, 3)))
     padded = el.jit(lambda x: F.pad(x, (3, 0), mode="reflect"), specs="f32[T]")

@@ -78,24 +78,27 @@ class Requirement(NamedTuple):
     dim: Dim
     holds: Callable[[int], bool]
     text: str
+    hint: str | None
     source: Source | None
 
     def check(self, sizes: Mapping[str, int]) -> None:
         """Refuse sizes for which it does not hold."""
         if not self.holds(self.dim.evaluate(sizes)):
             shown = ", ".join(f"{name} = {sizes[name]}" for name in sorted(self.dim.names()))
-            fail(ShapeError, self.op, f"{self.text} where {shown}", None, self.source)
+            fail(ShapeError, self.op, f"{self.text} where {shown}", self.hint, self.source)
 
 
-def need_size(op: str, dim: DimLike, holds: Callable[[int], bool], text: str) -> None:
+def need_size(
+    op: str, dim: DimLike, holds: Callable[[int], bool], text: str, hint: str | None = None
+) -> None:
     """Refuse a size; a symbolic one when the program is called."""
     if isinstance(dim, int):
         if not holds(dim):
-            fail(ShapeError, op, text)
+            fail(ShapeError, op, text, hint)
         return
     trace = current_trace()
     if trace is not None:
-        trace.requirements.append(Requirement(op, dim, holds, text, user_source()))
+        trace.requirements.append(Requirement(op, dim, holds, text, hint, user_source()))
 
 
 class Trace:
