@@ -16,7 +16,7 @@ no bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from elinvar.codegen.body import Body, kernel_module
 from elinvar.codegen.llvm_scalars import llvm_type
@@ -121,17 +121,17 @@ class Tiles:
 
     def at(self, base: str, *terms: str) -> str:
         """The pointer moved by a sum of elements."""
-        total = "0"
-        for term in terms:
-            total = self.body.add(total, term)
-        return pointer(self.body, base, self.element, total)
+        return self._moved(base, self.element, terms)
 
     def operand(self, base: str, *terms: str) -> str:
         """The same in an operand, whose elements are as they are stored."""
+        return self._moved(base, llvm_type(self.stored), terms)
+
+    def _moved(self, base: str, element: str, terms: Sequence[str]) -> str:
         total = "0"
         for term in terms:
             total = self.body.add(total, term)
-        return pointer(self.body, base, llvm_type(self.stored), total)
+        return pointer(self.body, base, element, total)
 
     def row(self, number: str) -> tuple[str, str]:
         """Where a row's panel starts, and its first group of 16 channels in there."""

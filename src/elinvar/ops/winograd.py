@@ -92,8 +92,7 @@ def winograd_of(
     `places`: the plane of results. 16-bit floats are widened as they are read, and the results,
     in f32, rounded once. Padding is not looked at: it becomes an operation of its own.
     """
-    narrow = x.dtype.kind == "f" and x.dtype.bits == 16
-    if not (x.dtype is dtypes.float32 or narrow) or x.rank != 4:
+    if dtypes.accumulator(x.dtype) is not dtypes.float32 or x.rank != 4:
         return None
     if params["groups"] != 1 or params["batch_groups"] != 1:
         return None

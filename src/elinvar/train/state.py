@@ -40,7 +40,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(trainer, name)
         found[name] = None if part is None else part.state_dict()
-    found["kinds"] = {name: type(getattr(trainer, name)).__name__ for name in ("optimizer",)}
+    found["optimizer_kind"] = type(trainer.optimizer).__name__
     scale = trainer.prepared().scale
     found["scale"] = None if scale is None else scale.state_dict()
     return found
@@ -81,11 +81,10 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
             has, lacks = ("trainer", "state") if state[name] is None else ("state", "trainer")
             text = f"the {has} has an {name}, the {lacks} has none".replace("an s", "a s")
             fail(StateError, "Trainer", text, "make the Trainer as it was made before")
-    for name, kind in state["kinds"].items():
-        own_kind = type(getattr(trainer, name)).__name__
-        if own_kind != kind:
-            text = f"the state's {name} is {kind}, the trainer's {own_kind}"
-            fail(StateError, "Trainer", text, "make the Trainer as it was made before")
+    kind, own_kind = state["optimizer_kind"], type(trainer.optimizer).__name__
+    if own_kind != kind:
+        text = f"the state's optimizer is {kind}, the trainer's {own_kind}"
+        fail(StateError, "Trainer", text, "make the Trainer as it was made before")
     trainer.model.load_state_dict(state["model"])
     for name in _PARTS:
         if state[name] is not None:
