@@ -4,7 +4,7 @@ import numpy as np
 
 from elinvar.core import dtypes
 from elinvar.core.types import TensorType
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 
 def stored(array, dtype):

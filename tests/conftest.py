@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("ELINVAR_VERIFY", "1")
 os.environ.setdefault("ELINVAR_CACHE", str(ROOT / "build" / "test-cache"))
+os.environ.setdefault("ELINVAR_RUNS", "off")  # tests about runs name their folders
+os.environ.setdefault("ELINVAR_STORE", str(ROOT / "build" / "test-store"))
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell script

@@ -10,7 +10,7 @@ from elinvar.graph.ir import Builder, Graph
 from elinvar.graph.reference import stored
 from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 from tests.compiled import run_bound
 
 FAMILIES = sorted({op.family for op in TABLE})

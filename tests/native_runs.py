@@ -15,7 +15,7 @@ import numpy as np
 
 from elinvar.export.loader import describe_object
 from elinvar.graph.sizes import evaluate, resolve_sizes
-from elinvar.run.targets import target_named
+from elinvar.runtime.targets import target_named
 
 FOLDER = Path(__file__).resolve().parent / "native"
 CROSS = ("aarch64-linux-gnu", "riscv64-linux-gnu")

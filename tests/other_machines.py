@@ -23,10 +23,10 @@ import sweeps
 from test_compiler import SAMPLES, one_op
 
 from elinvar.kernels.plan import texts_of
-from elinvar.run import native
-from elinvar.run.compile import lower_graph
-from elinvar.run.llvm import host
-from elinvar.run.targets import target_named
+from elinvar.runtime import native
+from elinvar.runtime.compile import lower_graph
+from elinvar.runtime.llvm import host
+from elinvar.runtime.targets import target_named
 
 NATIVE = ("x86-64-v2", "x86-64-v3", "x86-64-v4")
 # What compilers may call everywhere: C's copies and fills. Apple's has one more for zeros.

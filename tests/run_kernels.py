@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from elinvar.run import native
+from elinvar.runtime import native
 
 # add(slots: integers, number): adds the number to elements begin … end - 1
 # slow(slots: doubles, number): that many steps x ← x / 2 + 1 on elements begin … end - 1

@@ -12,7 +12,7 @@ import numpy as np
 from elinvar.codegen.llvm_scalars import FunctionText, LLVMHandler, llvm_type, memory_type
 from elinvar.codegen.stand_ins import with_stand_ins
 from elinvar.core.dtypes import DType, bool_
-from elinvar.run.llvm import has_fma, has_half, this_machine
+from elinvar.runtime.llvm import has_fma, has_half, this_machine
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()

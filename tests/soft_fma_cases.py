@@ -7,7 +7,7 @@ import numpy as np
 
 from elinvar.codegen.stand_ins import with_stand_ins
 from elinvar.core.dtypes import float32
-from elinvar.run import native
+from elinvar.runtime import native
 
 LANES = 8
 

@@ -23,9 +23,9 @@ from elinvar.core import dtypes
 from elinvar.core.dtypes import bfloat16, float16, float32, uint64
 from elinvar.ops.scalars import select
 from elinvar.ops.table import TABLE
-from elinvar.run.llvm import object_code, target_machine
-from elinvar.run.objects import undefined_symbols
-from elinvar.run.targets import target_named
+from elinvar.runtime.llvm import object_code, target_machine
+from elinvar.runtime.objects import undefined_symbols
+from elinvar.runtime.targets import target_named
 
 # whoever takes one takes the other
 _BROTHERS = (

@@ -18,8 +18,8 @@ from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.ops.table import BY_NAME
-from elinvar.run import compile
-from elinvar.run.compile import compile_graph
+from elinvar.runtime import compile
+from elinvar.runtime.compile import compile_graph
 
 NAN = float("nan")
 

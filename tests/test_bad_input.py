@@ -503,7 +503,7 @@ def test_a_full_disk_under_the_cache(tmp_path):
     code = (
         "import errno, os\n"
         "def write(descriptor, data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "import elinvar.run.cache as cache\n"
+        "import elinvar.runtime.cache as cache\n"
         "real = os.write\n"
         "cache.os.write = write\n" + SUM + "\nprint(el.ones(3).cumsum(0).tolist())"
     )

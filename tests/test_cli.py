@@ -14,8 +14,8 @@ import elinvar as el
 from elinvar import cli
 from elinvar.cli import cache as cache_command
 from elinvar.core.settings import Settings, settings
-from elinvar.run import native, roofline
-from elinvar.run.cache import DiskCache, cache_key
+from elinvar.runtime import native, roofline
+from elinvar.runtime.cache import DiskCache, cache_key
 
 
 def changed(**values: object) -> Settings:

@@ -14,7 +14,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.graph.regions import build_params
 from elinvar.ops.table import TABLE
-from elinvar.run import planning, pool
+from elinvar.runtime import planning, pool
 
 SAMPLES = [
     pytest.param(op, sample, id=f"{op.name}-{number}")

@@ -14,7 +14,7 @@ from elinvar.core import dtypes
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run import compile
+from elinvar.runtime import compile
 
 LAST = ((0, 2, 3, 1), (0, 1, 2, 3))  # the order of both operands in memory: channels innermost
 BATCH_LAST = ((1, 2, 3, 0), (1, 2, 3, 0))

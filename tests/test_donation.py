@@ -13,8 +13,8 @@ import pytest
 from run_kernels import SLOW
 
 import elinvar as el
-from elinvar.run import memory
-from elinvar.run.program import Launch, make_program
+from elinvar.runtime import memory
+from elinvar.runtime.program import Launch, make_program
 
 
 def training(seed: int = 0):

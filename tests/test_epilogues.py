@@ -15,8 +15,8 @@ from elinvar.core.dtypes import bfloat16, bool_, float32, float64, int32
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run import compile as compiling
-from elinvar.run.compile import compile_graph
+from elinvar.runtime import compile as compiling
+from elinvar.runtime.compile import compile_graph
 
 
 @pytest.fixture(autouse=True)

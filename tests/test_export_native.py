@@ -23,9 +23,9 @@ from elinvar.core.errors import (
 from elinvar.export.interface import Interface, Port
 from elinvar.export.native import compile_interface
 from elinvar.export.status import Status
-from elinvar.run.compile import compile_graph
-from elinvar.run.objects import undefined_symbols
-from elinvar.run.targets import target_named
+from elinvar.runtime.compile import compile_graph
+from elinvar.runtime.objects import undefined_symbols
+from elinvar.runtime.targets import target_named
 from tests.compiled import run_bound, same_bits, stored
 from tests.graphs import arrays_for, graphs
 from tests.native_models import Training

@@ -7,7 +7,7 @@ import pytest
 
 import elinvar as el
 from elinvar.export.native import compile_interface
-from elinvar.run.targets import target_named
+from elinvar.runtime.targets import target_named
 from tests.native_ops import check, graph_of
 
 FEW = ("control", "index", "movement", "random")

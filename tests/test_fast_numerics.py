@@ -11,8 +11,8 @@ from elinvar.core import dtypes
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.nn import functional as F
-from elinvar.run.compile import compile_graph
-from elinvar.run.plans import LEAST_NODES, plan_key
+from elinvar.runtime.compile import compile_graph
+from elinvar.runtime.plans import LEAST_NODES, plan_key
 
 
 def normal(*shape, seed=0, dtype=np.float32):
@@ -345,7 +345,7 @@ def graph_of(length, nodes):
 def test_keys_of_plans_and_names_of_kernels_differ(monkeypatch, tmp_path):
     graph = graph_of(1000, LEAST_NODES)
     monkeypatch.setattr(
-        "elinvar.run.plans.settings",
+        "elinvar.runtime.plans.settings",
         type("Settings", (), {"verify": False, "cache_dir": tmp_path})(),
     )
     keys = {plan_key(graph, None, (), 512, numerics) for numerics in (EXACT, FAST)}

@@ -18,8 +18,8 @@ from elinvar.kernels import fft_plan, roots
 from elinvar.kernels.cost import Cost
 from elinvar.kernels.plan import flatten
 from elinvar.ops.fourier import is_smooth, prime_factors
-from elinvar.run import llvm
-from elinvar.run.compile import compile_graph
+from elinvar.runtime import llvm
+from elinvar.runtime.compile import compile_graph
 from elinvar.tensor.dispatch import F
 
 pytestmark = pytest.mark.slow  # many programs to compile

@@ -8,7 +8,7 @@ import elinvar as el
 from elinvar.core import dtypes
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 
 def numbers(*shape):

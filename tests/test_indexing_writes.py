@@ -7,7 +7,7 @@ import pytest
 
 import elinvar as el
 from elinvar.core import errors
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 from elinvar.tensor.dispatch import F
 
 # ---- positions: one program for all of them -----------------------------------------------------

@@ -20,7 +20,7 @@ from elinvar.ops.table import BY_NAME
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import optimize
-from elinvar.run import compile as compiling
+from elinvar.runtime import compile as compiling
 
 
 def builder():

@@ -14,8 +14,8 @@ import sweeps
 from run_kernels import run_python
 
 from elinvar.core.errors import CompileError
-from elinvar.run import llvm, native
-from elinvar.run.targets import NAMES, target_named
+from elinvar.runtime import llvm, native
+from elinvar.runtime.targets import NAMES, target_named
 
 HERE = Path(__file__).resolve().parent
 LEVELS = [level for level in llvm.X86_LEVELS if not llvm._missing(level, llvm.this_machine())]
@@ -143,7 +143,7 @@ def test_programs_have_the_same_bits_at_every_level():
 # ---- the setting ---------------------------------------------------------------------------------
 
 SHOW = """
-from elinvar.run import compile, native
+from elinvar.runtime import compile, native
 print(native.host().cpu, compile.vector_bits(), native.machine_label())
 """
 

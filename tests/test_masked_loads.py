@@ -9,8 +9,8 @@ import elinvar as el
 from elinvar.codegen.body import Body
 from elinvar.codegen.masked import masked_load
 from elinvar.core.dtypes import DType
-from elinvar.run import llvm, native
-from elinvar.run.cache import DiskCache
+from elinvar.runtime import llvm, native
+from elinvar.runtime.cache import DiskCache
 from elinvar.tensor.dispatch import F
 
 FEATURES = "+avx2,+fma,+avx,+f16c,+bmi,+bmi2,+lzcnt,+sse4.2,+popcnt,+movbe"

@@ -9,7 +9,7 @@ from elinvar.core import dtypes
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 LANES, TILE, CHUNK = 16, 16384, 256
 

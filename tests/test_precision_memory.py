@@ -16,7 +16,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.kernels.plan import flatten
 from elinvar.passes.late import late
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 F = nn.functional
 

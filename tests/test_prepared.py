@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import elinvar as el
-from elinvar.run.plans import Plan, decode, encode
+from elinvar.runtime.plans import Plan, decode, encode
 from elinvar.tensor.function import Program
 
 

@@ -13,7 +13,7 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.ops.rules import round_to_bfloat16
 from elinvar.passes.legalize import legalize
-from elinvar.run import compile
+from elinvar.runtime import compile
 
 HALVES = (bfloat16, float16)
 # (x's shape, y's shape, batch, axes): packed, direct, few rows; k or columns neighbours, or neither

@@ -12,8 +12,8 @@ import pytest
 
 import elinvar as el
 from elinvar.core.errors import ElinvarError
-from elinvar.run import recording, roofline
-from elinvar.run.roofline import Roofline
+from elinvar.runtime import recording, roofline
+from elinvar.runtime.roofline import Roofline
 
 HERE = Path(__file__).name
 

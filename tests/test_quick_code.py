@@ -16,10 +16,10 @@ from elinvar.core.dtypes import float32, float64, int64
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run import compile as compiling
-from elinvar.run import native, program
-from elinvar.run.cache import DiskCache
-from elinvar.run.compile import compile_graph
+from elinvar.runtime import compile as compiling
+from elinvar.runtime import native, program
+from elinvar.runtime.cache import DiskCache
+from elinvar.runtime.compile import compile_graph
 
 pytestmark = pytest.mark.any_level
 
@@ -146,7 +146,7 @@ def test_a_program_that_is_gone_is_forgotten() -> None:
 
 SCRIPT = """
 import elinvar as el
-from elinvar.run import compile as compiling, native
+from elinvar.runtime import compile as compiling, native
 made = []
 whole = native.object_code
 native.object_code = lambda text, level: made.append(level) or whole(text, level=level)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from run_kernels import run_python
 
-from elinvar.run import cache
-from elinvar.run.cache import DiskCache, cache_key
+from elinvar.runtime import cache
+from elinvar.runtime.cache import DiskCache, cache_key
 
 CODE = bytes(range(256)) * 10
 KEY = cache_key("text", "cpu")
@@ -215,7 +215,7 @@ def test_using_an_old_entry_makes_it_young(disk: DiskCache, entry: Path) -> None
 
 LOAD = """
 import ctypes
-from elinvar.run import native
+from elinvar.runtime import native
 text = "define i64 @cached() { ret i64 77 }"
 compiled = []
 whole = native.object_code

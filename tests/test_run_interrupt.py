@@ -16,8 +16,8 @@ from run_kernels import TESTS
 PROGRAM = """
 import signal, sys, time
 import numpy as np
-from elinvar.run import pool
-from elinvar.run.program import For, Launch, Together, While, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import For, Launch, Together, While, make_program
 from run_kernels import ADD, LESS, SLOW
 
 pool.set_num_threads({threads})
@@ -100,8 +100,8 @@ def test_ctrl_c(name: str, threads: int) -> None:
 HANDLER = """
 import os, signal, threading, time
 import numpy as np
-from elinvar.run import pool
-from elinvar.run.program import Launch, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import Launch, make_program
 from run_kernels import SLOW
 
 pool.set_num_threads(2)
@@ -160,7 +160,7 @@ def test_a_handler_that_does_not_raise() -> None:
 
 COMPILING = """
 import threading, time
-from elinvar.run import native
+from elinvar.runtime import native
 
 def text(number):
     lines = [f"  %x{i + 1} = call double @llvm.fma.f64(double %x{i}, double %x{i}, double {i}.0)"

@@ -7,9 +7,9 @@ import struct
 
 import pytest
 
-from elinvar.run import native
-from elinvar.run.joining import joined
-from elinvar.run.llvm import binding, host, target_machine
+from elinvar.runtime import native
+from elinvar.runtime.joining import joined
+from elinvar.runtime.llvm import binding, host, target_machine
 
 TEXT = """
 declare double @llvm.fma.f64(double, double, double)

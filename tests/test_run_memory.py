@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from run_kernels import run_python
 
-from elinvar.run import memory
-from elinvar.run.memory import allocate, statistics, trim, wrap
+from elinvar.runtime import memory
+from elinvar.runtime.memory import allocate, statistics, trim, wrap
 
 MIB = 1 << 20
 
@@ -105,7 +105,7 @@ def test_trim_gives_the_oldest_back_first() -> None:
 
 GOES_BACK = """
 import ctypes
-from elinvar.run.memory import allocate, trim
+from elinvar.runtime.memory import allocate, trim
 MIB = 1 << 20
 def resident():
     with open("/proc/self/statm") as file:
@@ -134,7 +134,7 @@ def test_memory_really_goes_back(nbytes: int) -> None:
 
 
 PEAK = """
-from elinvar.run.memory import allocate, statistics
+from elinvar.runtime.memory import allocate, statistics
 MIB = 1 << 20
 most = 0
 for size in range(1, 120):  # 120 different sizes, one after the other, 7 GB in all
@@ -280,7 +280,7 @@ def test_allocator_is_the_builtin() -> None:
 
 AT_EXIT = """
 import atexit, sys
-from elinvar.run.memory import allocate, wrap
+from elinvar.runtime.memory import allocate, wrap
 class Late:
     def __init__(self): self.buffer = allocate(100); self.foreign = wrap(1, 2, self.buffer)
     def __del__(self): self.more = allocate(200)

@@ -13,8 +13,8 @@ from run_kernels import run_python
 
 from elinvar.core.errors import CompileError
 from elinvar.core.settings import settings
-from elinvar.run import memory_text, native, platform_text, pool_text, program_text
-from elinvar.run.cache import DiskCache
+from elinvar.runtime import memory_text, native, platform_text, pool_text, program_text
+from elinvar.runtime.cache import DiskCache
 
 
 def returning(name: str, number: int) -> str:
@@ -242,7 +242,7 @@ def test_undefined_symbols() -> None:
 def test_import_does_not_load_llvm() -> None:
     code = (
         "import sys\n"
-        "from elinvar.run import native, cache, pool, program, memory\n"
+        "from elinvar.runtime import native, cache, pool, program, memory\n"
         "assert not any(name.startswith('llvmlite') for name in sys.modules), 'loaded'\n"
     )
     result = run_python(code)

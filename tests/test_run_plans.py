@@ -12,17 +12,17 @@ from elinvar.core.dtypes import float32
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run import planning, plans
-from elinvar.run.compile import compile_graph
-from elinvar.run.plans import TABLE, Kernel, Plan
-from elinvar.run.program import Cond, For, Launch, Move, Together, While
+from elinvar.runtime import planning, plans
+from elinvar.runtime.compile import compile_graph
+from elinvar.runtime.plans import TABLE, Kernel, Plan
+from elinvar.runtime.program import Cond, For, Launch, Move, Together, While
 
 STEP = """
 import hashlib, importlib
 import numpy as np
 import elinvar as el
 
-compile_ = importlib.import_module("elinvar.run.compile")
+compile_ = importlib.import_module("elinvar.runtime.compile")
 lowered = []
 whole = compile_.lower_graph
 compile_.lower_graph = lambda graph, *rest: lowered.append(graph.name) or whole(graph, *rest)
@@ -92,7 +92,7 @@ def test_another_graph_or_compiler_has_another_plan(tmp_path: Path) -> None:
     first = run_step(tmp_path)
     changed = run_step(tmp_path, STEP.replace("h * 0.5 + x", "h * 0.25 + x"))
     assert changed[0] != first[0] and changed[1] == "True"
-    compiler = "from elinvar.run import plans\nplans._compiler = lambda: 'another'\n"
+    compiler = "from elinvar.runtime import plans\nplans._compiler = lambda: 'another'\n"
     assert run_step(tmp_path, compiler + STEP) == first
 
 

@@ -14,8 +14,8 @@ import pytest
 from run_kernels import ADD, SLOW, run_python
 
 from elinvar.core.errors import ValueRangeError
-from elinvar.run import pool
-from elinvar.run.program import For, Launch, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import For, Launch, make_program
 
 HAS_FORK = hasattr(os, "fork")
 
@@ -193,8 +193,8 @@ def test_a_child_starts_its_own_pool() -> None:
 
 LATE_WORKERS = """
 import numpy as np
-from elinvar.run import pool
-from elinvar.run.program import For, Launch, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import For, Launch, make_program
 from run_kernels import ADD
 pool.set_num_threads(4)
 sizes = (2, 1000, 3, 64, 2, 5, 7, 300)
@@ -221,8 +221,8 @@ def test_a_late_worker_takes_nothing_of_the_next_launch() -> None:
 FORK_WHILE_BUSY = """
 import os, threading
 import numpy as np
-from elinvar.run import pool
-from elinvar.run.program import Launch, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import Launch, make_program
 from run_kernels import ADD
 pool.set_num_threads(3)
 call = make_program([Launch(ADD, 64, [(0, 0), (-1, 1)], parallel=True)] * 200, 1)
@@ -255,8 +255,8 @@ def test_fork_while_another_thread_runs_a_program() -> None:
 AT_EXIT = """
 import atexit
 import numpy as np
-from elinvar.run import pool
-from elinvar.run.program import Launch, make_program
+from elinvar.runtime import pool
+from elinvar.runtime.program import Launch, make_program
 from run_kernels import ADD
 pool.set_num_threads(4)
 a = np.zeros(64, np.int64)

@@ -12,7 +12,7 @@ import pytest
 from run_kernels import ADD, COPY, LESS, SLOW, TOTAL
 
 from elinvar.core.errors import GraphError
-from elinvar.run.program import Cond, For, Launch, Move, Together, While, make_program
+from elinvar.runtime.program import Cond, For, Launch, Move, Together, While, make_program
 
 
 def integers(*numbers: int) -> np.ndarray:

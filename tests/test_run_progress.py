@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from elinvar.core.settings import Settings, settings
-from elinvar.run import progress
-from elinvar.run.progress import Progress
+from elinvar.runtime import progress
+from elinvar.runtime.progress import Progress
 
 
 class Terminal(io.StringIO):

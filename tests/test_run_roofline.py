@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from run_kernels import run_python
 
-from elinvar.run import roofline
+from elinvar.runtime import roofline
 
 MEASURE = """
-from elinvar.run import roofline
+from elinvar.runtime import roofline
 limits = []
 whole = roofline._measure
 roofline._measure = lambda threads, limit: limits.append(limit) or whole(threads, limit)

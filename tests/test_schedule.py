@@ -20,7 +20,7 @@ from elinvar.kernels.plan import (
     touched,
 )
 from elinvar.kernels.schedule import LEAST_WORK, NEAR, SMALL, cut, schedule
-from elinvar.run import compile as compiling
+from elinvar.runtime import compile as compiling
 
 LARGE = 4 * SMALL
 

@@ -23,7 +23,7 @@ from elinvar.core.sizing import (
 )
 from elinvar.export.numbers import HELPERS, Numbers, parts_of, sizes_in
 from elinvar.kernels.offsets import Line, Listed, Offsets, every, outer_sum
-from elinvar.run import native
+from elinvar.runtime import native
 
 A, B = Size.named("a"), Size.named("b")
 _count = iter(range(1 << 30))

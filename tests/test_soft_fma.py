@@ -12,9 +12,9 @@ from soft_fma_cases import any_bits, cancelling, different, halfway, run, small,
 
 from elinvar.codegen.stand_ins import narrowed, widened, with_stand_ins
 from elinvar.core.dtypes import float32, float64, uint16
-from elinvar.run import native
-from elinvar.run.llvm import has_fma, this_machine
-from elinvar.run.targets import NAMES, target_named
+from elinvar.runtime import native
+from elinvar.runtime.llvm import has_fma, this_machine
+from elinvar.runtime.targets import NAMES, target_named
 
 DTYPES = pytest.mark.parametrize("dtype", [float32, float64], ids=lambda d: d.name)
 hardware = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from elinvar.core.errors import DTypeError, ShapeError, TraceError, ValueRangeEr
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType, parse_type
 from elinvar.graph.ir import Builder
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 B, T = el.Dim("B"), el.Dim("T")
 SIZES = [*range(150), *range(150, 1000, 17)]  # 200 of them

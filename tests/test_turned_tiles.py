@@ -8,7 +8,7 @@ from elinvar.core import dtypes
 from elinvar.core.shapes import Dim
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
-from elinvar.run.compile import compile_graph
+from elinvar.runtime.compile import compile_graph
 
 KINDS = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.int8, dtypes.int64, dtypes.bool_)
 

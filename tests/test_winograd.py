@@ -14,8 +14,8 @@ from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder
 from elinvar.ops.table import BY_NAME
 from elinvar.passes.winograd import winograd
-from elinvar.run import compile
-from elinvar.run.compile import compile_graph
+from elinvar.runtime import compile
+from elinvar.runtime.compile import compile_graph
 
 NAN, INF = float("nan"), float("inf")
 

@@ -40,7 +40,7 @@ from elinvar.core.errors import ElinvarError, ValueSemanticsWarning
 from elinvar.core.other_names import hint_for
 from elinvar.core.shapes import Dim
 from elinvar.core.version import VERSION
-from elinvar.run.pool import get_num_threads, set_num_threads
+from elinvar.runtime.pool import get_num_threads, set_num_threads
 from elinvar.tensor import checkpoint_policies, methods, random
 from elinvar.tensor import trees as tree
 from elinvar.tensor.casting import (

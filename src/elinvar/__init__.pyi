@@ -39,8 +39,8 @@ from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
-from elinvar.run.pool import get_num_threads as get_num_threads
-from elinvar.run.pool import set_num_threads as set_num_threads
+from elinvar.runtime.pool import get_num_threads as get_num_threads
+from elinvar.runtime.pool import set_num_threads as set_num_threads
 from elinvar.tensor import checkpoint_policies as checkpoint_policies
 from elinvar.tensor import fft as fft
 from elinvar.tensor import random as random

@@ -6,7 +6,7 @@ import elinvar as el
 from elinvar.export.header import header_text
 from elinvar.export.native import NativeExport, compile_interface
 from elinvar.export.status import Status
-from elinvar.run.targets import target_named
+from elinvar.runtime.targets import target_named
 from tests.native_ops import FAMILIES, check, graph_of
 from tests.native_runs import Call, missing_tool, run_elsewhere
 

@@ -5,7 +5,7 @@ import pytest
 
 import elinvar as el
 from elinvar.export.status import Status
-from elinvar.run.llvm import this_machine
+from elinvar.runtime.llvm import this_machine
 from tests.native_models import MODELS, Training
 from tests.native_runs import missing_tool, run_elsewhere
 

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from elinvar.core.settings import settings
-from elinvar.run import native, roofline
-from elinvar.run.cache import DiskCache, Entry
+from elinvar.runtime import native, roofline
+from elinvar.runtime.cache import DiskCache, Entry
 
 EPILOG = (
     "The folder is ELINVAR_CACHE, or elinvar/ in XDG_CACHE_HOME or ~/.cache; ELINVAR_CACHE=off "

@@ -11,8 +11,8 @@ from typing import Any
 
 from elinvar.core.settings import settings
 from elinvar.core.version import VERSION
-from elinvar.run.pool import get_num_threads
-from elinvar.run.targets import target_named
+from elinvar.runtime.pool import get_num_threads
+from elinvar.runtime.targets import target_named
 
 OPTIONAL = ("rich", "matplotlib", "scikit-learn", "pyarrow", "pillow", "safetensors", "jaxlib")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from elinvar.cli import numerics_report
 from elinvar.cli.numerics_report import FAMILIES, PUBLISHED, SCALARS, Family, Report
 from elinvar.core.errors import StateError, fail
-from elinvar.run.pool import get_num_threads, set_num_threads
+from elinvar.runtime.pool import get_num_threads, set_num_threads
 
 EPILOG = (
     "Two machines agree if their last lines agree. The exit code is 1 where something differs "

@@ -29,8 +29,8 @@ from elinvar.cli import (
 from elinvar.cli.numerics_inputs import combined
 from elinvar.cli.numerics_items import Item
 from elinvar.core.errors import DataError, fail
-from elinvar.run import llvm
-from elinvar.run.pool import get_num_threads
+from elinvar.runtime import llvm
+from elinvar.runtime.pool import get_num_threads
 
 FORMAT = 1
 SCALARS = 1 << 14  # inputs of each function of scalars in the published fingerprints

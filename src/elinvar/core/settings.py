@@ -20,6 +20,8 @@ class Settings:
     default_float: str = "float32"  # the dtype of Python's floats: this one, or `float64`
     quick: bool = True  # compile in two steps: quick code first, better code where work is done
     llvm_level: int = 3  # how hard LLVM may try, 0 … 3
+    runs_dir: Path | None = Path("runs")  # where training runs are recorded; None: nowhere
+    store_dir: Path | None = None  # where versions of data are kept; None: the user has no home
 
 
 def _positive_int(text: str | None, default: int) -> int:
@@ -34,7 +36,7 @@ def _level(text: str) -> int:
 
 
 def _below_home(base: str) -> Path | None:
-    """The cache's folder; None where the user has no home, as in many containers."""
+    """A folder of ours; None where the user has no home, as in many containers."""
     try:
         found = Path(base).expanduser() / "elinvar"
     except RuntimeError:
@@ -66,8 +68,9 @@ def read_environment() -> Settings:
     """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_CACHE_LIMIT` (such
     as `500M`; 2G by default), `ELINVAR_LOG`, `ELINVAR_VERIFY`, `ELINVAR_CPU` (`host`, or a level of
     x86-64 such as `x86-64-v3`), `ELINVAR_DEFAULT_FLOAT` (`float32` or `float64`),
-    `ELINVAR_QUICK` (0: no quick code, see `run/compile.py`) and `ELINVAR_LLVM_LEVEL` (0 … 3: how
-    hard LLVM may try at most)."""
+    `ELINVAR_RUNS` (the folder of training runs, or `off`; `runs` in the working folder by default),
+    `ELINVAR_STORE` (the folder of data versions), `ELINVAR_QUICK` (0: no quick code, see
+    `runtime/compile.py`) and `ELINVAR_LLVM_LEVEL` (0 … 3: how hard LLVM may try at most)."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
     if cache == "off":
@@ -77,6 +80,9 @@ def read_environment() -> Settings:
     else:
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = _below_home(base)
+    runs = os.environ.get("ELINVAR_RUNS") or "runs"
+    store = os.environ.get("ELINVAR_STORE")
+    data = _below_home(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
     limit = byte_count(os.environ.get("ELINVAR_CACHE_LIMIT", ""))
     return Settings(
         num_threads=_positive_int(os.environ.get("ELINVAR_NUM_THREADS"), cpus),
@@ -87,6 +93,8 @@ def read_environment() -> Settings:
         cpu=os.environ.get("ELINVAR_CPU") or "host",
         default_float=os.environ.get("ELINVAR_DEFAULT_FLOAT") or "float32",
         quick=os.environ.get("ELINVAR_QUICK", "") != "0",
+        runs_dir=None if runs == "off" else Path(runs).expanduser(),
+        store_dir=Path(store).expanduser() if store else data and data / "store",
         llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),
     )
 

@@ -23,7 +23,7 @@ from elinvar.core.errors import DataError, DTypeError, ElinvarError, StateError,
 from elinvar.data.gathering import as_tensors, mapped
 from elinvar.data.reader import DROPPED, Base, Skipped
 from elinvar.data.shared import Block, compact
-from elinvar.run.pool import set_num_threads
+from elinvar.runtime.pool import set_num_threads
 
 BLOCK = 32  # samples in a unit where batches depend on the data
 _IDLE = -1

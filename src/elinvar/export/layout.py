@@ -20,7 +20,7 @@ from elinvar.export.limits import Condition, conditions_of
 from elinvar.graph.ir import Graph, Value
 from elinvar.graph.walk import subgraphs
 from elinvar.kernels.plan import ALIGNMENT, Storage, overwritable, touched
-from elinvar.run.planning import Lowered
+from elinvar.runtime.planning import Lowered
 from elinvar.tensor.trace import Requirement
 
 MAGIC, FORMAT = b"ELINVARW", 1

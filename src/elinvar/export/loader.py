@@ -30,8 +30,8 @@ from elinvar.export.seal import described
 from elinvar.export.status import MEANING, Status
 from elinvar.graph.sizes import evaluate, resolve_sizes
 from elinvar.kernels.plan import ALIGNMENT
-from elinvar.run.joining import joined
-from elinvar.run.llvm import binding, host, target_machine
+from elinvar.runtime.joining import joined
+from elinvar.runtime.llvm import binding, host, target_machine
 from elinvar.tensor.casting import bitcast
 from elinvar.tensor.cell import Cell
 from elinvar.tensor.storage import from_numpy

@@ -31,9 +31,9 @@ from elinvar.export.names import plain
 from elinvar.export.runner import Program, Runner
 from elinvar.export.seal import description, sealed
 from elinvar.kernels.plan import ControlStep, Together, texts_of
-from elinvar.run.compile import lower_graph
-from elinvar.run.llvm import linked_code
-from elinvar.run.targets import NamedTarget, target_named
+from elinvar.runtime.compile import lower_graph
+from elinvar.runtime.llvm import linked_code
+from elinvar.runtime.targets import NamedTarget, target_named
 
 WEIGHTS = ("beside", "inside")
 

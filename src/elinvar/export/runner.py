@@ -34,7 +34,7 @@ from elinvar.kernels.plan import (
     Table,
     flatten,
 )
-from elinvar.run.planning import PARALLEL_WORK
+from elinvar.runtime.planning import PARALLEL_WORK
 
 _LAUNCH = """
 ; Run the tasks of a kernel: here, or shared out by the caller's threads.

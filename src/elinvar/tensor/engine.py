@@ -10,10 +10,10 @@ allocate(nbytes) -> Buffer with .address; allocator() is the same function, bare
 
 from __future__ import annotations
 
-from elinvar.run.compile import NUMERICS, Compiled, compile_graph
-from elinvar.run.memory import Buffer, allocate, allocator
-from elinvar.run.selecting import place_rows, select_numbers, select_rows
-from elinvar.run.strided import strided_copy
+from elinvar.runtime.compile import NUMERICS, Compiled, compile_graph
+from elinvar.runtime.memory import Buffer, allocate, allocator
+from elinvar.runtime.selecting import place_rows, select_numbers, select_rows
+from elinvar.runtime.strided import strided_copy
 
 __all__ = [
     "NUMERICS",

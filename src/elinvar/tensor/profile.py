@@ -8,7 +8,7 @@
 While a profile is open, the native runner of programs notes the time of each launch, and of each
 part of it on each thread. Otherwise it looks once for each program whether it should, which is all
 that profiling costs. The limits that the table compares with are measured by kernels of our own
-(`run/roofline.py`) when the first table is made.
+(`runtime/roofline.py`) when the first table is made.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 from elinvar.core.errors import ElinvarError, fail
 from elinvar.core.source import Source, source_of, user_place
-from elinvar.run import memory
-from elinvar.run.recording import Events, Launch, Recording
-from elinvar.run.roofline import Roofline, roofline
-from elinvar.run.timing_text import PART, PROGRAM, SHARED
+from elinvar.runtime import memory
+from elinvar.runtime.recording import Events, Launch, Recording
+from elinvar.runtime.roofline import Roofline, roofline
+from elinvar.runtime.timing_text import PART, PROGRAM, SHARED
 
 _COLUMNS = ("kernel", "line", "calls", "ms", "share", "GFLOP/s", "GB/s", "roofline", "bound by")
 _LABEL_WIDTH = 44

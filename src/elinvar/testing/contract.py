@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 from elinvar.core import tree
 from elinvar.core.errors import CheckError, ShapeError, ValueRangeError, fail
-from elinvar.run.pool import get_num_threads, set_num_threads
+from elinvar.runtime.pool import get_num_threads, set_num_threads
 from elinvar.tensor.cell import Cell, detached, restore, state
 from elinvar.tensor.jit import Jit, jit
 from elinvar.testing.comparing import first_difference

@@ -24,8 +24,8 @@ from elinvar.kernels.plan import (
     place_kept,
     touched,
 )
-from elinvar.run import native, program
-from elinvar.run.plans import FUNCTION, TABLE, Kernel, Plan
+from elinvar.runtime import native, program
+from elinvar.runtime.plans import FUNCTION, TABLE, Kernel, Plan
 
 SMALL_WORK = 20_000  # below this many elements in all, a program keeps the interpreter lock
 PARALLEL_WORK = 20_000  # below this many elements, a launch stays on the calling thread

@@ -40,8 +40,8 @@ from typing import NamedTuple
 
 from elinvar.core.errors import GraphError, fail
 from elinvar.core.log import log
-from elinvar.run import native, platform_text, pool, program_text
-from elinvar.run.builtin import METH_FASTCALL, BuiltinMaker, keep_for_ever
+from elinvar.runtime import native, platform_text, pool, program_text
+from elinvar.runtime.builtin import METH_FASTCALL, BuiltinMaker, keep_for_ever
 
 _END, _LAUNCH, _COND, _WHILE, _FOR = range(5)
 _RELEASE, _PARALLEL, _COUNTED = 1, 2, 4

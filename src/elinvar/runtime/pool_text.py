@@ -15,7 +15,7 @@ Which thread runs which chunk never changes a result: chunks are tasks, and task
 
 from __future__ import annotations
 
-from elinvar.run.platform_text import relax_text, sleep_text
+from elinvar.runtime.platform_text import relax_text, sleep_text
 
 CHUNKS_PER_THREAD = 4
 CHUNKS_ALONE = 16

@@ -24,13 +24,13 @@ from elinvar.core.settings import settings
 from elinvar.graph.ir import Graph
 from elinvar.graph.walk import fingerprint, subgraphs
 from elinvar.ops.table import BY_NAME
-from elinvar.run import native, program
-from elinvar.run.cache import cache_key
+from elinvar.runtime import native, program
+from elinvar.runtime.cache import cache_key
 
 LEAST_NODES = 48  # smaller graphs are lowered in a few milliseconds
 TABLE = -2  # the `external` of a slot that holds a table's address; its offset is the number
 FUNCTION = -3  # the same for a function's address, by its number among the kernels
-_FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "run")
+_FLOORS = ("core", "ops", "graph", "passes", "kernels", "codegen", "runtime")
 _ROOT = Path(__file__).resolve().parent.parent
 _LAUNCH, _COND, _WHILE, _FOR, _TOGETHER = range(5)
 

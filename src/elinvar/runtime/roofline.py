@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from elinvar.core.settings import settings
-from elinvar.run import native, pool
-from elinvar.run.cache import cache_key, read_private, write_private
-from elinvar.run.llvm import vector_bits_of
-from elinvar.run.memory import allocate
-from elinvar.run.program import Launch, make_program
+from elinvar.runtime import native, pool
+from elinvar.runtime.cache import cache_key, read_private, write_private
+from elinvar.runtime.llvm import vector_bits_of
+from elinvar.runtime.memory import allocate
+from elinvar.runtime.program import Launch, make_program
 
 _VERSION = "2"
 _CHAINS = 12  # independent fma chains: more than latency × units of any current core

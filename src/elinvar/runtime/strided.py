@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from elinvar.codegen.strided import strided_text
-from elinvar.run import native, program, recording
+from elinvar.runtime import native, program, recording
 
 SMALL_COPY = 1 << 15  # below this many elements, a copy stays on the calling thread
 TASK = 1 << 14  # elements of a task

@@ -18,9 +18,9 @@ import numpy as np
 
 from elinvar.core.errors import ElinvarError, fail
 from elinvar.core.source import Source
-from elinvar.run import memory, program
-from elinvar.run.builtin import keep_for_ever
-from elinvar.run.timing_text import EVENT_WORDS, HEADER_WORDS
+from elinvar.runtime import memory, program
+from elinvar.runtime.builtin import keep_for_ever
+from elinvar.runtime.timing_text import EVENT_WORDS, HEADER_WORDS
 
 CAPACITY = 1 << 19  # events of one block of memory, which is 24 MB when all of it is used
 _WAIT_SECONDS = 1.0

@@ -16,7 +16,7 @@ Times are nanoseconds. An event that finds no room is dropped; `used` counts it 
 
 from __future__ import annotations
 
-from elinvar.run.platform_text import clock_text
+from elinvar.runtime.platform_text import clock_text
 
 EVENT_WORDS = 6
 HEADER_WORDS = 4

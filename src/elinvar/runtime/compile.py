@@ -43,10 +43,10 @@ from elinvar.kernels.schedule import schedule
 from elinvar.passes.layout import layout
 from elinvar.passes.legalize import legalize
 from elinvar.passes.pipeline import AFTER_LAYOUT, optimize
-from elinvar.run import native, program, recording
-from elinvar.run.llvm import vector_bits_of
-from elinvar.run.planning import Lowered, make_plan
-from elinvar.run.plans import Plan, decode, encode, plan_key
+from elinvar.runtime import native, program, recording
+from elinvar.runtime.llvm import vector_bits_of
+from elinvar.runtime.planning import Lowered, make_plan
+from elinvar.runtime.plans import Plan, decode, encode, plan_key
 
 Layouts = tuple[Shape | None, ...] | None
 GOOD = 3  # LLVM's level

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.core.settings import settings
-from elinvar.run import native, platform_text, pool_text
+from elinvar.runtime import native, platform_text, pool_text
 
 MOST_THREADS = 256
 _EXIT_SECONDS = 1.0

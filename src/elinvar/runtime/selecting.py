@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from elinvar.codegen.selecting import placing_text, selecting_text
-from elinvar.run import native, program, recording
+from elinvar.runtime import native, program, recording
 
 SMALL = 1 << 15  # below this many elements, a program keeps the interpreter lock
 

@@ -6,8 +6,8 @@ costs no allocation at all. Everything here runs under the GIL.
 
 from __future__ import annotations
 
-from elinvar.run.memory_lists_text import lists_text
-from elinvar.run.platform_text import text_constant
+from elinvar.runtime.memory_lists_text import lists_text
+from elinvar.runtime.platform_text import text_constant
 
 OBJECT_BYTES = 88  # of %Buffer
 ADDRESS_OFFSET, NBYTES_OFFSET, OWNER_OFFSET = 16, 24, 32

@@ -12,8 +12,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from elinvar.run import memory_text, native, platform_text
-from elinvar.run.builtin import METH_FASTCALL, METH_ONE, BuiltinMaker, keep_for_ever
+from elinvar.runtime import memory_text, native, platform_text
+from elinvar.runtime.builtin import METH_FASTCALL, METH_ONE, BuiltinMaker, keep_for_ever
 
 _MEMBER_OBJECT, _MEMBER_OBJECT_SET, _MEMBER_READONLY = 6, 16, 1
 _SLOT_GETBUFFER, _SLOT_DEALLOC, _SLOT_DOC, _SLOT_MEMBERS = 1, 52, 56, 72
@@ -188,7 +188,7 @@ def _make_type(addresses: dict[str, int]) -> Any:
         _Slot(0, None),
     )
     specification = _Specification(
-        b"elinvar.run.memory.Buffer",
+        b"elinvar.runtime.memory.Buffer",
         memory_text.OBJECT_BYTES,
         0,
         _TYPE_DEFAULT | _TYPE_NO_INSTANTIATION | _TYPE_IMMUTABLE,

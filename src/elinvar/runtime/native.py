@@ -18,9 +18,9 @@ from typing import Any
 
 from elinvar.core.errors import CompileError, fail
 from elinvar.core.settings import settings
-from elinvar.run.cache import DiskCache, cache_key
-from elinvar.run.joining import joined
-from elinvar.run.llvm import (
+from elinvar.runtime.cache import DiskCache, cache_key
+from elinvar.runtime.joining import joined
+from elinvar.runtime.llvm import (
     QUICK,
     Target,
     assembly,
@@ -33,8 +33,8 @@ from elinvar.run.llvm import (
     refuse,
     target_machine,
 )
-from elinvar.run.objects import undefined_symbols
-from elinvar.run.progress import Progress
+from elinvar.runtime.objects import undefined_symbols
+from elinvar.runtime.progress import Progress
 
 __all__ = [
     "QUICK",

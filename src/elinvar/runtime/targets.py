@@ -18,7 +18,7 @@ import difflib
 from dataclasses import dataclass
 
 from elinvar.core.errors import CompileError, fail
-from elinvar.run.llvm import X86_LEVELS, Target, has_fma, host, vector_bits_of
+from elinvar.runtime.llvm import X86_LEVELS, Target, has_fma, host, vector_bits_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ Sizes are rounded up to 64 bytes times 1 … 4, then to four steps for each powe
 
 from __future__ import annotations
 
-from elinvar.run.platform_text import HUGE_PAGES, MAP_PRIVATE_ANONYMOUS, clock_text
+from elinvar.runtime.platform_text import HUGE_PAGES, MAP_PRIVATE_ANONYMOUS, clock_text
 
 SPARE_BYTES = 64 << 20
 _WINDOW_NANOSECONDS = 2_000_000_000

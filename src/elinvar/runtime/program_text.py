@@ -8,8 +8,14 @@ when they have used up what word 5 allows them. Which of them is decided once fo
 
 from __future__ import annotations
 
-from elinvar.run.platform_text import clock_text, text_constant
-from elinvar.run.timing_text import PART_WORDS, READ_PART, TIMED_SERIAL, TIMED_SHARED, timing_text
+from elinvar.runtime.platform_text import clock_text, text_constant
+from elinvar.runtime.timing_text import (
+    PART_WORDS,
+    READ_PART,
+    TIMED_SERIAL,
+    TIMED_SHARED,
+    timing_text,
+)
 
 _POLL_NANOSECONDS = 50_000_000
 _STACK_SLOTS = 4096

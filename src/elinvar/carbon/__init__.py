@@ -1,0 +1,1 @@
+"""Energy and carbon of work, and plans for a cleaner grid."""

@@ -1,0 +1,1 @@
+"""Training runs as folders that can be verified."""

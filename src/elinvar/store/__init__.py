@@ -1,0 +1,1 @@
+"""Data sets as named versions that do not change."""
