@@ -195,7 +195,8 @@ class CsvRows(Source):
         try:
             names = self._split([content.decode(encoding).rstrip("\r\n")])[0]
         except UnicodeDecodeError as error:
-            fail(DataError, "csv", f"byte {error.start} of the header is not {encoding}")
+            name = encoding.removesuffix("-sig")
+            fail(DataError, "csv", f"byte {error.start} of the header is not {name}")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             fail(DataError, "csv", f"the header has {', '.join(map(repr, twice))} twice")
