@@ -5,6 +5,9 @@ elinvar train CONFIG [NAME=VALUE …]       train a model as a .py or .toml file
 elinvar eval CONFIG --checkpoint FILE     its figures on test data
 elinvar predict CONFIG --checkpoint FILE  what it says of inputs
 elinvar baseline CONFIG                   boosted trees on the same data, beside the network
+elinvar runs                              recorded runs: list, show, compare, plot
+elinvar verify RUN                        check a run's files
+elinvar replay RUN                        run it again: is it the same, bit for bit?
 elinvar info                              version, processor, threads, packages
 elinvar completion SHELL                  words for bash, zsh or fish
 elinvar cache                             what the disk cache holds
@@ -22,7 +25,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.cli import cache, info, numerics, training
+from elinvar.cli import cache, info, numerics, runs, training
 from elinvar.cli.words import Parser, parsed
 from elinvar.core.errors import ElinvarError
 
@@ -59,6 +62,7 @@ def _parser() -> tuple[Parser, Any]:
         title="commands", metavar="COMMAND", dest="command", required=True
     )
     training.add_commands(commands)
+    runs.add_commands(commands)
     info.add_commands(commands)
     commands.choices["completion"].set_defaults(
         run=lambda options: info.completion(options, _words(commands))

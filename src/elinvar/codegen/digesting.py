@@ -59,9 +59,7 @@ def _splat(body: Body, value: str) -> str:
     return body.instruction(f"shufflevector {many} {head}, {many} poison, {mask}")
 
 
-def _add(
-    body: Body, kind: str, base: str, j: str, places: str, held: str, align: int
-) -> None:
+def _add(body: Body, kind: str, base: str, j: str, places: str, held: str, align: int) -> None:
     """Add the mixed words at j to what is held."""
 
     def constant(value: int) -> str:
@@ -79,4 +77,6 @@ def _add(
         moved = body.instruction(f"lshr {kind} {h}, {constant(shift)}")
         h = body.instruction(f"xor {kind} {h}, {moved}")
     before = body.instruction(f"load {kind}, ptr {held}, align {align}")
-    body.emit(f"store {kind} {body.instruction(f'add {kind} {before}, {h}')}, ptr {held}, align {align}")
+    body.emit(
+        f"store {kind} {body.instruction(f'add {kind} {before}, {h}')}, ptr {held}, align {align}"
+    )

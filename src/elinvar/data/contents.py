@@ -37,6 +37,8 @@ def contents_of(data: Any) -> Contents:
         order = {
             name: getattr(data, name) for name in ("batch_size", "shuffle", "seed", "drop_last")
         }
+        if not data.shuffle:
+            del order["seed"]  # it decides nothing
         found = Contents(order={**order, "samples": data.num_samples})
         if data.columns is not None:
             found.arrays += data.columns

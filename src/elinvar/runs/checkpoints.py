@@ -8,7 +8,6 @@ were, and which checkpoint came before. Without the second the first does not co
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import queue
 import re
@@ -203,7 +202,13 @@ def newest(folder: Path, manifest: str | None = None) -> tuple[Checkpoint | None
 
 
 def set_aside(folder: Path, after: int) -> None:
-    """Rename checkpoints of later steps: a run that goes on makes them anew. Nothing is lost."""
+    """Make way for a run that goes on after a step: checkpoints of later steps, which are damaged,
+    get other names; what a killed process had begun to write is deleted."""
+    for path in durable.leftovers(folder):
+        path.unlink(missing_ok=True)
+    for path in folder.glob("step-*.safetensors"):
+        if not path.with_suffix(".json").exists():
+            path.unlink(missing_ok=True)
     for step in _steps(folder):
         if step > after:
             for suffix in (".json", ".safetensors"):
@@ -211,9 +216,3 @@ def set_aside(folder: Path, after: int) -> None:
                 path = path.with_suffix(suffix)
                 if path.exists():
                     os.replace(path, path.with_name(path.name + ".damaged"))
-
-
-def summary(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint says of itself, for people."""
-    names = ("step", "epoch", "bytes", "sha256")
-    return json.loads(json.dumps({name: checkpoint.table[name] for name in names}))  # type: ignore[no-any-return]

@@ -52,7 +52,7 @@ def _is_installed(path: Path, folders: list[Path] | None = None) -> bool:
 
 def own_files() -> list[Path]:
     """The files of all modules that were imported by now and are the user's own; configurations."""
-    folders, found = _library_folders(), {}
+    folders, found = _library_folders(), dict[Path, None]()
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if not isinstance(file, str) or not file.endswith((".py", ".pyw")):
@@ -150,13 +150,28 @@ def _first_change(old: bytes | None, new: bytes | None) -> str:
     if old is None or new is None:
         return "was changed"
     a, b = (data.decode(errors="replace").splitlines() for data in (old, new))
-    for line in difflib.unified_diff(a, b, lineterm="", n=0):
-        if line.startswith("@@"):
-            place = line.split("+")[1].split(" ")[0].split(",")[0]
-            rows = [x for x in difflib.unified_diff(a, b, lineterm="", n=0) if x[:1] in "+-"]
-            rows = [x for x in rows if not x.startswith(("+++", "---"))]
-            shown = next((x[1:].strip() for x in rows if x.startswith("+")), "")
-            gone = next((x[1:].strip() for x in rows if x.startswith("-")), "")
-            change = f"{gone!r:.60} → {shown!r:.60}" if shown and gone else f"{shown or gone!r:.60}"
-            return f"line {place}: {change}"
+    for word, first, last, begin, end in difflib.SequenceMatcher(None, a, b, False).get_opcodes():
+        if word == "equal":
+            continue
+        gone = a[first] if last > first else ""
+        come = b[begin] if end > begin else ""
+        if word == "replace":
+            gone, come = _shortened(gone, come)
+            return f"line {begin + 1}: {gone} → {come}"
+        what = "new" if word == "insert" else "gone"
+        return f"line {begin + 1}: {(come or gone).strip():.60} is {what}"
     return "has other line ends"
+
+
+def _shortened(old: str, new: str, around: int = 24) -> tuple[str, str]:
+    """Both lines where they differ, with a little of what is around it."""
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    first = max(same - around, 0)
+    dots = "…" if first else ""
+    found = []
+    for text in (old, new):
+        part = text[first : same + 2 * around]
+        found.append((dots + part + ("…" if same + 2 * around < len(text) else "")).strip())
+    return found[0], found[1]

@@ -48,7 +48,7 @@ def program() -> str:
 @functools.cache
 def packages() -> dict[str, str]:
     """All installed packages with their versions."""
-    found = {}
+    found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
         name = distribution.metadata["Name"]
         if name:

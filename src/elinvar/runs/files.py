@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from elinvar.core import durable
 from elinvar.core.errors import RunError, fail
@@ -110,11 +110,12 @@ class Log:
         self.path = path
         self._hash, self._count = hashlib.sha256(), 0
         self._waiting: list[bytes] = []
+        self._file: IO[bytes]
         if mark is None:
-            self._file = open(path, "xb")  # noqa: SIM115
+            self._file = open(path, "xb")
             return
         self._check(mark)
-        self._file = open(path, "r+b")  # noqa: SIM115
+        self._file = open(path, "r+b")
         self._file.truncate(self._count)
         self._file.seek(self._count)
 
@@ -166,7 +167,7 @@ class Log:
             os.ftruncate(descriptor, self._count)
         finally:
             os.close(descriptor)
-        old, self._file = self._file, open(self.path, "r+b")  # noqa: SIM115
+        old, self._file = self._file, open(self.path, "r+b")
         self._file.seek(self._count)
         try:
             old.close()
@@ -199,7 +200,7 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = open(folder / "lock", "a+b")  # noqa: SIM115
+        self._file = open(folder / "lock", "a+b")
         if fcntl is None:
             return
         try:

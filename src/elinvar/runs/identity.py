@@ -79,7 +79,9 @@ def _of_one(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     for number, (x, y) in enumerate(zip(a, b, strict=False), 1):
         if x != y:
             same = x["shape"] == y["shape"] and x["dtype"] == y["dtype"]
-            what = "other values" if same else f"{x['dtype']} {x['shape']} → {y['dtype']} {y['shape']}"
+            what = (
+                "other values" if same else f"{x['dtype']} {x['shape']} → {y['dtype']} {y['shape']}"
+            )
             found.append(f"array {number} of {len(a)}: {what}")
     return found + _files(before.get("files", []), now.get("files", []))
 

@@ -25,7 +25,7 @@ class Standing:
             and nobody works on it) or `damaged`.
         step: the last one that its end, or else its newest row of figures, tells.
         manifest: what went in; empty where it is damaged.
-        sessions: when processes worked on it.
+        processes: when processes worked on it.
         trouble: what is damaged; None where nothing that was looked at is.
     """
 
@@ -33,7 +33,7 @@ class Standing:
     state: str
     step: int
     manifest: dict[str, Any]
-    sessions: list[dict[str, Any]]
+    processes: list[dict[str, Any]]
     trouble: str | None = None
 
     @property
@@ -61,7 +61,9 @@ def folders(base: Path) -> Iterator[Path]:
         return
     for entry in entries:
         folder = Path(entry.path)
-        if entry.is_dir() and any((folder / name).exists() for name in (layout.MANIFEST, layout.STEPS)):
+        if entry.is_dir() and any(
+            (folder / name).exists() for name in (layout.MANIFEST, layout.STEPS)
+        ):
             found.append((_created(folder), entry.name, folder))
     for _, _, folder in sorted(found, reverse=True):
         yield folder
@@ -81,21 +83,21 @@ def standing(folder: Path) -> Standing:
         manifest = layout.opened(folder)
     except RunError as error:
         manifest, trouble = {}, str(error).splitlines()[0].removeprefix("[run] ")
-    sessions, other = layout.rows_of(folder / layout.SESSIONS)
+    processes, other = layout.rows_of(folder / layout.PROCESSES)
     if other is not None and not other.endswith("within a line"):
         trouble = trouble or other
-    ends = [row for row in sessions if row.get("event") in ("start", "end")]
+    ends = [row for row in processes if row.get("event") in ("start", "end")]
     step = max((int(row.get("step", 0)) for row in ends), default=0)
     if is_locked(folder):
         state = "running"
     elif ends and ends[-1]["event"] == "end":
         state = str(ends[-1].get("outcome", "finished"))
     else:
-        state = "damaged" if trouble else "killed"
+        state = "damaged" if trouble and (folder / layout.MANIFEST).exists() else "killed"
     if state in ("running", "killed"):
         rows, _ = layout.rows_of(folder / layout.METRICS)
         step = max([step, *(int(row["step"]) for row in rows)])
-    return Standing(folder, state, step, manifest, sessions, trouble)
+    return Standing(folder, state, step, manifest, processes, trouble)
 
 
 def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
@@ -120,7 +122,9 @@ def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
     hint = nearest(text, [folder.name for folder in known]) if known else None
     what = f"there is no run {text!r}"
     where = f" in {os.fspath(base)!r}" if base.is_dir() else f": there is no folder {str(base)!r}"
-    fail(RunError, "run", what + where, hint or "`elinvar runs --folder DIR` lists those of a folder")
+    fail(
+        RunError, "run", what + where, hint or "`elinvar runs --folder DIR` lists those of a folder"
+    )
 
 
 def newest_open(base: Path, program: str) -> Path | None:

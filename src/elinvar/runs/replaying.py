@@ -165,4 +165,3 @@ def write_answer(path: Path, answer: dict[str, Any]) -> None:
     """Write what was found, for the command that asked."""
     text = json.dumps(answer, default=repr)
     durable.replace(path, [text.encode("utf-8", "surrogatepass")])
-

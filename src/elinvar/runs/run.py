@@ -4,10 +4,10 @@
     data.json          what the data were (hashes take a while, so they have a table of their own)
     steps.bin          after each step the loss and a number for each tensor (`steps.py`)
     metrics.jsonl      figures of epochs, and of every so many steps
-    sessions.jsonl     when a process began or ended working on it, and how
+    processes.jsonl     when a process began or ended working on it, and how
     checkpoints/       states to go on from (`checkpoints.py`)
     code/              the program's files, by SHA-256
-    events.out.…       the figures for TensorBoard, where tensorboardX is installed
+    events.out.…       the figures for TensorBoard (`events.py`)
 
 Whatever can wait is done by a thread in the background. Recording never ends a training: where the
 disk is full or gone, it is said once, and tried again at the next checkpoint.
@@ -30,10 +30,12 @@ from elinvar.core.version import VERSION
 from elinvar.runs import checkpoints, code, events, facts
 from elinvar.runs.checkpoints import Checkpoint, Writer
 from elinvar.runs.files import Lock, Log, read_sealed, refuse, write_sealed
-from elinvar.runs.steps import BEGIN, Row, StepLog, StepTable, first_difference
+from elinvar.runs.steps import Row, StepLog, StepTable, first_difference
 
 MANIFEST, DATA, STEPS, METRICS = "manifest.json", "data.json", "steps.bin", "metrics.jsonl"
-SESSIONS, CHECKPOINTS, CODE = "sessions.jsonl", "checkpoints", "code"
+PROCESSES, CHECKPOINTS, CODE = "processes.jsonl", "checkpoints", "code"
+EVENTS = "events.out.tfevents.elinvar"
+GROWING = (STEPS, METRICS, EVENTS)  # what checkpoints have marks of
 FLUSH_SECONDS = 1.0
 _MOST_EXPECTED = 1_000_000  # rows of a log's tail that are compared when they come again
 
@@ -104,7 +106,6 @@ class Run:
         self._expected: dict[int, Row] = {}
         self.rows_seen = 0
         self._row: Row | None = None
-        self._events = events.Events(folder)
         self._began = time.monotonic()
 
     # ---- beginnings ------------------------------------------------------------------------
@@ -133,8 +134,10 @@ class Run:
         (folder / CHECKPOINTS).mkdir()
         run._steps = StepLog(folder / STEPS, tensors)
         run._metrics = Log(folder / METRICS)
-        run._sessions = Log(folder / SESSIONS)
-        run._begin_session(0)
+        run._events = Log(folder / EVENTS)
+        run._events.append(events.first_record())
+        run._processes = Log(folder / PROCESSES)
+        run._begin_process(0)
         entry = facts.entry()
         first = {"name": folder.name, "created": now(), "number": number, "entry": entry}
         run._do("write the manifest", lambda: run._write_manifest(first, dict(config)))
@@ -179,7 +182,7 @@ class Run:
             lock.release()
             raise
         checkpoints.set_aside(folder / CHECKPOINTS, found.step)
-        run._begin_session(found.step)
+        run._begin_process(found.step)
         return run
 
     def _open_logs(self, found: Checkpoint) -> None:
@@ -200,15 +203,23 @@ class Run:
                 raise
             self._move_away(path, error)
             self._steps = StepLog(path, self.tensors, None, chain)
-        try:
-            self._metrics = Log(self.folder / METRICS, marks[METRICS])
-        except RunError as error:
-            self._move_away(self.folder / METRICS, error)
-            self._metrics = Log(self.folder / METRICS)
-        path = self.folder / SESSIONS
+        self._metrics = self._reopened(METRICS, marks)
+        self._events = self._reopened(EVENTS, marks)
+        path = self.folder / PROCESSES
         whole = path.stat().st_size if path.exists() else None
         mark = None if whole is None else dict(zip(("bytes", "sha256"), files_hash(path)))
-        self._sessions = Log(path, mark)
+        self._processes = Log(path, mark)
+
+    def _reopened(self, name: str, marks: Mapping[str, Any]) -> Log:
+        path = self.folder / name
+        try:
+            return Log(path, marks[name])
+        except RunError as error:
+            self._move_away(path, error)
+        log = Log(path)
+        if name == EVENTS:
+            log.append(events.first_record())
+        return log
 
     def _move_away(self, path: Path, error: RunError) -> None:
         """Keep a damaged log under another name."""
@@ -222,13 +233,13 @@ class Run:
                     break
         say(f"{text}; a new one is begun, the training itself loses nothing")
 
-    def _begin_session(self, step: int) -> None:
+    def _begin_process(self, step: int) -> None:
         row = {"event": "start", "time": now(), "step": step, "pid": os.getpid()}
-        self._session({**row, "threads": facts.get_num_threads(), "elinvar": VERSION})
+        self._tell({**row, "threads": facts.get_num_threads(), "elinvar": VERSION})
 
-    def _session(self, row: dict[str, Any]) -> None:
-        self._sessions.append(line(row))
-        self._guard("write the log of sessions", self._sessions.flush)
+    def _tell(self, row: dict[str, Any]) -> None:
+        self._processes.append(line(row))
+        self._guard("write the log of processes", self._processes.flush)
 
     # ---- what training tells ---------------------------------------------------------------
 
@@ -264,12 +275,15 @@ class Run:
     def figures(self, kind: str, step: int, row: Mapping[str, Any]) -> None:
         """Figures of an epoch or a step."""
         self._metrics.append(line({"kind": kind, "step": step, **row}))
-        self._events.add(kind, step, row)
+        self._events.append(events.record_of(kind, step, row))
+
+    @property
+    def _logs(self) -> tuple[Log, ...]:
+        return self._steps.log, self._metrics, self._events
 
     def _flush(self) -> None:
-        self._steps.log.flush()
-        self._metrics.flush()
-        self._events.flush()
+        for log in self._logs:
+            log.flush()
 
     def describe_data(self, job: Callable[[], dict[str, Any]]) -> None:
         """Find out in the background what the data are; the answer is kept."""
@@ -281,11 +295,15 @@ class Run:
                 write_sealed(path, {"data": found})
             elif read_sealed(path)["data"] != found:
                 say("the data are not those that this run began with")
-                self._session({"event": "data", "time": now(), "data": found})
+                self._tell({"event": "data", "time": now(), "data": found})
 
         self._do("describe the data", write)
 
     # ---- checkpoints -----------------------------------------------------------------------
+
+    def reached(self, step: int) -> bool:
+        """Whether recording wants training to end; it never does."""
+        return False
 
     def is_due(self) -> bool:
         """Whether it is time for a checkpoint, and the one before is written."""
@@ -312,7 +330,7 @@ class Run:
         """
         if self._last_saved != (step, epoch):
             self._guard("write the logs", self._flush)
-            marks = {STEPS: self._steps.log.mark(), METRICS: self._metrics.mark()}
+            marks = {log.path.name: log.mark() for log in self._logs}
             chain = self._steps.chain.hex()
             table = {"step": step, "epoch": epoch, "chain": chain, "logs": marks, **(extra or {})}
             held = pieces()
@@ -328,8 +346,8 @@ class Run:
     def _write(self, pieces: Any, table: dict[str, Any], key: tuple[int, int]) -> None:
         folder = self.folder / CHECKPOINTS
         try:
-            self._steps.log.sync()
-            self._metrics.sync()
+            for log in self._logs:
+                log.sync()
             whole = {**table, "manifest": self._seal, "previous": self._previous}
             self._previous = checkpoints.write(folder, pieces, whole)
         except BaseException:
@@ -345,16 +363,15 @@ class Run:
 
         Args:
             outcome: `finished`, `stopped`, `interrupted` or `failed`.
-            more: for the log of sessions.
+            more: for the log of processes.
         """
         self._writer.close()
         seconds = round(time.monotonic() - self._began, 3)
         step = self._row.step if self._row else (self.checkpoint.step if self.checkpoint else 0)
         end = {"event": "end", "time": now(), "outcome": outcome, "step": step}
-        self._session({**end, "seconds": seconds, "chain": self._steps.chain.hex(), **more})
-        for log in (self._steps.log, self._metrics, self._sessions):
+        self._tell({**end, "seconds": seconds, "chain": self._steps.chain.hex(), **more})
+        for log in (*self._logs, self._processes):
             self._guard("write the logs", log.close)
-        self._events.close()
         self._report()
         self._lock.release()
 

@@ -148,7 +148,8 @@ class StepTable:
             return None
         end = _HEAD.size + CHAIN_BYTES
         digests = np.frombuffer(data, "<u4", self._count, end)
-        return Row(*_HEAD.unpack_from(data), data[_HEAD.size : end], digests)
+        step, epoch, batch, loss = _HEAD.unpack_from(data)
+        return Row(step, epoch, batch, loss, data[_HEAD.size : end], digests)
 
     def rows_after(self, length: int) -> list[Row]:
         """The rows behind the first `length` bytes, whatever their chain."""

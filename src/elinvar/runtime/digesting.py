@@ -37,7 +37,8 @@ class Digester:
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self._rests = [(n, size // 4, size % 4) for n, size in enumerate(sizes) if size % 4]
-        owners, firsts, counts, starts = [], [], [], []
+        owners: list[int] = []
+        firsts, counts, starts = list[int](), list[int](), list[int]()
         for number, size in enumerate(sizes):
             starts.append(len(owners))
             for first in range(0, max(size // 4, 1), TASK):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from elinvar.core.errors import DTypeError, fail
 from elinvar.core.settings import settings
 from elinvar.data.contents import contents_of
 from elinvar.nn import serialization
-from elinvar.runs import latest, replaying
+from elinvar.nn.state import cells_of
+from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
 from elinvar.runs.identity import identity
 from elinvar.runs.run import Run, new_folder, say
 from elinvar.train import state
+from elinvar.train.signals import Interrupted
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -63,6 +68,29 @@ def wish_of(record: Any) -> Recording | None:
     fail(DTypeError, "Trainer", text)
 
 
+def resumed(resume: Any) -> Any:
+    """What to go on from: a file, the folder of a run, or None.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    if resume is True:
+        if settings.replay is not None:
+            return None
+        base = latest.runs_folder()
+        found = latest.newest_open(base, facts.program())
+        if found is not None:
+            say(f"going on with {found}")
+        return found
+    if resume is False or resume is None:
+        return None
+    if not Path(resume).exists() and not str(resume).endswith(".safetensors"):
+        base = latest.runs_folder()
+        if (base / os.fspath(resume)).is_dir():
+            return base / os.fspath(resume)
+    return resume
+
+
 class Recorder:
     """Records one `fit`. Where `run` is None it does nothing.
 
@@ -75,22 +103,30 @@ class Recorder:
     def __init__(self, trainer: Trainer, wish: Recording | None, resume: Any, data: Any) -> None:
         self.trainer, self.run = trainer, None
         self._log_every = 10 if wish is None else wish.log_every
-        number = replaying.next_number()
-        request = replaying.request()
-        self._digests = Digests(trainer.model.state_dict())
-        names = self._digests.names
+        number, request = replaying.next_number(), replaying.request()
+        self._digests = Digests(dict(cells_of(trainer.model)))
+        names, start = self._digests.names, resume
         if request is not None:
             self.run = request.recorder(number, names)
             if self.run is not None:
+                start = None  # whatever the program says
                 self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
         elif resume is not None and latest.is_run(resume):
-            options = {} if wish is None else _options(wish)
-            self.run = Run.go_on(Path(resume), names, **options)
-            self.run.describe_data(self._data(data))
+            self.run = Run.go_on(Path(resume), names, **_options(wish or Recording()))
         elif wish is not None:
             self.run = _begun(trainer, wish, names, number)
-            if self.run is not None:
+        if self.run is not None and self.run.checkpoint is not None:
+            start = self.run.checkpoint.path
+        try:
+            if start is not None:
+                trainer.load(start)
+            if isinstance(self.run, Run):
                 self.run.describe_data(self._data(data))
+        except BaseException as error:
+            if isinstance(self.run, Run):
+                self.run.close("failed", error=str(error).splitlines()[0])
+            raise
+        trainer.run_folder = self.run_folder
 
     def _data(self, data: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:
         """A function that finds out what the data are."""
@@ -105,12 +141,31 @@ class Recorder:
         return find
 
     @property
-    def state_file(self) -> Path | None:
-        """The state to go on from."""
-        if self.run is None or self.run.checkpoint is None:
-            return None
-        found: Path = self.run.checkpoint.path
-        return found
+    def run_folder(self) -> Path | None:
+        """Where the run is recorded; None where it is not."""
+        return self.run.folder if isinstance(self.run, Run) else None
+
+    @contextmanager
+    def recorded(self, tells: bool) -> Iterator[None]:
+        """Within, training happens; then the record is complete.
+
+        Args:
+            tells: say where it is.
+        """
+        outcome, more = "failed", {}
+        try:
+            yield
+            outcome = "finished" if self.trainer.stop_reason is None else "stopped"
+        except BaseException as error:
+            leaves = isinstance(error, KeyboardInterrupt | SystemExit)
+            outcome = "interrupted" if leaves else "failed"
+            more["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+            raise
+        finally:
+            if self.run is not None:
+                self.run.close(outcome, **more)
+                if tells and isinstance(self.run, Run) and outcome in ("finished", "stopped"):
+                    say(f"recorded in {self.run.folder}; elinvar replay {self.run.folder}")
 
     # ---- what the trainer tells ------------------------------------------------------------
 
@@ -158,13 +213,37 @@ class Recorder:
 
         self.run.save(pieces, trainer.step, trainer.epoch, wait)
 
-    def close(self, outcome: str, **more: Any) -> None:
-        """Training ended."""
-        if self.run is None:
-            return
-        if outcome in ("finished", "stopped"):
+    def interrupted(self, by: signal.Signals) -> NoReturn:
+        """Save, and leave: the signal's sender finds everything on disk.
+
+        Raises:
+            Interrupted: it was Ctrl-C.
+            SystemExit: it was SIGTERM.
+            OSError: nothing could be saved.
+        """
+        trainer = self.trainer
+        saved = self.run_folder or trainer.folder / "interrupted.safetensors"
+        try:
+            if self.run_folder is None:
+                trainer.save(saved)
+            else:
+                self.save(wait=True)
+        except OSError as error:
+            error.add_note(f"stopped by {by.name} after step {trainer.step}, not saved")
+            raise
+        text = (
+            f"stopped by {by.name} after step {trainer.step} (epoch {trainer.epoch + 1}, batch "
+            f"{trainer.batches_done}); saved {saved}; go on with fit(…, resume={str(saved)!r})"
+        )
+        if by.name == "SIGTERM":
+            print(f"[Trainer] {text}", file=sys.stderr)
+            raise SystemExit(128 + by)
+        raise Interrupted(text)
+
+    def last_step(self) -> None:
+        """No step comes after this one."""
+        if self.run is not None:
             self.save()
-        self.run.close(outcome, **more)
 
 
 def _options(wish: Recording) -> dict[str, Any]:
@@ -186,6 +265,7 @@ def _begun(trainer: Trainer, wish: Recording, names: list[str], number: int) -> 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     """What the user chose, as a table."""
+    words = state.default_generator.get_state().numpy()
     found: dict[str, Any] = {
         "model": {
             "class": type(trainer.model).__qualname__,
@@ -201,7 +281,8 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "epochs": trainer.epochs if trainer.epochs < 1 << 60 else None,
         "schedule": None if trainer.schedule is None else type(trainer.schedule).__name__,
         "average": None if trainer.average is None else trainer.average.decay,
-        "generator": [int(word) for word in state.default_generator.get_state().numpy()],
+        "manual_seed": int(words[0]),
+        "random numbers drawn before": int(words[1]),
         **{name: value for name, value in trainer.options.items() if isinstance(value, PLAIN)},
     }
     optimizer = trainer.optimizer

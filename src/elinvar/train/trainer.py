@@ -37,7 +37,7 @@ from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
 from elinvar.train.recording import Recorder, Recording
-from elinvar.train.signals import Interrupted, Signals
+from elinvar.train.signals import Signals
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain, judge, placed
 
@@ -197,7 +197,7 @@ class Trainer:
             steps: end after so many steps in this call, wherever that is; the figures of an
                 epoch that is not complete are those of its batches so far.
             resume: a recorded run's folder: go on in it, from its newest checkpoint that is whole;
-                or a file that `save` or a `Checkpoint` wrote: go on from there. `True` is the newest
+                or a file that `save` or a `Checkpoint` wrote: go on from there. `True`: the newest
                 run of this program, if it did not finish; without one a new run begins. `epochs`
                 then counts from the start of the run.
             dry_run: use one training batch and one validation batch, to see that all of it works;
@@ -240,7 +240,7 @@ class Trainer:
                 while self.epoch < self.epochs and self.stop_reason is None:
                     self._run_epoch(source, checks, listeners, signals, last_step)
                     if signals.received is not None:  # it came while the epoch ended
-                        self._interrupt(signals)
+                        recorder.interrupted(signals.received)
                 recorder.last_step()
             except BaseException as error:
                 listeners.tell_error(self, error)
@@ -413,7 +413,7 @@ class Trainer:
             listeners.tell("on_step_end", self)
             self._recorder.step_done(value)
             if signals.received is not None:
-                self._interrupt(signals)
+                self._recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
@@ -492,28 +492,6 @@ class Trainer:
 
     def _figures(self) -> dict[str, Any]:
         return {name: metric.compute() for name, metric in self.metrics.items()}
-
-    def _interrupt(self, signals: Signals) -> None:
-        """Save, and leave: the signal's sender finds everything on disk."""
-        assert signals.received is not None
-        name, file = signals.received.name, self.folder / "interrupted.safetensors"
-        saved = self._recorder.run_folder or file
-        try:
-            if saved is file:
-                self.save(file)
-            else:
-                self._recorder.save(wait=True)
-        except OSError as error:
-            error.add_note(f"stopped by {name} after step {self.step}, not saved")
-            raise
-        text = (
-            f"stopped by {name} after step {self.step} (epoch {self.epoch + 1}, batch "
-            f"{self.batches_done}); saved {saved}; go on with fit(…, resume={str(saved)!r})"
-        )
-        if name == "SIGTERM":
-            print(f"[Trainer] {text}", file=sys.stderr)
-            raise SystemExit(128 + signals.received)
-        raise Interrupted(text)
 
     # ---- parts ---------------------------------------------------------------------------------
 
