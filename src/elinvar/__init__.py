@@ -266,6 +266,7 @@ if TYPE_CHECKING:
     from elinvar.nn import func
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.runs.loop import run
     from elinvar.tensor.extra import special
 
 __version__ = VERSION
@@ -289,6 +290,7 @@ _LATER = {
     "load": "elinvar.nn.serialization",
     "nn": "elinvar.nn",
     "optim": "elinvar.optim",
+    "run": "elinvar.runs.loop",
     "save": "elinvar.nn.serialization",
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
@@ -540,6 +542,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",
