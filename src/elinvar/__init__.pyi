@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from elinvar import carbon as carbon
 from elinvar import data as data
 from elinvar import export as export
 from elinvar import linalg as linalg
@@ -1979,6 +1980,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "carbon",
     "ceil",
     "checkpoint",
     "checkpoint_name",
