@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from elinvar.carbon.meter import in_words
 from elinvar.core.errors import ConfigError, fail
 from elinvar.nn.summary import table
 from elinvar.runs import latest
@@ -181,12 +182,22 @@ def _show(held: list[Standing], as_json: bool) -> int:
             "code": f"commit {code['commit'][:12]}{changed}" if "commit" in code else "no git",
             "machine": f"{machine.get('processor')}, {machine.get('threads')} threads",
             "processes": str(sum(row.get("event") == "start" for row in run.processes)),
+            "energy": _energy(run),
             **({"trouble": run.trouble} if run.trouble else {}),
             **{name: _cell(value) for name, value in _last_figures(run).items()},
         }
         width = max(map(len, lines))
         print("\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
     return 0
+
+
+def _energy(run: Standing) -> str:
+    """Energy and carbon by the newest end of a process."""
+    found = next((row["energy"] for row in reversed(run.processes) if "energy" in row), None)
+    if found is None:
+        return "not known"
+    numbers = (found["energy_joules"], found["grams_co2e"])
+    return in_words(*numbers, found["estimated"], found["grid_assumed"])
 
 
 def _compare(held: list[Standing], as_json: bool) -> int:

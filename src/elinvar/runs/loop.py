@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from elinvar.carbon import Account
 from elinvar.core.errors import DTypeError, RunError, StateError, fail
 from elinvar.core.settings import settings
 from elinvar.data.contents import contents_of
@@ -18,7 +19,7 @@ from elinvar.nn.module import Module
 from elinvar.nn.state import cells_of
 from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
-from elinvar.runs.identity import identity
+from elinvar.runs.identity import identity, optimizer_table
 from elinvar.runs.run import Run, new_folder, say
 from elinvar.tensor.random import default_generator
 
@@ -33,12 +34,14 @@ class LoopRun:
         steps_done: steps by now, those before a stop included.
         epoch: whole epochs by now.
         resumed: whether it goes on with an earlier process's work.
+        energy: what it takes, and its carbon.
     """
 
     folder: Path | None
     steps_done: int
     epoch: int
     resumed: bool
+    energy: Account
 
     def __init__(
         self,
@@ -54,7 +57,8 @@ class LoopRun:
         self._where, self._name, self._options = folder, name, dict(options)
         self._log_every, self._resume = log_every, resume
         self.folder, self.steps_done, self.epoch, self.resumed = None, 0, 0, False
-        self._batch, self._recorder = 0, None
+        self._batch, self.energy = 0, Account()
+        self._recorder: Any = None
         self._total, self._count = 0.0, 0
         modules = {key: part for key, part in parts.items() if isinstance(part, Module)}
         prefix = len(modules) > 1
@@ -71,7 +75,10 @@ class LoopRun:
         self._digests = Digests(self._cells)
         names = self._digests.names
         number, request = replaying.next_number(), replaying.request()
-        config = {"parts": {k: type(p).__name__ for k, p in self._parts.items()}, **self._config}
+        table: dict[str, Any] = {k: type(p).__name__ for k, p in self._parts.items()}
+        optimizers = {k: p for k, p in self._parts.items() if hasattr(p, "param_groups")}
+        table |= {k: optimizer_table(p) for k, p in optimizers.items()}
+        config = {"parts": table, **self._config}
         words = default_generator.get_state().numpy()
         config |= {"manual_seed": int(words[0]), "random numbers drawn before": int(words[1])}
         resume = self._resumed()
@@ -80,12 +87,14 @@ class LoopRun:
             if self._recorder is not None:
                 self._recorder.gather(config, self._data(self._recorder.algorithm))
         elif resume is not None:
-            self._recorder = Run.go_on(resume, names, **self._options)
+            self._recorder = Run.go_on(resume, names, number=number, **self._options)
         else:
             self._recorder = self._begun(names, config, number)
         recorder = self._recorder
         if recorder is not None:
             self._load(recorder)
+        self.energy.start()
+        self.energy.begin_epoch()
         return self
 
     def _load(self, recorder: Any) -> None:
@@ -136,15 +145,18 @@ class LoopRun:
         trace: TracebackType | None,
     ) -> None:
         recorder, self._recorder = self._recorder, None
+        self.energy.stop()
         if recorder is None or kind is not None and issubclass(kind, replaying.ReplayDone):
             return
         if error is None:
             recorder.save(self._pieces, self.steps_done, self.epoch)
-            recorder.close("finished")
+            recorder.close("finished", energy=self.energy.as_dict())
             return
         leaves = isinstance(error, KeyboardInterrupt | SystemExit)
         text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-        recorder.close("interrupted" if leaves else "failed", error=text)
+        recorder.close(
+            "interrupted" if leaves else "failed", energy=self.energy.as_dict(), error=text
+        )
 
     def _data(self, algorithm: str | None = None) -> Any:
         sources = {
@@ -172,7 +184,9 @@ class LoopRun:
             yield self.epoch
             self.epoch, self._batch = self.epoch + 1, 0
             if self._count:
-                self.log("epoch", epoch=self.epoch, loss=self._total / self._count)
+                mean, energy = self._total / self._count, self.energy.epoch()
+                self.log("epoch", epoch=self.epoch, loss=mean, **energy)
+            self.energy.begin_epoch()
             self._total, self._count = 0.0, 0
             self._save_if_due()
 
@@ -234,6 +248,7 @@ class LoopRun:
                 "generator": default_generator.get_state(),
                 "model": {name: cell.detach() for name, cell in self._cells.items()},
                 "parts": parts,
+                "energy": self.energy.state_dict(),
             }
         )
 
@@ -256,6 +271,7 @@ class LoopRun:
         default_generator.set_state(state["generator"])
         self.steps_done, self.epoch, self._batch = state["step"], state["epoch"], state["batch"]
         self._total, self._count = state["loss"]
+        self.energy.load_state_dict(state["energy"])
 
 
 def run(

@@ -108,11 +108,12 @@ def replay(
     if last <= first and last != 0:
         refuse(folder, f"has no steps after {first} up to {last}; it has {steps[-1]}")
     data = _sealed(folder / layout.DATA)
+    started = _newest_start(folder, manifest)
     with tempfile.TemporaryDirectory(prefix="elinvar-replay-") as temporary:
         place = Path(temporary)
         request = {
             "run": str(folder.resolve()),
-            "number": manifest["number"],
+            "number": started["number"],
             "state": None if state is None else str(state.resolve()),
             "first": first,
             "last": last,
@@ -121,11 +122,11 @@ def replay(
         }
         (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
         with _code(folder, manifest, place, inside, checkout) as root:
-            said = _run(manifest, place, root, program, threads, quiet)
+            said = _run(manifest, started["entry"], place, root, program, threads, quiet)
         try:
             found = json.loads((place / "answer.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            why = f"run {manifest['number']} of the program did not begin: it ended {said}"
+            why = f"the program ended {said} before its run {started['number']} was complete"
             refuse(folder, f"could not be replayed: {why}")
         contents = _contents(folder / layout.CODE, place / layout.CODE)
         changes = _changes(manifest, data, found, contents)
@@ -152,6 +153,13 @@ def _state(folder: Path, manifest: Mapping[str, Any], start: int | None) -> tupl
             checkpoints.check(found)
             return found.path, step
     refuse(folder, f"has no checkpoint at or before step {start}")
+
+
+def _newest_start(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the newest process that worked on the run was started: it knows of all its epochs."""
+    rows, _ = layout.rows_of(folder / layout.PROCESSES)
+    starts = [row for row in rows if row.get("event") == "start" and "entry" in row]
+    return starts[-1] if starts else manifest
 
 
 def _sealed(path: Path) -> dict[str, Any]:
@@ -212,6 +220,7 @@ def _git(folder: Path, *words: str) -> None:
 
 def _run(
     manifest: Mapping[str, Any],
+    entry: Mapping[str, Any],
     place: Path,
     root: Path | None,
     program: Sequence[str] | None,
@@ -219,7 +228,6 @@ def _run(
     quiet: bool,
 ) -> str:
     """Run the program; how it ended, in words."""
-    entry = manifest["entry"]
     arguments = list(program) if program else entry["arguments"]
     if arguments is None:
         text = f"{manifest['name']} was made in a notebook or at a prompt"

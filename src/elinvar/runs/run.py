@@ -137,8 +137,8 @@ class Run:
         run._events = Log(folder / EVENTS)
         run._events.append(events.first_record())
         run._processes = Log(folder / PROCESSES)
-        run._begin_process(0)
         entry = facts.entry()
+        run._begin_process(0, entry, number)
         first = {"name": folder.name, "created": now(), "number": number, "entry": entry}
         run._do("write the manifest", lambda: run._write_manifest(first, dict(config)))
         return run
@@ -157,6 +157,7 @@ class Run:
         folder: Path,
         tensors: Sequence[str],
         *,
+        number: int = 1,
         every: float = 300.0,
         keep: int = 2,
     ) -> Run:
@@ -182,7 +183,7 @@ class Run:
             lock.release()
             raise
         checkpoints.set_aside(folder / CHECKPOINTS, found.step)
-        run._begin_process(found.step)
+        run._begin_process(found.step, facts.entry(), number)
         return run
 
     def _open_logs(self, found: Checkpoint) -> None:
@@ -233,9 +234,10 @@ class Run:
                     break
         say(f"{text}; a new one is begun, the training itself loses nothing")
 
-    def _begin_process(self, step: int) -> None:
+    def _begin_process(self, step: int, entry: Mapping[str, Any], number: int) -> None:
         row = {"event": "start", "time": now(), "step": step, "pid": os.getpid()}
-        self._tell({**row, "threads": facts.get_num_threads(), "elinvar": VERSION})
+        about = {"threads": facts.get_num_threads(), "elinvar": VERSION, "number": number}
+        self._tell({**row, **about, "entry": entry})
 
     def _tell(self, row: dict[str, Any]) -> None:
         self._processes.append(line(row))

@@ -17,7 +17,7 @@ from elinvar.nn import serialization
 from elinvar.nn.state import cells_of
 from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
-from elinvar.runs.identity import identity
+from elinvar.runs.identity import identity, optimizer_table
 from elinvar.runs.run import Run, new_folder, say
 from elinvar.train import state
 from elinvar.train.signals import Interrupted
@@ -112,7 +112,7 @@ class Recorder:
                 start = None  # whatever the program says
                 self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
         elif resume is not None and latest.is_run(resume):
-            self.run = Run.go_on(Path(resume), names, **_options(wish or Recording()))
+            self.run = Run.go_on(Path(resume), names, number=number, **_options(wish or Recording()))
         elif wish is not None:
             self.run = _begun(trainer, wish, names, number)
         if self.run is not None and self.run.checkpoint is not None:
@@ -152,7 +152,7 @@ class Recorder:
         Args:
             tells: say where it is.
         """
-        outcome, more = "failed", {}
+        outcome, more = "failed", dict[str, Any]()
         try:
             yield
             outcome = "finished" if self.trainer.stop_reason is None else "stopped"
@@ -163,7 +163,7 @@ class Recorder:
             raise
         finally:
             if self.run is not None:
-                self.run.close(outcome, **more)
+                self.run.close(outcome, energy=self.trainer.energy.as_dict(), **more)
                 if tells and isinstance(self.run, Run) and outcome in ("finished", "stopped"):
                     say(f"recorded in {self.run.folder}; elinvar replay {self.run.folder}")
 
@@ -285,20 +285,9 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "random numbers drawn before": int(words[1]),
         **{name: value for name, value in trainer.options.items() if isinstance(value, PLAIN)},
     }
-    optimizer = trainer.optimizer
-    if optimizer is not None:
-        groups = [
-            {name: _plain(value) for name, value in group.items() if name != "params"}
-            for group in optimizer.param_groups
-        ]
-        found["optimizer"] = {"class": type(optimizer).__name__, "groups": groups}
+    if trainer.optimizer is not None:
+        found["optimizer"] = optimizer_table(trainer.optimizer)
     return found
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        return value.item()
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _name(what: Any) -> str | None:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from elinvar.carbon import Account
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
@@ -84,6 +85,7 @@ class Trainer:
         logs: the newest figures by name.
         history: the figures of all epochs.
         run_folder: where the newest `fit` was recorded; None where it was not.
+        energy: the energy that the run takes, and its carbon (`el.carbon.Account`).
 
     Example:
         >>> import elinvar as el
@@ -150,7 +152,7 @@ class Trainer:
         self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
         self.logs: dict[str, Any] = {}
         self.history = History()
-        self.mean = Mean()
+        self.mean, self.energy = Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
@@ -235,6 +237,7 @@ class Trainer:
         last_step = math.inf if steps is None else self.step + steps
         with recorder.recorded(bar is not None), Signals() as signals:
             try:
+                self.energy.start()
                 listeners.tell("on_fit_start", self)
                 recorder.start()
                 while self.epoch < self.epochs and self.stop_reason is None:
@@ -247,6 +250,7 @@ class Trainer:
                 raise
             finally:
                 self.model.eval()
+                self.energy.stop()
                 listeners.tell_end(self)
         return self.history
 
@@ -295,7 +299,7 @@ class Trainer:
         steps = self.prepared()
         source = feed(data, batch_size, False, 0, "data")
         found: list[Any] = []
-        with evaluating(self.model, self.average_in_use):
+        with self.energy.predicting() as made, evaluating(self.model, self.average_in_use):
             for batch in source:
                 batch = tensors(batch)
                 if has_target:
@@ -305,6 +309,7 @@ class Trainer:
                 else:
                     inputs, named = (batch if isinstance(batch, tuple) else (batch,)), {}
                 found.append(steps.predict(tuple(inputs), named))
+                made(sample_count(batch))
         if not found:
             fail(DataError, "Trainer", "there is no batch to predict")
         return _joined(found)
@@ -392,6 +397,7 @@ class Trainer:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
         self._recorder.epoch_begins()
+        self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
         self.model.train()
         complete = True
@@ -447,7 +453,7 @@ class Trainer:
             listeners.tell("on_validation_end", self)
         place = self.batches_done
         self.epoch, self.batches_done = self.epoch + 1, 0
-        self.logs["lr"] = self.learning_rate
+        self.logs.update(lr=self.learning_rate, **self.energy.epoch())
         if self._plateau is not None:
             self._plateau.step(self.logs.get("val_loss", self.logs["loss"]))
         if self.history.rows and self.history.rows[-1]["epoch"] == self.epoch:
