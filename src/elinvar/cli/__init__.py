@@ -5,6 +5,7 @@ elinvar train CONFIG [NAME=VALUE …]       train a model as a .py or .toml file
 elinvar eval CONFIG --checkpoint FILE     its figures on test data
 elinvar predict CONFIG --checkpoint FILE  what it says of inputs
 elinvar baseline CONFIG                   boosted trees on the same data, beside the network
+elinvar data commit SOURCE NAME           a version of data; also log, diff, checkout, …
 elinvar info                              version, processor, threads, packages
 elinvar completion SHELL                  words for bash, zsh or fish
 elinvar cache                             what the disk cache holds
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.cli import cache, info, numerics, training
+from elinvar.cli import cache, data, info, numerics, training
 from elinvar.core.errors import ElinvarError
 
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     training.add_commands(commands)
+    data.add_commands(commands)
     info.add_commands(commands)
     commands.choices["completion"].set_defaults(
         run=lambda options: info.completion(options, _words(commands))
