@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from elinvar.core.settings import settings
 from elinvar.runtime import native, roofline
@@ -34,9 +36,11 @@ def age(text: str) -> float | None:
     return number * unit if unit and 0 <= number < math.inf else None
 
 
-def show() -> int:
-    """Print what the cache holds."""
+def show(json_out: TextIO | None = None) -> int:
+    """Print what the cache holds; as JSON, to a stream, if there is one."""
     folder = settings.cache_dir
+    if json_out is not None:
+        return _show_json(folder, json_out)
     if folder is None:
         print("the disk cache is switched off (ELINVAR_CACHE=off)")
         return 0
@@ -53,6 +57,19 @@ def show() -> int:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def _show_json(folder: Path | None, out: TextIO) -> int:
+    found: dict[str, object] = {"folder": None if folder is None else str(folder)}
+    if folder is not None:
+        entries = DiskCache(folder).entries()
+        ours = [entry for entry in entries if entry.label == native.machine_label()]
+        found["entries"], found["bytes"] = len(entries), sum(entry.nbytes for entry in entries)
+        found["limit"] = settings.cache_limit
+        found["entries_here"] = len(ours)
+        found["bytes_here"] = sum(entry.nbytes for entry in ours)
+    print(json.dumps(found), file=out)
     return 0
 
 

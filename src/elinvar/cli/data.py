@@ -15,13 +15,16 @@ EPILOG = """\
 A version is named by its data set (the newest one), with a tag, a number or the first digits of its
 id: flowers, flowers@v1, flowers@3, flowers@1f2e.
 
+examples:
   elinvar data commit photos/ flowers -m "without the blurred ones" --tag v2
   elinvar data diff flowers@v1 flowers@v2
   elinvar data checkout flowers@v1 old-photos/
   elinvar data verify
 
+Exit codes: 0 done; 1 an error, said in one line; 3 `verify` found damage.
 Versions are kept in ELINVAR_STORE, or elinvar/store in XDG_DATA_HOME or ~/.local/share.
 """
+DIFFERS = 3  # the exit code of `verify` where something is not as it was
 _DIGITS = 12  # of an id, in lists
 
 
@@ -71,7 +74,9 @@ def add_commands(commands: Any) -> None:
 def _action(actions: Any, name: str, run: Any, about: str) -> Any:
     action = actions.add_parser(name, help=about, description=about)
     action.add_argument("--store", metavar="FOLDER", help="where versions are; see elinvar data -h")
-    action.add_argument("--json", action="store_true", help="one line of JSON")
+    action.add_argument("--json", action="store_true", help="one line of JSON on standard output")
+    about = "the whole traceback of an error"
+    action.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=about)
     action.set_defaults(run=run)
     return action
 
@@ -82,7 +87,7 @@ def as_json(version: Version) -> dict[str, Any]:
 
 
 def _say(options: argparse.Namespace, told: Any, text: str) -> int:
-    print(json.dumps(told) if options.json else text)
+    print(json.dumps(told) if options.json else text, file=options.out)
     return 0
 
 
@@ -172,4 +177,4 @@ def verify(options: argparse.Namespace) -> int:
     ]
     told = {"objects": found.objects, "bytes": found.num_bytes, "problems": problems}
     _say(options, told, str(found))
-    return 0 if found.ok else 1
+    return 0 if found.ok else DIFFERS
