@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as arrays
 
 from elinvar.core.errors import DataError, DataMissingError, DTypeError, ValueRangeError
 from elinvar.store import hashing
-from elinvar.store.fingerprint import fingerprint, fingerprint_path, hash_file, version_of
+from elinvar.store.fingerprint import fingerprint, fingerprint_path, version_of
 from elinvar.store.manifest import Builder, Manifest
+from elinvar.store.steady import hash_file
 from elinvar.store.walk import MARKER, walk
 
 pytestmark = pytest.mark.any_level

@@ -6,18 +6,18 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from elinvar.core.errors import DataError, DataMissingError, DTypeError, fail
-from elinvar.store.hashing import Algorithm, algorithm, hash_stream, reader
+from elinvar.core.errors import DataMissingError, DTypeError, fail
+from elinvar.store.hashing import algorithm
 from elinvar.store.manifest import Builder
+from elinvar.store.steady import hash_file
 from elinvar.store.version import Version, read_marker
-from elinvar.store.walk import MARKER, look_of, refuse_special, shown, walk
+from elinvar.store.walk import MARKER, refuse_special, shown, walk
 
 _BLOCK = 1 << 24  # bytes of an array with gaps that are gathered at a time
-_TRIES = 3
 
 
 def fingerprint(arrays: Sequence[Any], algorithm: str | None = None) -> str:
@@ -114,40 +114,6 @@ def fingerprint_path(path: str | os.PathLike[str], algorithm: str | None = None)
             digest, size = hash_file(os.path.join(folder.whole, name), kind)
             builder.add(folder.prefix + name, size, digest)
     return kind.text(builder.finish({"kind": "folder"}))
-
-
-def hash_file(path: bytes, kind: Algorithm) -> tuple[bytes, int]:
-    """The digest of a file's content, and its size.
-
-    Raises:
-        DataError: it changes again and again while it is read.
-    """
-    for _ in range(_TRIES):
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            before = os.fstat(handle)
-            if before.st_size < 1 << 16:
-                content = os.read(handle, before.st_size + 1)
-                digest, count = kind.whole(content), len(content)
-            else:
-                digest = hash_stream(reader(handle), kind, before.st_size).digest()
-                count = before.st_size
-            after = os.fstat(handle)
-        finally:
-            os.close(handle)
-        if look_of(before) == look_of(after) and count == before.st_size:
-            return digest, count
-    changing(path)
-
-
-def changing(path: bytes) -> NoReturn:
-    """Say that a file does not hold still.
-
-    Raises:
-        DataError: always.
-    """
-    text = f"{shown(path)} changes while it is read"
-    fail(DataError, "data", text, "try again when nothing writes to it")
 
 
 def version_of(path: str | os.PathLike[str]) -> Version | None:

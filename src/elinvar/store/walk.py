@@ -89,7 +89,9 @@ def _walk(
     try:
         handle = os.open(whole, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
-        _vanished(whole)
+        vanished(whole)
+    except OSError as error:
+        unreadable(whole, error)
     try:
         own = os.fstat(handle)
         key = (own.st_dev, own.st_ino)
@@ -146,11 +148,25 @@ def _unseen(path: bytes, error: OSError) -> NoReturn:
         text = f"{shown(path)} is a link to {target}, which is not there"
         fail(DataError, "data", text, "take the link out, or bring its target back")
     if isinstance(error, FileNotFoundError):
-        _vanished(path)
-    raise error
+        vanished(path)
+    unreadable(path, error)
 
 
-def _vanished(path: bytes) -> NoReturn:
+def unreadable(path: bytes, error: OSError) -> NoReturn:
+    """Say that a file or folder of the user's cannot be read.
+
+    Raises:
+        DataError: always.
+    """
+    raise DataError(f"[data] {shown(path)} cannot be read: {error.strerror}") from error
+
+
+def vanished(path: bytes) -> NoReturn:
+    """Say that a file or folder is no longer there.
+
+    Raises:
+        DataMissingError: always.
+    """
     text = f"{shown(path)} was moved or deleted while the data were read"
     fail(DataMissingError, "data", text, "try again when nothing changes there")
 
