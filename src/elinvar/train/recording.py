@@ -112,7 +112,8 @@ class Recorder:
                 start = None  # whatever the program says
                 self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
         elif resume is not None and latest.is_run(resume):
-            self.run = Run.go_on(Path(resume), names, number=number, **_options(wish or Recording()))
+            options = _options(wish or Recording())
+            self.run = Run.go_on(Path(resume), names, number=number, **options)
         elif wish is not None:
             self.run = _begun(trainer, wish, names, number)
         if self.run is not None and self.run.checkpoint is not None:

@@ -232,7 +232,7 @@ class Trainer:
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
-        recorder = self._recorder = Recorder(self, self._record, resume, uses)
+        recorder = self.recorder = Recorder(self, self._record, resume, uses)
         self.stop_reason = None
         last_step = math.inf if steps is None else self.step + steps
         with recorder.recorded(bar is not None), Signals() as signals:
@@ -396,7 +396,7 @@ class Trainer:
         if not self.batches_done:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
-        self._recorder.epoch_begins()
+        self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
         self.model.train()
@@ -417,9 +417,9 @@ class Trainer:
                 continue
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(value)
+            self.recorder.step_done(value)
             if signals.received is not None:
-                self._recorder.interrupted(signals.received)
+                self.recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
@@ -429,7 +429,7 @@ class Trainer:
             self.grad_norm = stepper.finish()
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(self.logs["loss"])
+            self.recorder.step_done(self.logs["loss"])
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
@@ -460,7 +460,7 @@ class Trainer:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
-        self._recorder.epoch_done()
+        self.recorder.epoch_done()
         if not complete:  # what is saved from now on goes on in this epoch
             self.epoch, self.batches_done = self.epoch - 1, place
             for name, state_dict in counted.items():
