@@ -109,3 +109,8 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
             hint = "take a smaller batch_size, or drop_last=False"
         fail(DataError, "Trainer", text, hint)
     return data
+
+
+def place_of(source: Any) -> Any:
+    """Where a loader or pipeline stands; None where it does not say."""
+    return source.state_dict() if hasattr(source, "state_dict") else None

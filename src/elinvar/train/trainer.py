@@ -9,13 +9,12 @@ What a step computes is in `steps.py`; what happens when, in `callbacks.py`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,10 @@ from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
-from elinvar.train.signals import Interrupted, Signals
+from elinvar.train.signals import Signals, Waited, leave
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain, judge, placed
+from elinvar.train.waiting import timed
 
 ENDLESS = sys.maxsize  # epochs, where steps say when to end
 
@@ -150,6 +150,7 @@ class Trainer:
         self.stop_reason: str | None = None
         self.waited = 0.0
         self.source: Any = None
+        self.held_place: Any = None  # of the data, while a batch is waited for
         self._options: dict[str, Any] = {
             "clip_norm": clip_norm,
             "clip_value": clip_value,
@@ -226,8 +227,9 @@ class Trainer:
             try:
                 listeners.tell("on_fit_start", self)
                 while self.epoch < self.epochs and self.stop_reason is None:
-                    self._run_epoch(source, checks, listeners, signals, last_step)
-                    if signals.received is not None:  # it came while the epoch ended
+                    with suppress(Waited):
+                        self._run_epoch(source, checks, listeners, signals, last_step)
+                    if signals.received is not None:  # while data were waited for, or at the end
                         self._interrupt(signals)
             except BaseException as error:
                 listeners.tell_error(self, error)
@@ -381,7 +383,7 @@ class Trainer:
         listeners.tell("on_epoch_start", self)
         self.model.train()
         complete = True
-        for batch in self._timed(source):
+        for batch in timed(self, source, signals, stepper):
             self.batch = batch
             listeners.tell("on_step_start", self)
             count = sample_count(batch)
@@ -443,19 +445,6 @@ class Trainer:
             for name, state_dict in counted.items():
                 self.metrics[name].load_state_dict(state_dict)
 
-    def _timed(self, source: Iterable[Any]) -> Iterator[Any]:
-        """The batches, as tensors; the time until each comes is added to `waited`."""
-        clock = time.perf_counter
-        before = clock()
-        batches = iter(source)
-        if self.batches_done and not hasattr(source, "load_state_dict"):
-            batches = itertools.islice(batches, self.batches_done, None)
-        for batch in batches:
-            batch = tensors(batch)
-            self.waited += clock() - before
-            yield batch
-            before = clock()
-
     def _evaluate(self, source: Iterable[Any], name: str = "data") -> dict[str, Any]:
         steps = self.prepared()
         total = Mean()
@@ -478,21 +467,14 @@ class Trainer:
 
     def _interrupt(self, signals: Signals) -> None:
         """Save, and leave: the signal's sender finds everything on disk."""
-        file = self.folder / "interrupted.safetensors"
+        file, trouble = self.folder / "interrupted.safetensors", None
         assert signals.received is not None
         try:
             self.save(file)
-        except OSError as error:
-            error.add_note(f"stopped by {signals.received.name} after step {self.step}, not saved")
-            raise
-        text = (
-            f"stopped by {signals.received.name} after step {self.step} (epoch {self.epoch + 1}, "
-            f"batch {self.batches_done}); saved {file}; go on with fit(…, resume={str(file)!r})"
-        )
-        if signals.received.name == "SIGTERM":
-            print(f"[Trainer] {text}", file=sys.stderr)
-            raise SystemExit(128 + signals.received)
-        raise Interrupted(text)
+        except Exception as error:  # a folder that is full or read-only: that training ends stays
+            trouble = error
+        where = f"step {self.step} (epoch {self.epoch + 1}, batch {self.batches_done})"
+        leave(signals.received, where, str(file), trouble)
 
     # ---- parts ---------------------------------------------------------------------------------
 
