@@ -16,10 +16,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
+from elinvar.core.habits import Refused, attribute, named
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
@@ -107,6 +108,7 @@ class Trainer:
     mean: Mean
     waited: float
 
+    @named("Trainer")
     def __init__(
         self,
         model: Module,
@@ -129,7 +131,8 @@ class Trainer:
         if not isinstance(model, Module):
             text = f"model must be an el.nn.Module, received {type(model).__name__}"
             fail(DTypeError, "Trainer", text)
-        checking.check_limits(accumulate, clip_norm, clip_value)
+        checking.check_limits(accumulate, clip_norm, clip_value, ema)
+        checking.check_words(schedule, progress)
         self.model = model
         self.optimizer = None if optimizer is None else optimizer_of(optimizer, model)
         self.loss = None if loss is None else losses.get(loss)
@@ -161,8 +164,16 @@ class Trainer:
         self._first_rates: list[Any] | None = None
         self._steps: Steps | None = None
 
+    if not TYPE_CHECKING:
+        stop_training = Refused("Trainer object", "stop_training")
+        should_stop = Refused("Trainer object", "should_stop")
+
+        def __getattr__(self, name):
+            return attribute(self, "Trainer object", name)
+
     # ---- the three verbs -----------------------------------------------------------------------
 
+    @named("Trainer.fit")
     def fit(
         self,
         data: Any,
@@ -203,6 +214,7 @@ class Trainer:
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
         checking.check_counts(epochs, steps)
+        checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
         checks = None
@@ -252,6 +264,7 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in found.items()})
         return History([logs])
 
+    @named("Trainer.evaluate")
     def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
         """The loss and all metrics over data, in evaluation mode.
 
@@ -366,7 +379,7 @@ class Trainer:
             fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
         return self.optimizer
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str = "a callback asked for it") -> None:
         """End training after the present step; for callbacks."""
         self.stop_reason = reason
 
