@@ -133,7 +133,7 @@ def test_callbacks_of_other_frameworks() -> None:
         with pytest.raises(DTypeError, match=f"(?s){words}"):
             trainer(callbacks=[method(name, function)])
     trainer(callbacks=[method("on_my_own", lambda self: None)])
-    with pytest.raises(DTypeError, match=r"(?s)stop_training cannot be set.*here: stop\(reason\)"):
+    with pytest.raises(DTypeError, match=r"(?s)stop_training and the like cannot be set.*here: stop\(reason\)"):
         trainer(callbacks=[Setting()]).fit((X, Y))
     stopped = trainer(callbacks=[Stopping()])
     assert len(stopped.fit((X, Y), epochs=5)) == 1

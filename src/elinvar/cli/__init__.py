@@ -5,6 +5,10 @@ elinvar train CONFIG [NAME=VALUE …]       train a model as a .py or .toml file
 elinvar eval CONFIG --checkpoint FILE     its figures on test data
 elinvar predict CONFIG --checkpoint FILE  what it says of inputs
 elinvar baseline CONFIG                   boosted trees on the same data, beside the network
+elinvar data commit SOURCE NAME           a version of data; also log, diff, checkout, …
+elinvar runs                              recorded runs: list, show, compare, plot
+elinvar verify RUN                        check a run's files
+elinvar replay RUN                        run it again: is it the same, bit for bit?
 elinvar info                              version, processor, threads, packages
 elinvar completion SHELL                  words for bash, zsh or fish
 elinvar cache                             what the disk cache holds
@@ -23,7 +27,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.cli import cache, info, numerics, training
+from elinvar.cli import cache, data, info, numerics, runs, training
 from elinvar.cli.words import Parser, parsed
 from elinvar.core.errors import ElinvarError
 
@@ -60,6 +64,8 @@ def _parser() -> tuple[Parser, Any]:
         title="commands", metavar="COMMAND", dest="command", required=True
     )
     training.add_commands(commands)
+    data.add_commands(commands)
+    runs.add_commands(commands)
     info.add_commands(commands)
     commands.choices["completion"].set_defaults(
         run=lambda options: info.completion(options, _words(commands))

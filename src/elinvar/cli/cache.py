@@ -48,7 +48,7 @@ def show(json_out: TextIO | None = None) -> int:
     ours = [entry for entry in entries if entry.label == native.machine_label()]
     rows = [
         ("folder", _short(folder)),
-        ("entries", f"{_counted(entries)}, of at most {_bytes(settings.cache_limit)}"),
+        ("entries", f"{_counted(entries)}, of at most {byte_text(settings.cache_limit)}"),
         ("for this CPU and LLVM", _counted(ours)),
     ]
     if entries:
@@ -86,7 +86,7 @@ def clear(older_than: float | None) -> int:
     if older_than is None:
         roofline.clear()
     count, nbytes = DiskCache(folder).clear(None if older_than is None else _before(older_than))
-    print(f"deleted {count} {'entry' if count == 1 else 'entries'}, {_bytes(nbytes)}")
+    print(f"deleted {count} {'entry' if count == 1 else 'entries'}, {byte_text(nbytes)}")
     return 0
 
 
@@ -95,10 +95,11 @@ def _before(seconds: float) -> float:
 
 
 def _counted(entries: list[Entry]) -> str:
-    return f"{len(entries)}, {_bytes(sum(entry.nbytes for entry in entries))}"
+    return f"{len(entries)}, {byte_text(sum(entry.nbytes for entry in entries))}"
 
 
-def _bytes(count: int) -> str:
+def byte_text(count: int) -> str:
+    """A number of bytes for people."""
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -36,7 +36,15 @@ def parsed(whole: Parser, commands: Any, words: Sequence[str]) -> argparse.Names
     """
     if words and words[0] == "help":  # elinvar help train
         words = [*words[1:2], "--help"]
-    options, rest = whole.parse_known_args(list(words))
+    words, tail = list(words), []
+    if "--" in words:  # what follows is another command's
+        at = words.index("--")
+        words, tail = words[:at], words[at + 1 :]
+    options, rest = whole.parse_known_args(words)
+    if hasattr(options, "program"):
+        options.program = tail
+    else:
+        rest += tail
     values = list(options.values) if hasattr(options, "values") else None
     odd = []
     for word in rest:

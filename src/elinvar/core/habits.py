@@ -198,7 +198,7 @@ class Refused:
         raise AttributeError(self._name)  # `__getattr__` says the rest
 
     def __set__(self, owner: Any, value: Any) -> None:
-        text = f"{self._name} cannot be set"
+        text = f"{self._name} and the like cannot be set"
         fail(DTypeError, type(owner).__name__, text, habit(self._place, self._name))
 
 

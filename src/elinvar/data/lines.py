@@ -29,6 +29,10 @@ class TextLines(Source):
         self._records = Records("text_lines", paths, encoding)
         self.name = f"text_lines({len(self._records.files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -111,6 +115,10 @@ class JsonLines(Source):
         self._fields = None if fields is None else tuple(fields)
         self.name = f"json_lines({len(self._records.files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -175,6 +183,10 @@ class CsvRows(Source):
         guessed = self._guessed([name for name in wanted if name not in given])
         self._types = {name: _type(given[name]) if name in given else guessed[name]
                        for name in wanted}  # fmt: skip
+
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
 
     def __len__(self) -> int:
         return len(self._records)

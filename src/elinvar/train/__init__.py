@@ -6,6 +6,7 @@ from elinvar.core.habits import habit
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
 from elinvar.train.history import History
+from elinvar.train.recording import Recording
 from elinvar.train.saving import Checkpoint
 from elinvar.train.signals import Interrupted
 from elinvar.train.stopping import EarlyStopping
@@ -18,6 +19,7 @@ __all__ = [
     "History",
     "Interrupted",
     "MovingAverage",
+    "Recording",
     "Trainer",
 ]
 

@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from elinvar.carbon import words
 from elinvar.core.habits import attribute
 from elinvar.train.figures import HIDDEN, figure
 from elinvar.train.plots import curves
 
-HEADS = {"samples_per_second": "samples/s"}
+HEADS = {"samples_per_second": "samples/s", "energy_joules": "energy", "grams_co2e": "carbon"}
 
 
 def _cell(name: str, value: Any) -> str:
@@ -23,6 +24,10 @@ def _cell(name: str, value: Any) -> str:
             return f"{value:.0%}"
         if name == "seconds":
             return f"{value:.2f}"
+        if name == "energy_joules":
+            return words.energy(value)
+        if name == "grams_co2e":
+            return words.carbon(value)
     return figure(value)
 
 
