@@ -266,6 +266,7 @@ if TYPE_CHECKING:
     from elinvar.nn import func
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.runs.loop import run
     from elinvar.tensor.extra import special
 
 __version__ = VERSION
@@ -287,6 +288,7 @@ _LATER = {
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
+    "run": "elinvar.runs.loop",
     "save": "elinvar.nn.serialization",
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
@@ -536,6 +538,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",

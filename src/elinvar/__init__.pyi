@@ -783,6 +783,19 @@ def roll(x: _ArrayLike, /, shift: int | tuple[int, ...], axis: _Axis = None) -> 
 def round(x: _ArrayLike, /) -> Tensor:
     """The nearest integer; halves go to the even one."""
 
+def run(
+    config: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    log_every: int = 10,
+    checkpoint_every: float = 300.0,
+    keep: int = 2,
+    resume: str | os.PathLike[str] | _bool | None = None,
+    **parts: _ArrayLike,
+) -> LoopRun:
+    """Record a training loop of one's own, as a Trainer records its `fit`."""
+
 def searchsorted(
     x1: _ArrayLike,
     x2: _ArrayLike,
@@ -2138,6 +2151,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",

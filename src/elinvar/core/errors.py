@@ -16,6 +16,7 @@
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
     ├── RemoteError (ConnectionError)    a server does not answer, or refuses
     ├── ConfigError (ValueError)         a configuration of a run is not what it should be
+    ├── RunError (RuntimeError)         a run's folder is damaged, in use, or not what is asked for
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
     ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
@@ -109,6 +110,10 @@ class RemoteError(ElinvarError, ConnectionError):
 
 class ConfigError(ElinvarError, ValueError):
     """A configuration of a training run is not what it should be."""
+
+
+class RunError(ElinvarError, RuntimeError):
+    """The folder of a training run is damaged, in use, or not what is asked for."""
 
 
 class BadValueError(ElinvarError, FloatingPointError):

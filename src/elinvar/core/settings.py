@@ -21,6 +21,7 @@ class Settings:
     quick: bool = True  # compile in two steps: quick code first, better code where work is done
     llvm_level: int = 3  # how hard LLVM may try, 0 … 3
     runs_dir: Path | None = Path("runs")  # where training runs are recorded; None: nowhere
+    replay: Path | None = None  # what this process is to replay; set by `elinvar replay`
     store_dir: Path | None = None  # where versions of data are kept; None: the user has no home
     grid: str = ""  # the electricity's carbon: grams of CO₂e a kilowatt-hour, or a country's code
 
@@ -96,6 +97,7 @@ def read_environment() -> Settings:
         default_float=os.environ.get("ELINVAR_DEFAULT_FLOAT") or "float32",
         quick=os.environ.get("ELINVAR_QUICK", "") != "0",
         runs_dir=None if runs == "off" else Path(runs).expanduser(),
+        replay=Path(replay) if (replay := os.environ.get("ELINVAR_REPLAY")) else None,
         store_dir=Path(store).expanduser() if store else data and data / "store",
         grid=os.environ.get("ELINVAR_GRID", "").strip(),
         llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),

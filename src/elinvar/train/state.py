@@ -31,7 +31,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "batches_done": trainer.batches_done,
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
-        "history": [_plain(row) for row in trainer.history.rows],
+        "history": [plain(row) for row in trainer.history.rows],
         "data": source.state_dict() if hasattr(source, "state_dict") else None,
         "callbacks": [callback.state_dict() for callback in trainer.callbacks],
         "generator": default_generator.get_state(),
@@ -47,7 +47,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     return found
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with lists instead of arrays, such as those of a confusion matrix."""
     return {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in row.items()}
 
