@@ -2,6 +2,7 @@
 
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
+from elinvar.train.carbon_aware import CarbonAware
 from elinvar.train.history import History
 from elinvar.train.recording import Recording
 from elinvar.train.saving import Checkpoint
@@ -11,6 +12,7 @@ from elinvar.train.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "CarbonAware",
     "Checkpoint",
     "EarlyStopping",
     "History",
