@@ -14,6 +14,7 @@ so the least of all plans is found, not a good one: in n · T steps for T slots.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,9 +161,8 @@ def plan(
         slot: seconds; by default as short as `MOST_SLOTS` allow.
     """
     horizon = max(forecast.end, now + need) if latest is None else latest
-    if slot is None:
-        slot = max(SHORTEST_SLOT, (horizon - now) / MOST_SLOTS)
-    count = int((horizon - now + 1e-6) / slot)
+    slot, origin = (slot, now) if slot is not None else _grid(forecast, now, horizon)
+    count = max(int((horizon - origin + 1e-6) / slot), 0)
     wanted = math.ceil(need / slot - 1e-9)
     at_once = ((now, now + need),)
     per_gram = watts / JOULES_PER_KWH
@@ -183,24 +183,44 @@ def plan(
         return made((), "there is nothing left to do")
     if wanted > count:
         return made(at_once, "at once, for there is no time to wait")
-    table = _Table(forecast, now, slot, count, pause_cost, max(1, round(shortest / slot)))
+    table = _Table(forecast, origin, slot, count, pause_cost, max(1, round(shortest / slot)))
     limit = None if budget is None else budget / per_gram
     runs = run_before is not None
-    forced = 0 if run_before is None else math.ceil(max(0.0, shortest - run_before) / slot)
+    ran = 0.0 if run_before is None else run_before + origin - now
+    forced = max(0, math.ceil((shortest - ran) / slot))
     if not runs:
         wanted = min(math.ceil((need + pause_cost) / slot - 1e-9), count)
     while True:
-        blocks = _blocks(table.best(wanted, forced if runs else None, limit), now, slot)
-        starts = len(blocks) - (runs and blocks[0][0] <= now)
+        blocks = _blocks(table.best(wanted, forced if runs else None, limit), origin, slot)
+        starts = len(blocks) - (runs and blocks[0][0] <= origin)
         whole = need + pause_cost * starts
         if wanted * slot >= whole - 1e-6 or wanted >= count or not starts:
             break
         wanted += 1  # starts take time, too
-    start, end = blocks[-1]
-    blocks[-1] = (start, max(end - max(wanted * slot - whole, 0.0), start))
+    if blocks[0][0] <= origin:
+        blocks[0] = (now, blocks[0][1])
+    spare = sum(end - start for start, end in blocks) - whole
+    while spare > 0:  # the work ends within a slot
+        start, end = blocks.pop()
+        if end - start > spare:
+            blocks.append((start, end - spare))
+        spare -= end - start
     if len(blocks) == 1 and blocks[0][0] <= now:
-        return made(at_once, "at once, for nothing cleaner comes in time")
+        why = "nothing cleaner comes in time" if budget is None else "the budget allows it"
+        return made(at_once, f"at once, for {why}")
     return made(blocks, "the cleanest hours" if budget is None else "the earliest end in budget")
+
+
+def _grid(forecast: Forecast, now: float, horizon: float) -> tuple[float, float]:
+    """The length of a slot and where the first one begins: so that the forecast's pieces are whole
+    slots, where they are long enough for that."""
+    shortest = max(SHORTEST_SLOT, (horizon - now) / MOST_SLOTS)
+    place = min(bisect.bisect_right(forecast.ends, now), len(forecast.ends) - 1)
+    start, piece = forecast.starts[place], forecast.ends[place] - forecast.starts[place]
+    slot = piece / max(1, int(piece / shortest))
+    if slot < shortest:
+        return shortest, now
+    return slot, now + (start - now) % slot
 
 
 def _blocks(slots: Sequence[int], now: float, slot: float) -> list[tuple[float, float]]:
