@@ -417,6 +417,8 @@ class Run:
                 self._write_manifest()
             except Exception as error:
                 self._writer.errors.append(("write the manifest", error))
+        if self._previous is not None:  # the first one shall be there soon
+            self._writer.give_way()
         try:
             for log in self._logs:
                 log.sync()

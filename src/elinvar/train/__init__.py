@@ -5,6 +5,7 @@ from typing import Any
 from elinvar.core.habits import habit
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
+from elinvar.train.carbon_aware import CarbonAware
 from elinvar.train.history import History
 from elinvar.train.recording import Recording
 from elinvar.train.saving import Checkpoint
@@ -14,6 +15,7 @@ from elinvar.train.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "CarbonAware",
     "Checkpoint",
     "EarlyStopping",
     "History",

@@ -43,6 +43,14 @@ def leave(by: signal.Signals, where: str, saved: str, trouble: Exception | None)
     raise Interrupted(text) from trouble
 
 
+def pending() -> bool:
+    """Whether a signal asks the training that runs in this thread to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handlers = (getattr(signal.getsignal(number), "__self__", None) for number in WATCHED)
+    return any(isinstance(one, Signals) and one.received is not None for one in handlers)
+
+
 class Signals:
     """Within, the first SIGINT or SIGTERM sets `received`; a second SIGINT raises at once.
 
