@@ -10,6 +10,7 @@ import numpy as np
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, fail
 from elinvar.data.loader import DataLoader, Dataset
+from elinvar.tensor.manipulation import concat
 from elinvar.tensor.storage import from_numpy
 from elinvar.tensor.tensor import Tensor
 
@@ -109,3 +110,12 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
             hint = "take a smaller batch_size, or drop_last=False"
         fail(DataError, "Trainer", text, hint)
     return data
+
+
+def joined(found: list[Any]) -> Any:
+    """Outputs of batches, put together along the first axis."""
+    if len(found) == 1:
+        return found[0]
+    flat = [tree.flatten(output) for output in found]
+    whole = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
+    return tree.unflatten(flat[0][1], whole)

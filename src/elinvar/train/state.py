@@ -29,6 +29,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "epoch": trainer.epoch,
         "step": trainer.step,
         "batches_done": trainer.batches_done,
+        "pass_over": trainer.pass_over,
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
         "history": [plain(row) for row in trainer.history.rows],
@@ -102,7 +103,7 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
         trainer.source.load_state_dict(state["data"])
     default_generator.set_state(state["generator"])
     trainer.epoch, trainer.step = state["epoch"], state["step"]
-    trainer.batches_done = state["batches_done"]
+    trainer.batches_done, trainer.pass_over = state["batches_done"], state["pass_over"]
     trainer.mean = Mean(*state["mean"])
     if state.get("energy") is not None:
         trainer.energy.load_state_dict(state["energy"])

@@ -20,19 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from elinvar.carbon import Account
-from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
-from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, recording, state
 from elinvar.train.averaging import MovingAverage, evaluating
 from elinvar.train.bar import progress_for
-from elinvar.train.batches import feed, parts, sample_count, tensors
+from elinvar.train.batches import feed, joined, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
@@ -113,6 +111,7 @@ class Trainer:
     history: History
     mean: Mean
     waited: float
+    pass_over: bool
 
     def __init__(
         self,
@@ -156,7 +155,7 @@ class Trainer:
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited = 0.0
+        self.waited, self.pass_over = 0.0, False
         self.source: Any = None
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
@@ -228,7 +227,7 @@ class Trainer:
         bar = progress_for(self.progress)
         listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
         if resume is None:
-            self.batches_done = 0
+            self.batches_done, self.pass_over = 0, False
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
@@ -312,7 +311,7 @@ class Trainer:
                 made(sample_count(batch))
         if not found:
             fail(DataError, "Trainer", "there is no batch to predict")
-        return _joined(found)
+        return joined(found)
 
     # ---- trials -------------------------------------------------------------------------------
 
@@ -401,7 +400,8 @@ class Trainer:
         listeners.tell("on_epoch_start", self)
         self.model.train()
         complete = True
-        for batch in self._timed(source):
+        batches = self._timed(source)
+        for batch in batches:
             self.batch = batch
             listeners.tell("on_step_start", self)
             count = sample_count(batch)
@@ -424,6 +424,8 @@ class Trainer:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
                 complete = self.batches_done == self.num_batches
+                if complete:
+                    next(batches, None)  # so that the data, too, know that the pass is over
                 break
         if stepper.pending:
             self.grad_norm = stepper.finish()
@@ -451,7 +453,7 @@ class Trainer:
             found = self._evaluate(checks, "validation data")
             self.logs.update({f"val_{name}": value for name, value in found.items()})
             listeners.tell("on_validation_end", self)
-        place = self.batches_done
+        place, self.pass_over = self.batches_done, False
         self.epoch, self.batches_done = self.epoch + 1, 0
         self.logs.update(lr=self.learning_rate, **self.energy.epoch())
         if self._plateau is not None:
@@ -470,6 +472,8 @@ class Trainer:
         """The batches, as tensors; the time until each comes is added to `waited`."""
         clock = time.perf_counter
         before = clock()
+        if self.pass_over:  # what goes on was saved by a step after the last batch
+            return
         batches = iter(source)
         if self.batches_done and not hasattr(source, "load_state_dict"):
             batches = itertools.islice(batches, self.batches_done, None)
@@ -478,6 +482,7 @@ class Trainer:
             self.waited += clock() - before
             yield batch
             before = clock()
+        self.pass_over = True
 
     def _evaluate(self, source: Iterable[Any], name: str = "data") -> dict[str, Any]:
         steps = self.prepared()
@@ -588,12 +593,3 @@ class Trainer:
             StateError: the file is no state of a Trainer, or of another model or optimizer.
         """
         state.load(self, path)
-
-
-def _joined(found: list[Any]) -> Any:
-    """Outputs of batches, put together along the first axis."""
-    if len(found) == 1:
-        return found[0]
-    flat = [tree.flatten(output) for output in found]
-    joined = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
-    return tree.unflatten(flat[0][1], joined)
