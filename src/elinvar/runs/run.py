@@ -226,7 +226,7 @@ class Run:
             run._open_logs(found)
             checkpoints.set_aside(place, found.step, run._first_step)
             run._begin_process(found.step, facts.entry(), number)
-            (folder / END).unlink(missing_ok=True)  # after the new process is in the log
+            ending.remove(folder)  # after the new process is in the log
         except OSError as error:
             lock.release()
             refuse(folder, f"cannot be gone on with: {error.strerror or error}")
