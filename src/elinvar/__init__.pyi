@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from elinvar import carbon as carbon
 from elinvar import data as data
 from elinvar import export as export
 from elinvar import linalg as linalg
@@ -39,6 +40,7 @@ from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
+from elinvar.runs.loop import run as run
 from elinvar.runtime.pool import get_num_threads as get_num_threads
 from elinvar.runtime.pool import set_num_threads as set_num_threads
 from elinvar.tensor import checkpoint_policies as checkpoint_policies
@@ -1979,6 +1981,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "carbon",
     "ceil",
     "checkpoint",
     "checkpoint_name",
@@ -2136,6 +2139,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",

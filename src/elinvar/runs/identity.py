@@ -1,4 +1,4 @@
-"""What data were, in a form that can be compared later."""
+"""What data and optimizers were, in a form that can be compared later."""
 
 from __future__ import annotations
 
@@ -98,3 +98,18 @@ def _files(before: Sequence[Any], now: Sequence[Any]) -> list[str]:
             what = "was changed" if name in old and name in new else "is new"
             found.append(f"{name} {what if name in new else 'is gone'}")
     return found or ["the files have another order"]
+
+
+def optimizer_table(optimizer: Any) -> dict[str, Any]:
+    """An optimizer's class and its options by group."""
+    groups = [
+        {name: _plain(value) for name, value in group.items() if name != "params"}
+        for group in optimizer.param_groups
+    ]
+    return {"class": type(optimizer).__name__, "groups": groups}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    return list(value) if isinstance(value, tuple) else value

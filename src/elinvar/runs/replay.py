@@ -17,6 +17,7 @@ from elinvar.core.errors import RunError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
+from elinvar.runs.rows import rows_of
 from elinvar.runs.steps import StepTable
 
 
@@ -108,11 +109,12 @@ def replay(
     if last <= first and last != 0:
         refuse(folder, f"has no steps after {first} up to {last}; it has {steps[-1]}")
     data = _sealed(folder / layout.DATA)
+    started = _newest_start(folder, manifest)
     with tempfile.TemporaryDirectory(prefix="elinvar-replay-") as temporary:
         place = Path(temporary)
         request = {
             "run": str(folder.resolve()),
-            "number": manifest["number"],
+            "number": started["number"],
             "state": None if state is None else str(state.resolve()),
             "first": first,
             "last": last,
@@ -121,11 +123,11 @@ def replay(
         }
         (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
         with _code(folder, manifest, place, inside, checkout) as root:
-            said = _run(manifest, place, root, program, threads, quiet)
+            said = _run(manifest, started["entry"], place, root, program, threads, quiet)
         try:
             found = json.loads((place / "answer.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            why = f"run {manifest['number']} of the program did not begin: it ended {said}"
+            why = f"the program ended {said} before its run {started['number']} was complete"
             refuse(folder, f"could not be replayed: {why}")
         contents = _contents(folder / layout.CODE, place / layout.CODE)
         changes = _changes(manifest, data, found, contents)
@@ -152,6 +154,13 @@ def _state(folder: Path, manifest: Mapping[str, Any], start: int | None) -> tupl
             checkpoints.check(found)
             return found.path, step
     refuse(folder, f"has no checkpoint at or before step {start}")
+
+
+def _newest_start(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the newest process that worked on the run was started: it knows of all its epochs."""
+    rows, _ = rows_of(folder / layout.PROCESSES)
+    starts = [row for row in rows if row.get("event") == "start" and "entry" in row]
+    return starts[-1] if starts else manifest
 
 
 def _sealed(path: Path) -> dict[str, Any]:
@@ -212,6 +221,7 @@ def _git(folder: Path, *words: str) -> None:
 
 def _run(
     manifest: Mapping[str, Any],
+    entry: Mapping[str, Any],
     place: Path,
     root: Path | None,
     program: Sequence[str] | None,
@@ -219,7 +229,6 @@ def _run(
     quiet: bool,
 ) -> str:
     """Run the program; how it ended, in words."""
-    entry = manifest["entry"]
     arguments = list(program) if program else entry["arguments"]
     if arguments is None:
         text = f"{manifest['name']} was made in a notebook or at a prompt"
@@ -289,11 +298,28 @@ def _changes(
         ("code", f"{name}: {what}")
         for name, what in code.differences(manifest["code"], now["code"], contents)
     ]
-    changes += [("data", x) for x in identity.differences(data.get("data", {}), found["data"])]
+    if data:
+        changes += [("data", x) for x in identity.differences(data["data"], found["data"])]
     changes += differences("configuration", manifest["config"], now["config"])
-    changes += differences("elinvar", manifest["numerics"], now["numerics"])
+    changes += elinvar_differences(manifest["numerics"], now["numerics"])
     changes += differences("package", manifest["packages"], now["packages"])
     return changes
+
+
+def elinvar_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How Elinvar itself differs: its version, rules, and files."""
+    kind = "elinvar"
+    old, new = dict(before), dict(now)
+    a, b = old.pop("source", {}), new.pop("source", {})
+    odd = sorted(name for name in {**a, **b} if a.get(name) != b.get(name))
+    if odd:
+        old.pop("compiler", None)  # it is made of those files
+        new.pop("compiler", None)
+    found = differences(kind, old, new)
+    if odd:
+        more = f" and {len(odd) - 3} more of its files" if len(odd) > 3 else ""
+        found.append((kind, f"{', '.join(odd[:3])}{more}: changed"))
+    return found
 
 
 def _machine(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

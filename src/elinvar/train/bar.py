@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, in_notebook, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, in_notebook, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 WISHES = ("auto", "bar", "plain", "table")
 
 
-def progress_for(wish: Any) -> Callback | None:
-    """The callback that shows progress as wished: `auto`, `bar`, `plain`, `table`, or False."""
-    if wish is False:
+def progress_wish(wish: Any) -> str | None:
+    """The display that is wished for, by name; None for none.
+
+    Raises:
+        ValueRangeError: there is none of this name.
+    """
+    if wish is False or wish is None:
         return None
     wish = "auto" if wish is True else wish
     if wish not in WISHES:
         text = f"progress must be one of {', '.join(map(repr, WISHES))} or False, received {wish!r}"
         fail(ValueRangeError, "Trainer", text)
+    return str(wish)
+
+
+def progress_for(wish: Any) -> Callback | None:
+    """The callback that shows progress as wished: `auto`, `bar`, `plain`, `table`, or False."""
+    wish = progress_wish(wish)
+    if wish is None:
+        return None
     if wish == "auto":
         wish = "table" if in_notebook() else "bar" if sys.stderr.isatty() else "plain"
         if wish == "bar" and importlib.util.find_spec("rich") is None:
@@ -86,15 +98,17 @@ class PlainLines(Callback):
         logs = trainer.logs
         speed = f"{logs['samples_per_second']:,.0f} samples/s"
         took = f"{logs['seconds']:.1f} s"
-        self._write(trainer, trainer.epoch, f"{_words(final(trainer))}  {took}  {speed}")
+        text = f"{_words(final(trainer))}  {took}  {speed}  {cost(trainer)}"
+        self._write(trainer, trainer.epoch, text)
         if logs["waiting"] > SLOW_DATA and logs["seconds"] > 1.0 and not self._hinted:
             self._hinted = True
             self._print("hint: " + HINT.format(share=logs["waiting"]))
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Say why it ended early."""
+        """Say why it ended early, and what it took."""
         if trainer.stop_reason is not None:
             self._print(f"stopped: {trainer.stop_reason}")
+        self._print(trainer.energy.summary())
 
     def _write(self, trainer: Trainer, epoch: int, text: str) -> None:
         self._print(f"epoch {of(epoch, trainer.epochs)}  {text}")

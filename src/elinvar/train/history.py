@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from elinvar.carbon import words
+from elinvar.core.habits import attribute
 from elinvar.train.figures import HIDDEN, figure
 from elinvar.train.plots import curves
 
-HEADS = {"samples_per_second": "samples/s"}
+HEADS = {"samples_per_second": "samples/s", "energy_joules": "energy", "grams_co2e": "carbon"}
 
 
 def _cell(name: str, value: Any) -> str:
@@ -22,6 +24,10 @@ def _cell(name: str, value: Any) -> str:
             return f"{value:.0%}"
         if name == "seconds":
             return f"{value:.2f}"
+        if name == "energy_joules":
+            return words.energy(value)
+        if name == "grams_co2e":
+            return words.carbon(value)
     return figure(value)
 
 
@@ -53,6 +59,11 @@ class History:
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
         self.rows: list[dict[str, Any]] = rows if rows is not None else []
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            return attribute(self, "History object", name)
 
     @property
     def columns(self) -> list[str]:

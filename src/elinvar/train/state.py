@@ -12,6 +12,7 @@ import numpy as np
 from elinvar.core.errors import StateError, fail
 from elinvar.nn import serialization
 from elinvar.tensor.random import default_generator
+from elinvar.train.batches import place_of
 from elinvar.train.history import Mean
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
         "history": [plain(row) for row in trainer.history.rows],
-        "data": source.state_dict() if hasattr(source, "state_dict") else None,
+        "data": trainer.held_place or place_of(source),
         "callbacks": [callback.state_dict() for callback in trainer.callbacks],
         "generator": default_generator.get_state(),
         "model": {name: cell.detach() for name, cell in trainer.model.state_dict().items()},
@@ -40,6 +41,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(trainer, name)
         found[name] = None if part is None else part.state_dict()
+    found["energy"] = trainer.energy.state_dict()
     found["optimizer_kind"] = type(trainer.optimizer).__name__
     scale = trainer.prepared().scale
     found["scale"] = None if scale is None else scale.state_dict()
@@ -61,7 +63,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         text = f"the state has format {state.get('format')}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
     before = captured(trainer)
-    missing = sorted(set(before) - set(state))
+    missing = sorted(set(before) - set(state) - {"energy"})  # files of old have none
     if missing:
         fail(StateError, "Trainer", f"the state lacks {', '.join(missing)}")
     try:
@@ -99,10 +101,13 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
             trainer.metrics[name].load_state_dict(saved)
     if state["data"] is not None and hasattr(trainer.source, "load_state_dict"):
         trainer.source.load_state_dict(state["data"])
+    trainer.held_place = None
     default_generator.set_state(state["generator"])
     trainer.epoch, trainer.step = state["epoch"], state["step"]
     trainer.batches_done = state["batches_done"]
     trainer.mean = Mean(*state["mean"])
+    if state.get("energy") is not None:
+        trainer.energy.load_state_dict(state["energy"])
     trainer.history.rows[:] = state["history"]
 
 
