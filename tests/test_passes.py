@@ -15,6 +15,7 @@ from elinvar.graph.ir import Graph
 from elinvar.graph.text import parse_graph
 from elinvar.graph.verify import verify
 from elinvar.graph.walk import same_graph
+from elinvar.ops.rules import round_to_bfloat16
 from elinvar.passes.dead import dead
 from elinvar.passes.fold import fold
 from elinvar.passes.orient import orient
@@ -469,6 +470,29 @@ def test_orient_swaps_what_is_only_read_turned():
     for program in (interpret, run_compiled):
         assert_same_bits(program(after, arrays, {"B": 4}), program(graph, arrays, {"B": 4}))
     assert orient(after) is after
+
+
+@pytest.mark.parametrize("read", ["%5", "%5, %3", "%5, %2"])
+def test_orient_looks_through_casts(read):
+    """A gradient that is rounded between the product and the permutation."""
+    text = (
+        "graph main(%0: bf16[9,7], %1: bf16[9,5]) {\n"
+        "    %2: f32[7,5] = contract %0, %1 {batch: ((), ()), axes: ((0,), (0,)), dtype: f32}\n"
+        "    %3: bf16[7,5] = cast %2 {dtype: bf16}\n"
+        "    %4: bf16[5,7] = permute %3 {axes: (1, 0)}\n"
+        "    %5: f32[5,7] = cast %4 {dtype: f32}\n"
+        f"    return {read}\n}}"
+    )
+    graph = parse_graph(text)
+    after = orient(graph)
+    if read != "%5":  # somebody reads it as it is
+        assert after is graph
+        return
+    assert [node.op_name for node in after.nodes] == ["contract", "cast", "cast"]
+    random = np.random.default_rng(0)
+    arrays = [round_to_bfloat16(random.normal(size=s)) for s in ((9, 7), (9, 5))]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays), program(graph, arrays))
 
 
 @pytest.mark.parametrize(
