@@ -193,8 +193,8 @@ def find_epilogues(
         later = parts.clusters[parts.clusters.index(product) :]
         if kernel is not None and not _delays_overwriting(graph, parts, later, group, kernel):
             home = _home(graph, group, value, kernel) if alone and own is None else None
-            if own is None and _streams(group, value) - (home is not None) > MOST_STREAMS:
-                continue  # an array where the raw product stands is none more
+            if own is None and _streams(group, value) - (home in graph.outputs) > MOST_STREAMS:
+                continue  # an output where the raw product stands is no more memory
             is_own = own is not None
             found[product.members[0]] = Epilogue(first, group, value, kernel, home, is_own)
             taken.add(first)
