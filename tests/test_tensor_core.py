@@ -134,6 +134,21 @@ def test_assign_broadcasts_and_casts():
         el.zeros(3).assign(el.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("dtype", "value"), [(el.float64, 0.1), (el.complex128, 0.1 + 0.3j)])
+def test_assign_rounds_numbers_of_python_once(compiled, dtype, value):
+    def changed(x):
+        return x.assign(value), x.clone().assign([value, value])
+
+    one, two = (el.jit(changed) if compiled else changed)(el.zeros(2, dtype=dtype))
+    assert one.tolist() == two.tolist() == [value, value]
+    half = el.zeros(1, dtype=el.float16)
+    half.assign(1 + 2**-11 + 2**-26)  # by way of float32 it would be a tie, rounded to even
+    assert half.tolist() == [1 + 2**-10]
+    whole = el.zeros(1, dtype=el.int64)
+    assert whole.assign(2.7).tolist() == [2]
+
+
 def test_subclasses_are_tensors_and_give_tensors():
     class Marked(el.Tensor):
         pass

@@ -40,9 +40,10 @@ def test_plain_lines_are_one_for_each_epoch() -> None:
     trainer = made(metrics=["accuracy"], callbacks=[PlainLines(stream)])
     trainer.fit(task(), epochs=3, validation=task(20, 5), batch_size=16)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 3
-    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s"
-    assert re.fullmatch(pattern, lines[-1]), lines[-1]
+    assert len(lines) == 4
+    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s  [\d.]+ J  [\d.]+ [mµ]g CO₂e"
+    assert re.fullmatch(pattern, lines[-2]), lines[-2]
+    assert re.match(r"this run: [\d.]+ W?[hJ], [\d.]+ \w+ CO₂e", lines[-1]), lines[-1]
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
 
 

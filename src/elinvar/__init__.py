@@ -260,12 +260,13 @@ from elinvar.tensor.uniques import (
 from elinvar.tensor.vmap import vmap
 
 if TYPE_CHECKING:
-    from elinvar import data, export, nn, optim, testing
+    from elinvar import carbon, data, export, nn, optim, testing
     from elinvar.export.loader import load_native
     from elinvar.export.native import export_native
     from elinvar.nn import func
     from elinvar.nn.serialization import load, save
     from elinvar.nn.stateless import functional_call, stack_module_state
+    from elinvar.runs.loop import run
     from elinvar.tensor.extra import special
 
 __version__ = VERSION
@@ -276,25 +277,21 @@ e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
 newaxis = None
 
 # Parts that a program may not need are imported when they are first named.
+_MODULES = ("carbon", "data", "export", "metrics", "nn", "optim", "testing", "train")
 _LATER = {
+    **{name: f"elinvar.{name}" for name in _MODULES},
     "autocast": "elinvar.tensor.autocasting",
     **PLACES,
-    "data": "elinvar.data",
-    "export": "elinvar.export",
     "export_native": "elinvar.export.native",
     "fft": "elinvar.tensor.fft",
     "func": "elinvar.nn.func",
     "functional_call": "elinvar.nn.stateless",
     "load_native": "elinvar.export.loader",
     "load": "elinvar.nn.serialization",
-    "nn": "elinvar.nn",
-    "optim": "elinvar.optim",
+    "run": "elinvar.runs.loop",
     "save": "elinvar.nn.serialization",
     "special": "elinvar.tensor.extra.special",
     "stack_module_state": "elinvar.nn.stateless",
-    "testing": "elinvar.testing",
-    "metrics": "elinvar.metrics",
-    "train": "elinvar.train",
     "Trainer": "elinvar.train",
 }
 
@@ -383,6 +380,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "carbon",
     "ceil",
     "checkpoint",
     "checkpoint_name",
@@ -540,6 +538,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",

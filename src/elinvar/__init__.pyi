@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from elinvar import carbon as carbon
 from elinvar import data as data
 from elinvar import export as export
 from elinvar import linalg as linalg
@@ -781,6 +782,19 @@ def roll(x: _ArrayLike, /, shift: int | tuple[int, ...], axis: _Axis = None) -> 
 
 def round(x: _ArrayLike, /) -> Tensor:
     """The nearest integer; halves go to the even one."""
+
+def run(
+    config: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    log_every: int = 10,
+    checkpoint_every: float = 300.0,
+    keep: int = 2,
+    resume: str | os.PathLike[str] | _bool | None = None,
+    **parts: _ArrayLike,
+) -> LoopRun:
+    """Record a training loop of one's own, as a Trainer records its `fit`."""
 
 def searchsorted(
     x1: _ArrayLike,
@@ -1979,6 +1993,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_to",
     "can_cast",
+    "carbon",
     "ceil",
     "checkpoint",
     "checkpoint_name",
@@ -2136,6 +2151,7 @@ __all__ = [
     "result_type",
     "roll",
     "round",
+    "run",
     "save",
     "scan",
     "searchsorted",

@@ -63,6 +63,7 @@ def top_level() -> str:
         "",
         "import numpy as np",
         "",
+        "from elinvar import carbon as carbon",
         "from elinvar import data as data",
         "from elinvar import export as export",
         "from elinvar import linalg as linalg",

@@ -5,6 +5,10 @@ elinvar train CONFIG [NAME=VALUE …]       train a model as a .py or .toml file
 elinvar eval CONFIG --checkpoint FILE     its figures on test data
 elinvar predict CONFIG --checkpoint FILE  what it says of inputs
 elinvar baseline CONFIG                   boosted trees on the same data, beside the network
+elinvar data commit SOURCE NAME           a version of data; also log, diff, checkout, …
+elinvar runs                              recorded runs: list, show, compare, plot
+elinvar verify RUN                        check a run's files
+elinvar replay RUN                        run it again: is it the same, bit for bit?
 elinvar info                              version, processor, threads, packages
 elinvar completion SHELL                  words for bash, zsh or fish
 elinvar cache                             what the disk cache holds
@@ -15,33 +19,60 @@ elinvar numerics                          fingerprints of what this machine comp
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.cli import cache, info, numerics, training
+from elinvar.cli import cache, data, info, numerics, runs, training
+from elinvar.cli.words import Parser, parsed
 from elinvar.core.errors import ElinvarError
 
+EPILOG = """\
+examples:
+  elinvar train fashion.toml fit.epochs=3 --save end.safetensors
+  elinvar eval fashion.toml --checkpoint end.safetensors --json
+  elinvar train --help
+  eval "$(elinvar completion bash)"
 
-def parser() -> argparse.ArgumentParser:
+exit codes: 0 all is well; 1 an error, which is said in one line on standard error; 2 the command
+line was not understood; 130 stopped by Ctrl-C; 143 stopped by SIGTERM (both after saving the run).
+"""
+
+
+def parser() -> Parser:
     """The command's words and options."""
-    whole = argparse.ArgumentParser(
-        prog="elinvar", description="Elinvar: a deep learning framework with its own compiler."
+    return _parser()[0]
+
+
+def _parser() -> tuple[Parser, Any]:
+    whole = Parser(
+        prog="elinvar",
+        description="Elinvar: a deep learning framework with its own compiler.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = sys.modules["elinvar"].__version__
     whole.add_argument("--version", action="version", version=f"elinvar {version}")
     whole.add_argument(
-        "--debug", action="store_true", help="the whole traceback of an error (before the command)"
+        "--debug", action="store_true", help="the whole traceback of an error"
     )
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = whole.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True
+    )
     training.add_commands(commands)
+    data.add_commands(commands)
+    runs.add_commands(commands)
     info.add_commands(commands)
     commands.choices["completion"].set_defaults(
         run=lambda options: info.completion(options, _words(commands))
     )
     about = "show what the disk cache of compiled kernels holds, or clear it"
     one = commands.add_parser("cache", help=about, description=about, epilog=cache.EPILOG)
-    one.set_defaults(run=lambda options: cache.show())
+    one.add_argument("--json", action="store_true", help="one line of JSON on standard output")
+    one.set_defaults(run=lambda options: cache.show(options.out if options.json else None))
     actions = one.add_subparsers(title="actions", metavar="ACTION")
     about = "delete entries of the cache; they are compiled again when they are needed"
     clear = actions.add_parser("clear", help=about, description=about)
@@ -58,7 +89,10 @@ def parser() -> argparse.ArgumentParser:
     )
     numerics.add_options(report)
     report.set_defaults(run=numerics.run)
-    return whole
+    for one in commands.choices.values():  # before or behind the command, as one likes
+        about = "the whole traceback of an error"
+        one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=about)
+    return whole, commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,9 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after `elinvar`; by default those of this process.
     """
-    options = parser().parse_args(arguments)
+    options = parsed(*_parser(), sys.argv[1:] if arguments is None else arguments)
+    options.out = sys.stdout
+    speaks_json = getattr(options, "json", False) is True  # of `numerics` it is a file
     try:
-        return int(options.run(options))
+        # With --json nothing else goes there, whatever the user's own code prints.
+        with contextlib.redirect_stdout(sys.stderr if speaks_json else sys.stdout):
+            return int(options.run(options))
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; nothing is left to be said
         return 1
@@ -79,19 +117,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        known = isinstance(error, ElinvarError | OSError)
-        kind = "" if known else f"{type(error).__name__}: "
-        print(f"elinvar: {kind}{_one_line(error)}", file=sys.stderr)
-        if not known:
-            print("  elinvar --debug … shows where", file=sys.stderr)
+        print(f"elinvar: {_one_line(error)}", file=sys.stderr)
         return 1
 
 
 def _one_line(error: Exception) -> str:
-    """What an error says, and its hint; not where in the user's code it was."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    hints = [line.strip() for line in lines[1:] if line.strip().startswith("hint:")]
-    return "; ".join([lines[0], *hints])
+    """What an error says, and its hint. Errors of the user's code have their place, ours do not:
+    most are about a file or a value that the text names."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, ElinvarError | OSError):
+        parts = [line for line in lines if not line.startswith("at ")]
+        if len(parts) > 12:  # such as the names of all weights
+            parts = [*parts[:8], "…", *(part for part in parts[8:] if part.startswith("hint:"))]
+        return "; ".join(parts or [type(error).__name__]).replace(":; ", ": ")
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    place = _place(error)
+    return f"{text}{f' ({place})' if place else ''}; elinvar --debug … shows where"
+
+
+def _place(error: Exception) -> str:
+    """The user's line that an error came from: the last one outside of packages."""
+    packages = (os.path.dirname(os.path.dirname(__file__)), sys.prefix, sys.base_prefix)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith((*packages, "<")):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
 
 
 def _words(commands: Any) -> dict[str, list[str]]:

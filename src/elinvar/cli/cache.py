@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from elinvar.core.settings import settings
 from elinvar.runtime import native, roofline
@@ -34,9 +36,11 @@ def age(text: str) -> float | None:
     return number * unit if unit and 0 <= number < math.inf else None
 
 
-def show() -> int:
-    """Print what the cache holds."""
+def show(json_out: TextIO | None = None) -> int:
+    """Print what the cache holds; as JSON, to a stream, if there is one."""
     folder = settings.cache_dir
+    if json_out is not None:
+        return _show_json(folder, json_out)
     if folder is None:
         print("the disk cache is switched off (ELINVAR_CACHE=off)")
         return 0
@@ -44,7 +48,7 @@ def show() -> int:
     ours = [entry for entry in entries if entry.label == native.machine_label()]
     rows = [
         ("folder", _short(folder)),
-        ("entries", f"{_counted(entries)}, of at most {_bytes(settings.cache_limit)}"),
+        ("entries", f"{_counted(entries)}, of at most {byte_text(settings.cache_limit)}"),
         ("for this CPU and LLVM", _counted(ours)),
     ]
     if entries:
@@ -53,6 +57,19 @@ def show() -> int:
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
+    return 0
+
+
+def _show_json(folder: Path | None, out: TextIO) -> int:
+    found: dict[str, object] = {"folder": None if folder is None else str(folder)}
+    if folder is not None:
+        entries = DiskCache(folder).entries()
+        ours = [entry for entry in entries if entry.label == native.machine_label()]
+        found["entries"], found["bytes"] = len(entries), sum(entry.nbytes for entry in entries)
+        found["limit"] = settings.cache_limit
+        found["entries_here"] = len(ours)
+        found["bytes_here"] = sum(entry.nbytes for entry in ours)
+    print(json.dumps(found), file=out)
     return 0
 
 
@@ -69,7 +86,7 @@ def clear(older_than: float | None) -> int:
     if older_than is None:
         roofline.clear()
     count, nbytes = DiskCache(folder).clear(None if older_than is None else _before(older_than))
-    print(f"deleted {count} {'entry' if count == 1 else 'entries'}, {_bytes(nbytes)}")
+    print(f"deleted {count} {'entry' if count == 1 else 'entries'}, {byte_text(nbytes)}")
     return 0
 
 
@@ -78,10 +95,11 @@ def _before(seconds: float) -> float:
 
 
 def _counted(entries: list[Entry]) -> str:
-    return f"{len(entries)}, {_bytes(sum(entry.nbytes for entry in entries))}"
+    return f"{len(entries)}, {byte_text(sum(entry.nbytes for entry in entries))}"
 
 
-def _bytes(count: int) -> str:
+def byte_text(count: int) -> str:
+    """A number of bytes for people."""
     for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

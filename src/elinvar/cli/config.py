@@ -8,6 +8,7 @@ names model, data and settings; its values are overridden as `section.name=value
 from __future__ import annotations
 
 import ast
+import difflib
 import math
 import sys
 import tomllib
@@ -57,6 +58,9 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         ConfigError: the file or a value is not what it should be; the text names the nearest key.
     """
     file = Path(path)
+    if file.is_dir():
+        text = f"{path!r} is a folder"
+        fail(ConfigError, "config", text, "name the .py or .toml file in it")
     if not file.is_file():
         fail(ConfigError, "config", f"there is no file {path!r}")
     given = dict(_pair(text) for text in overrides)
@@ -114,9 +118,10 @@ def replaced(name: str, old: Any, text: str) -> Any:
 
 
 def _from_python(file: Path, given: dict[str, str]) -> Config:
+    content = _text(file)
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    except (SyntaxError, UnicodeDecodeError) as error:
+        tree = ast.parse(content, str(file))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         fail(ConfigError, "config", f"{file} is not Python: {error}")
     values: dict[str, Any] = {}
     for node in tree.body:
@@ -131,13 +136,19 @@ def _from_python(file: Path, given: dict[str, str]) -> Config:
     sys.path.insert(0, folder)
     try:
         exec(compile(tree, str(file), "exec"), module.__dict__)
+    except SystemExit as error:
+        text = f"{file} ended itself (SystemExit: {error}) before `trainer` and `data` were there"
+        fail(ConfigError, "config", text, "keep sys.exit below `if __name__ == '__main__'`")
     finally:
         sys.path.remove(folder)
     found = vars(module)
     for name in ("trainer", "data"):
         if name not in found:
-            alike = nearest(name, [n for n in found if not n.startswith("_")] or [name])
-            fail(ConfigError, "config", f"{file} does not define `{name}`", alike)
+            own = [n for n in found if not n.startswith("_")]
+            alike = difflib.get_close_matches(name, own, 1)
+            hint = "a configuration defines `trainer` and `data`: see elinvar train --help"
+            hint = f"did you mean {alike[0]!r}?" if alike else hint
+            fail(ConfigError, "config", f"{file} does not define `{name}`", hint)
     if not isinstance(found["trainer"], Trainer):
         kind = type(found["trainer"]).__name__
         fail(ConfigError, "config", f"`trainer` in {file} must be an el.Trainer, received {kind}")
@@ -173,36 +184,77 @@ def _literal(value: Any) -> ast.expr:
     return ast.parse(repr(value), mode="eval").body
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")  # some editors begin files by a mark
+    except UnicodeDecodeError as error:
+        text = f"{file} is no text in UTF-8: byte {error.start} is wrong"
+        fail(ConfigError, "config", text)
+
+
 # ---- TOML -------------------------------------------------------------------------------------
 
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "model": ("name", "path", "args"),
-    "data": ("name", "path", "target", "test", "validation", "limit", "flatten"),
-    "trainer": (
-        "optimizer", "loss", "metrics", "lr", "weight_decay", "schedule", "precision",
-        "accumulate", "clip_norm", "clip_value", "ema", "seed", "early_stopping", "folder",
-        "monitor",
-    ),
-    "fit": FIT_OPTIONS,
+COUNT, NUMBER, TEXT, SWITCH = "a whole number from 0", "a number", "a text", "true or false"
+TEXTS, TABLE = "a text or a list of them", "a table"
+SECTIONS: dict[str, dict[str, str]] = {
+    "model": {"name": TEXT, "path": TEXT, "args": TABLE},
+    "data": {
+        "name": TEXT, "path": TEXT, "target": TEXT, "validation": NUMBER, "limit": COUNT,
+        "flatten": SWITCH,
+    },
+    "trainer": {
+        "optimizer": TEXT, "loss": TEXT, "metrics": TEXTS, "lr": NUMBER, "weight_decay": NUMBER,
+        "schedule": TEXT, "precision": TEXT, "accumulate": COUNT, "clip_norm": NUMBER,
+        "clip_value": NUMBER, "ema": NUMBER, "seed": COUNT, "early_stopping": COUNT,
+        "folder": TEXT, "monitor": TEXT,
+    },
+    "fit": {
+        "epochs": COUNT, "batch_size": COUNT, "shuffle": SWITCH, "seed": COUNT, "steps": COUNT,
+    },
 }  # fmt: skip
 
 
+def _need_kind(name: str, value: Any, kind: str) -> None:
+    """Refuse a value of another kind than its key has.
+
+    Raises:
+        ConfigError: the text says what was expected.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = {
+        COUNT: is_number and isinstance(value, int) and value >= 0,
+        NUMBER: is_number and math.isfinite(value),
+        TEXT: isinstance(value, str),
+        SWITCH: isinstance(value, bool),
+        TEXTS: isinstance(value, str)
+        or (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)),
+        TABLE: isinstance(value, dict),
+    }
+    if not fits[kind]:
+        fail(ConfigError, "config", f"{name} must be {kind}, received {value!r}")
+
+
 def _from_toml(file: Path, given: dict[str, str]) -> Config:
+    content = _text(file)
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        found = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         fail(ConfigError, "config", f"{file} is not TOML: {error}")
     for name, text in given.items():
         _override(found, name, text)
     for section, content in found.items():
         _need_known(f"{file}", section, SECTIONS)
         if not isinstance(content, dict):
-            fail(ConfigError, "config", f"[{section}] in {file} must be a table")
+            kind = "an array of tables" if isinstance(content, list) else type(content).__name__
+            text = f"{section} in {file} must be a table [{section}], received {kind}"
+            fail(ConfigError, "config", text)
         for key in content:
             _need_known(f"[{section}] in {file}", key, SECTIONS[section])
+            _need_kind(f"{section}.{key}", content[key], SECTIONS[section][key])
     for section in ("model", "data"):
         if section not in found:
-            fail(ConfigError, "config", f"{file} has no section [{section}]")
+            text = f"{file} has no section [{section}]"
+            fail(ConfigError, "config", text, "[model] and [data] are needed: see docs/training.md")
     data = parts.data_of(found["data"], file.parent)
     model_wish = found["model"]
     trainer_wish = found.get("trainer", {})
@@ -227,7 +279,12 @@ def _override(found: dict[str, Any], name: str, text: str) -> None:
         if not isinstance(place, dict):
             fail(ConfigError, "config", f"{word} in {name} is a value, not a table")
     old = place.get(words[-1])
-    place[words[-1]] = value_of(text) if old is None else replaced(name, old, text)
+    is_text = len(words) == 2 and SECTIONS[words[0]][words[1]] == TEXT
+    new = value_of(text) if old is None else replaced(name, old, text)
+    if new is None:
+        place.pop(words[-1], None)  # `none` is as if nothing were said
+    else:
+        place[words[-1]] = text if is_text else new
 
 
 def _need_known(where: str, key: str, known: Mapping[str, Any] | Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def info(options: argparse.Namespace) -> int:
         **{name: _version(name) for name in ("numpy", "llvmlite", *OPTIONAL)},
     }
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(found), file=options.out)
         return 0
     width = max(map(len, found))
     for name, value in found.items():

@@ -93,11 +93,16 @@ def _table(file: Path, target: str | None) -> tuple[Pair, Pair | None, int]:
     if target is None or target not in columns:
         text = f"[data] needs `target`, a column of {file}"
         hint = nearest(str(target), columns)
+        mark = next((mark for mark in (";", "\t", "|") if mark in next(iter(columns))), None)
+        if len(columns) == 1 and mark:
+            hint = f"is it separated by {mark!r}? Columns are separated by commas"
         fail(ConfigError, "config", text if target is None else f"{text}; {target!r} is none", hint)
     count = len(columns[target])
     order = np.random.Generator(np.random.Philox(0)).permutation(count)
     columns = {name: [column[i] for i in order] for name, column in columns.items()}
     wanted, classes = _target(target, columns.pop(target))
+    if not columns:
+        fail(DataError, "config", f"{file} has no column beside the target {target!r}")
     features = np.concatenate([_features(name, column) for name, column in columns.items()], 1)
     is_test = np.arange(count) % 5 == 4
     mean, deviation = features[~is_test].mean(0), features[~is_test].std(0)
@@ -114,11 +119,15 @@ def read_csv(file: Path) -> dict[str, list[str]]:
     """
     if not file.is_file():
         fail(DataError, "config", f"there is no file {str(file)!r}")
-    names = CsvRows(str(file), None, None, ",", "utf-8-sig").names
-    rows = CsvRows(str(file), dict.fromkeys(names, "str"), None, ",", "utf-8-sig")
+    try:
+        names = CsvRows(str(file), None, None, ",", "utf-8-sig").names
+        rows = CsvRows(str(file), dict.fromkeys(names, "str"), None, ",", "utf-8-sig")
+        found: dict[str, list[str]] = rows.take(range(len(rows)), 0)
+    except DataError as error:
+        text = str(error).splitlines()[0].removeprefix("[csv] ")
+        fail(DataError, "config", text if str(file) in text else f"{file}: {text}")
     if not len(rows):
         fail(DataError, "config", f"{file} has no rows below its head")
-    found: dict[str, list[str]] = rows.take(range(len(rows)), 0)
     return found
 
 
@@ -148,6 +157,17 @@ def _features(name: str, column: list[str]) -> npt.NDArray[np.float64]:
 def _target(name: str, column: list[str]) -> tuple[npt.NDArray[Any], int]:
     """Classes where they are texts or few whole numbers, else numbers."""
     numbers = [_number(text) for text in column]
+    empty = column.count("")
+    if empty:
+        text = f"the target {name!r} is empty in {empty} of {len(column)} rows"
+        fail(DataError, "config", text, "leave such rows out of the file")
+    if len(set(column)) == 1:
+        text = f"the target {name!r} is {column[0]!r} in all {len(column)} rows"
+        fail(DataError, "config", text, "there is nothing to learn")
+    odd = next((text for text, x in zip(column, numbers, strict=True) if x is None), None)
+    if odd is not None and len({x for x in numbers if x is not None}) > 20:
+        text = f"the target {name!r} has numbers, and texts such as {odd!r}"
+        fail(DataError, "config", text, "make all of them numbers, or leave such rows out")
     if any(x is None for x in numbers) or (
         all(float(x or 0).is_integer() for x in numbers) and len(set(numbers)) <= 20
     ):
@@ -167,6 +187,9 @@ def _mlp(data: Data, hidden: tuple[int, ...] = (128, 64), dropout: float = 0.0) 
     layers: list[Module] = [nn.Flatten()]
     width = int(np.prod(data.train[0].shape[1:]))
     for size in hidden:
+        if not isinstance(size, int) or size < 1:
+            text = f"model.args.hidden must be whole numbers from 1, received {list(hidden)}"
+            fail(ConfigError, "config", text)
         layers += [nn.Linear(width, size), nn.ReLU()]
         if dropout:
             layers.append(nn.Dropout(dropout))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elinvar.cli.config import Config, load
-from elinvar.core.errors import ConfigError, DataError, fail
+from elinvar.core.errors import ConfigError, DataError, StateError, fail
 from elinvar.metrics import AUROC, R2, Accuracy
 from elinvar.nn.serialization import load as load_file
 from elinvar.tensor.tensor import Tensor
@@ -26,6 +26,8 @@ A configuration is a Python file that defines `trainer` and `data` (and if it li
 `test`, `epochs`, `batch_size`; `categorical`: columns of codes, for the trees of `baseline`), or a
 TOML file with the sections [model], [data], [trainer], [fit].
 Values are overridden as name=value (Python: plain values at the file's top; TOML: section.name).
+
+Options and values may stand in any order; --json prints nothing else on standard output.
 
 examples:
   elinvar train fashion.toml fit.epochs=3 trainer.lr=0.002
@@ -55,7 +57,7 @@ def add_commands(commands: Any) -> None:
     about = "gradient-boosted trees on the same data, beside the network"
     one = _command(commands, "baseline", about, baseline)
     one.add_argument("--checkpoint", metavar="FILE", help="a trained network (default: train it)")
-    one.add_argument("--rounds", type=int, default=100, help="rounds of boosting (100)")
+    one.add_argument("--rounds", type=_rounds, default=100, help="rounds of boosting (100)")
 
 
 def _command(commands: Any, name: str, about: str, run: Any) -> argparse.ArgumentParser:
@@ -67,7 +69,8 @@ def _command(commands: Any, name: str, about: str, run: Any) -> argparse.Argumen
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("config", metavar="CONFIG", help="a .py or .toml file")
-    found.add_argument("values", metavar="NAME=VALUE", nargs="*", help="values to override")
+    about = "values to override"
+    found.add_argument("values", metavar="NAME=VALUE", nargs="*", default=(), help=about)
     found.add_argument("--json", action="store_true", help="one line of JSON on standard output")
     found.set_defaults(run=run)
     return found
@@ -75,6 +78,8 @@ def _command(commands: Any, name: str, about: str, run: Any) -> argparse.Argumen
 
 def train(options: argparse.Namespace) -> int:
     """Train, and evaluate on the test data if there are some."""
+    if options.save is not None and not options.dry_run:
+        _check_writable(options.save, "--save")
     config = load(options.config, options.values)
     history = config.trainer.fit(
         config.data,
@@ -90,7 +95,7 @@ def train(options: argparse.Namespace) -> int:
     if options.save and not options.dry_run:
         config.trainer.save(options.save)
         found["saved"] = options.save
-    _tell(found, options.json)
+    _tell(found, options)
     return 0
 
 
@@ -99,12 +104,17 @@ def evaluate(options: argparse.Namespace) -> int:
     config = load(options.config, options.values)
     _load_weights(config.trainer, options.checkpoint)
     data = _chosen(config, options.on)
-    _tell(config.trainer.evaluate(data), options.json)
+    _tell(config.trainer.evaluate(data), options)
     return 0
 
 
 def predict(options: argparse.Namespace) -> int:
     """Write what a trained model says."""
+    if options.output is not None:
+        if not options.output.endswith((".npy", ".csv")):
+            text = f"--output must end in .npy or .csv, received {options.output!r}"
+            fail(ConfigError, "predict", text)
+        _check_writable(options.output, "--output")
     config = load(options.config, options.values)
     _load_weights(config.trainer, options.checkpoint)
     if options.input:
@@ -117,7 +127,7 @@ def predict(options: argparse.Namespace) -> int:
     found = output.astype("float32").numpy() if output.dtype.is_floating else output.numpy()
     if options.classes:
         found = found.argmax(1) if found.ndim > 1 and found.shape[1] > 1 else (found > 0) * 1
-    _write(found, options.output, options.json)
+    _write(found, options)
     return 0
 
 
@@ -153,7 +163,10 @@ def baseline(options: argparse.Namespace) -> int:
         name += ", trained before"
     other = network(trainer.model, None if options.checkpoint else fit, score, name)
     found = Comparison(measure, (one, other), len(rows_of(test)[0]))
-    print(json.dumps(found.as_dict()) if options.json else found)
+    if options.json:
+        print(json.dumps(_finite(found.as_dict())), file=options.out)
+    else:
+        print(found)
     return 0
 
 
@@ -176,11 +189,22 @@ def _load_weights(trainer: Trainer, path: str | None) -> None:
     if path is None:
         text = "a trained model is needed"
         fail(ConfigError, "config", text, "pass --checkpoint FILE, which `train --save FILE` wrote")
+    if Path(path).is_dir():
+        text = f"--checkpoint {path!r} is a folder"
+        fail(ConfigError, "config", text, "name the file in it, such as last.safetensors")
     if not Path(path).is_file():
         fail(ConfigError, "config", f"there is no file {path!r}")
     found = load_file(path)
     is_run = isinstance(found, dict) and "model" in found and "batches_done" in found
-    trainer.model.load_state_dict(found["model"] if is_run else found)
+    try:
+        trainer.model.load_state_dict(found["model"] if is_run else found)
+    except StateError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        lines = [line for line in lines if not line.startswith(("hint:", "at "))]
+        details = "; ".join([*lines[:6], "…"] if len(lines) > 6 else lines).replace(":; ", ": ")
+        text = f"{path!r} has weights of another model than {type(trainer.model).__name__} here"
+        hint = "take the configuration, and the values, that the file was trained with"
+        raise StateError(f"[config] {text}: {details}\n  hint: {hint}") from error
     if is_run and trainer.average is not None and found.get("average"):
         trainer.average.load_state_dict(found["average"])
         trainer.step = found["step"]  # from the first step on the averages are what is used
@@ -198,30 +222,58 @@ def _inputs(path: str) -> Any:
     return found.astype(np.float32) if found.dtype.kind == "f" else found
 
 
-def _write(found: Any, path: str | None, as_json: bool) -> None:
-    rows = found.reshape(len(found), -1)
+def _write(found: Any, options: argparse.Namespace) -> None:
+    path, rows = options.output, found.reshape(len(found), -1)
     if path is None:
-        if as_json:
-            print(json.dumps(found.tolist()))
+        if options.json:
+            print(json.dumps(_finite(found.tolist())), file=options.out)
         else:
-            np.savetxt(sys.stdout, rows, fmt="%g", delimiter=",")
-    elif path.endswith(".npy"):
-        np.save(path, found)
-    elif path.endswith(".csv"):
-        np.savetxt(path, rows, fmt="%.9g", delimiter=",")
-    else:
-        fail(ConfigError, "predict", f"--output must end in .npy or .csv, received {path!r}")
-
-
-def _tell(found: dict[str, Any], as_json: bool) -> None:
-    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}
-    if as_json:
-        finite = {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in plain.items()
-        }
-        print(json.dumps(finite))
+            np.savetxt(options.out, rows, fmt="%g", delimiter=",")
         return
+    if path.endswith(".npy"):
+        np.save(path, found)
+    else:
+        np.savetxt(path, rows, fmt="%.9g", delimiter=",")
+    if options.json:
+        print(json.dumps({"saved": path, "shape": list(found.shape)}), file=options.out)
+
+
+def _check_writable(path: str, option: str) -> None:
+    """See that a file can be written, before hours of work: its folder is made."""
+    place = Path(path)
+    if not path or place.is_dir():
+        fail(ConfigError, "config", f"{option} needs the name of a file, received {path!r}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = error.strerror or str(error)
+        fail(ConfigError, "config", f"{option} {path!r}: the folder cannot be made: {why}")
+    if not os.access(place.parent, os.W_OK) or (place.exists() and not os.access(place, os.W_OK)):
+        fail(ConfigError, "config", f"{option} {path!r}: no right to write there")
+
+
+def _rounds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, received {text!r}")
+    return int(text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: there they are null."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _tell(found: dict[str, Any], options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(_finite(found)), file=options.out)
+        return
+    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in found.items()}
     width = max((len(name) for name in plain), default=0)
     for name, value in plain.items():
         print(f"{name:<{width}}  {figure(value)}")

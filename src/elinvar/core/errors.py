@@ -15,6 +15,7 @@
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
     ├── ConfigError (ValueError)         a configuration of a run is not what it should be
+    ├── RunError (RuntimeError)         a run's folder is damaged, in use, or not what is asked for
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
     ├── CheckError (AssertionError)      a check of `el.testing` failed
     ├── BufferError_ (BufferError, ValueError, RuntimeError)  memory is gone, or cannot be shared
@@ -96,6 +97,10 @@ class DataMissingError(DataError, FileNotFoundError):
 
 class ConfigError(ElinvarError, ValueError):
     """A configuration of a training run is not what it should be."""
+
+
+class RunError(ElinvarError, RuntimeError):
+    """The folder of a training run is damaged, in use, or not what is asked for."""
 
 
 class BadValueError(ElinvarError, FloatingPointError):

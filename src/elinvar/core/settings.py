@@ -21,7 +21,9 @@ class Settings:
     quick: bool = True  # compile in two steps: quick code first, better code where work is done
     llvm_level: int = 3  # how hard LLVM may try, 0 … 3
     runs_dir: Path | None = Path("runs")  # where training runs are recorded; None: nowhere
+    replay: Path | None = None  # what this process is to replay; set by `elinvar replay`
     store_dir: Path | None = None  # where versions of data are kept; None: the user has no home
+    grid: str = ""  # the electricity's carbon: grams of CO₂e a kilowatt-hour, or a country's code
 
 
 def _positive_int(text: str | None, default: int) -> int:
@@ -69,7 +71,8 @@ def read_environment() -> Settings:
     as `500M`; 2G by default), `ELINVAR_LOG`, `ELINVAR_VERIFY`, `ELINVAR_CPU` (`host`, or a level of
     x86-64 such as `x86-64-v3`), `ELINVAR_DEFAULT_FLOAT` (`float32` or `float64`),
     `ELINVAR_RUNS` (the folder of training runs, or `off`; `runs` in the working folder by default),
-    `ELINVAR_STORE` (the folder of data versions), `ELINVAR_QUICK` (0: no quick code, see
+    `ELINVAR_STORE` (the folder of data versions), `ELINVAR_GRID` (the electricity's carbon: grams
+    of CO₂e a kilowatt-hour, or a country's code), `ELINVAR_QUICK` (0: no quick code, see
     `runtime/compile.py`) and `ELINVAR_LLVM_LEVEL` (0 … 3: how hard LLVM may try at most)."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cache = os.environ.get("ELINVAR_CACHE")
@@ -94,7 +97,9 @@ def read_environment() -> Settings:
         default_float=os.environ.get("ELINVAR_DEFAULT_FLOAT") or "float32",
         quick=os.environ.get("ELINVAR_QUICK", "") != "0",
         runs_dir=None if runs == "off" else Path(runs).expanduser(),
+        replay=Path(replay) if (replay := os.environ.get("ELINVAR_REPLAY")) else None,
         store_dir=Path(store).expanduser() if store else data and data / "store",
+        grid=os.environ.get("ELINVAR_GRID", "").strip(),
         llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),
     )
 

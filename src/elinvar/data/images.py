@@ -104,6 +104,10 @@ class ImageFolder(Source):
         self._with_labels = labels
         self.name = "image_folder"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The folder."""
+        return [], [self._root], []
+
     def __len__(self) -> int:
         return len(self._names)
 

@@ -29,6 +29,10 @@ class TextLines(Source):
         self._records = Records("text_lines", paths, encoding)
         self.name = f"text_lines({len(self._records.files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -111,6 +115,10 @@ class JsonLines(Source):
         self._fields = None if fields is None else tuple(fields)
         self.name = f"json_lines({len(self._records.files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -176,6 +184,10 @@ class CsvRows(Source):
         self._types = {name: _type(given[name]) if name in given else guessed[name]
                        for name in wanted}  # fmt: skip
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], [file.path for file in self._records.files], []
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -183,7 +195,8 @@ class CsvRows(Source):
         try:
             names = self._split([content.decode(encoding).rstrip("\r\n")])[0]
         except UnicodeDecodeError as error:
-            fail(DataError, "csv", f"byte {error.start} of the header is not {encoding}")
+            name = encoding.removesuffix("-sig")
+            fail(DataError, "csv", f"byte {error.start} of the header is not {name}")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             fail(DataError, "csv", f"the header has {', '.join(map(repr, twice))} twice")

@@ -233,6 +233,11 @@ class DataLoader:
             )
 
     @property
+    def columns(self) -> list[Any] | None:
+        """The arrays that batches are cut out of; None where samples are asked for one by one."""
+        return None if self._columns is None else [column.array for column in self._columns]
+
+    @property
     def num_samples(self) -> int:
         """The number of samples in the data set."""
         return len(self._columns[0].array) if self._columns else len(self.dataset)

@@ -58,6 +58,10 @@ class TarSource(Source):
         self._starts = np.cumsum([0, *counts])
         self.name = f"tar({len(self._files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The shards."""
+        return [], [file.path for file in self._files], []
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -91,6 +91,10 @@ class SoundFiles(Source):
         self.rate = rate
         self.name = f"sound_files({len(self.files)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], list(self.files), []
+
     def __len__(self) -> int:
         return len(self.files)
 

@@ -51,6 +51,10 @@ class Source:
         """Where a sample comes from, such as a file and a line; may be empty."""
         return ""
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """What it is made of: arrays, paths of files or folders, and parts with a `source`."""
+        return [], [], []
+
     def plan(self, epoch: int) -> Plan:
         """The samples of an epoch in their own order."""
         return Plan(range(len(self)), epoch)
@@ -137,6 +141,10 @@ class ArraySource(Source):
         ]
         return tree.unflatten(self._structure, rows)
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The arrays."""
+        return [array for array, _ in self._columns], [], []
+
     def columns(self) -> tuple[list[tuple[Any, Any]], Any]:
         """The arrays with their dtypes (None for numpy's own), and their structure."""
         return self._columns, self._structure
@@ -181,6 +189,10 @@ class MixtureSource(Source):
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The parts."""
+        return [], [], self._parts
 
     def plan_length(self) -> int:
         """The number of samples in an epoch."""

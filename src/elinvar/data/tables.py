@@ -81,6 +81,10 @@ class TableSource(Source):
         self._sums = np.cumsum([0, *sizes])
         self.name = f"{op}({len(self._paths)} files)"
 
+    def contents(self) -> tuple[list[Any], list[str], list[Any]]:
+        """The files."""
+        return [], list(self._paths), []
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None, "_groups": OrderedDict(), "_lock": None}
 

@@ -15,14 +15,13 @@ import json
 import math
 import os
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from elinvar.core import dtypes
+from elinvar.core import dtypes, durable
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, StateError, fail, message
 from elinvar.tensor.storage import from_stored, stored_array
@@ -58,6 +57,17 @@ def write(
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a file. An older file of this name is replaced only when the new one is complete."""
+    target = Path(path)
+    if not target.parent.is_dir():
+        why = f"there is no folder {os.fspath(target.parent)!r} to save {target.name!r} in"
+        raise FileNotFoundError(message("save", why, "make it first: `os.makedirs`"))
+    durable.replace(target, chunks(tensors, metadata))
+
+
+def chunks(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Iterator[Any]:
+    """The bytes of a file, piece by piece. The tensors may be rebound as soon as this returns."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     # wide types first, so that every tensor starts at a multiple of its element's size
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
@@ -70,22 +80,15 @@ def write(
         position = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    target = Path(path)
-    if not target.parent.is_dir():
-        why = f"there is no folder {os.fspath(target.parent)!r} to save {target.name!r} in"
-        raise FileNotFoundError(message("save", why, "make it first: `os.makedirs`"))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
-            file.write(text)
-            for name in names:
-                array = np.ascontiguousarray(stored_array(tensors[name], "save"))
-                file.write((array.byteswap() if sys.byteorder == "big" else array).data)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    arrays = [stored_array(tensors[name], "save") for name in names]
+    return _pieces(text, arrays)
+
+
+def _pieces(text: bytes, arrays: list[Any]) -> Iterator[Any]:
+    yield len(text).to_bytes(8, "little") + text
+    for array in arrays:
+        whole = np.ascontiguousarray(array)
+        yield (whole.byteswap() if sys.byteorder == "big" else whole).reshape(-1).view(np.uint8)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from elinvar.core.errors import DTypeError, StateError, fail
@@ -36,16 +36,30 @@ def save(obj: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | N
         >>> checkpoint["epoch"], list(checkpoint["model"])
         (7, ['weight', 'bias'])
     """
+    safetensors.write(path, *_laid_out(obj, metadata))
+
+
+def chunks(obj: Any, metadata: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """The bytes of the file that `save` would write, piece by piece.
+
+    What is in the object may change as soon as this returns: the pieces are those of now.
+    """
+    return safetensors.chunks(*_laid_out(obj, metadata))
+
+
+def _laid_out(
+    obj: Any, metadata: Mapping[str, str] | None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, and the metadata that say how they belong together."""
     value = _plain(obj, 0)
     texts = {str(name): str(text) for name, text in (metadata or {}).items()}
     if isinstance(value, dict) and all(
         isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items()
     ):
-        safetensors.write(path, value, {"format": "pt", **texts})
-        return
+        return value, {"format": "pt", **texts}
     tensors: dict[str, Tensor] = {}
     structure = _encode(value, "", tensors)
-    safetensors.write(path, tensors, {_KEY: json.dumps(structure), **texts})
+    return tensors, {_KEY: json.dumps(structure), **texts}
 
 
 def load(path: str | os.PathLike[str]) -> Any:

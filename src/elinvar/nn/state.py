@@ -42,10 +42,10 @@ class IncompatibleKeys(NamedTuple):
 
 def collect(module: Module, prefix: str = "") -> dict[str, Tensor]:
     """Path → detached value of all parameters and persistent buffers."""
-    return {path: detached(cell) for path, cell in _cells(module, prefix)}
+    return {path: detached(cell) for path, cell in cells_of(module, prefix)}
 
 
-def _cells(module: Module, prefix: str) -> list[tuple[str, Tensor]]:
+def cells_of(module: Module, prefix: str = "") -> list[tuple[str, Tensor]]:
     """Parameters and persistent buffers in PyTorch's order; shared ones under all their names."""
     found: list[tuple[str, Tensor]] = []
     dotted = f"{prefix}." if prefix and not prefix.endswith(".") else prefix
@@ -56,7 +56,7 @@ def _cells(module: Module, prefix: str) -> list[tuple[str, Tensor]]:
         if name not in module._transient
     ]
     for name, child in module._own("module"):
-        found += _cells(child, dotted + name)
+        found += cells_of(child, dotted + name)
     return found
 
 
@@ -64,7 +64,7 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
     """Set the module's cells from `state`; all or nothing. See `Module.load_state_dict`."""
     if not isinstance(state, Mapping):
         fail(DTypeError, "load_state_dict", f"expected a dict, received {type(state).__name__}")
-    cells = dict(_cells(module, ""))
+    cells = dict(cells_of(module, ""))
     missing = [path for path in cells if path not in state]
     unexpected = [path for path in state if path not in cells]
     values: list[tuple[Tensor, Tensor]] = []

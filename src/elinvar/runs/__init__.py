@@ -1,1 +1,1 @@
-"""Training runs as folders that can be verified."""
+"""Training runs as folders that can be verified, gone on with, and replayed."""

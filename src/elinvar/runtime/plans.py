@@ -119,7 +119,7 @@ def plan_key(
     that are not in the table, and when every pass is to be verified."""
     if settings.verify or settings.cache_dir is None or len(graph.nodes) < LEAST_NODES:
         return None
-    compiler = _compiler()
+    compiler = compiler_digest()
     if compiler is None or not _is_known(graph):
         return None
     settings_of = (repr(layouts), repr(settled), str(vector_bits), numerics.word)
@@ -139,7 +139,7 @@ def _is_known(graph: Graph) -> bool:
 
 
 @functools.cache
-def _compiler() -> str | None:
+def compiler_digest() -> str | None:
     """The digest of the sources that a plan depends on; None where they cannot be read."""
     digest = hashlib.sha256()
     try:

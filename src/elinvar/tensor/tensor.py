@@ -100,6 +100,10 @@ class Tensor(TensorMethods, Cell):
 
     def assign(self, value: Any) -> Tensor:
         """Replace the content in place by `value`, broadcast and cast to this shape and dtype."""
+        kind = self.dtype
+        if kind.is_complex or (kind.is_floating and not isinstance(value, complex)):
+            if not hasattr(value, "dtype"):
+                value = as_tensor(value, kind)  # numbers of Python are rounded once
         value = as_tensor(value)
         if value.dtype is not self.dtype:
             value = as_tensor(value, self.dtype)

@@ -3,6 +3,7 @@
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
 from elinvar.train.history import History
+from elinvar.train.recording import Recording
 from elinvar.train.saving import Checkpoint
 from elinvar.train.signals import Interrupted
 from elinvar.train.stopping import EarlyStopping
@@ -15,5 +16,6 @@ __all__ = [
     "History",
     "Interrupted",
     "MovingAverage",
+    "Recording",
     "Trainer",
 ]

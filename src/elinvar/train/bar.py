@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, in_notebook, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, in_notebook, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -86,15 +86,17 @@ class PlainLines(Callback):
         logs = trainer.logs
         speed = f"{logs['samples_per_second']:,.0f} samples/s"
         took = f"{logs['seconds']:.1f} s"
-        self._write(trainer, trainer.epoch, f"{_words(final(trainer))}  {took}  {speed}")
+        text = f"{_words(final(trainer))}  {took}  {speed}  {cost(trainer)}"
+        self._write(trainer, trainer.epoch, text)
         if logs["waiting"] > SLOW_DATA and logs["seconds"] > 1.0 and not self._hinted:
             self._hinted = True
             self._print("hint: " + HINT.format(share=logs["waiting"]))
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Say why it ended early."""
+        """Say why it ended early, and what it took."""
         if trainer.stop_reason is not None:
             self._print(f"stopped: {trainer.stop_reason}")
+        self._print(trainer.energy.summary())
 
     def _write(self, trainer: Trainer, epoch: int, text: str) -> None:
         self._print(f"epoch {of(epoch, trainer.epochs)}  {text}")

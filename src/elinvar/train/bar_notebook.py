@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -54,15 +54,17 @@ class NotebookTable(Callback):
         row = {"epoch": of(trainer.epoch, trainer.epochs), **dict(final(trainer))}
         row["time"] = duration(logs["seconds"])
         row["samples/s"] = f"{logs['samples_per_second']:,.0f}"
+        row["energy"] = cost(trainer)
         self._rows.append(row)
         if logs["waiting"] > SLOW_DATA and logs["seconds"] > 1.0:
             self._note = "hint: " + HINT.format(share=logs["waiting"])
         self._draw(None, None)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Say why it ended early."""
+        """Say why it ended early, and what it took."""
         if trainer.stop_reason is not None:
             self._note = f"stopped: {trainer.stop_reason}"
+        self._note = "; ".join(filter(None, (self._note, trainer.energy.summary())))
         self._draw(None, None)
 
     def _draw(self, row: dict[str, str] | None, share: float | None) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, duration, final, memory, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, memory, of, running
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -66,6 +66,7 @@ class TerminalBar(Callback):
             cells.append(_named(name, value, "bold" if "val" in name else ""))
         cells.append(Text(duration(logs["seconds"]), "cyan"))
         cells.append(Text(f"{logs['samples_per_second']:,.0f} samples/s", "dim"))
+        cells.append(Text(cost(trainer), "dim"))
         self._console.print(fitted(cells, self._console.width), highlight=False)
         if logs["waiting"] > SLOW_DATA and logs["seconds"] > 1.0 and not self._hinted:
             self._hinted = True
@@ -76,10 +77,11 @@ class TerminalBar(Callback):
         self._close()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Say why it ended early."""
+        """Say why it ended early, and what it took."""
         self._close()
         if trainer.stop_reason is not None:
             self._console.print(f"stopped: {trainer.stop_reason}", style="yellow", highlight=False)
+        self._console.print(trainer.energy.summary(), style="dim", highlight=False)
 
     def _close(self) -> None:
         if self._live is not None:
@@ -97,6 +99,7 @@ class TerminalBar(Callback):
         figures = [_named(name, value) for name, value in running(trainer)]
         share = trainer.waited / seconds if seconds else 0.0
         figures.append(Text(memory(), "dim"))
+        figures.append(Text(trainer.energy.running(), "dim"))
         figures.append(Text(f"waiting {share:.0%}", "yellow" if share > SLOW_DATA else "dim"))
         grid = Table.grid(padding=(0, 2))
         grid.add_row(

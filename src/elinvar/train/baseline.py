@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elinvar.carbon import track
 from elinvar.core.errors import DataError, ValueRangeError, fail
 from elinvar.metrics.ranking import auroc
 from elinvar.nn.module import Module
 from elinvar.nn.summary import readable, table
 from elinvar.tensor.tensor import Tensor
-from elinvar.train.energy import Energy
 
 Pair = tuple[Any, Any]
 
@@ -154,9 +154,9 @@ def trees(
     kind = HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor
     columns = None if categorical is None else checked_columns(categorical, x.shape[1])
     model = kind(max_iter=max_iter, random_state=seed, categorical_features=columns)
-    with Energy() as training:
+    with track() as training:
         model.fit(x, y)
-    with Energy() as prediction:
+    with track() as prediction:
         score = float(model.score(test_x, test_y))
     area = None
     if is_class and list(model.classes_) == [0, 1]:
@@ -197,10 +197,10 @@ def network(
         fit: trains it; None if it is trained already.
         score: gives its score on the test data; of two classes it may give AUROC, too.
     """
-    with Energy() as training:
+    with track() as training:
         if fit is not None:
             fit()
-    with Energy() as prediction:
+    with track() as prediction:
         found = score()
     score_found, area = found if isinstance(found, tuple) else (found, None)
     nbytes = sum(p.numpy().nbytes for p in model.state_dict().values())

@@ -6,12 +6,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from elinvar.carbon import words
 from elinvar.nn.summary import readable
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
 
-HIDDEN = ("seconds", "samples_per_second", "waiting", "lr", "epoch", "step")
+HIDDEN = (
+    "seconds", "samples_per_second", "waiting", "lr", "epoch", "step",
+    "energy_joules", "grams_co2e",
+)  # fmt: skip
 SLOW_DATA = 0.2  # the share of time from which waiting for data deserves a hint
 HINT = (
     "{share:.0%} of the time went into waiting for data: prefetch or use worker processes "
@@ -91,6 +95,12 @@ def final(trainer: Trainer) -> list[tuple[str, str]]:
         for name, value in trainer.logs.items()
         if name not in HIDDEN and isinstance(value, float | int)
     ]
+
+
+def cost(trainer: Trainer) -> str:
+    """Energy and carbon of an epoch that ended, in words."""
+    logs = trainer.logs
+    return f"{words.energy(logs['energy_joules'])}  {words.carbon(logs['grams_co2e'])}"
 
 
 def in_notebook() -> bool:

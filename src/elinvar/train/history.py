@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from elinvar.carbon import words
 from elinvar.train.figures import HIDDEN, figure
 from elinvar.train.plots import curves
 
-HEADS = {"samples_per_second": "samples/s"}
+HEADS = {"samples_per_second": "samples/s", "energy_joules": "energy", "grams_co2e": "carbon"}
 
 
 def _cell(name: str, value: Any) -> str:
@@ -22,6 +23,10 @@ def _cell(name: str, value: Any) -> str:
             return f"{value:.0%}"
         if name == "seconds":
             return f"{value:.2f}"
+        if name == "energy_joules":
+            return words.energy(value)
+        if name == "grams_co2e":
+            return words.carbon(value)
     return figure(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.canvas import axes, finished
 from elinvar.train.graph_plot import graph
 
-__all__ = ["confusion", "curves", "graph", "learning_rates"]
+__all__ = ["compare_runs", "confusion", "curves", "graph", "learning_rates"]
 
 GREY = "#999999"
 
@@ -56,6 +56,27 @@ def curves(
         place.set_title(name, loc="left")
         place.xaxis.get_major_locator().set_params(integer=True)
         place.legend(frameon=False)
+    return finished(figure, path)
+
+
+def compare_runs(
+    runs: Mapping[str, Sequence[dict[str, Any]]],
+    name: str,
+    path: str | os.PathLike[str] | None,
+) -> Any:
+    """One figure of several runs by epoch, and that of their validation data dashed."""
+    figure, (place,) = axes(height=4.2)
+    for number, (run, rows) in enumerate(runs.items()):
+        for key, style in ((name, "-"), (f"val_{name}", "--")):
+            points = [(row["epoch"], row[key]) for row in rows if key in row]
+            if points:
+                label = run if style == "-" else f"{run}, validation"
+                where, values = zip(*points, strict=True)
+                place.plot(where, values, style, marker=".", color=f"C{number % 10}", label=label)
+    place.set_xlabel("epoch")
+    place.set_title(name, loc="left")
+    place.xaxis.get_major_locator().set_params(integer=True)
+    place.legend(frameon=False)
     return finished(figure, path)
 
 

@@ -31,7 +31,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "batches_done": trainer.batches_done,
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
-        "history": [_plain(row) for row in trainer.history.rows],
+        "history": [plain(row) for row in trainer.history.rows],
         "data": source.state_dict() if hasattr(source, "state_dict") else None,
         "callbacks": [callback.state_dict() for callback in trainer.callbacks],
         "generator": default_generator.get_state(),
@@ -40,13 +40,14 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(trainer, name)
         found[name] = None if part is None else part.state_dict()
+    found["energy"] = trainer.energy.state_dict()
     found["optimizer_kind"] = type(trainer.optimizer).__name__
     scale = trainer.prepared().scale
     found["scale"] = None if scale is None else scale.state_dict()
     return found
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row with lists instead of arrays, such as those of a confusion matrix."""
     return {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in row.items()}
 
@@ -61,7 +62,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         text = f"the state has format {state.get('format')}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
     before = captured(trainer)
-    missing = sorted(set(before) - set(state))
+    missing = sorted(set(before) - set(state) - {"energy"})  # files of old have none
     if missing:
         fail(StateError, "Trainer", f"the state lacks {', '.join(missing)}")
     try:
@@ -103,6 +104,8 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
     trainer.epoch, trainer.step = state["epoch"], state["step"]
     trainer.batches_done = state["batches_done"]
     trainer.mean = Mean(*state["mean"])
+    if state.get("energy") is not None:
+        trainer.energy.load_state_dict(state["energy"])
     trainer.history.rows[:] = state["history"]
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from elinvar.carbon import Account
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.metrics.metric import Metric
@@ -28,7 +29,7 @@ from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
-from elinvar.train import checking, finders, losses, state
+from elinvar.train import checking, finders, losses, recording, state
 from elinvar.train.averaging import MovingAverage, evaluating
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, parts, sample_count, tensors
@@ -36,7 +37,8 @@ from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
-from elinvar.train.signals import Interrupted, Signals
+from elinvar.train.recording import Recorder, Recording
+from elinvar.train.signals import Signals
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain, judge, placed
 
@@ -72,13 +74,18 @@ class Trainer:
         progress: `"bar"` for a terminal, `"table"` for a notebook, `"plain"` for files and pipes,
             `"auto"` for what fits, or False.
         grad_norm: show the norm of the gradients in the bar; costs a pass over them.
-        folder: where a run that is interrupted is saved.
+        folder: where a run that is interrupted is saved, if it is not recorded.
+        record: each `fit` is recorded in a folder of its own in `runs` (or `ELINVAR_RUNS`): what
+            went in, each step, and states to go on from (docs/runs.md). A name or a `Recording`
+            says how; False switches it off.
 
     Attributes:
         epoch: the number of finished epochs.
         step: the number of steps (updates of the weights) so far.
         logs: the newest figures by name.
         history: the figures of all epochs.
+        run_folder: where the newest `fit` was recorded; None where it was not.
+        energy: the energy that the run takes, and its carbon (`el.carbon.Account`).
 
     Example:
         >>> import elinvar as el
@@ -125,6 +132,7 @@ class Trainer:
         progress: str | bool = "auto",
         grad_norm: bool = False,
         folder: str | os.PathLike[str] = "checkpoints",
+        record: bool | str | os.PathLike[str] | Recording | None = None,
     ) -> None:
         if not isinstance(model, Module):
             text = f"model must be an el.nn.Module, received {type(model).__name__}"
@@ -144,13 +152,15 @@ class Trainer:
         self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
         self.logs: dict[str, Any] = {}
         self.history = History()
-        self.mean = Mean()
+        self.mean, self.energy = Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
         self.waited = 0.0
         self.source: Any = None
-        self._options: dict[str, Any] = {
+        self.run_folder: Path | None = None
+        self._record = recording.wish_of(record)
+        self.options: dict[str, Any] = {
             "clip_norm": clip_norm,
             "clip_value": clip_value,
             "grad_norm": grad_norm,
@@ -172,7 +182,7 @@ class Trainer:
         shuffle: bool = True,
         seed: int = 0,
         steps: int | None = None,
-        resume: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | bool | None = None,
         dry_run: bool = False,
     ) -> History:
         """Train until `epochs` epochs are done.
@@ -188,8 +198,10 @@ class Trainer:
             seed: of the order.
             steps: end after so many steps in this call, wherever that is; the figures of an
                 epoch that is not complete are those of its batches so far.
-            resume: a file that `save` or a `Checkpoint` wrote: go on from there. Then `epochs`
-                counts from the start of the run that was saved.
+            resume: a recorded run's folder: go on in it, from its newest checkpoint that is whole;
+                or a file that `save` or a `Checkpoint` wrote: go on from there. `True`: the newest
+                run of this program, if it did not finish; without one a new run begins. `epochs`
+                then counts from the start of the run.
             dry_run: use one training batch and one validation batch, to see that all of it works;
                 then everything is as before. Callbacks are not called.
 
@@ -210,30 +222,35 @@ class Trainer:
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
+        resume = recording.resumed(resume)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule(steps if epochs is None else None)
-        if resume is not None:
-            self.load(resume)
-        else:
+        bar = progress_for(self.progress)
+        listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
+        if resume is None:
             self.batches_done = 0
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
-        bar = progress_for(self.progress)
-        listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
+        uses = {"training": source, "validation": checks}
+        recorder = self._recorder = Recorder(self, self._record, resume, uses)
         self.stop_reason = None
         last_step = math.inf if steps is None else self.step + steps
-        with Signals() as signals:
+        with recorder.recorded(bar is not None), Signals() as signals:
             try:
+                self.energy.start()
                 listeners.tell("on_fit_start", self)
+                recorder.start()
                 while self.epoch < self.epochs and self.stop_reason is None:
                     self._run_epoch(source, checks, listeners, signals, last_step)
                     if signals.received is not None:  # it came while the epoch ended
-                        self._interrupt(signals)
+                        recorder.interrupted(signals.received)
+                recorder.last_step()
             except BaseException as error:
                 listeners.tell_error(self, error)
                 raise
             finally:
                 self.model.eval()
+                self.energy.stop()
                 listeners.tell_end(self)
         return self.history
 
@@ -282,7 +299,7 @@ class Trainer:
         steps = self.prepared()
         source = feed(data, batch_size, False, 0, "data")
         found: list[Any] = []
-        with evaluating(self.model, self.average_in_use):
+        with self.energy.predicting() as made, evaluating(self.model, self.average_in_use):
             for batch in source:
                 batch = tensors(batch)
                 if has_target:
@@ -292,6 +309,7 @@ class Trainer:
                 else:
                     inputs, named = (batch if isinstance(batch, tuple) else (batch,)), {}
                 found.append(steps.predict(tuple(inputs), named))
+                made(sample_count(batch))
         if not found:
             fail(DataError, "Trainer", "there is no batch to predict")
         return _joined(found)
@@ -378,6 +396,8 @@ class Trainer:
         if not self.batches_done:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
+        self._recorder.epoch_begins()
+        self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
         self.model.train()
         complete = True
@@ -397,8 +417,9 @@ class Trainer:
                 continue
             self.step += 1
             listeners.tell("on_step_end", self)
+            self._recorder.step_done(value)
             if signals.received is not None:
-                self._interrupt(signals)
+                self._recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
@@ -408,6 +429,7 @@ class Trainer:
             self.grad_norm = stepper.finish()
             self.step += 1
             listeners.tell("on_step_end", self)
+            self._recorder.step_done(self.logs["loss"])
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
@@ -431,13 +453,14 @@ class Trainer:
             listeners.tell("on_validation_end", self)
         place = self.batches_done
         self.epoch, self.batches_done = self.epoch + 1, 0
-        self.logs["lr"] = self.learning_rate
+        self.logs.update(lr=self.learning_rate, **self.energy.epoch())
         if self._plateau is not None:
             self._plateau.step(self.logs.get("val_loss", self.logs["loss"]))
         if self.history.rows and self.history.rows[-1]["epoch"] == self.epoch:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
+        self._recorder.epoch_done()
         if not complete:  # what is saved from now on goes on in this epoch
             self.epoch, self.batches_done = self.epoch - 1, place
             for name, state_dict in counted.items():
@@ -476,24 +499,6 @@ class Trainer:
     def _figures(self) -> dict[str, Any]:
         return {name: metric.compute() for name, metric in self.metrics.items()}
 
-    def _interrupt(self, signals: Signals) -> None:
-        """Save, and leave: the signal's sender finds everything on disk."""
-        file = self.folder / "interrupted.safetensors"
-        assert signals.received is not None
-        try:
-            self.save(file)
-        except OSError as error:
-            error.add_note(f"stopped by {signals.received.name} after step {self.step}, not saved")
-            raise
-        text = (
-            f"stopped by {signals.received.name} after step {self.step} (epoch {self.epoch + 1}, "
-            f"batch {self.batches_done}); saved {file}; go on with fit(…, resume={str(file)!r})"
-        )
-        if signals.received.name == "SIGTERM":
-            print(f"[Trainer] {text}", file=sys.stderr)
-            raise SystemExit(128 + signals.received)
-        raise Interrupted(text)
-
     # ---- parts ---------------------------------------------------------------------------------
 
     @property
@@ -522,7 +527,7 @@ class Trainer:
                 list(self.metrics.values()),
                 schedule=self.schedule,
                 average=self.average,
-                **self._options,
+                **self.options,
             )
         return self._steps
 

@@ -1,0 +1,100 @@
+"""What went into a run: the program and how it was started, packages, the machine."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from elinvar.core.settings import settings
+from elinvar.core.version import VERSION
+from elinvar.runtime.plans import compiler_digest
+from elinvar.runtime.pool import get_num_threads
+from elinvar.runtime.targets import target_named
+
+
+def entry() -> dict[str, Any]:
+    """How the program was started, so that it can be started again.
+
+    `arguments` are the interpreter's; None where there is no such line: in a notebook, at a
+    prompt, or of a program that came through a pipe.
+    """
+    arguments: list[str] | None = list(sys.orig_argv)
+    main = sys.modules.get("__main__")
+    interactive = bool(getattr(sys, "ps1", None)) or "ipykernel" in sys.modules
+    has_code = getattr(main, "__file__", None) is not None or "-c" in sys.orig_argv
+    if interactive or not has_code or not arguments:
+        arguments = None
+    return {"arguments": arguments, "folder": os.getcwd(), "program": program()}
+
+
+def program() -> str:
+    """A short name of what runs."""
+    main = sys.modules.get("__main__")
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None and spec.name:
+        name: str = spec.name.removesuffix(".__main__")
+        return name.rpartition(".")[2] or name
+    if file is not None:
+        stem = Path(file).stem
+        return stem if stem.isprintable() and stem else "program"
+    return "notebook" if "ipykernel" in sys.modules else "program"
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+    """All installed packages with their versions."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault(name.lower().replace("_", "-"), distribution.version)
+    return dict(sorted(found.items()))
+
+
+def machine() -> dict[str, Any]:
+    """The computer, as far as figures of time depend on it. Values do not."""
+    target = target_named("host")
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor() or target.target.cpu,
+        "instructions": target.target.cpu,
+        "vector_bits": target.vector_bits,
+        "cores": os.cpu_count(),
+        "memory_bytes": _memory(),
+        "threads": get_num_threads(),
+    }
+
+
+@functools.cache
+def _processor() -> str | None:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or None
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def numerics() -> dict[str, Any]:
+    """What values may depend on beside the program: versions, and rules that are switched on."""
+    return {
+        "elinvar": VERSION,
+        "compiler": compiler_digest(),
+        "default_float": settings.default_float,
+        "python": platform.python_version(),
+    }

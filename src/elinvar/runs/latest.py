@@ -1,0 +1,137 @@
+"""Runs in a folder: which there are, and how each of them stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elinvar.core.errors import RunError, fail
+from elinvar.core.other_names import nearest
+from elinvar.core.settings import settings
+from elinvar.runs import run as layout
+from elinvar.runs.files import is_locked
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a run stands.
+
+    Attributes:
+        folder: the run's.
+        state: `running`, `finished`, `stopped`, `interrupted`, `failed`, `killed` (it has no end,
+            and nobody works on it) or `damaged`.
+        step: the last one that its end, or else its newest row of figures, tells.
+        manifest: what went in; empty where it is damaged.
+        processes: when processes worked on it.
+        trouble: what is damaged; None where nothing that was looked at is.
+    """
+
+    folder: Path
+    state: str
+    step: int
+    manifest: dict[str, Any]
+    processes: list[dict[str, Any]]
+    trouble: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+
+def runs_folder(base: str | os.PathLike[str] | None = None) -> Path:
+    """Where runs are: `base`, or `ELINVAR_RUNS`, or `runs`."""
+    return Path(base) if base is not None else settings.runs_dir or Path("runs")
+
+
+def is_run(path: Any) -> bool:
+    """Whether a path is the folder of a run, rather than a file."""
+    return isinstance(path, str | os.PathLike) and Path(path).is_dir()
+
+
+def folders(base: Path) -> Iterator[Path]:
+    """The runs in a folder, the newest first, by what their manifests say and by name."""
+    found = []
+    try:
+        entries = list(os.scandir(base))
+    except OSError:
+        return
+    for entry in entries:
+        folder = Path(entry.path)
+        if entry.is_dir() and any(
+            (folder / name).exists() for name in (layout.MANIFEST, layout.STEPS)
+        ):
+            found.append((_created(folder), entry.name, folder))
+    for _, _, folder in sorted(found, reverse=True):
+        yield folder
+
+
+def _created(folder: Path) -> str:
+    try:
+        return str(layout.opened(folder).get("created", ""))
+    except RunError:
+        return ""
+
+
+def standing(folder: Path) -> Standing:
+    """How a run stands, from small files only."""
+    trouble = None
+    try:
+        manifest = layout.opened(folder)
+    except RunError as error:
+        manifest, trouble = {}, str(error).splitlines()[0].removeprefix("[run] ")
+    processes, other = layout.rows_of(folder / layout.PROCESSES)
+    if other is not None and not other.endswith("within a line"):
+        trouble = trouble or other
+    ends = [row for row in processes if row.get("event") in ("start", "end")]
+    step = max((int(row.get("step", 0)) for row in ends), default=0)
+    if is_locked(folder):
+        state = "running"
+    elif ends and ends[-1]["event"] == "end":
+        state = str(ends[-1].get("outcome", "finished"))
+    else:
+        state = "damaged" if trouble and (folder / layout.MANIFEST).exists() else "killed"
+    if state in ("running", "killed"):
+        rows, _ = layout.rows_of(folder / layout.METRICS)
+        step = max([step, *(int(row["step"]) for row in rows)])
+    return Standing(folder, state, step, manifest, processes, trouble)
+
+
+def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
+    """The folder of a run: a path, its name, or the beginning of its name; `last` is the newest.
+
+    Raises:
+        RunError: there is none, or several begin so.
+    """
+    text, base = os.fspath(name), runs_folder(base)
+    if Path(text).is_dir():
+        return Path(text)
+    known = list(folders(base))
+    if text == "last" and known:
+        return known[0]
+    begins = [folder for folder in known if folder.name.startswith(text)] if text else []
+    exact = [folder for folder in begins if folder.name == text]
+    if len(exact or begins) == 1:
+        return (exact or begins)[0]
+    if begins:
+        names = ", ".join(folder.name for folder in begins[:4])
+        fail(RunError, "run", f"{len(begins)} runs in {base} begin with {text!r}: {names}, …")
+    hint = nearest(text, [folder.name for folder in known]) if known else None
+    what = f"there is no run {text!r}"
+    where = f" in {os.fspath(base)!r}" if base.is_dir() else f": there is no folder {str(base)!r}"
+    fail(
+        RunError, "run", what + where, hint or "`elinvar runs --folder DIR` lists those of a folder"
+    )
+
+
+def newest_open(base: Path, program: str) -> Path | None:
+    """The newest run of a program that did not finish, and that nobody works on."""
+    for folder in folders(base):
+        found = standing(folder)
+        if found.manifest.get("entry", {}).get("program") != program:
+            continue
+        return folder if found.state in ("killed", "interrupted", "failed") else None
+    return None

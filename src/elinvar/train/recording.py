@@ -1,0 +1,296 @@
+"""What a Trainer records of its runs, and how it goes on with one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from elinvar.core.errors import DTypeError, fail
+from elinvar.core.settings import settings
+from elinvar.data.contents import contents_of
+from elinvar.nn import serialization
+from elinvar.nn.state import cells_of
+from elinvar.runs import facts, latest, replaying
+from elinvar.runs.digests import Digests
+from elinvar.runs.identity import identity, optimizer_table
+from elinvar.runs.run import Run, new_folder, say
+from elinvar.train import state
+from elinvar.train.signals import Interrupted
+
+if TYPE_CHECKING:
+    from elinvar.train.trainer import Trainer
+
+PLAIN = (int, float, str, bool, type(None))
+
+
+class Recording:
+    """What `Trainer(record=…)` takes: where and how runs are recorded.
+
+    Args:
+        folder: in which each run makes its own folder; by default `ELINVAR_RUNS`, or `runs`.
+        name: of the run's folder; by default the time and the program's name.
+        log_every: steps between lines of figures in `metrics.jsonl`.
+        checkpoint_every: seconds between checkpoints. They are written in the background, at the
+            end of an epoch if one ends then, and after the last step.
+        keep: how many checkpoints are kept beside the first, the state before any step.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        *,
+        log_every: int = 10,
+        checkpoint_every: float = 300.0,
+        keep: int = 2,
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.name, self.log_every = name, log_every
+        self.checkpoint_every, self.keep = checkpoint_every, keep
+
+
+def wish_of(record: Any) -> Recording | None:
+    """The argument `record` of a Trainer as a `Recording`; None where nothing is to be recorded."""
+    if record is False or (record is None and settings.runs_dir is None):
+        return None
+    if record is None or record is True:
+        return Recording()
+    if isinstance(record, Recording):
+        return record
+    if isinstance(record, str | os.PathLike):
+        return Recording(name=os.fspath(record))
+    text = f"record must be True, False, a name or an el.train.Recording, received {record!r:.60}"
+    fail(DTypeError, "Trainer", text)
+
+
+def resumed(resume: Any) -> Any:
+    """What to go on from: a file, the folder of a run, or None.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    if resume is True:
+        if settings.replay is not None:
+            return None
+        base = latest.runs_folder()
+        found = latest.newest_open(base, facts.program())
+        if found is not None:
+            say(f"going on with {found}")
+        return found
+    if resume is False or resume is None:
+        return None
+    if not Path(resume).exists() and not str(resume).endswith(".safetensors"):
+        base = latest.runs_folder()
+        if (base / os.fspath(resume)).is_dir():
+            return base / os.fspath(resume)
+    return resume
+
+
+class Recorder:
+    """Records one `fit`. Where `run` is None it does nothing.
+
+    Attributes:
+        run: what is written to, or compared with.
+    """
+
+    run: Any
+
+    def __init__(self, trainer: Trainer, wish: Recording | None, resume: Any, data: Any) -> None:
+        self.trainer, self.run = trainer, None
+        self._log_every = 10 if wish is None else wish.log_every
+        number, request = replaying.next_number(), replaying.request()
+        self._digests = Digests(dict(cells_of(trainer.model)))
+        names, start = self._digests.names, resume
+        if request is not None:
+            self.run = request.recorder(number, names)
+            if self.run is not None:
+                start = None  # whatever the program says
+                self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
+        elif resume is not None and latest.is_run(resume):
+            self.run = Run.go_on(Path(resume), names, number=number, **_options(wish or Recording()))
+        elif wish is not None:
+            self.run = _begun(trainer, wish, names, number)
+        if self.run is not None and self.run.checkpoint is not None:
+            start = self.run.checkpoint.path
+        try:
+            if start is not None:
+                trainer.load(start)
+            if isinstance(self.run, Run):
+                self.run.describe_data(self._data(data))
+        except BaseException as error:
+            if isinstance(self.run, Run):
+                self.run.close("failed", error=str(error).splitlines()[0])
+            raise
+        trainer.run_folder = self.run_folder
+
+    def _data(self, data: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:
+        """A function that finds out what the data are."""
+        parts = {use: contents_of(source) for use, source in data.items() if source is not None}
+
+        def find() -> dict[str, Any]:
+            return {
+                use: identity(x.arrays, x.paths, x.others, x.order, algorithm)
+                for use, x in parts.items()
+            }
+
+        return find
+
+    @property
+    def run_folder(self) -> Path | None:
+        """Where the run is recorded; None where it is not."""
+        return self.run.folder if isinstance(self.run, Run) else None
+
+    @contextmanager
+    def recorded(self, tells: bool) -> Iterator[None]:
+        """Within, training happens; then the record is complete.
+
+        Args:
+            tells: say where it is.
+        """
+        outcome, more = "failed", dict[str, Any]()
+        try:
+            yield
+            outcome = "finished" if self.trainer.stop_reason is None else "stopped"
+        except BaseException as error:
+            leaves = isinstance(error, KeyboardInterrupt | SystemExit)
+            outcome = "interrupted" if leaves else "failed"
+            more["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+            raise
+        finally:
+            if self.run is not None:
+                self.run.close(outcome, energy=self.trainer.energy.as_dict(), **more)
+                if tells and isinstance(self.run, Run) and outcome in ("finished", "stopped"):
+                    say(f"recorded in {self.run.folder}; elinvar replay {self.run.folder}")
+
+    # ---- what the trainer tells ------------------------------------------------------------
+
+    def start(self) -> None:
+        """Training is about to begin, or to go on."""
+        if self.run is None:
+            return
+        trainer = self.trainer
+        self.run.start(trainer.epoch, trainer.batches_done, trainer.step, self._digests())
+        if self.run.checkpoint is None:
+            self.save()
+
+    def epoch_begins(self) -> None:
+        """All that belongs to the epoch before is done."""
+        if self.run is not None and self.run.is_due():
+            self.save()
+
+    def step_done(self, loss: float) -> None:
+        """A step was done, and all callbacks know."""
+        run, trainer = self.run, self.trainer
+        if run is None:
+            return
+        step = trainer.step
+        run.step(step, trainer.epoch, trainer.batches_done, loss, self._digests())
+        if step % self._log_every == 0:
+            row = {"loss": loss, "lr": trainer.learning_rate}
+            run.figures("step", step, row)
+        if run.is_due():
+            self.save()
+        if run.reached(step):
+            trainer.stop("the steps to compare are done")
+
+    def epoch_done(self) -> None:
+        """The figures of an epoch are known."""
+        if self.run is not None:
+            row = state.plain(self.trainer.history.rows[-1])
+            self.run.figures("epoch", self.trainer.step, row)
+
+    def save(self, wait: bool = False) -> None:
+        """Write a checkpoint."""
+        trainer = self.trainer
+
+        def pieces() -> Any:
+            return serialization.chunks(state.captured(trainer))
+
+        self.run.save(pieces, trainer.step, trainer.epoch, wait)
+
+    def interrupted(self, by: signal.Signals) -> NoReturn:
+        """Save, and leave: the signal's sender finds everything on disk.
+
+        Raises:
+            Interrupted: it was Ctrl-C.
+            SystemExit: it was SIGTERM.
+            OSError: nothing could be saved.
+        """
+        trainer = self.trainer
+        saved = self.run_folder or trainer.folder / "interrupted.safetensors"
+        try:
+            if self.run_folder is None:
+                trainer.save(saved)
+            else:
+                self.save(wait=True)
+        except OSError as error:
+            error.add_note(f"stopped by {by.name} after step {trainer.step}, not saved")
+            raise
+        text = (
+            f"stopped by {by.name} after step {trainer.step} (epoch {trainer.epoch + 1}, batch "
+            f"{trainer.batches_done}); saved {saved}; go on with fit(…, resume={str(saved)!r})"
+        )
+        if by.name == "SIGTERM":
+            print(f"[Trainer] {text}", file=sys.stderr)
+            raise SystemExit(128 + by)
+        raise Interrupted(text)
+
+    def last_step(self) -> None:
+        """No step comes after this one."""
+        if self.run is not None:
+            self.save()
+
+
+def _options(wish: Recording) -> dict[str, Any]:
+    return {"every": wish.checkpoint_every, "keep": wish.keep}
+
+
+def _begun(trainer: Trainer, wish: Recording, names: list[str], number: int) -> Run | None:
+    """A new run; None where it cannot be written, but nobody asked for it by name."""
+    base = wish.folder or settings.runs_dir or Path("runs")
+    try:
+        folder = new_folder(base, wish.name)
+        return Run.begin(folder, names, _describe(trainer), number=number, **_options(wish))
+    except OSError as error:
+        if wish.name is not None or wish.folder is not None:
+            raise
+        say(f"this training is not recorded: {base}: {error.strerror or error}")
+        return None
+
+
+def _describe(trainer: Trainer) -> dict[str, Any]:
+    """What the user chose, as a table."""
+    words = state.default_generator.get_state().numpy()
+    found: dict[str, Any] = {
+        "model": {
+            "class": type(trainer.model).__qualname__,
+            "tensors": {
+                name: f"{cell.dtype.name}{list(cell.shape)}"
+                for name, cell in trainer.model.state_dict().items()
+            },
+        },
+        "loss": _name(trainer.loss),
+        "metrics": list(trainer.metrics),
+        "callbacks": [type(callback).__qualname__ for callback in trainer.callbacks],
+        "accumulate": trainer.accumulate,
+        "epochs": trainer.epochs if trainer.epochs < 1 << 60 else None,
+        "schedule": None if trainer.schedule is None else type(trainer.schedule).__name__,
+        "average": None if trainer.average is None else trainer.average.decay,
+        "manual_seed": int(words[0]),
+        "random numbers drawn before": int(words[1]),
+        **{name: value for name, value in trainer.options.items() if isinstance(value, PLAIN)},
+    }
+    if trainer.optimizer is not None:
+        found["optimizer"] = optimizer_table(trainer.optimizer)
+    return found
+
+
+def _name(what: Any) -> str | None:
+    if what is None:
+        return None
+    return str(getattr(what, "__qualname__", type(what).__qualname__))
