@@ -72,9 +72,10 @@ def contract_text(
     operands are narrow and the result's address is null, a task's block of the result stands on the
     stack and is its alone); then
     rows, columns, depth, panels of columns per task, panels of rows per task, whether `right` holds
-    panels that were packed before (see `pack_right_text`), and one of the modes below; then the
-    epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
-    with places that may be read. Tasks: batch × row block × column block.
+    panels that were packed before (see `pack_right_text`; 1: 16-bit floats as they are, 2: all as
+    `dtype`), and one of the modes below; then the epilogue's slots. Offsets are in elements. Row
+    and column offsets are filled up to whole panels with places that may be read. Tasks: batch ×
+    row block × column block.
     """
     kernel = _Contraction(stored, dtype, tile, numerics)
     inner = [
@@ -100,14 +101,16 @@ def contract_text(
     return module(outer, inner)
 
 
-def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool) -> str:
+def pack_right_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool, is_wide: bool = False
+) -> str:
     """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs;
-    16-bit floats as they are.
+    16-bit floats as they are, unless `is_wide`.
 
     Slots: source, target, k offsets, their flags, column offsets, their flags, batch offsets,
     columns, depth, as for `contract_text`. Tasks: batch × panel.
     """
-    if is_narrow(stored):  # their bits
+    if is_narrow(stored) and not is_wide:  # their bits
         stored = dtype = uint16
     body, element = Body(), llvm_type(dtype)
     panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
@@ -151,6 +154,9 @@ class _Contraction:
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
         self._prepare_result()
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
+        self.is_wide = self.is_packed
+        if self.has_block:
+            self.is_wide = body.instruction("icmp sge i64 %prepacked, 2")
         self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
         self.is_mixed = body.instruction(f"icmp eq i64 %mode, {MIXED}")
         is_few = body.instruction(f"icmp sge i64 %mode, {FEW_DENSE}")
@@ -168,11 +174,11 @@ class _Contraction:
             last_column = body.minimum(body.add(first_column, "%column.block"), column_panels)
             first_row = body.mul(row_block, "%row.block")
             last_row = body.minimum(body.add(first_row, "%row.block"), row_panels)
-            left, right, packed_right, result = (
+            left, right, packed_right, wide_right, result = (
                 pointer(body, f"%{side}", element, table(body, f"%{side}.batches", batch))
                 for side, element in (
-                    ("left", self.stored), ("right", self.stored),
-                    ("right", self.packed), ("result", self.element),
+                    ("left", self.stored), ("right", self.stored), ("right", self.packed),
+                    ("right", self.element), ("result", self.element),
                 )
             )  # fmt: skip
             result = self._start_result(result, first_row, first_column)
@@ -189,36 +195,33 @@ class _Contraction:
                         str(self.apart),
                     )  # fmt: skip
                 if self.has_block:
-                    with body.when(self.is_packed):
+                    with body.when(body.instruction("icmp eq i64 %prepacked, 1")):
                         self._widen_panels(packed_right, first_column, last_column, low, count)
                 with body.loop(first_row, last_row, hint="row") as row:
                     self._row_panel(row, left, low, count)
                     with body.loop(first_column, last_column, hint="column") as column:
-                        panel = own = self._own_panel(body.sub(column, first_column))
-                        if not self.has_block:
-                            packed = self._packed_panel(packed_right, column, low)
-                            panel = body.instruction(
-                                f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
-                            )
+                        own = self._own_panel(body.sub(column, first_column))
+                        wide = self._packed_panel(wide_right, column, low, self.element)
+                        panel = body.instruction(f"select i1 {self.is_wide}, ptr {wide}, ptr {own}")
                         self._product(result, row, column, left, panel, low, count)
             before = body.mul(batch, "%rows")
             self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
         return body
 
-    def _packed_panel(self, packed: str, column: str, low: str) -> str:
+    def _packed_panel(self, packed: str, column: str, low: str, element: str) -> str:
         """The address of a block of k of a panel that was packed before."""
         body = self.body
         start = body.div(low, "2") if self.in_pairs else low
         place = body.mul(body.add(body.mul(column, "%depth"), start), str(self.tile.columns))
-        return pointer(body, packed, self.packed, place)
+        return pointer(body, packed, element, place)
 
     def _widen_panels(self, packed: str, first: str, last: str, low: str, count: str) -> None:
         """Narrow panels that were packed before, for a block of k: widened on the stack."""
         body, lanes = self.body, self.tile.vector
         stored, dtype = self.types
         with body.loop(first, last, hint="column") as column:
-            source = self._packed_panel(packed, column, low)
+            source = self._packed_panel(packed, column, low, self.packed)
             target = self._own_panel(body.sub(column, first))
             length = body.mul(count, str(self.tile.columns))
             with body.loop("0", length, lanes, "j") as place:

@@ -50,13 +50,14 @@ FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
 
 
 class Packing(NamedTuple):
-    """The right operand of a product: its slot, its batch offsets, what is read, and whether it is
-    packed by a launch of its own for given sizes."""
+    """The right operand of a product: its slot, its batch offsets, what is read, whether it is
+    packed by a launch of its own for given sizes, and whether that widens it."""
 
     source: Any
     batches: Callable[[Sizes], Any]
     storages: list[Storage]
     is_used: Callable[[Sizes], bool]
+    is_wide: bool = False
 
 
 class End(NamedTuple):
@@ -165,7 +166,7 @@ class ProductLowering(FusedLowering):
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(lambda sizes: choose(packing.is_used(sizes), 1, 0)),
+            Number(lambda sizes: choose(packing.is_used(sizes), 1 + packing.is_wide, 0)),
             Number(mode),
         ]
         self.steps.append(
@@ -266,8 +267,9 @@ class ProductLowering(FusedLowering):
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
-        That launch comes before the loop when the loop does not change the operand, and is part of
-        the preparation when nothing does from call to call.
+        That launch comes before the loop when the loop does not change the operand (16-bit floats
+        are widened by it then, once for all iterations), and is part of the preparation when
+        nothing does from call to call.
         """
         dims = (right.batch.size, right.free.size, right.depth.size)
         is_fixed = right.place.storage in self.invariant and not right.place.moves
@@ -292,7 +294,7 @@ class ProductLowering(FusedLowering):
                 packed = self._pack_right(node, right, tile, is_used, pairs)
             storages = []
         else:
-            packed = self._pack_right(node, right, tile, is_used, pairs)
+            packed = self._pack_right(node, right, tile, is_used, pairs, is_fixed)
         if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
@@ -301,7 +303,8 @@ class ProductLowering(FusedLowering):
             return (panels if is_used(sizes) else plain).table(sizes)
 
         source = Choice(packed, right.place, is_used)
-        return Packing(source, batches, [*storages, packed.storage], is_used)
+        is_wide = is_fixed and not is_settled
+        return Packing(source, batches, [*storages, packed.storage], is_used, is_wide)
 
     def _pack_right(
         self,
@@ -310,16 +313,17 @@ class ProductLowering(FusedLowering):
         tile: Tile,
         is_wanted: Callable[[Sizes], bool],
         pairs: bool = False,
+        is_wide: bool = False,
     ) -> Place:
         """A launch that packs the right operand into panels, where that is wanted."""
         stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
-        kind = stored if is_narrow(stored) else dtype
+        kind = stored if is_narrow(stored) and not is_wide else dtype
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * kind.itemsize))
         name, text = cached_text(
-            ("pack_right", stored, dtype, tile, pairs),
+            ("pack_right", stored, dtype, tile, pairs, is_wide),
             "pack",
-            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs),
+            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs, is_wide),
         )
 
         def tasks(sizes: Sizes) -> int:
