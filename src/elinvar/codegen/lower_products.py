@@ -46,6 +46,7 @@ from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
 MANY_BLOCKS = 8  # of k: from here on a dense copy of the result pays where it stands apart
+WIDE_ELEMENTS = 1 << 18  # of a right operand of 16-bit floats that is packed widened, at most
 FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
 
 
@@ -267,9 +268,9 @@ class ProductLowering(FusedLowering):
     ) -> Packing:
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
-        That launch comes before the loop when the loop does not change the operand (16-bit floats
-        are widened by it then, once for all iterations), and is part of the preparation when
-        nothing does from call to call.
+        That launch comes before the loop when the loop does not change the operand, and is part of
+        the preparation when nothing does from call to call. It widens 16-bit floats where they are
+        few, or read by many iterations; else each task does.
         """
         dims = (right.batch.size, right.free.size, right.depth.size)
         is_fixed = right.place.storage in self.invariant and not right.place.moves
@@ -281,6 +282,8 @@ class ProductLowering(FusedLowering):
                 return True
             return wants_packing(*shape(sizes), tile, is_own)
 
+        elements = math.prod(dims) if all(isinstance(n, int) for n in dims) else WIDE_ELEMENTS + 1
+        is_wide = not is_settled and (is_fixed or elements <= WIDE_ELEMENTS)
         storages = [right.place.storage]
         try:
             never = not is_used({})
@@ -294,7 +297,7 @@ class ProductLowering(FusedLowering):
                 packed = self._pack_right(node, right, tile, is_used, pairs)
             storages = []
         else:
-            packed = self._pack_right(node, right, tile, is_used, pairs, is_fixed)
+            packed = self._pack_right(node, right, tile, is_used, pairs, is_wide)
         if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
@@ -303,7 +306,6 @@ class ProductLowering(FusedLowering):
             return (panels if is_used(sizes) else plain).table(sizes)
 
         source = Choice(packed, right.place, is_used)
-        is_wide = is_fixed and not is_settled
         return Packing(source, batches, [*storages, packed.storage], is_used, is_wide)
 
     def _pack_right(
