@@ -450,6 +450,56 @@ def test_dead_trims_a_scan():
     assert_same_bits(interpret(after, arrays), interpret(graph, arrays))
 
 
+# ---- sums of pieces -----------------------------------------------------------------------------
+
+
+def pieces(change=("", ""), dtype="f32"):
+    text = (
+        "graph main(%0: f32[5,3], %1: f32[5,2], %2: f32[5,4]) {\n"
+        "    %3: f32[] = constant {value: 0.0, dtype: f32}\n"
+        "    %4: f32[5,9] = pad %1, %3 {low: (0, 3), high: (0, 4), interior: (0, 0)}\n"
+        "    %5: f32[5,9] = pad %0, %3 {low: (0, 0), high: (0, 6), interior: (0, 0)}\n"
+        "    %6: f32[5,9] = pad %2, %3 {low: (0, 5), high: (0, 0), interior: (0, 0)}\n"
+        "    %7: f32[5,9] = add %4, %5\n"
+        "    %8: f32[5,9] = add %6, %7\n"
+        "    return %8\n}"
+    )
+    assert change[0] in text
+    return parse_graph(text.replace(*change).replace("f32", dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "i32"])
+def test_padded_pieces_that_fill_the_whole_are_joined(dtype):
+    graph = pieces(("value: 0.0", "value: 0" if dtype == "i32" else "value: 0.0"), dtype)
+    after = simplify(graph)
+    names = [node.op_name for node in after.nodes]
+    assert "pad" not in names and names.count("concatenate") == 1
+    random = np.random.default_rng(0)
+    arrays = [np.round(random.normal(size=v.shape) * 4) for v in graph.inputs]
+    for array in arrays:
+        array[0, 0] = -0.0
+    kind = np.int32 if dtype == "i32" else np.float32
+    arrays = [array.astype(kind) for array in arrays]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays), program(graph, arrays))
+    assert simplify(after) is after or same_graph(simplify(after), after)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("value: 0.0", "value: -0.0"),
+        ("value: 0.0", "value: 1.0"),
+        ("low: (0, 5), high: (0, 0)", "low: (0, 4), high: (0, 1)"),  # they overlap
+        ("%8: f32[5,9] = add %6, %7", "%8: f32[5,9] = add %4, %7"),
+        ("%8: f32[5,9] = add %6, %7", "%8: f32[5,9] = multiply %6, %7"),
+    ],
+)
+def test_other_sums_of_padded_values_stay(change):
+    after = simplify(pieces(change))
+    assert "concatenate" not in [node.op_name for node in after.nodes]
+
+
 # ---- orient -------------------------------------------------------------------------------------
 
 
