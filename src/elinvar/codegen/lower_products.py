@@ -130,7 +130,8 @@ class ProductLowering(FusedLowering):
 
         @remembered
         def geometry(sizes: Sizes) -> Cut:
-            return cut_product(*shape(sizes), tile, packing.is_used(sizes), is_own)
+            widens = is_narrow(stored) and not packing.is_wide
+            return cut_product(*shape(sizes), tile, packing.is_used(sizes), is_own, widens)
 
         target, finish = self.place(node.results[0]), None
         if node not in self.epilogues and _is_scattered(result, left.depth.size):
