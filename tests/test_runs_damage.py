@@ -206,7 +206,7 @@ def test_each_kind_of_damage_is_named_and_survived(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(NAMES), kind=st.sampled_from(KINDS), where=st.floats(0, 1, exclude_max=True)
 )
