@@ -30,7 +30,7 @@ from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, recording, state
-from elinvar.train.averaging import MovingAverage, evaluating
+from elinvar.train.averaging import MovingAverage, evaluating, training
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
@@ -161,6 +161,7 @@ class Trainer:
         self.stop_reason: str | None = None
         self.waited = 0.0
         self.source: Any = None
+        self.rests: list[Module] = []  # parts that stay in evaluation mode
         self.held_place: Any = None  # of the data, while a batch is waited for
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
@@ -228,9 +229,8 @@ class Trainer:
         checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
-        checks = None
-        if validation is not None:
-            checks = feed(validation, batch_size, False, seed, "validation")
+        what = "validation"
+        checks = None if validation is None else feed(validation, batch_size, False, seed, what)
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
@@ -269,7 +269,7 @@ class Trainer:
 
     def _dry_run(self, source: Any, checks: Any) -> History:
         with finders.restored(self, schedule=False):
-            self.model.train()
+            self.rests = training(self.model, self.rests)
             batch = tensors(next(iter(source)))
             loss = self.prepared().train(batch)[0].item()
             if not math.isfinite(loss):
@@ -413,7 +413,7 @@ class Trainer:
         self._recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
-        self.model.train()
+        self.rests = training(self.model, self.rests)
         complete = True
         for batch in timed(self, source, signals, stepper):
             self.batch = batch
