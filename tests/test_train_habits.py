@@ -180,7 +180,7 @@ def test_metrics_of_ones_own() -> None:
     def by_numpy(output, target):
         return np.mean(np.asarray(output).argmax(1) == np.asarray(target))
 
-    with pytest.raises(RuntimeError, match=r"in the metric by_numpy: use el's functions, or as a class with"):
+    with pytest.raises(RuntimeError, match=r"in the metric by_numpy: use el's functions, or a class with"):
         trainer(metrics=[by_numpy]).fit((X, Y))
 
 

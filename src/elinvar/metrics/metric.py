@@ -130,13 +130,15 @@ class Averaged(Metric):
         try:
             value = self._function(output, target)
         except TraceError as error:
-            hint = "or as a class with `compiled = False` (el.metrics.Metric), which sees values"
-            raise extended(error, f"in the metric {self.name}: use el's functions, {hint}") from error
+            hint = "use el's functions, or a class with `compiled = False` (el.metrics.Metric)"
+            text = f"in the metric {self.name}: {hint}, which sees values"
+            raise extended(error, text) from error
         if not isinstance(value, Tensor) or value.size != 1:
             kind = value._type if isinstance(value, Tensor) else type(value).__name__
             text = f"the function must give one number as a tensor, received {kind}"
             fail(ShapeError, self.name, text, "take its mean over the batch")
-        first = next((x for x in tree.flatten((output, target))[0] if isinstance(x, Tensor)), value)
+        tensors = [x for x in tree.flatten((output, target))[0] if isinstance(x, Tensor)]
+        first = tensors[0] if tensors else value
         count = first.shape[0] if first.ndim else 1
         self.add("sum", value.reshape(()).astype(float64) * count, float64)
         self.add("samples", zeros((), dtype=int64) + count)

@@ -180,7 +180,7 @@ class Steps:
                 metric.update(given, target)
                 if not metric.is_counting:
                     kind = type(metric).__name__
-                    text = f"{kind} keeps what it counts in Python, where compiled steps leave nothing"
+                    text = f"{kind} keeps what it counts in Python, where a compiled step is blind"
                     hint = f"count by self.add(name, tensor), or write compiled = False in {kind}"
                     fail(StateError, "Trainer", text, hint)
         return given if self._other_metrics else None

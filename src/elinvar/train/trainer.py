@@ -114,6 +114,8 @@ class Trainer:
     history: History
     mean: Mean
     waited: float
+    energy: Account
+    recorder: Recorder
 
     @named("Trainer")
     def __init__(
@@ -152,14 +154,12 @@ class Trainer:
         self._schedule_wish = None if self.schedule or self._plateau else schedule
         self.average = None if ema is None else MovingAverage(model, ema)
         self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
-        self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
+        self.epoch, self.step, self.epochs, self.batches_done, self.waited = 0, 0, 0, 0, 0.0
         self.logs: dict[str, Any] = {}
-        self.history = History()
-        self.mean, self.energy = Mean(), Account()
+        self.history, self.mean, self.energy = History(), Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited = 0.0
         self.source: Any = None
         self.rests: list[Module] = []  # parts that stay in evaluation mode
         self.held_place: Any = None  # of the data, while a batch is waited for
@@ -234,7 +234,7 @@ class Trainer:
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
-        resume = recording.resumed(resume)
+        resume = recording.resumed(resume, self._record)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule(steps if epochs is None else None)
         bar = progress_for(self.progress)
@@ -244,7 +244,7 @@ class Trainer:
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
-        recorder = self._recorder = Recorder(self, self._record, resume, uses)
+        recorder = self.recorder = Recorder(self, self._record, resume, uses)
         self.stop_reason = None
         last_step = math.inf if steps is None else self.step + steps
         with recorder.recorded(bar is not None), Signals() as signals:
@@ -410,7 +410,7 @@ class Trainer:
         if not self.batches_done:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
-        self._recorder.epoch_begins()
+        self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
         self.rests = training(self.model, self.rests)
@@ -431,9 +431,9 @@ class Trainer:
                 continue
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(value)
+            self.recorder.step_done(value)
             if signals.received is not None:
-                self._recorder.interrupted(signals.received)
+                self.recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
@@ -443,7 +443,7 @@ class Trainer:
             self.grad_norm = stepper.finish()
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(self.logs["loss"])
+            self.recorder.step_done(self.logs["loss"])
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
@@ -474,7 +474,7 @@ class Trainer:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
-        self._recorder.epoch_done()
+        self.recorder.epoch_done()
         if not complete:  # what is saved from now on goes on in this epoch
             self.epoch, self.batches_done = self.epoch - 1, place
             for name, state_dict in counted.items():
