@@ -17,7 +17,7 @@ import pytest
 import elinvar as el
 from elinvar.carbon import Account, Forecast, Reading, Schedule
 from elinvar.core.errors import RemoteError
-from elinvar.train import CarbonAware, carbon_aware, waiting
+from elinvar.train import CarbonAware, carbon_aware, sleeping
 from tests.test_trainer import made, task
 
 pytestmark = pytest.mark.any_level
@@ -304,11 +304,11 @@ def test_replays_and_other_ends_do_not_wait(monkeypatch) -> None:
 def test_waiting_takes_no_time_on_a_core_and_wakes_at_once() -> None:
     before = time.process_time()
     start = time.monotonic()
-    assert not waiting.wait(0.5)
+    assert not sleeping.wait(0.5)
     assert time.process_time() - before < 0.1 and time.monotonic() - start >= 0.5
     assert signal.set_wakeup_fd(-1) == -1
     found = []
-    thread = threading.Thread(target=lambda: found.append(waiting.wait(0.01)))
+    thread = threading.Thread(target=lambda: found.append(sleeping.wait(0.01)))
     thread.start()
     thread.join()
     assert found == [False]

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -115,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # whoever read our output has gone; nothing is left to be said
         return 1
     except KeyboardInterrupt as error:
-        print(f"elinvar: {error or 'interrupted'}", file=sys.stderr)
+        text = re.sub(r"fit\(…, resume='(.*)'\)", r"elinvar train … --resume \1", str(error))
+        print(f"elinvar: {text or 'interrupted'}", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:

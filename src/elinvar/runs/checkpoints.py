@@ -74,7 +74,7 @@ class Writer:
 
     def _work(self) -> None:
         try:  # Linux has priorities by thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         except (AttributeError, OSError):
             pass
         while (item := self._jobs.get()) is not None:

@@ -1,5 +1,8 @@
 """The training loop, and its parts."""
 
+from typing import Any
+
+from elinvar.core.habits import habit
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
 from elinvar.train.carbon_aware import CarbonAware
@@ -21,3 +24,9 @@ __all__ = [
     "Recording",
     "Trainer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    found = habit("train", name, __all__)
+    text = f"module 'elinvar.train' has no attribute {name!r}" + (f"; {found}" if found else "")
+    raise AttributeError(text)

@@ -17,7 +17,7 @@ from elinvar.core.errors import DTypeError, RemoteError, fail
 from elinvar.core.settings import settings
 from elinvar.train.callbacks import Callback
 from elinvar.train.signals import pending
-from elinvar.train.waiting import wait
+from elinvar.train.sleeping import wait
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -277,7 +277,7 @@ class CarbonAware(Callback):
 
     def _leave(self, trainer: Trainer, until: str, before_the_first_step: bool) -> NoReturn:
         """End the process at a place from which the run goes on."""
-        recorder = trainer._recorder
+        recorder = trainer.recorder
         if recorder.run_folder is not None:
             if before_the_first_step:
                 recorder.start()

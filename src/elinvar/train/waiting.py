@@ -1,44 +1,45 @@
-"""Waiting for hours without spinning, and waking at once for Ctrl-C and SIGTERM."""
+"""The batches of an epoch: how long each is waited for, and signals that come meanwhile."""
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import threading
+import itertools
+import math
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from elinvar.train.signals import WATCHED, pending
+from elinvar.train.batches import place_of, tensors
 
-SLICE = 300.0  # seconds after which a sleeper looks at the clock: machines sleep, clocks are set
+if TYPE_CHECKING:
+    from elinvar.train.signals import Signals
+    from elinvar.train.steps import Stepper
+    from elinvar.train.trainer import Trainer
+
+LONG = 0.05  # seconds from which waiting for a batch can be broken off
 
 
-def wait(seconds: float) -> bool:
-    """Sleep; whether a signal that ends training came meanwhile.
+def timed(trainer: Trainer, source: Any, signals: Signals, stepper: Stepper) -> Iterator[Any]:
+    """The batches, as tensors; the time until each comes is added to `trainer.waited`.
 
-    The signals' own handlers run as always. The process takes no time on a core.
+    Where batches are waited for, a signal need not wait for the next one: `Waited` is raised. What
+    is saved then has the place of the data from before (`trainer.held_place`), for the wait may
+    have been broken off anywhere. Looking it up for each batch would cost more than quick data do,
+    and gradients that wait for their step would be lost.
     """
-    seconds = min(max(seconds, 0.0), SLICE)
-    if threading.current_thread() is not threading.main_thread() or os.name == "nt":
-        time.sleep(seconds)  # no handler runs in this thread, or pipes cannot be waited for
-        return False
-    reader, writer = os.pipe()
-    try:
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        try:
-            if pending():  # it came before there was a pipe to write to
-                return True
-            end = time.monotonic() + seconds
-            while (left := end - time.monotonic()) > 0:
-                if not select.select([reader], [], [], left)[0]:
-                    return False
-                if set(os.read(reader, 1024)) & set(WATCHED):
-                    return True
-        finally:
-            signal.set_wakeup_fd(before)
-    finally:
-        os.close(reader)
-        os.close(writer)
-    return False
+    trainer.held_place = None
+    clock, took = time.perf_counter, math.inf
+    batches = iter(source)
+    if trainer.batches_done and not hasattr(source, "load_state_dict"):
+        batches = itertools.islice(batches, trainer.batches_done, None)
+    while True:
+        before = clock()
+        if took > LONG and not stepper.pending:
+            trainer.held_place, signals.waits = place_of(source), True
+        batch = next(batches, batches)
+        signals.waits, trainer.held_place = False, None
+        if batch is batches:
+            return
+        batch = tensors(batch)
+        took = clock() - before
+        trainer.waited += took
+        yield batch
