@@ -14,7 +14,8 @@ from elinvar.nn.summary import table
 from elinvar.runs import latest
 from elinvar.runs import run as layout
 from elinvar.runs.latest import Standing
-from elinvar.runs.replay import differences, replay
+from elinvar.runs.replay import differences, elinvar_differences, replay
+from elinvar.runs.rows import rows_of
 from elinvar.runs.verifying import verify
 from elinvar.train.figures import figure
 from elinvar.train.plots import compare_runs
@@ -114,7 +115,7 @@ def runs(options: argparse.Namespace) -> int:
 
 def epochs_of(run: Standing) -> list[dict[str, Any]]:
     """The rows of epochs."""
-    rows, _ = layout.rows_of(run.folder / layout.METRICS)
+    rows, _ = rows_of(run.folder / layout.METRICS)
     return [row for row in rows if row.get("kind") == "epoch"]
 
 
@@ -207,7 +208,10 @@ def _compare(held: list[Standing], options: argparse.Namespace) -> int:
         rows = []
         for part in ("config", "code", "packages", "numerics", "machine"):
             a, b = first.manifest.get(part, {}), other.manifest.get(part, {})
-            rows += differences(part, a, b)
+            if part == "numerics":
+                rows += elinvar_differences(a, b)
+            else:
+                rows += differences(part, a, b)
         found[other.name] = rows
     figures = {run.name: _last_figures(run) for run in held}
     if options.json:

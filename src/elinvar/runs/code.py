@@ -23,6 +23,11 @@ def note_file(path: str | os.PathLike[str]) -> None:
     _noted[os.path.realpath(path)] = None
 
 
+def configuration() -> str | None:
+    """The file that was noted first: what the command line was asked to train."""
+    return next(iter(_noted), None)
+
+
 def root() -> Path:
     """The folder of the program: the top of its git checkout, or where the script is."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)

@@ -17,6 +17,7 @@ from elinvar.core.errors import RunError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
+from elinvar.runs.rows import rows_of
 from elinvar.runs.steps import StepTable
 
 
@@ -157,7 +158,7 @@ def _state(folder: Path, manifest: Mapping[str, Any], start: int | None) -> tupl
 
 def _newest_start(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """How the newest process that worked on the run was started: it knows of all its epochs."""
-    rows, _ = layout.rows_of(folder / layout.PROCESSES)
+    rows, _ = rows_of(folder / layout.PROCESSES)
     starts = [row for row in rows if row.get("event") == "start" and "entry" in row]
     return starts[-1] if starts else manifest
 
@@ -297,11 +298,28 @@ def _changes(
         ("code", f"{name}: {what}")
         for name, what in code.differences(manifest["code"], now["code"], contents)
     ]
-    changes += [("data", x) for x in identity.differences(data.get("data", {}), found["data"])]
+    if data:
+        changes += [("data", x) for x in identity.differences(data["data"], found["data"])]
     changes += differences("configuration", manifest["config"], now["config"])
-    changes += differences("elinvar", manifest["numerics"], now["numerics"])
+    changes += elinvar_differences(manifest["numerics"], now["numerics"])
     changes += differences("package", manifest["packages"], now["packages"])
     return changes
+
+
+def elinvar_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How Elinvar itself differs: its version, rules, and files."""
+    kind = "elinvar"
+    old, new = dict(before), dict(now)
+    a, b = old.pop("source", {}), new.pop("source", {})
+    odd = sorted(name for name in {**a, **b} if a.get(name) != b.get(name))
+    if odd:
+        old.pop("compiler", None)  # it is made of those files
+        new.pop("compiler", None)
+    found = differences(kind, old, new)
+    if odd:
+        more = f" and {len(odd) - 3} more of its files" if len(odd) > 3 else ""
+        found.append((kind, f"{', '.join(odd[:3])}{more}: changed"))
+    return found
 
 
 def _machine(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,27 @@ class History:
         name: of the data set.
         entries: records of versions, the oldest first; each has its `link`.
         tags: numbers of versions by tag.
+        dropped: numbers of versions whose files were given up.
     """
 
     name: str
     entries: list[dict[str, Any]] = field(default_factory=list)
     tags: dict[str, int] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
 
     def version(self, number: int, store: Path) -> Version:
         """The version of a number, 1 for the first."""
         tags = tuple(sorted(tag for tag, at in self.tags.items() if at == number))
         parent = self.entries[number - 2]["id"] if number > 1 else None
         more = {"name": self.name, "number": number, "tags": tags, "parent": parent}
+        more["dropped"] = number in self.dropped
         return from_record(self.entries[number - 1], store=store, **more)
+
+    def kept(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Numbers and records of the versions that were not dropped."""
+        for number, entry in enumerate(self.entries, 1):
+            if number not in self.dropped:
+                yield number, entry
 
     def append(self, kind: Algorithm, record: dict[str, Any]) -> None:
         """One more version."""
@@ -60,7 +69,14 @@ class History:
 
     def to_bytes(self, kind: Algorithm) -> bytes:
         """The file's content."""
-        told = {"elinvar": "name", "name": self.name, "versions": self.entries, "tags": self.tags}
+        told: dict[str, Any] = {
+            "elinvar": "name",
+            "name": self.name,
+            "versions": self.entries,
+            "tags": self.tags,
+        }
+        if self.dropped:
+            told["dropped"] = self.dropped
         told["check"] = kind.text(kind.whole(_canonical(told)))
         return json.dumps(told, indent=1).encode() + b"\n"
 
@@ -78,7 +94,7 @@ class History:
             told = json.loads(content)
             check = told.pop("check")
             whole = told["elinvar"] == "name" and check == kind.text(kind.whole(_canonical(told)))
-            found = History(told["name"], told["versions"], told["tags"])
+            found = History(told["name"], told["versions"], told["tags"], told.get("dropped", []))
             whole = whole and all(
                 entry["link"] == found._link(kind, number, entry)
                 for number, entry in enumerate(found.entries)

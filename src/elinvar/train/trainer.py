@@ -234,7 +234,7 @@ class Trainer:
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
-        resume = recording.resumed(resume)
+        resume = recording.resumed(resume, self._record)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule(steps if epochs is None else None)
         bar = progress_for(self.progress)
