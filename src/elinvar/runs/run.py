@@ -226,7 +226,7 @@ class Run:
             run._open_logs(found)
             checkpoints.set_aside(place, found.step, run._first_step)
             run._begin_process(found.step, facts.entry(), number)
-            (folder / END).unlink(missing_ok=True)  # after the new process is in the log
+            ending.remove(folder)  # after the new process is in the log
         except OSError as error:
             lock.release()
             refuse(folder, f"cannot be gone on with: {error.strerror or error}")
@@ -417,6 +417,8 @@ class Run:
                 self._write_manifest()
             except Exception as error:
                 self._writer.errors.append(("write the manifest", error))
+        if self._previous is not None:  # the first one shall be there soon
+            self._writer.give_way()
         try:
             for log in self._logs:
                 log.sync()
@@ -446,10 +448,13 @@ class Run:
         step = self._row.step if self._row else (self.checkpoint.step if self.checkpoint else 0)
         row = {"event": "end", "time": now(), "outcome": outcome, "step": step}
         row |= {"seconds": seconds, "chain": self._steps.chain.hex(), **more}
-        for log in self._logs:
-            self._guard("write the logs", log.flush)
-            self._guard("write the logs", log.sync)
-        row["sealed"] = self._guard("write how it ended", lambda: self._write_end(row))
+        if self._manifest is not None:
+            self._guard("write the manifest", self._write_manifest)
+        whole = all(
+            self._guard("write the logs", job) for log in self._logs for job in (log.flush, log.sync)
+        )
+        seal = lambda: self._write_end(row)  # noqa: E731
+        row["sealed"] = whole and self._guard("write how it ended", seal)
         self._tell(row)
         for log in (*self._logs, self._processes):
             self._guard("write the logs", log.close)

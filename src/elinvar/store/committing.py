@@ -182,29 +182,43 @@ def _of_folder(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
 
 def _take_all(intake: Intake, runs: Iterable[Folder], path: bytes, builder: Builder) -> None:
     """Take all files in."""
-    seen, notes = Seen(intake.place, path), Notes(intake.place, path, time.time_ns())
+    seen = Seen(intake.place, path)
     try:
-        with SmallFiles() as small:
-            for run in runs:
-                if not run.names:
-                    builder.add_folder(run.prefix)
-                for start in range(0, len(run.names), _BATCH):
-                    part = slice(start, start + _BATCH)
-                    names, looks = run.names[part], run.looks[part].copy()
-                    paths = [run.prefix + name for name in names]
-                    digests = seen.digests(paths, looks)
-                    _forget_lost(intake, digests)
-                    wholes = [os.path.join(run.whole, name) for name in names]
-                    found = _take(intake, wholes, looks, digests, small)
-                    for path, size, digest in zip(paths, looks[:, SIZE].tolist(), found):
-                        builder.add(path, size, digest)
-                    notes.add(paths, looks, found)
-        notes.finish()
-    except BaseException:
-        notes.abandon()
-        raise
+        notes = Notes(intake.place, path, time.time_ns())
+        try:
+            with SmallFiles() as small:
+                for run in runs:
+                    if not run.names:
+                        builder.add_folder(run.prefix)
+                    for start in range(0, len(run.names), _BATCH):
+                        part = slice(start, start + _BATCH)
+                        _take_batch(intake, run, part, builder, seen, notes, small)
+            notes.finish()
+        except BaseException:
+            notes.abandon()
+            raise
     finally:
         seen.close()
+
+
+def _take_batch(
+    intake: Intake,
+    run: Folder,
+    part: slice,
+    builder: Builder,
+    seen: Seen,
+    notes: Notes,
+    small: SmallFiles,
+) -> None:
+    names, looks = run.names[part], run.looks[part].copy()
+    paths = [run.prefix + name for name in names]
+    digests = seen.digests(paths, looks)
+    _forget_lost(intake, digests)
+    wholes = [os.path.join(run.whole, name) for name in names]
+    found = _take(intake, wholes, looks, digests, small)
+    for path, size, digest in zip(paths, looks[:, SIZE].tolist(), found):
+        builder.add(path, size, digest)
+    notes.add(paths, looks, found)
 
 
 def _forget_lost(intake: Intake, digests: list[bytes | None]) -> None:

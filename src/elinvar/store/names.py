@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from elinvar.core.errors import DataError, DataMissingError, ValueRangeError, fail
 from elinvar.core.other_names import nearest
 from elinvar.store.hashing import Algorithm
-from elinvar.store.place import Place, open_place, write_file
+from elinvar.store.place import Place, open_place, write_file, writing
 from elinvar.store.version import Version, from_record
 from elinvar.store.walk import shown
 
@@ -78,7 +78,7 @@ class History:
         if self.dropped:
             told["dropped"] = self.dropped
         told["check"] = kind.text(kind.whole(_canonical(told)))
-        return json.dumps(told, indent=1).encode() + b"\n"
+        return _written(told)
 
     @staticmethod
     def from_bytes(content: bytes, kind: Algorithm, place: str) -> History:
@@ -92,8 +92,9 @@ class History:
         """
         try:
             told = json.loads(content)
+            whole = content == _written(told) and told["elinvar"] == "name"
             check = told.pop("check")
-            whole = told["elinvar"] == "name" and check == kind.text(kind.whole(_canonical(told)))
+            whole = whole and check == kind.text(kind.whole(_canonical(told)))
             found = History(told["name"], told["versions"], told["tags"], told.get("dropped", []))
             whole = whole and all(
                 entry["link"] == found._link(kind, number, entry)
@@ -106,6 +107,10 @@ class History:
             hint = "move it away, and pull the name from a remote, or take it from a backup"
             fail(DataError, "data", text, hint)
         return found
+
+
+def _written(told: Any) -> bytes:
+    return json.dumps(told, indent=1).encode() + b"\n"
 
 
 def _canonical(value: Any) -> bytes:
@@ -303,7 +308,7 @@ def tag(spec: str | Version, tag: str, *, move: bool = False, store: Store = Non
     """
     check_tag(tag)
     place = open_place(spec.store if store is None and isinstance(spec, Version) else store)
-    with place.locked("names"):
+    with writing(place.folder), place.locked("names"):
         wanted = find(place, spec)
         history = known(place, wanted.name)
         put_tag(history, wanted.number, tag, move)

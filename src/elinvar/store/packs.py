@@ -11,8 +11,10 @@ believed, and each content is known by its own digest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -131,12 +133,12 @@ class Packer:
     Args:
         place: the store.
         most: bytes of a pack, about.
-        folder: where they go; by default the store's own packs.
+        folder: where they are written and stay; by default they become the store's own.
     """
 
     def __init__(self, place: Place, most: int = _MOST_BYTES, folder: Path | None = None) -> None:
         self._place, self._most = place, most
-        self._folder = folder or place / "packs"
+        self._work, self._folder = folder or place / "work", folder or place / "packs"
         self._file: Any = None
         self._path = Path()
         self._digests: list[bytes] = []
@@ -148,7 +150,8 @@ class Packer:
     def add(self, digest: bytes, content: bytes) -> Index | None:
         """Append an object; gives the index of the pack if it is full now."""
         if self._file is None:
-            handle, self._path = self._place.new_file()
+            handle, name = tempfile.mkstemp(dir=self._work)
+            self._path = Path(name)
             self._file = os.fdopen(handle, "wb", _BUFFER)
             self._file.write(HEAD)
             self._offset = len(HEAD)
@@ -183,7 +186,8 @@ class Packer:
     def abandon(self) -> None:
         """Throw away what has no name yet."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what is in its buffer may not find room, either
+                self._file.close()
             self._path.unlink(missing_ok=True)
             self._file = None
 

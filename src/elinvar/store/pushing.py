@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -136,8 +137,17 @@ def _wanted(objects: Objects, history: History) -> Iterator[list[tuple[bytes, in
 
 
 def _send(objects: Objects, history: History, remote: Remote, count: _Count) -> None:
+    with tempfile.TemporaryDirectory(prefix="elinvar-push-") as folder:
+        large = _send_small(objects, history, remote, count, Path(folder))
+    _together(_large_parts(objects, large, remote), lambda job: _send_part(remote, count, *job))
+
+
+def _send_small(
+    objects: Objects, history: History, remote: Remote, count: _Count, folder: Path
+) -> dict[bytes, int]:
+    """Send what is missing there in packs; gives the large objects that may be missing."""
     there = Packed(remote.indexes())
-    packer = Packer(objects.place, _PACK, objects.place / "work")
+    packer = Packer(objects.place, _PACK, folder)
     large: dict[bytes, int] = {}
     try:
         for batch in _wanted(objects, history):
@@ -154,7 +164,7 @@ def _send(objects: Objects, history: History, remote: Remote, count: _Count) -> 
         _send_pack(packer.finish(), there, remote, count)
     finally:
         packer.abandon()
-    _together(_large_parts(objects, large, remote), lambda job: _send_part(remote, count, *job))
+    return large
 
 
 def _send_pack(index: Index | None, there: Packed, remote: Remote, count: _Count) -> None:

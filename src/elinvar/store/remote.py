@@ -27,7 +27,7 @@ from elinvar.core.errors import DataError, ElinvarError, fail
 from elinvar.core.log import log
 from elinvar.store.names import History, file_of
 from elinvar.store.packs import TRAILER, Index, index_range, parse_index
-from elinvar.store.place import FORMAT, Place
+from elinvar.store.place import FORMAT, Place, format_bytes
 
 PART = 1 << 24
 WAITS = (0.2, 1.0, 3.0)  # seconds before another try
@@ -150,8 +150,8 @@ class Remote:
             text = f"{self.url} holds other files, and no versions of data"
             fail(DataError, "data", text, "name an empty or a new folder")
         if told is None:  # nothing was there, or half of it was written
-            told = {"elinvar": "store", "format": FORMAT, "algorithm": self.place.kind.name}
-            self.write("format.json", json.dumps(told).encode() + b"\n")
+            self.write("format.json", format_bytes(self.place.kind.name))
+            return
         form, kind = told.get("format"), told.get("algorithm")
         if not isinstance(form, int) or form > FORMAT:
             text = f"{self.url} has format {form}, made by a newer version of Elinvar"
@@ -227,7 +227,8 @@ class Remote:
         """The indexes of the packs there, those that are whole; they are kept for the next time."""
         key = hashlib.sha256(f"{self.url}".encode()).hexdigest()[:32]
         kept = self.place / "remotes" / key
-        kept.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # the store's disk can only be read
+            kept.mkdir(parents=True, exist_ok=True)
         found = []
         for name, size in self.sizes.items():
             if name.startswith("packs/") and name.endswith(".pack"):

@@ -15,14 +15,6 @@ class Interrupted(KeyboardInterrupt):
     """Training was stopped by Ctrl-C; the text says where it was saved and how to go on."""
 
 
-def pending() -> bool:
-    """Whether a signal asks the training that runs in this thread to stop."""
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    handlers = (getattr(signal.getsignal(number), "__self__", None) for number in WATCHED)
-    return any(isinstance(one, Signals) and one.received is not None for one in handlers)
-
-
 class Waited(KeyboardInterrupt):
     """The first signal came while a batch was waited for: there is no step to be finished."""
 
@@ -49,6 +41,14 @@ def leave(by: signal.Signals, where: str, saved: str, trouble: Exception | None)
         print(f"[Trainer] {text}", file=sys.stderr)
         raise SystemExit(128 + by) from trouble
     raise Interrupted(text) from trouble
+
+
+def pending() -> bool:
+    """Whether a signal asks the training that runs in this thread to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handlers = (getattr(signal.getsignal(number), "__self__", None) for number in WATCHED)
+    return any(isinstance(one, Signals) and one.received is not None for one in handlers)
 
 
 class Signals:
