@@ -159,7 +159,7 @@ class Trainer:
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited, self.pass_over = 0.0, False
+        self.pass_over = False
         self.source: Any = None
         self.rests: list[Module] = []  # parts that stay in evaluation mode
         self.held_place: Any = None  # of the data, while a batch is waited for
