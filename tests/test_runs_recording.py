@@ -48,7 +48,7 @@ class Waits(el.train.Callback):
     """Lets each step wait for the checkpoint, so that file operations come in one order."""
 
     def on_step_start(self, trainer: el.Trainer) -> None:
-        run = trainer._recorder.run
+        run = trainer.recorder.run
         run._scribe.wait()
         run._writer.wait()
 
@@ -193,7 +193,7 @@ def test_the_folder_of_runs_is_a_file(
 ) -> None:
     (tmp_path / "runs").write_text("mine")
     for folder in (tmp_path / "runs", tmp_path / "runs" / "below"):
-        with pytest.raises(RunError, match="cannot record in .*a file is in the place"):
+        with pytest.raises(RunError, match=r"cannot record in .*a file is in the place"):
             fitted(folder)
     monkeypatch.chdir(tmp_path)  # the same where nobody asked for it: training goes on
     trainer, data, _ = training("mlp", record=True)
@@ -334,7 +334,7 @@ from runs_child import recording, training
 class Dies(el.train.Callback):
     def on_step_end(self, trainer):
         if trainer.step == 4:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             if os.fork() == 0:       # such as a worker that is busy for long
                 time.sleep(30)
                 os._exit(0)
@@ -373,7 +373,7 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
             if trainer.step == 3:
                 child = os.fork()
                 if not child:
-                    run = trainer._recorder.run
+                    run = trainer.recorder.run
                     run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
                     run.figures("step", 99, {"loss": 1.0})
                     run.save(lambda: iter([b"x"]), 99, 9, wait=True)
@@ -420,7 +420,7 @@ def test_the_clock_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole:
     trainer.fit(data, 2, validation, batch_size=8)
     assert outcome(trainer)["model"] == whole[0]["model"]
     assert verify(trainer.run_folder).sound and time.monotonic is monotonic
-    assert [folder.name for folder in latest.folders(tmp_path)][0] == trainer.run_folder.name
+    assert next(folder.name for folder in latest.folders(tmp_path)) == trainer.run_folder.name
 
 
 def test_many_runs_within_a_second_keep_their_order(tmp_path: Path) -> None:
@@ -442,9 +442,9 @@ def cut_short(folder: Path, step: int, epochs: int = 2) -> Path:
 
     class Stops(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             if trainer.step == step:
-                run = trainer._recorder.run
+                run = trainer.recorder.run
                 run._writer.close()
                 run._scribe.close()
                 run._abandon()
@@ -510,8 +510,12 @@ def test_another_model_changes_nothing(tmp_path: Path) -> None:
     held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     model = el.nn.Linear(5, 2)
     trainer = el.Trainer(model, "adamw", "cross_entropy", progress=False)
-    with pytest.raises(StateError):
+    with pytest.raises(RunError, match="recorded for a model with other tensors"):
         trainer.fit((np.zeros((8, 5), np.float32), np.zeros(8, np.int64)), 3, resume=folder)
+    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer.callbacks.append(el.train.Callback())
+    with pytest.raises(StateError, match="saved with 2 callbacks, the trainer has 3"):
+        trainer.fit(data, 3, validation, batch_size=8, resume=folder)
     assert held == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert fitted(tmp_path, 3, resume=folder).epoch == 3
 
@@ -519,20 +523,20 @@ def test_another_model_changes_nothing(tmp_path: Path) -> None:
 def test_a_run_that_ended_by_steps_goes_on(tmp_path: Path) -> None:
     """Also where the last step was the last of an epoch, so that the data were at their end."""
     for steps in (4, 5, 7):
-        trainer, data, validation = training("mlp", record=recording(tmp_path))
+        trainer, data, _ = training("mlp", record=recording(tmp_path))
         trainer.fit(data, steps=steps, batch_size=8)
-        trainer, data, validation = training("mlp", record=recording(tmp_path))
+        trainer, data, _validation = training("mlp", record=recording(tmp_path))
         folder = latest.find("last", tmp_path)
         trainer.fit(data, 3, batch_size=8, resume=folder)
         assert trainer.step == 15 and verify(folder).sound
 
 
 def test_the_first_state_is_kept_in_a_second_fit_too(tmp_path: Path) -> None:
-    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer, data, _validation = training("mlp", record=recording(tmp_path))
 
     class Waits(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
 
     trainer.callbacks.append(Waits())
     trainer.fit(data, 1, batch_size=8)
@@ -586,11 +590,11 @@ def test_hashing_of_large_data_delays_no_checkpoint(tmp_path: Path, monkeypatch:
         return {}
 
     monkeypatch.setattr(el.train.recording, "identity", slow)
-    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer, data, _validation = training("mlp", record=recording(tmp_path))
 
     class Looks(el.train.Callback):
         def on_epoch_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             assert checkpoints.steps_in(trainer.run_folder / "checkpoints")
             go_on.set()
 
@@ -627,7 +631,7 @@ def test_memory_does_not_grow_over_checkpoints(tmp_path: Path) -> None:
 
     class Looks(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             seen.append(memory())
 
     trainer.callbacks.append(Looks())

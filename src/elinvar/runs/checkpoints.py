@@ -51,7 +51,7 @@ def file_name(step: int) -> str:
 
 
 class Writer:
-    """A thread that does one thing after the other, and gives way to those that compute.
+    """A thread that does one thing after the other.
 
     Attributes:
         errors: what went wrong, with what was being done.
@@ -76,14 +76,18 @@ class Writer:
             except RuntimeError:  # the system has no more threads: then it is done here and now
                 self._thread = None
                 self._jobs.put(None)
-                self._work(background=False)
+                self._work()
 
-    def _work(self, background: bool = True) -> None:
-        try:  # Linux has priorities by thread
-            if background:
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        except (AttributeError, OSError):
-            pass
+    def give_way(self) -> None:
+        """From now on do things only while nobody computes; called by what is done. A thread on
+        Linux cannot take this back."""
+        if threading.current_thread() is self._thread:
+            try:  # Linux has priorities by thread
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            except (AttributeError, OSError):
+                pass
+
+    def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             what, job = item
             try:

@@ -29,7 +29,7 @@ class Objects:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.packed = Packed(place)
+        self.packed = Packed.of(place)
         self._folder = str(place / "objects")
         self._files: OrderedDict[Path, int] = OrderedDict()
 
@@ -181,14 +181,14 @@ class Intake(Objects):
         try:
             for part in parts:
                 write_all(handle, part)
-            self._settle(handle, name, digest)
+            self.settle(handle, name, digest)
         finally:
             os.close(handle)
             with contextlib.suppress(FileNotFoundError):
                 name.unlink()
 
-    def add_file(self, path: bytes) -> tuple[bytes, int, Look]:
-        """A large file: its digest, its size and its look.
+    def add_file(self, path: bytes) -> tuple[bytes, Look]:
+        """A large file: its digest and its look.
 
         Raises:
             DataError: it changes again and again while it is read.
@@ -202,8 +202,8 @@ class Intake(Objects):
                 same = look_of(before) == look_of(os.fstat(source))
                 size = os.fstat(target).st_size
                 if same and size == before.st_size:
-                    self._settle(target, name, digest)
-                    return digest, size, look_of(before)
+                    self.settle(target, name, digest)
+                    return digest, look_of(before)
             finally:
                 os.close(source)
                 os.close(target)
@@ -211,7 +211,7 @@ class Intake(Objects):
                     name.unlink()
         changing(path)
 
-    def _settle(self, handle: int, name: Path, digest: bytes) -> None:
+    def settle(self, handle: int, name: Path, digest: bytes) -> None:
         """Give a written file its name, unless its content is there already."""
         if self.has([digest])[0]:
             return

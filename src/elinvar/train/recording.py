@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from elinvar.runs.identity import identity, optimizer_table
 from elinvar.runs.naming import check_name, check_options
 from elinvar.runs.run import Run, begun, say
 from elinvar.train import state
-from elinvar.train.signals import Interrupted
+from elinvar.train.signals import leave
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -248,28 +247,20 @@ class Recorder:
         """Save, and leave: the signal's sender finds everything on disk.
 
         Raises:
-            Interrupted: it was Ctrl-C.
+            Interrupted: it was Ctrl-C; the text says where it was saved, or why not.
             SystemExit: it was SIGTERM.
-            OSError: nothing could be saved.
         """
-        trainer = self.trainer
+        trainer, trouble = self.trainer, None
         saved = self.run_folder or trainer.folder / "interrupted.safetensors"
         try:
             if self.run_folder is None:
                 trainer.save(saved)
             else:
                 self.save(wait=True)
-        except OSError as error:
-            error.add_note(f"stopped by {by.name} after step {trainer.step}, not saved")
-            raise
-        text = (
-            f"stopped by {by.name} after step {trainer.step} (epoch {trainer.epoch + 1}, batch "
-            f"{trainer.batches_done}); saved {saved}; go on with fit(…, resume={str(saved)!r})"
-        )
-        if by.name == "SIGTERM":
-            print(f"[Trainer] {text}", file=sys.stderr)
-            raise SystemExit(128 + by)
-        raise Interrupted(text)
+        except Exception as error:  # a folder that is full or read-only: that training ends stays
+            trouble = error
+        where = f"step {trainer.step} (epoch {trainer.epoch + 1}, batch {trainer.batches_done})"
+        leave(by, where, str(saved), trouble)
 
     def last_step(self) -> None:
         """No step comes after this one."""

@@ -9,18 +9,18 @@ What a step computes is in `steps.py`; what happens when, in `callbacks.py`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elinvar.carbon import Account
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
+from elinvar.core.habits import Refused, attribute, named
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
@@ -36,9 +36,10 @@ from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
 from elinvar.train.recording import Recorder, Recording
-from elinvar.train.signals import Signals
+from elinvar.train.signals import Signals, Waited
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain, judge, placed
+from elinvar.train.waiting import timed
 
 ENDLESS = sys.maxsize  # epochs, where steps say when to end
 
@@ -113,6 +114,7 @@ class Trainer:
     waited: float
     pass_over: bool
 
+    @named("Trainer")
     def __init__(
         self,
         model: Module,
@@ -136,7 +138,8 @@ class Trainer:
         if not isinstance(model, Module):
             text = f"model must be an el.nn.Module, received {type(model).__name__}"
             fail(DTypeError, "Trainer", text)
-        checking.check_limits(accumulate, clip_norm, clip_value)
+        checking.check_limits(accumulate, clip_norm, clip_value, ema)
+        checking.check_words(schedule, progress)
         self.model = model
         self.optimizer = None if optimizer is None else optimizer_of(optimizer, model)
         self.loss = None if loss is None else losses.get(loss)
@@ -157,6 +160,7 @@ class Trainer:
         self.stop_reason: str | None = None
         self.waited, self.pass_over = 0.0, False
         self.source: Any = None
+        self.held_place: Any = None  # of the data, while a batch is waited for
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
         self.options: dict[str, Any] = {
@@ -169,8 +173,15 @@ class Trainer:
         self._first_rates: list[Any] | None = None
         self._steps: Steps | None = None
 
+    if not TYPE_CHECKING:
+        stop_training = should_stop = Refused("Trainer object", "stop_training")
+
+        def __getattr__(self, name):
+            return attribute(self, "Trainer object", name)
+
     # ---- the three verbs -----------------------------------------------------------------------
 
+    @named("Trainer.fit")
     def fit(
         self,
         data: Any,
@@ -213,6 +224,7 @@ class Trainer:
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
         checking.check_counts(epochs, steps)
+        checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
         checks = None
@@ -231,7 +243,7 @@ class Trainer:
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
-        recorder = self._recorder = Recorder(self, self._record, resume, uses)
+        recorder = self.recorder = Recorder(self, self._record, resume, uses)
         self.stop_reason = None
         last_step = math.inf if steps is None else self.step + steps
         with recorder.recorded(bar is not None), Signals() as signals:
@@ -240,8 +252,9 @@ class Trainer:
                 listeners.tell("on_fit_start", self)
                 recorder.start()
                 while self.epoch < self.epochs and self.stop_reason is None:
-                    self._run_epoch(source, checks, listeners, signals, last_step)
-                    if signals.received is not None:  # it came while the epoch ended
+                    with suppress(Waited):
+                        self._run_epoch(source, checks, listeners, signals, last_step)
+                    if signals.received is not None:  # while data were waited for, or at the end
                         recorder.interrupted(signals.received)
                 recorder.last_step()
             except BaseException as error:
@@ -266,6 +279,7 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in found.items()})
         return History([logs])
 
+    @named("Trainer.evaluate")
     def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
         """The loss and all metrics over data, in evaluation mode.
 
@@ -381,7 +395,7 @@ class Trainer:
             fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
         return self.optimizer
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str = "a callback asked for it") -> None:
         """End training after the present step; for callbacks."""
         self.stop_reason = reason
 
@@ -395,12 +409,12 @@ class Trainer:
         if not self.batches_done:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
-        self._recorder.epoch_begins()
+        self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
         self.model.train()
         complete = True
-        batches = self._timed(source)
+        batches = timed(self, source, signals, stepper)
         for batch in batches:
             self.batch = batch
             listeners.tell("on_step_start", self)
@@ -417,9 +431,9 @@ class Trainer:
                 continue
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(value)
+            self.recorder.step_done(value)
             if signals.received is not None:
-                self._recorder.interrupted(signals.received)
+                self.recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
@@ -431,7 +445,7 @@ class Trainer:
             self.grad_norm = stepper.finish()
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(self.logs["loss"])
+            self.recorder.step_done(self.logs["loss"])
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
@@ -462,27 +476,11 @@ class Trainer:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
-        self._recorder.epoch_done()
+        self.recorder.epoch_done()
         if not complete:  # what is saved from now on goes on in this epoch
             self.epoch, self.batches_done = self.epoch - 1, place
             for name, state_dict in counted.items():
                 self.metrics[name].load_state_dict(state_dict)
-
-    def _timed(self, source: Iterable[Any]) -> Iterator[Any]:
-        """The batches, as tensors; the time until each comes is added to `waited`."""
-        clock = time.perf_counter
-        before = clock()
-        if self.pass_over:  # what goes on was saved by a step after the last batch
-            return
-        batches = iter(source)
-        if self.batches_done and not hasattr(source, "load_state_dict"):
-            batches = itertools.islice(batches, self.batches_done, None)
-        for batch in batches:
-            batch = tensors(batch)
-            self.waited += clock() - before
-            yield batch
-            before = clock()
-        self.pass_over = True
 
     def _evaluate(self, source: Iterable[Any], name: str = "data") -> dict[str, Any]:
         steps = self.prepared()
