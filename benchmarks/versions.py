@@ -130,12 +130,13 @@ def one(step: str, folder: Path, is_cold: bool) -> None:
     call = [sys.executable, "-m", "benchmarks.versions", "--folder", str(folder), "--step", step]
     told = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(told.splitlines()[-1])
-    files = sum(len(names) for _, _, names in os.walk(folder / "store"))
-    room = sum(
-        os.stat(os.path.join(below, name)).st_blocks * 512
+    looks = [
+        os.stat(os.path.join(below, name))
         for below, _, names in os.walk(folder / "store")
         for name in names
-    )
+    ]
+    room = sum({look.st_ino: look.st_blocks * 512 for look in looks}.values())
+    files = len({look.st_ino for look in looks})
     label = f"{step}{', cold' if is_cold else ''}"
     print(
         f"{label:<24} {found['seconds']:8.2f} s {found['cpu']:8.2f} s cpu "

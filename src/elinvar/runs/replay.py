@@ -205,9 +205,23 @@ def _code(
             if not Path(name).is_absolute() and not (tree / name).exists() and kept.exists():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 (tree / name).write_bytes(kept.read_bytes())
+        _linked(source, tree)
+        folder_now = Path(manifest["entry"]["folder"])
+        if folder_now != source and folder_now.is_relative_to(source):
+            _linked(folder_now, tree / folder_now.relative_to(source))
         yield tree
     finally:
         _git(source, "worktree", "remove", "--force", str(tree))
+
+
+def _linked(source: Path, tree: Path) -> None:
+    """Links to what git does not have: data beside the program, which is not in a commit."""
+    if not source.is_dir():
+        return
+    tree.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(source):
+        if entry.name != ".git" and not os.path.lexists(tree / entry.name):
+            (tree / entry.name).symlink_to(os.path.abspath(entry.path))
 
 
 def _git(folder: Path, *words: str) -> None:

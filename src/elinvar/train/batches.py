@@ -120,6 +120,11 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
     return data
 
 
+def place_of(source: Any) -> Any:
+    """Where a loader or pipeline stands; None where it does not say."""
+    return source.state_dict() if hasattr(source, "state_dict") else None
+
+
 def joined(found: list[Any]) -> Any:
     """Outputs of batches, put together along the first axis."""
     if len(found) == 1:
@@ -127,8 +132,3 @@ def joined(found: list[Any]) -> Any:
     flat = [tree.flatten(output) for output in found]
     whole = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
     return tree.unflatten(flat[0][1], whole)
-
-
-def place_of(source: Any) -> Any:
-    """Where a loader or pipeline stands; None where it does not say."""
-    return source.state_dict() if hasattr(source, "state_dict") else None
