@@ -557,6 +557,7 @@ def gather(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
         "packages": facts.packages(),
         "numerics": facts.numerics(),
         "machine": facts.machine(),
+        "outside": facts.outside(),
     }
     return manifest, contents
 

@@ -339,11 +339,13 @@ class CarbonAware(Callback):
     def text(self) -> str:
         """The report in words."""
         found = self.report
+        pauses = f"{found['pauses']} pause{'s' * (found['pauses'] != 1)}"
+        if found["pauses"]:
+            pauses += f" of {length(found['paused_seconds'])}"
         lines = [
             f"{words.carbon(found['grams_co2e'])} in place of "
             f"{words.carbon(found['grams_co2e_at_once'])} at once ({compared(found['saved'])}), "
-            f"{found['pauses']} pauses of {length(found['paused_seconds'])} together, by "
-            f"{found['forecast']}"
+            f"{pauses}, by {found['forecast']}"
         ]
         if found["grams_co2e_planned"] is not None:
             lines[0] += f"; planned were {words.carbon(found['grams_co2e_planned'])}"
