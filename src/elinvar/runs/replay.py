@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elinvar.core.errors import RunError, fail
+from elinvar.core.errors import DataMissingError, RunError, ValueRangeError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
@@ -102,6 +102,12 @@ def replay(
     Raises:
         RunError: the run is damaged, or its program cannot be started or ended before the run.
     """
+    if threads is not None and threads < 1:
+        fail(ValueRangeError, "replay", f"threads must be 1 or more, received {threads}")
+    if start is not None and stop is not None and start > stop:
+        fail(ValueRangeError, "replay", f"step {start} comes after step {stop}")
+    if inside is not None and not inside.is_dir():
+        fail(DataMissingError, "replay", f"there is no folder {os.fspath(inside)!r}")
     manifest = layout.opened(folder)
     rows = StepTable(folder / layout.STEPS)
     steps = [row.step for row in rows]
