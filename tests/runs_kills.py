@@ -67,8 +67,8 @@ class Synchronous(Batches):
         """Wait."""
         super().on_step_start(trainer)
         if self.wait:
-            trainer._recorder.run._writer.wait()
-            trainer._recorder.run._scribe.wait()
+            trainer.recorder.run._writer.wait()
+            trainer.recorder.run._scribe.wait()
         time.sleep(self.pause)
 
 

@@ -59,7 +59,7 @@ class Waits(el.train.Callback):
     """Lets each step wait for the checkpoint before."""
 
     def on_step_start(self, trainer: el.Trainer) -> None:
-        run = trainer._recorder.run
+        run = trainer.recorder.run
         if isinstance(run, Run):
             run._writer.wait()
 

@@ -48,7 +48,7 @@ class Waits(el.train.Callback):
     """Lets each step wait for the checkpoint, so that file operations come in one order."""
 
     def on_step_start(self, trainer: el.Trainer) -> None:
-        run = trainer._recorder.run
+        run = trainer.recorder.run
         run._scribe.wait()
         run._writer.wait()
 
@@ -334,7 +334,7 @@ from runs_child import recording, training
 class Dies(el.train.Callback):
     def on_step_end(self, trainer):
         if trainer.step == 4:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             if os.fork() == 0:       # such as a worker that is busy for long
                 time.sleep(30)
                 os._exit(0)
@@ -373,7 +373,7 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
             if trainer.step == 3:
                 child = os.fork()
                 if not child:
-                    run = trainer._recorder.run
+                    run = trainer.recorder.run
                     run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
                     run.figures("step", 99, {"loss": 1.0})
                     run.save(lambda: iter([b"x"]), 99, 9, wait=True)
@@ -442,9 +442,9 @@ def cut_short(folder: Path, step: int, epochs: int = 2) -> Path:
 
     class Stops(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             if trainer.step == step:
-                run = trainer._recorder.run
+                run = trainer.recorder.run
                 run._writer.close()
                 run._scribe.close()
                 run._abandon()
@@ -510,8 +510,12 @@ def test_another_model_changes_nothing(tmp_path: Path) -> None:
     held = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     model = el.nn.Linear(5, 2)
     trainer = el.Trainer(model, "adamw", "cross_entropy", progress=False)
-    with pytest.raises(StateError):
+    with pytest.raises(RunError, match="recorded for a model with other tensors"):
         trainer.fit((np.zeros((8, 5), np.float32), np.zeros(8, np.int64)), 3, resume=folder)
+    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer.callbacks.append(el.train.Callback())
+    with pytest.raises(StateError, match="saved with 2 callbacks, the trainer has 3"):
+        trainer.fit(data, 3, validation, batch_size=8, resume=folder)
     assert held == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert fitted(tmp_path, 3, resume=folder).epoch == 3
 
@@ -532,7 +536,7 @@ def test_the_first_state_is_kept_in_a_second_fit_too(tmp_path: Path) -> None:
 
     class Waits(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
 
     trainer.callbacks.append(Waits())
     trainer.fit(data, 1, batch_size=8)
@@ -590,7 +594,7 @@ def test_hashing_of_large_data_delays_no_checkpoint(tmp_path: Path, monkeypatch:
 
     class Looks(el.train.Callback):
         def on_epoch_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             assert checkpoints.steps_in(trainer.run_folder / "checkpoints")
             go_on.set()
 
@@ -627,7 +631,7 @@ def test_memory_does_not_grow_over_checkpoints(tmp_path: Path) -> None:
 
     class Looks(el.train.Callback):
         def on_step_end(self, trainer: el.Trainer) -> None:
-            trainer._recorder.run._writer.wait()
+            trainer.recorder.run._writer.wait()
             seen.append(memory())
 
     trainer.callbacks.append(Looks())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elinvar.core.errors import RunError, fail
+from elinvar.core.errors import DataMissingError, RunError, ValueRangeError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
@@ -104,6 +104,12 @@ def replay(
     Raises:
         RunError: the run is damaged, or its program cannot be started or ended before the run.
     """
+    if threads is not None and threads < 1:
+        fail(ValueRangeError, "replay", f"threads must be 1 or more, received {threads}")
+    if start is not None and stop is not None and start > stop:
+        fail(ValueRangeError, "replay", f"step {start} comes after step {stop}")
+    if inside is not None and not inside.is_dir():
+        fail(DataMissingError, "replay", f"there is no folder {os.fspath(inside)!r}")
     manifest = layout.opened(folder)
     rows = StepTable(folder / layout.STEPS)
     steps = [row.step for row in rows]
@@ -214,9 +220,23 @@ def _code(
             if not Path(name).is_absolute() and not (tree / name).exists() and kept.exists():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 (tree / name).write_bytes(kept.read_bytes())
+        _linked(source, tree)
+        folder_now = Path(manifest["entry"]["folder"])
+        if folder_now != source and folder_now.is_relative_to(source):
+            _linked(folder_now, tree / folder_now.relative_to(source))
         yield tree
     finally:
         _git(source, "worktree", "remove", "--force", str(tree))
+
+
+def _linked(source: Path, tree: Path) -> None:
+    """Links to what git does not have: data beside the program, which is not in a commit."""
+    if not source.is_dir():
+        return
+    tree.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(source):
+        if entry.name != ".git" and not os.path.lexists(tree / entry.name):
+            (tree / entry.name).symlink_to(os.path.abspath(entry.path))
 
 
 def _git(folder: Path, *words: str) -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from elinvar.core import durable
-from elinvar.core.errors import ElinvarError, RunError, StateError, fail
+from elinvar.core.errors import ElinvarError, RunError, fail
 from elinvar.core.version import VERSION
 from elinvar.runs import checkpoints, code, ending, events, facts
 from elinvar.runs.checkpoints import Checkpoint, Writer, text_of
@@ -216,6 +216,7 @@ class Run:
                 refuse(folder, f"has no checkpoint that is whole{why}", "begin a new run")
             for text in (*words, *(f"{why}; an older checkpoint is used" for why in reasons)):
                 say(text)
+            _same_model(folder, found.table["run"], list(tensors))
             if load is not None:
                 load(found.path)
             run = cls(folder, lock, tensors, every, keep)
@@ -241,9 +242,6 @@ class Run:
         chain = bytes.fromhex(found.table["chain"])
         try:
             table = StepTable(path)
-            if table.tensors != self.tensors and table.run == self.id:
-                why = "was recorded for a model with other tensors"
-                fail(StateError, "run", f"{self.folder} {why}", "make the model as it was before")
             for row in table.rows_after(marks[STEPS]["bytes"])[:_MOST_EXPECTED]:
                 if row.step > found.step:
                     self._expected[row.step] = row
@@ -450,13 +448,10 @@ class Run:
         row |= {"seconds": seconds, "chain": self._steps.chain.hex(), **more}
         if self._manifest is not None:
             self._guard("write the manifest", self._write_manifest)
-        whole = all(
-            self._guard("write the logs", job)
-            for log in self._logs
-            for job in (log.flush, log.sync)
-        )
+        jobs = [job for log in self._logs for job in (log.flush, log.sync)]
+        whole = [self._guard("write the logs", job) for job in jobs]
         seal = lambda: self._write_end(row)  # noqa: E731
-        row["sealed"] = whole and self._guard("write how it ended", seal)
+        row["sealed"] = all(whole) and self._guard("write how it ended", seal)
         self._tell(row)
         for log in (*self._logs, self._processes):
             self._guard("write the logs", log.close)
@@ -505,6 +500,16 @@ class Run:
                     words.append(f"could not {what}: {why}; {end}")
         for text in words:
             say(text)
+
+
+def _same_model(folder: Path, run: str, tensors: list[str]) -> None:
+    try:
+        table = StepTable(folder / STEPS)
+    except RunError:
+        return  # what is damaged is seen to later
+    if table.run == run and table.tensors != tensors:
+        why = "was recorded for a model with other tensors"
+        refuse(folder, why, "make the model as it was made before")
 
 
 def begun(
