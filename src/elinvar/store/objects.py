@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -150,6 +151,9 @@ class Intake(Objects):
 
     Large files wait in `work` until there are some, and are flushed to disk by several threads at
     once, which takes a disk hardly longer than one of them; then they get their names.
+
+    Attributes:
+        progress: called now and then with how many files and bytes are done.
     """
 
     def __init__(self, place: Place) -> None:
@@ -158,6 +162,7 @@ class Intake(Objects):
         self._folders: set[Path] = set()
         self._waiting: dict[bytes, tuple[int, Path]] = {}
         self._waiting_bytes = 0
+        self.progress: Callable[[int, int], None] = lambda files, nbytes: None
 
     def __exit__(self, *_: Any) -> None:
         self._packer.abandon()
