@@ -172,7 +172,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 def _row(version: Version) -> tuple[str, ...]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.created))
     tags = ", ".join(version.tags)
-    message = " ".join(version.message.split())
+    message = "".join(c if c.isprintable() else "?" for c in " ".join(version.message.split()))
     return (version.spec, _short(version.id), date, version.author, _size(version), tags, message)
 
 

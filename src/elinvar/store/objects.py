@@ -30,10 +30,10 @@ class Objects:
     """
 
     def __init__(self, place: Place) -> None:
+        self._files: OrderedDict[Path, int] = OrderedDict()
         self.place = place
         self.packed = Packed.of(place)
         self._folder = str(place / "objects")
-        self._files: OrderedDict[Path, int] = OrderedDict()
 
     def loose(self, digest: bytes) -> Path:
         """Where an object of its own file lies, if it does."""
@@ -78,6 +78,9 @@ class Objects:
         for handle in self._files.values():
             os.close(handle)
         self._files.clear()
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self
