@@ -227,6 +227,7 @@ def test_it_can_leave_the_process_and_go_on(tmp_path, capsys) -> None:
     report = aware.report
     assert report["start"] == START and report["deadline"] == START + 24 * HOUR  # of the first start
     assert report["deadline_kept"] and report["saved"] > 0.5
+    assert report["pauses"] == 1 and report["paused_seconds"] == pytest.approx((tries - 1) * 1.5 * HOUR)
 
 
 def test_a_recorded_run_that_left_goes_on_in_its_folder(tmp_path) -> None:

@@ -303,6 +303,12 @@ def test_a_trainer_tells_what_epochs_and_predictions_take() -> None:
     thousand = trainer.energy.per_thousand
     assert thousand.joules > 0 and thousand.samples == len(task()[0]) and "1,000 predictions" in trainer.energy.summary()
     assert trainer.energy.total.joules >= after.joules
+    trainer.predict(task()[0])  # the first time compiled, and does not count any more
+    assert trainer.energy.per_thousand.joules < thousand.joules and trainer.energy.per_thousand.samples == thousand.samples
+    other = made()
+    other.fit(task(), epochs=2, validation=task(20, 5), batch_size=16)
+    assert other.energy.per_thousand.samples == 20 and "1,000 predictions" in other.energy.summary()
+    assert other.energy.as_dict()["grams_co2e_per_thousand_predictions"] > 0
     plain = trainer.energy.as_dict()
     assert {"energy_joules", "grams_co2e", "estimated", "source", "grams_co2e_per_thousand_predictions"} <= set(plain)
     assert "energy" in str(history) and "carbon" in str(history)

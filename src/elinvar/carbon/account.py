@@ -40,6 +40,7 @@ class Account:
         self._before_assumed = False
         self._epoch: Reading | None = None
         self._predicted = [0.0, 0.0, 0.0, 0.0]  # joules, grams, seconds, samples
+        self._first_predicted: list[float] | None = None  # may have compiled: a stopgap
         self._shown, self._shown_at = "", 0.0
 
     @property
@@ -112,15 +113,22 @@ class Account:
         finally:
             took = (meter.read() if meter_ran else meter.stop()) - before
             if counted:
-                figures = (took.joules, took.grams, took.seconds, counted)
-                self._predicted = [a + b for a, b in zip(self._predicted, figures, strict=True)]
+                figures = [took.joules, took.grams, took.seconds, float(counted)]
+                if self._first_predicted is None and not self._predicted[3]:
+                    self._first_predicted = figures
+                else:
+                    self._predicted = [a + b for a, b in zip(self._predicted, figures, strict=True)]
 
     @property
     def per_thousand(self) -> Predictions | None:
-        """The figures of a thousand predictions, of all that were made; None before any."""
-        joules, grams, seconds, samples = self._predicted
-        if not samples:
+        """The figures of a thousand predictions, of all that were made; None before any.
+
+        Looks at validation data count as predictions. The first time may have compiled, so it
+        counts only as long as it is the only one."""
+        found = self._predicted if self._predicted[3] else self._first_predicted
+        if found is None:
             return None
+        joules, grams, seconds, samples = found
         now, share = self.meter.read(), 1000.0 / samples
         return Predictions(
             joules * share,
@@ -169,6 +177,7 @@ class Account:
             "estimated": total.estimated,
             "assumed": total.assumed,
             "predicted": list(self._predicted),
+            "first_predicted": self._first_predicted,
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -180,6 +189,8 @@ class Account:
         self._before_estimated = bool(state_dict["estimated"])
         self._before_assumed = bool(state_dict["assumed"])
         self._predicted = [float(value) for value in state_dict["predicted"]]
+        first = state_dict.get("first_predicted")
+        self._first_predicted = None if first is None else [float(value) for value in first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +254,7 @@ def per_thousand(
         fail(DataError, "carbon.per_thousand", "the batch has no sample")
     predict(batch)
     account = Account(Meter(place))
+    account._first_predicted = [0.0] * 4  # the call above was the one that compiled
     with account.predicting() as told:
         end = time.perf_counter() + seconds
         while True:

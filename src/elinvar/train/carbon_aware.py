@@ -92,6 +92,7 @@ class CarbonAware(Callback):
         self._planned: float | None = None  # grams of the first plan
         self._planned_watts = WATTS
         self._paused, self._pauses, self._ran_before = 0.0, 0, 0.0
+        self._left_at: float | None = None  # when the process was left in a pause
         self._off = False
         self._begin_fit(0.0)
 
@@ -122,19 +123,21 @@ class CarbonAware(Callback):
             return
         self._begin_fit(now)
         self._started = now if self._started is None else self._started
+        if self._left_at is not None:
+            self._paused += max(now - self._left_at, 0.0)
         self._renewal = _Renewal(self.schedule, now)
         self._progress_at_start = _progress(trainer)
         self._joules = trainer.energy.total.joules
         need = self._need(trainer)
         if need is None:
             self._say("how long the work takes will be known after some of it; it begins at once")
-            self._since, self._next_look = now, now + FIRST_LOOK
+            self._since, self._next_look, self._left_at = now, now + FIRST_LOOK, None
             self._use(trainer, now)
             return
         decision = self._decide(now, need, None)
         self._say(str(decision.plan))
         if decision.run:
-            self._since, self._next_look = now, decision.until
+            self._since, self._next_look, self._left_at = now, decision.until, None
             self._use(trainer, now)
         else:
             self._pause(trainer, decision, need, before_the_first_step=True)
@@ -237,7 +240,7 @@ class CarbonAware(Callback):
         began = self.schedule.clock()
         self._since = None
         trainer.energy.stop()
-        self._pauses += 1
+        self._pauses += self._left_at is None  # else it is the same pause still
         until = shown(decision.until)
         if self.exit_when_paused:
             self._leave(trainer, until, before_the_first_step)
@@ -277,7 +280,7 @@ class CarbonAware(Callback):
 
     def _leave(self, trainer: Trainer, until: str, before_the_first_step: bool) -> NoReturn:
         """End the process at a place from which the run goes on."""
-        recorder = trainer.recorder
+        recorder, self._left_at = trainer.recorder, self.schedule.clock()
         if recorder.run_folder is not None:
             if before_the_first_step:
                 recorder.start()
@@ -368,6 +371,7 @@ class CarbonAware(Callback):
             "planned_watts": self._planned_watts,
             "paused": self._paused,
             "pauses": self._pauses,
+            "left_at": self._left_at,
             "ran": self._ran_before + self._ran,
             "deadline": self.schedule.deadline,
             "seen": self._seen(),
@@ -392,6 +396,7 @@ class CarbonAware(Callback):
         self._planned_watts = state_dict["planned_watts"]
         self._paused, self._pauses = state_dict["paused"], state_dict["pauses"]
         self._ran_before, self._ran = state_dict["ran"], 0.0
+        self._left_at = state_dict["left_at"]
         if state_dict["deadline"] is not None:
             self.schedule.deadline = state_dict["deadline"]
         if state_dict["seen"]:
