@@ -130,7 +130,7 @@ def plain():
 
 def test_a_run_that_pauses_has_the_bits_of_one_that_does_not(tmp_path) -> None:
     clock = Clock()
-    aware = aware_of(clock, folder=tmp_path)
+    aware = aware_of(clock, folder=tmp_path, shortest=1800.0)
     trainer, steps = trained(clock, aware)
     trainer.fit(data(), **RUN)
     assert same_losses(trainer, plain())

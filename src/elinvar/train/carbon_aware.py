@@ -103,6 +103,7 @@ class CarbonAware(Callback):
         self._looked = self._next_look = now
         self._joules = 0.0
         self._paused_in_epoch = 0.0
+        self._tries = False  # runs to learn how long the work takes
 
     def simulate(self, hours: float | None = None, now: float | None = None) -> Plan:
         """The plan, before anything is trained; it prints as a table.
@@ -132,6 +133,7 @@ class CarbonAware(Callback):
         if need is None:
             self._say("how long the work takes will be known after some of it; it begins at once")
             self._since, self._next_look, self._left_at = now, now + FIRST_LOOK, None
+            self._tries = True
             self._use(trainer, now)
             return
         decision = self._decide(now, need, None)
@@ -158,7 +160,11 @@ class CarbonAware(Callback):
             self._next_look = now + FIRST_LOOK
             return
         assert self._since is not None
-        decision = self._decide(now, need, now - self._since)
+        ran_for = self.schedule.shortest if self._tries else now - self._since
+        decision = self._decide(now, need, ran_for)
+        if self._tries:
+            self._say(str(decision.plan))
+        self._tries = False
         if decision.run or need <= 0 or trainer.stop_reason is not None or pending():
             self._next_look = max(decision.until, now + 1.0)
         else:
