@@ -193,7 +193,7 @@ def test_the_folder_of_runs_is_a_file(
 ) -> None:
     (tmp_path / "runs").write_text("mine")
     for folder in (tmp_path / "runs", tmp_path / "runs" / "below"):
-        with pytest.raises(RunError, match="cannot record in .*a file is in the place"):
+        with pytest.raises(RunError, match=r"cannot record in .*a file is in the place"):
             fitted(folder)
     monkeypatch.chdir(tmp_path)  # the same where nobody asked for it: training goes on
     trainer, data, _ = training("mlp", record=True)
@@ -519,7 +519,7 @@ def test_another_model_changes_nothing(tmp_path: Path) -> None:
 def test_a_run_that_ended_by_steps_goes_on(tmp_path: Path) -> None:
     """Also where the last step was the last of an epoch, so that the data were at their end."""
     for steps in (4, 5, 7):
-        trainer, data, validation = training("mlp", record=recording(tmp_path))
+        trainer, data, _ = training("mlp", record=recording(tmp_path))
         trainer.fit(data, steps=steps, batch_size=8)
         trainer, data, _validation = training("mlp", record=recording(tmp_path))
         folder = latest.find("last", tmp_path)

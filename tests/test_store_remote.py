@@ -189,6 +189,9 @@ def test_remotes_that_are_none(tmp_path: Path) -> None:
         data.pull("flower", url, store=tmp_path / "two")
     with pytest.raises(DataMissingError, match="no data set 'flower'"):
         data.push("flower", url, store=tmp_path / "one")
+    for call in (data.push, data.pull):
+        with pytest.raises(DataError, match="one is a store, and no remote"):
+            call("flowers", str(tmp_path / "one"), store=tmp_path / "one")
     file = tmp_path / "remote" / "format.json"
     told = json.loads(file.read_text())
     for change, text in (

@@ -109,6 +109,19 @@ def _memory() -> int | None:
         return None
 
 
+def outside() -> dict[str, str]:
+    """Where random numbers that are not Elinvar's stand, by hashes of their states."""
+    found = {"hash seed of Python": os.environ.get("PYTHONHASHSEED") or "random"}
+    for name, module, read in (
+        ("Python's random numbers", "random", "getstate"),
+        ("numpy's global random numbers", "numpy.random", "get_state"),
+    ):
+        if module in sys.modules:
+            state = repr(getattr(sys.modules[module], read)())
+            found[name] = hashlib.sha256(state.encode()).hexdigest()[:16]
+    return found
+
+
 def numerics() -> dict[str, Any]:
     """What values may depend on beside the program: versions, and rules that are switched on."""
     return {

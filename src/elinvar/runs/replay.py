@@ -31,6 +31,7 @@ class Answer:
         compared: how many were the same.
         difference: the first one: step, epoch, batch, and what differs; None where there is none.
         changes: recorded things that are not as they were, as (kind, what).
+        outside: random numbers that are not Elinvar's and were not where they had been.
         machine: what is another machine's or another number of threads; it changes no value.
     """
 
@@ -42,6 +43,7 @@ class Answer:
     difference: dict[str, Any] | None
     changes: list[tuple[str, str]] = field(default_factory=list)
     machine: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -64,6 +66,9 @@ class Answer:
                 "nothing that is recorded changed: look for random numbers that are not Elinvar's, "
                 "the time, the order of a set or of files in a folder, and values from outside"
             )
+        if self.outside and not self.same:
+            lines.append("random numbers that are not Elinvar's stood elsewhere (not seeded?):")
+            lines += [f"  {text}" for text in self.outside]
         if self.machine:
             lines.append("another machine or number of threads, which changes no value:")
             lines += [f"  {text}" for text in self.machine]
@@ -139,7 +144,8 @@ def replay(
         len(rows.tensors),
         found["first"],
         changes,
-        _machine(manifest, found.get("manifest", {})),
+        _changed("machine", manifest, found),
+        [text.partition(":")[0] for text in _changed("outside", manifest, found)],
     )
 
 
@@ -322,9 +328,10 @@ def elinvar_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return found
 
 
-def _machine(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = differences("", manifest["machine"], now.get("machine", manifest["machine"]))
-    return [what for _, what in found]
+def _changed(part: str, manifest: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """How a part of the manifest differs, in words."""
+    before = manifest.get(part, {})
+    return [what for _, what in differences("", before, found["manifest"].get(part, before))]
 
 
 def differences(kind: str, before: Any, now: Any, name: str = "") -> list[tuple[str, str]]:

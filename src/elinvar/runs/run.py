@@ -451,7 +451,9 @@ class Run:
         if self._manifest is not None:
             self._guard("write the manifest", self._write_manifest)
         whole = all(
-            self._guard("write the logs", job) for log in self._logs for job in (log.flush, log.sync)
+            self._guard("write the logs", job)
+            for log in self._logs
+            for job in (log.flush, log.sync)
         )
         seal = lambda: self._write_end(row)  # noqa: E731
         row["sealed"] = whole and self._guard("write how it ended", seal)
@@ -550,6 +552,7 @@ def gather(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
         "packages": facts.packages(),
         "numerics": facts.numerics(),
         "machine": facts.machine(),
+        "outside": facts.outside(),
     }
     return manifest, contents
 

@@ -20,7 +20,16 @@ from elinvar.store.seen import Notes, Seen
 from elinvar.store.steady import SmallFiles
 from elinvar.store.tables import canonical
 from elinvar.store.version import Version
-from elinvar.store.walk import SIZE, Folder, look_of, refuse_special, shown, unreadable, walk
+from elinvar.store.walk import (
+    MARKER,
+    SIZE,
+    Folder,
+    look_of,
+    refuse_special,
+    shown,
+    unreadable,
+    walk,
+)
 
 _BATCH = 4096  # files looked at together
 _BATCH_BYTES = 1 << 25
@@ -164,6 +173,8 @@ def _of_memory(intake: Intake, files: Any) -> tuple[bytes, Builder, str]:
 def _of_file(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
     builder = Builder(intake.place.kind, _keeper(intake))
     name = os.path.basename(os.path.abspath(path))
+    if name == os.fsencode(MARKER):
+        fail(DataError, "data", f"{shown(path)} is the marker of a version, and no data")
     looks = np.array([look_of(os.stat(path))], np.int64)
     run = Folder(b"", os.path.dirname(os.path.abspath(path)), [name], looks)
     _take_all(intake, [run], path, builder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -58,10 +59,12 @@ class _Count:
 
     def __init__(self) -> None:
         self.pieces = self.num_bytes = 0
+        self._lock = threading.Lock()
 
     def add(self, nbytes: int) -> None:
-        self.pieces += 1
-        self.num_bytes += nbytes
+        with self._lock:
+            self.pieces += 1
+            self.num_bytes += nbytes
 
 
 def push(
@@ -321,8 +324,8 @@ def _fetch(intake: Intake, history: History, remote: Remote, count: _Count) -> N
             large |= _fetch_entries(intake, there, remote, waiting, count)
             waiting = {}
     large |= _fetch_entries(intake, there, remote, waiting, count)
-    for digest, size in large.items():
-        _fetch_large(intake, remote, digest, size, count)
+    lock = threading.Lock()
+    _together(large.items(), lambda job: _fetch_large(intake, remote, job, count, lock))
 
 
 def _fetch_entries(
@@ -386,39 +389,57 @@ def _arrived(intake: Intake, digest: bytes, content: bytes, remote: Remote) -> N
     intake.add(digest, content)
 
 
-def _fetch_large(intake: Intake, remote: Remote, digest: bytes, size: int, count: _Count) -> None:
-    """A large object, part by part; parts that arrived before are kept."""
+def _fetch_large(
+    intake: Intake, remote: Remote, wanted: tuple[bytes, int], count: _Count, lock: threading.Lock
+) -> None:
+    """A large object, part by part; parts that arrived before are kept.
+
+    Args:
+        wanted: its digest and its size.
+        lock: held while the store's own records change.
+    """
+    digest, size = wanted
     folder = intake.place / "partial"
     folder.mkdir(exist_ok=True)
     path = folder / digest.hex()
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if intake.has([digest])[0]:  # another process brought it meanwhile
+        with lock:
+            is_here = intake.has([digest])[0]
+        if is_here:  # another process brought it meanwhile
+            os.close(handle)
             return
-        whole = min(os.fstat(handle).st_size // PART * PART, size)
-        os.ftruncate(handle, whole)
-        os.lseek(handle, whole, os.SEEK_SET)
-        for name, start, end in part_names(digest, size):
-            if start < whole:
-                continue
-            try:
-                content = remote.read(name)
-            except FileNotFoundError:
-                text = f"{remote.url} lacks {intake.place.kind.text(digest)}"
-                fail(DataMissingError, "data", text, "push it again from a whole store")
-            if len(content) != end - start:
-                text = f"{remote.url}/{name} has {len(content)} bytes in the place of "
-                fail(DataError, "data", f"{text}{end - start}", "push it again from a whole store")
-            write_all(handle, content)
-            count.add(len(content))
-        os.lseek(handle, 0, os.SEEK_SET)
-        found = hash_stream(reader(handle), intake.place.kind, size).digest()
-        if found != digest:
-            path.unlink()
-            text = f"{remote.url} sent something else than {intake.place.kind.text(digest)}"
-            fail(DataError, "data", text, "it is damaged there; push it again from a whole store")
-        intake.settle(handle, path, digest)
-        path.unlink(missing_ok=True)
-    finally:
+        _fetch_parts(intake, remote, (handle, path), digest, size, count)
+    except BaseException:
         os.close(handle)
+        raise
+    with lock:
+        intake.settle(handle, path, digest)
+
+
+def _fetch_parts(
+    intake: Intake, remote: Remote, file: tuple[int, Path], digest: bytes, size: int, count: _Count
+) -> None:
+    handle, path = file
+    whole = min(os.fstat(handle).st_size // PART * PART, size)
+    os.ftruncate(handle, whole)
+    os.lseek(handle, whole, os.SEEK_SET)
+    for name, start, end in part_names(digest, size):
+        if start < whole:
+            continue
+        try:
+            content = remote.read(name)
+        except FileNotFoundError:
+            text = f"{remote.url} lacks {intake.place.kind.text(digest)}"
+            fail(DataMissingError, "data", text, "push it again from a whole store")
+        if len(content) != end - start:
+            text = f"{remote.url}/{name} has {len(content)} bytes in the place of {end - start}"
+            fail(DataError, "data", text, "push it again from a whole store")
+        write_all(handle, content)
+        count.add(len(content))
+    os.lseek(handle, 0, os.SEEK_SET)
+    if hash_stream(reader(handle), intake.place.kind, size).digest() != digest:
+        path.unlink()
+        text = f"{remote.url} sent something else than {intake.place.kind.text(digest)}"
+        fail(DataError, "data", text, "it is damaged there; push it again from a whole store")

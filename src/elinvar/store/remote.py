@@ -140,6 +140,9 @@ class Remote:
         Raises:
             DataError: nothing is there, or a store of a newer version or of another hash.
         """
+        if "locks/objects" in self.sizes:
+            text = f"{self.url} is a store, and no remote"
+            fail(DataError, "data", text, "push from there to another folder, and pull from that")
         told = _parsed(self.read("format.json")) if "format.json" in self.sizes else None
         if told is None and any(one.startswith("names/") for one in self.sizes):
             fail(DataError, "data", f"{self.url}/format.json is damaged or missing")

@@ -28,7 +28,7 @@ from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, recording, state
-from elinvar.train.averaging import MovingAverage, evaluating
+from elinvar.train.averaging import MovingAverage, evaluating, training
 from elinvar.train.bar import progress_for
 from elinvar.train.batches import feed, joined, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
@@ -113,6 +113,8 @@ class Trainer:
     mean: Mean
     waited: float
     pass_over: bool
+    energy: Account
+    recorder: Recorder
 
     @named("Trainer")
     def __init__(
@@ -151,15 +153,15 @@ class Trainer:
         self._schedule_wish = None if self.schedule or self._plateau else schedule
         self.average = None if ema is None else MovingAverage(model, ema)
         self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
-        self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
+        self.epoch, self.step, self.epochs, self.batches_done, self.waited = 0, 0, 0, 0, 0.0
         self.logs: dict[str, Any] = {}
-        self.history = History()
-        self.mean, self.energy = Mean(), Account()
+        self.history, self.mean, self.energy = History(), Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited, self.pass_over = 0.0, False
+        self.pass_over = False
         self.source: Any = None
+        self.rests: list[Module] = []  # parts that stay in evaluation mode
         self.held_place: Any = None  # of the data, while a batch is waited for
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
@@ -227,9 +229,8 @@ class Trainer:
         checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
-        checks = None
-        if validation is not None:
-            checks = feed(validation, batch_size, False, seed, "validation")
+        what = "validation"
+        checks = None if validation is None else feed(validation, batch_size, False, seed, what)
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
@@ -268,7 +269,7 @@ class Trainer:
 
     def _dry_run(self, source: Any, checks: Any) -> History:
         with finders.restored(self, schedule=False):
-            self.model.train()
+            self.rests = training(self.model, self.rests)
             batch = tensors(next(iter(source)))
             loss = self.prepared().train(batch)[0].item()
             if not math.isfinite(loss):
@@ -412,7 +413,7 @@ class Trainer:
         self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
-        self.model.train()
+        self.rests = training(self.model, self.rests)
         complete = True
         batches = timed(self, source, signals, stepper)
         for batch in batches:
