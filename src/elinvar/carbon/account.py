@@ -42,6 +42,7 @@ class Account:
         self._predicted = [0.0, 0.0, 0.0, 0.0]  # joules, grams, seconds, samples
         self._first_predicted: list[float] | None = None  # may have compiled: a stopgap
         self._shown, self._shown_at = "", 0.0
+        self._notes: dict[str, Any] = {}
 
     @property
     def meter(self) -> Meter:
@@ -143,6 +144,10 @@ class Account:
 
     # ---- state ---------------------------------------------------------------------------------
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep something that belongs to the account, such as what waiting has saved."""
+        self._notes[name] = value
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a manifest or JSON."""
         total, thousand = self.total, self.per_thousand
@@ -158,7 +163,7 @@ class Account:
         if thousand is not None:
             found["joules_per_thousand_predictions"] = thousand.joules
             found["grams_co2e_per_thousand_predictions"] = thousand.grams
-        return found
+        return {**found, **self._notes}
 
     def summary(self) -> str:
         """A line for the end of a run.

@@ -15,7 +15,8 @@ from elinvar.runtime.pool import get_num_threads
 from elinvar.runtime.targets import target_named
 
 OPTIONAL = (
-    "rich", "matplotlib", "scikit-learn", "pyarrow", "pillow", "safetensors", "jaxlib", "codecarbon",
+    "rich", "matplotlib", "scikit-learn", "pyarrow", "pillow", "safetensors", "jaxlib",
+    "codecarbon",
 )  # fmt: skip
 
 

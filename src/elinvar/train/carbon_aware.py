@@ -131,7 +131,8 @@ class CarbonAware(Callback):
         self._joules = trainer.energy.total.joules
         need = self._need(trainer)
         if need is None:
-            self._say("how long the work takes will be known after some of it; it begins at once")
+            when = "some of it" if trainer.num_batches else "the first epoch (or say hours=…)"
+            self._say(f"how long the work takes will be known after {when}; it begins at once")
             self._since, self._next_look, self._left_at = now, now + FIRST_LOOK, None
             self._tries = True
             self._use(trainer, now)
@@ -188,8 +189,10 @@ class CarbonAware(Callback):
         if self._since is not None:
             self._account(trainer, self.schedule.clock())
             self._since = None
-        if self._spans and sys.exc_info()[0] is None:
-            self._say(self.text())
+        if self._spans:
+            trainer.energy.note("carbon_aware", self.report)  # runs keep it
+            if sys.exc_info()[0] is None:
+                self._say(self.text())
 
     # ---- deciding --------------------------------------------------------------------------
 
@@ -380,6 +383,7 @@ class CarbonAware(Callback):
             "left_at": self._left_at,
             "ran": self._ran_before + self._ran,
             "deadline": self.schedule.deadline,
+            "horizon": self.schedule.horizon,
             "seen": self._seen(),
         }
 
@@ -403,6 +407,7 @@ class CarbonAware(Callback):
         self._paused, self._pauses = state_dict["paused"], state_dict["pauses"]
         self._ran_before, self._ran = state_dict["ran"], 0.0
         self._left_at = state_dict["left_at"]
+        self.schedule.horizon = state_dict["horizon"]
         if state_dict["deadline"] is not None:
             self.schedule.deadline = state_dict["deadline"]
         if state_dict["seen"]:
@@ -412,10 +417,13 @@ class CarbonAware(Callback):
 
 
 def _progress(trainer: Trainer) -> float | None:
-    """The share of all batches that is done; None where their number is not known."""
+    """The share of all batches that is done; of whole epochs, where the data have no length; None
+    where there is no last epoch, either."""
     batches = trainer.num_batches
-    if not batches or trainer.epochs >= sys.maxsize:
+    if trainer.epochs >= sys.maxsize:
         return None
+    if not batches:
+        return trainer.epoch / trainer.epochs
     return min((trainer.epoch * batches + trainer.batches_done) / (trainer.epochs * batches), 1.0)
 
 
