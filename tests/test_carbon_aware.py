@@ -1,5 +1,6 @@
 """Training that waits for a cleaner grid: the bits, the deadline, pauses, signals, outages."""
 
+import functools
 import json
 import os
 import signal
@@ -123,6 +124,7 @@ def data():
     return tuple(part[:50] for part in task(50))
 
 
+@functools.cache
 def plain():
     trainer = made()
     trainer.fit(data(), **RUN)

@@ -67,7 +67,8 @@ class Account:
         """The figures of the epoch so far, for `trainer.logs`."""
         now = self.meter.read()
         since = now if self._epoch is None else now - self._epoch
-        return {"energy_joules": since.joules, "grams_co2e": since.grams}
+        # A measurement that takes the place of a first estimate may be less than that was.
+        return {"energy_joules": max(since.joules, 0.0), "grams_co2e": max(since.grams, 0.0)}
 
     @property
     def total(self) -> Reading:
