@@ -60,6 +60,8 @@ class CodecarbonMeter:
         tracker = None
         try:
             tracker = self._made()
+            if not self.source:
+                return  # it would estimate, as we do
             while not self._end.is_set():
                 tracker.flush()
                 self.settled = True
@@ -104,7 +106,7 @@ class CodecarbonMeter:
         self.source = ", ".join(names)
         return tracker
 
-    def _take(self, sink: Any, total: Any, delta: Any) -> None:
+    def _take(self, total: Any, delta: Any) -> None:
         """Codecarbon's own way to tell: all energies so far, in kilowatt-hours."""
         if self._measures_cpu:
             self.cpu_joules = float(total.cpu_energy) * JOULES_PER_KWH
