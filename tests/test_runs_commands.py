@@ -111,7 +111,7 @@ def test_a_beginning_and_the_newest(runs: Path, capsys: Any) -> None:
         (["replay", "second", "--in", "/no/such/folder"], "there is no folder"),
         (["replay", "second", "--threads", "0"], "threads must be 1 or more"),
         (["replay", "second", "--", "no-such-program"], "cannot be started"),
-        (["replay", "second", "--", "true"], "could not be replayed: the program ended well"),
+        (["replay", "second", "--", "true"], "could not be replayed: the program ended with exit code 0"),
         (["replay", "second", "--", "false"], "the program ended with exit code 1"),
     ],
 )

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from elinvar.carbon.meter import in_words
-from elinvar.core.errors import ConfigError, fail
+from elinvar.core.errors import ConfigError, RunError, fail
 from elinvar.nn.summary import table
-from elinvar.runs import latest
+from elinvar.runs import identity, latest
 from elinvar.runs import run as layout
+from elinvar.runs.files import read_sealed
 from elinvar.runs.latest import Standing
 from elinvar.runs.replay import differences, elinvar_differences, replay
 from elinvar.runs.rows import rows_of
@@ -172,7 +173,7 @@ def _show(held: list[Standing], options: argparse.Namespace) -> int:
             parts = {"manifest": run.manifest, "processes": run.processes, "epochs": epochs_of(run)}
             print(json.dumps({**_summary(run), **parts}), file=options.out)
             continue
-        code = run.manifest.get("code", {})
+        code, epochs = run.manifest.get("code", {}), epochs_of(run)
         changed = ", with changes" if "diff" in code else ""
         machine = run.manifest.get("machine", {})
         lines = {
@@ -180,16 +181,25 @@ def _show(held: list[Standing], options: argparse.Namespace) -> int:
             "state": f"{run.state} after {run.step} steps",
             "created": run.manifest.get("created", "?"),
             "program": " ".join(run.manifest.get("entry", {}).get("arguments") or ["(a notebook)"]),
-            "code": f"commit {code['commit'][:12]}{changed}" if "commit" in code else "no git",
+            "code": f"commit {code['commit'][:12]}{changed}" if "commit" in code else "no commit",
             "machine": f"{machine.get('processor')}, {machine.get('threads')} threads",
             "processes": str(sum(row.get("event") == "start" for row in run.processes)),
             "energy": _energy(run),
+            **_error(run),
             **({"trouble": run.trouble} if run.trouble else {}),
-            **{name: _cell(value) for name, value in _last_figures(run).items()},
+            **({"last epoch": str(epochs[-1].get("epoch", "?"))} if epochs else {}),
+            **{f"  {name}": _cell(value) for name, value in _last_figures(run).items()},
         }
         width = max(map(len, lines))
         print("\n".join(f"{name:<{width}}  {value}" for name, value in lines.items()))
     return 0
+
+
+def _error(run: Standing) -> dict[str, str]:
+    """Why the newest process failed."""
+    last = run.processes[-1] if run.processes else {}
+    failed = run.state == "failed" and "error" in last
+    return {"error": str(last["error"])} if failed else {}
 
 
 def _energy(run: Standing) -> str:
@@ -212,6 +222,7 @@ def _compare(held: list[Standing], options: argparse.Namespace) -> int:
                 rows += elinvar_differences(a, b)
             else:
                 rows += differences(part, a, b)
+        rows += [("data", text) for text in _data_differences(first, other)]
         found[other.name] = rows
     figures = {run.name: _last_figures(run) for run in held}
     if options.json:
@@ -230,6 +241,18 @@ def _compare(held: list[Standing], options: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+def _data_differences(first: Standing, other: Standing) -> list[str]:
+    """How the data of two runs differ, in words; damaged descriptions are said."""
+    found = []
+    for run in (first, other):
+        path = run.folder / layout.DATA
+        try:
+            found.append(dict(read_sealed(path)["data"]))
+        except (RunError, KeyError, TypeError, ValueError):
+            return [f"what the data of {run.name} were is not known"]
+    return identity.differences(*found)
 
 
 def _plot(held: list[Standing], options: argparse.Namespace) -> int:

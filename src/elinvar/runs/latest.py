@@ -173,7 +173,6 @@ def named_open(folder: Path) -> Path | None:
     if not os.path.lexists(folder):
         return None
     if checkpoints.steps_in(folder / layout.CHECKPOINTS):
-        layout.say(f"going on with {folder}")
         return folder
     if folder.is_dir() and not is_locked(folder) and (folder / layout.PROCESSES).exists():
         other = checkpoints.other_name(folder)

@@ -21,7 +21,7 @@ from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
 from elinvar.runs.identity import identity, optimizer_table
 from elinvar.runs.naming import check_options
-from elinvar.runs.run import Run, begun, say
+from elinvar.runs.run import Run, begun
 from elinvar.tensor.random import default_generator
 
 FORMAT = 1
@@ -125,10 +125,7 @@ class LoopRun:
             return None
         if self._resume is True:
             base = latest.runs_folder(self._where)
-            found = latest.newest_open(base, facts.program(), number)
-            if found is not None:
-                say(f"going on with {found}")
-            return found
+            return latest.newest_open(base, facts.program(), number)
         return latest.find(self._resume, latest.runs_folder(self._where))
 
     def _begun(self, names: list[str], config: dict[str, Any], number: int) -> Run | None:

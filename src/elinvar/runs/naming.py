@@ -1,7 +1,8 @@
-"""The folder of a new run, and whether what was asked for makes sense."""
+"""The folder of a new run, whether what was asked for makes sense, and counts in words."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from pathlib import Path
@@ -9,6 +10,16 @@ from pathlib import Path
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.runs import facts
 from elinvar.runs.files import refuse
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "file"), counted(2, "file")
+        ('1 file', '2 files')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def check_options(log_every: int, every: float, keep: int) -> None:
@@ -54,7 +65,9 @@ def new_folder(base: Path, name: str | None = None) -> Path:
         OSError: it cannot be made.
         RunError: there is one of this name.
     """
-    base.mkdir(parents=True, exist_ok=True)
+    if not base.exists():
+        base.mkdir(parents=True, exist_ok=True)
+        _keep_out_of_git(base)
     if name is not None:
         folder = base / check_name(name)
         try:
@@ -72,3 +85,13 @@ def new_folder(base: Path, name: str | None = None) -> Path:
             continue
         return folder
     refuse(base, "has no free name for a run")
+
+
+def _keep_out_of_git(base: Path) -> None:
+    """A new folder of runs inside of a git repository: `git add .` shall not take checkpoints.
+
+    Who wants them in git deletes the file, which is not written again.
+    """
+    if any((folder / ".git").exists() for folder in base.resolve().parents):
+        with contextlib.suppress(OSError):
+            (base / ".gitignore").write_text("*\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from elinvar.core.errors import DataMissingError, RunError, ValueRangeError, fai
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
+from elinvar.runs.naming import counted
 from elinvar.runs.rows import rows_of
 from elinvar.runs.steps import StepTable
 
@@ -50,7 +51,7 @@ class Answer:
         if self.same:
             lines.append(
                 f"the same run, bit for bit: steps {self.first} to {self.last}, "
-                f"{self.tensors} tensors after each"
+                f"{counted(self.tensors, 'tensor')} after each"
             )
         else:
             assert self.difference is not None
@@ -141,7 +142,8 @@ def replay(
         try:
             found = json.loads((place / "answer.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            why = f"the program ended {said} before its run {started['number']} was complete"
+            what = f"the run to compare, the program's number {started['number']}, was complete"
+            why = f"the program ended {said} before {what}"
             refuse(folder, f"could not be replayed: {why}")
         contents = _contents(folder / layout.CODE, place / layout.CODE)
         changes = _changes(manifest, data, found, contents)
@@ -292,7 +294,7 @@ def _run(
         )
     except OSError as error:
         fail(RunError, "replay", f"{arguments[0]!r} cannot be started: {error.strerror or error}")
-    return "well" if done.returncode == 0 else f"with exit code {done.returncode}"
+    return f"with exit code {done.returncode}"
 
 
 def _moved(word: str, old: Path, new: Path) -> str:

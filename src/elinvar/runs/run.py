@@ -35,7 +35,7 @@ from elinvar.core.version import VERSION
 from elinvar.runs import checkpoints, code, ending, events, facts
 from elinvar.runs.checkpoints import Checkpoint, Writer, text_of
 from elinvar.runs.files import Lock, Log, read_sealed, refuse, write_sealed
-from elinvar.runs.naming import new_folder
+from elinvar.runs.naming import counted, new_folder
 from elinvar.runs.rows import line, plain, rows_of, whole_lines
 from elinvar.runs.steps import Row, StepLog, StepTable, first_difference
 
@@ -228,6 +228,8 @@ class Run:
             checkpoints.set_aside(place, found.step, run._first_step)
             run._begin_process(found.step, facts.entry(), number)
             ending.remove(folder)  # after the new process is in the log
+            more = f"; {counted(len(run._expected), 'step')} after it will be computed again"
+            say(f"going on with {folder} after step {found.step}{more if run._expected else ''}")
         except OSError as error:
             lock.release()
             refuse(folder, f"cannot be gone on with: {error.strerror or error}")

@@ -17,6 +17,7 @@ from elinvar.runs.checkpoints import text_of
 from elinvar.runs.code import LARGEST_FILE
 from elinvar.runs.digests import digest_of
 from elinvar.runs.files import canonical, content_of, hash_of, is_locked, read_sealed, refuse
+from elinvar.runs.naming import counted
 from elinvar.runs.rows import UNFINISHED, rows_of
 from elinvar.runs.steps import Row, StepTable
 
@@ -31,7 +32,8 @@ class Report:
         faults: what is damaged, missing or changed.
         notes: what is no damage: the end of a log that a killed process was writing.
         steps: rows in the log of steps.
-        identity: SHA-256 over manifest, data and steps: the run in one word.
+        identity: SHA-256 over manifest (with it the code), data, the last step's chain, logs and
+            checkpoints: the run in one word.
     """
 
     folder: Path
@@ -70,9 +72,20 @@ def verify(folder: Path) -> Report:
     held = _states(folder, run, manifest, rows, report)
     _end(folder, run, (manifest, data, processes, held), report)
     last = rows[max(rows)].chain.hex() if rows else ""
-    word = [manifest.get("seal"), data.get("seal"), last]
+    word = [manifest.get("seal"), data.get("seal"), last, _logs_now(folder), held]
     report.identity = hashlib.sha256(canonical(word)).hexdigest()
     return report
+
+
+def _logs_now(folder: Path) -> dict[str, str | None]:
+    """SHA-256 of each log as it is: who edits one may have made all marks and seals fit."""
+    found: dict[str, str | None] = {}
+    for name in (layout.STEPS, layout.METRICS, layout.PROCESSES, layout.EVENTS):
+        try:
+            found[name] = hash_of(folder / name)[1]
+        except RunError:
+            found[name] = None
+    return found
 
 
 def _looks_like_a_run(folder: Path) -> bool:
@@ -114,7 +127,7 @@ def _code(folder: Path, manifest: dict[str, Any], report: Report) -> None:
             large = os.path.exists(original) and original.stat().st_size > LARGEST_FILE
             if not large or os.path.lexists(path):
                 report.faults.append(f"code: {name}: {text_of(error)}")
-    report.checked.append(f"{len(wanted)} files of code")
+    report.checked.append(f"{counted(len(wanted), 'file')} of code")
 
 
 def _steps(folder: Path, run: str, report: Report) -> dict[int, Row]:
@@ -133,7 +146,8 @@ def _steps(folder: Path, run: str, report: Report) -> dict[int, Row]:
         text = f"{layout.STEPS} {table.trouble}"
         ends = table.trouble.startswith("ends")
         (report.notes if ends else report.faults).append(text)
-    report.checked.append(f"{len(rows)} steps of {len(table.tensors)} tensors")
+    steps = counted(len(rows), "row")
+    report.checked.append(f"{steps} of steps with {counted(len(table.tensors), 'tensor')} each")
     return rows
 
 
@@ -151,7 +165,7 @@ def _logs(folder: Path, run: str, report: Report) -> list[dict[str, Any]]:
             report.faults.append(f"{name} is of another run, or lacks its beginning")
         elif not rows and trouble is None and name == layout.PROCESSES:
             report.faults.append(f"{name} is empty")
-        report.checked.append(f"{len(rows)} lines of {name}")
+        report.checked.append(f"{counted(len(rows), 'line')} of {name}")
     try:
         trouble = events.check(content_of(folder / layout.EVENTS))
         text = f"{layout.EVENTS} {trouble}"
@@ -184,7 +198,7 @@ def _states(
     whole = {path.with_suffix(".safetensors").name for path in place.glob("step-*.json")}
     report.notes += [f"{name} has no table: it was not complete" for name in sorted(names - whole)]
     report.notes += [f"{path.name} was set aside" for path in sorted(place.glob("*.damaged-*"))]
-    report.checked.append(f"{len(held)} checkpoints")
+    report.checked.append(counted(len(held), "checkpoint"))
     return held
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -94,10 +95,7 @@ def resumed(resume: Any, wish: Recording | None) -> Any:
             return None
         if wish is not None and wish.name is not None:
             return latest.named_open(base / wish.name)
-        found = latest.newest_open(base, facts.program(), replaying.coming_number())
-        if found is not None:
-            say(f"going on with {found}")
-        return found
+        return latest.newest_open(base, facts.program(), replaying.coming_number())
     if not Path(resume).exists() and not str(resume).endswith(".safetensors"):
         if (base / os.fspath(resume)).is_dir():
             return base / os.fspath(resume)
@@ -306,7 +304,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "callbacks": [type(callback).__qualname__ for callback in trainer.callbacks],
         "accumulate": trainer.accumulate,
         "epochs": trainer.epochs if trainer.epochs < 1 << 60 else None,
-        "schedule": None if trainer.schedule is None else type(trainer.schedule).__name__,
+        "schedule": _schedule(trainer.schedule or trainer.plateau),
         "average": None if trainer.average is None else trainer.average.decay,
         "manual_seed": int(words[0]),
         "random numbers drawn before": int(words[1]),
@@ -315,6 +313,15 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
     if trainer.optimizer is not None:
         found["optimizer"] = optimizer_table(trainer.optimizer)
     return found
+
+
+def _schedule(schedule: Any) -> dict[str, Any] | None:
+    """A schedule's class, and the plain values that it was made with."""
+    if schedule is None:
+        return None
+    held, names = vars(schedule), inspect.signature(type(schedule)).parameters
+    plain = {name: held[name] for name in names if isinstance(held.get(name, ()), PLAIN)}
+    return {"class": type(schedule).__name__, **plain}
 
 
 def _name(what: Any) -> str | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _PARTS = ("optimizer", "schedule", "average")
+_NEWER = {"energy", "pass_over", "plateau"}  # files of old have none
 
 
 def captured(trainer: Trainer) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
     for name in _PARTS:
         part = getattr(trainer, name)
         found[name] = None if part is None else part.state_dict()
+    found["plateau"] = None if trainer.plateau is None else trainer.plateau.state_dict()
     found["energy"] = trainer.energy.state_dict()
     found["optimizer_kind"] = type(trainer.optimizer).__name__
     scale = trainer.prepared().scale
@@ -64,7 +66,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         text = f"the state has format {state.get('format')}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
     before = captured(trainer)
-    missing = sorted(set(before) - set(state) - {"energy", "pass_over"})  # files of old have none
+    missing = sorted(set(before) - set(state) - _NEWER)
     if missing:
         fail(StateError, "Trainer", f"the state lacks {', '.join(missing)}")
     try:
@@ -92,6 +94,8 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
     for name in _PARTS:
         if state[name] is not None:
             getattr(trainer, name).load_state_dict(state[name])
+    if trainer.plateau is not None and state.get("plateau") is not None:
+        trainer.plateau.load_state_dict(state["plateau"])
     scale = trainer.prepared().scale
     if scale is not None and state["scale"] is not None:
         scale.load_state_dict(state["scale"])

@@ -149,8 +149,8 @@ class Trainer:
         self.callbacks = checking.listed(callbacks)
         Listeners(self.callbacks)
         self.schedule = schedule if isinstance(schedule, LRScheduler) else None
-        self._plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
-        self._schedule_wish = None if self.schedule or self._plateau else schedule
+        self.plateau = schedule if isinstance(schedule, ReduceLROnPlateau) else None
+        self._schedule_wish = None if self.schedule or self.plateau else schedule
         self.average = None if ema is None else MovingAverage(model, ema)
         self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
         self.epoch, self.step, self.epochs, self.batches_done, self.waited = 0, 0, 0, 0, 0.0
@@ -471,8 +471,8 @@ class Trainer:
         place, self.pass_over = self.batches_done, False
         self.epoch, self.batches_done = self.epoch + 1, 0
         self.logs.update(lr=self.learning_rate, **self.energy.epoch())
-        if self._plateau is not None:
-            self._plateau.step(self.logs.get("val_loss", self.logs["loss"]))
+        if self.plateau is not None and complete:  # else it comes when the epoch is
+            self.plateau.step(self.logs.get("val_loss", self.logs["loss"]))
         if self.history.rows and self.history.rows[-1]["epoch"] == self.epoch:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
