@@ -158,7 +158,8 @@ def test_checkpoints_that_do_not_fit(files, capsys) -> None:
     (files / "half.st").write_bytes((files / "run.st").read_bytes()[:900])
     for words in (("eval", "run.py", "--checkpoint"), ("train", "run.py", "--resume")):
         assert "no valid safetensors file" in refused(capsys, *words, "half.st")
-        assert "is a folder; hint: name the file in it" in refused(capsys, *words, ".")
+        folder = refused(capsys, *words, ".")
+        assert "is a folder; hint: name the file in it" in folder or "not the folder of a run" in folder
         assert "there is no file 'gone.st'" in refused(capsys, *words, "gone.st")
 
 
@@ -181,6 +182,20 @@ def test_debug_stands_anywhere_and_help_has_examples(capsys) -> None:
     assert code == 0 and "exit codes: 0 all is well" in out and "examples:" in out
     assert run(capsys, "help", "train")[1] == run(capsys, "train", "--help")[1]
     assert "examples:" in run(capsys, "train", "--help")[1]
+
+
+@pytest.mark.parametrize("place", ["out", "run.py"])
+def test_ctrl_c_says_how_to_go_on(files, capsys, place) -> None:
+    text = SCRIPT.replace('folder="out"', f'folder="{place}", callbacks=[Send()]')
+    send = "import os, signal\nclass Send(el.train.Callback):\n    def on_step_end(self, trainer):\n        os.kill(os.getpid(), signal.SIGINT)\n"
+    (files / "sent.py").write_text(text.replace("rate = 1e-2", f"{send}rate = 1e-2"))
+    code, out, error = run(capsys, "train", "sent.py", "--json")
+    last = error.splitlines()[-1]
+    assert (code, out) == (130, "") and last.startswith("elinvar: stopped by SIGINT after step 1")
+    if place == "out":
+        assert last.endswith("go on with elinvar train … --resume out/interrupted.safetensors")
+    else:
+        assert "not saved: " in last and "resume" not in last
 
 
 def test_the_shell_sees_the_exit_code(files) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import elinvar as el
 from elinvar import data
 from elinvar.core.errors import DataError, DataMissingError, DTypeError, ValueRangeError
-from elinvar.store import committing, hashing, objects
+from elinvar.store import hashing, objects, steady
 from elinvar.store.walk import MARKER
 
 pytestmark = pytest.mark.any_level
@@ -135,7 +135,7 @@ def test_unchanged_files_are_not_read(store: Path, tmp_path: Path, monkeypatch) 
     old = 1_000_000_000 * 10**9
     for path in source.iterdir():
         os.utime(path, ns=(old, old))
-    module = committing
+    module = steady
 
     monkeypatch.setattr("elinvar.store.seen._COARSE", -(10**12))  # as if they had been there long
     first = data.commit(source, "x", store=store)

@@ -40,6 +40,7 @@ from elinvar.nn.serialization import load as load
 from elinvar.nn.serialization import save as save
 from elinvar.nn.stateless import functional_call as functional_call
 from elinvar.nn.stateless import stack_module_state as stack_module_state
+from elinvar.runs.loop import run as run
 from elinvar.runtime.pool import get_num_threads as get_num_threads
 from elinvar.runtime.pool import set_num_threads as set_num_threads
 from elinvar.tensor import checkpoint_policies as checkpoint_policies
@@ -782,19 +783,6 @@ def roll(x: _ArrayLike, /, shift: int | tuple[int, ...], axis: _Axis = None) -> 
 
 def round(x: _ArrayLike, /) -> Tensor:
     """The nearest integer; halves go to the even one."""
-
-def run(
-    config: Mapping[str, Any] | None = None,
-    *,
-    name: str | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    log_every: int = 10,
-    checkpoint_every: float = 300.0,
-    keep: int = 2,
-    resume: str | os.PathLike[str] | _bool | None = None,
-    **parts: _ArrayLike,
-) -> LoopRun:
-    """Record a training loop of one's own, as a Trainer records its `fit`."""
 
 def searchsorted(
     x1: _ArrayLike,

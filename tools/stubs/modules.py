@@ -29,7 +29,7 @@ def is_typed(function: Any) -> bool:
     return not any("Any" in text or "ArrayLike" in text for text in texts)
 
 
-AS_IT_IS = ("load", "save", "export_native", "load_native")
+AS_IT_IS = ("load", "run", "save", "export_native", "load_native")
 
 
 def top_level() -> str:

@@ -12,6 +12,7 @@ from elinvar.core.errors import DataMissingError, DTypeError, ValueRangeError, f
 from elinvar.core.settings import settings
 
 JOULES_PER_KWH = 3.6e6
+POUNDS_A_MWH = 0.45359237  # grams a kilowatt-hour: 453.59237 g in 1000 kWh
 WORLD = 473.0  # g CO₂e/kWh in 2024: Ember, Global Electricity Review 2025
 GREATEST = 5000.0  # more than any grid: a wrong unit
 HINT = "pass grams of CO₂e a kilowatt-hour, such as 56.0, or a country's code, such as 'FR'"

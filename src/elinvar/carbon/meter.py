@@ -86,7 +86,8 @@ class Meter:
             processors, so what cards take is other work's, unless you say so.
         folder: where Linux shows the counters.
 
-    A reading costs some ten microseconds; one a second is plenty.
+    A reading costs some ten microseconds (with worker processes some hundred); one a second is
+    plenty.
 
     Example:
         >>> import elinvar as el

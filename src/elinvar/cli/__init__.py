@@ -9,6 +9,7 @@ elinvar data commit SOURCE NAME           a version of data; also log, diff, che
 elinvar runs                              recorded runs: list, show, compare, plot
 elinvar verify RUN                        check a run's files
 elinvar replay RUN                        run it again: is it the same, bit for bit?
+elinvar carbon plan                       when to train for the least carbon; also report, grid
 elinvar info                              version, processor, threads, packages
 elinvar completion SHELL                  words for bash, zsh or fish
 elinvar cache                             what the disk cache holds
@@ -21,12 +22,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from elinvar.cli import cache, data, info, numerics, runs, training
+from elinvar.cli import cache, carbon, data, info, numerics, runs, training
 from elinvar.cli.words import Parser, parsed
 from elinvar.core.errors import ElinvarError
 
@@ -38,7 +40,8 @@ examples:
   eval "$(elinvar completion bash)"
 
 exit codes: 0 all is well; 1 an error, which is said in one line on standard error; 2 the command
-line was not understood; 130 stopped by Ctrl-C; 143 stopped by SIGTERM (both after saving the run).
+line was not understood; 75 left while the grid is dirty (`CarbonAware`), to be started again; 130
+stopped by Ctrl-C; 143 stopped by SIGTERM (all three after saving the run).
 """
 
 
@@ -65,6 +68,7 @@ def _parser() -> tuple[Parser, Any]:
     training.add_commands(commands)
     data.add_commands(commands)
     runs.add_commands(commands)
+    carbon.add_commands(commands)
     info.add_commands(commands)
     commands.choices["completion"].set_defaults(
         run=lambda options: info.completion(options, _words(commands))
@@ -112,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # whoever read our output has gone; nothing is left to be said
         return 1
     except KeyboardInterrupt as error:
-        print(f"elinvar: {error or 'interrupted'}", file=sys.stderr)
+        text = re.sub(r"fit\(…, resume='(.*)'\)", r"elinvar train … --resume \1", str(error))
+        print(f"elinvar: {text or 'interrupted'}", file=sys.stderr)
         return 130
     except Exception as error:
         if options.debug:

@@ -21,6 +21,7 @@ from typing import Any
 from elinvar.cli import parts
 from elinvar.core.errors import ConfigError, fail
 from elinvar.core.other_names import nearest
+from elinvar.runs.code import note_file
 from elinvar.train import Trainer
 
 
@@ -64,6 +65,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     if not file.is_file():
         fail(ConfigError, "config", f"there is no file {path!r}")
     given = dict(_pair(text) for text in overrides)
+    note_file(file)
     if file.suffix == ".toml":
         return _from_toml(file, given)
     if file.suffix == ".py":

@@ -20,6 +20,7 @@ examples:
   elinvar data diff flowers@v1 flowers@v2
   elinvar data checkout flowers@v1 old-photos/
   elinvar data verify
+  elinvar data push flowers s3://bucket/data
 
 Exit codes: 0 done; 1 an error, said in one line; 3 `verify` found damage.
 Versions are kept in ELINVAR_STORE, or elinvar/store in XDG_DATA_HOME or ~/.local/share.
@@ -69,6 +70,25 @@ def add_commands(commands: Any) -> None:
         "version", metavar="NAME", nargs="?", help="a data set or a version; by default all"
     )
     action.add_argument("--quick", action="store_true", help="sizes only; no byte is hashed")
+    _add_remote(actions)
+
+
+def _add_remote(actions: Any) -> None:
+    """The actions that move or delete."""
+    action = _action(actions, "push", push, "bring all versions of a data set to a remote")
+    action.add_argument("name", metavar="NAME")
+    action.add_argument("url", metavar="URL", help="a folder, or an address such as s3://…")
+
+    action = _action(actions, "pull", pull, "bring all versions of a data set from a remote")
+    action.add_argument("name", metavar="NAME")
+    action.add_argument("url", metavar="URL", help="a folder, or an address such as s3://…")
+
+    about = "give up a version (flowers@2) or a data set (flowers); `prune` frees the room"
+    action = _action(actions, "drop", drop, about)
+    action.add_argument("version", metavar="VERSION")
+
+    action = _action(actions, "prune", prune, "what no version needs; nothing goes without --yes")
+    action.add_argument("--yes", action="store_true", help="delete it")
 
 
 def _action(actions: Any, name: str, run: Any, about: str) -> Any:
@@ -178,3 +198,50 @@ def verify(options: argparse.Namespace) -> int:
     told = {"objects": found.objects, "bytes": found.num_bytes, "problems": problems}
     _say(options, told, str(found))
     return 0 if found.ok else DIFFERS
+
+
+def push(options: argparse.Namespace) -> int:
+    """Bring versions to a remote."""
+    return _moved(options, store.push(options.name, options.url, store=options.store))
+
+
+def pull(options: argparse.Namespace) -> int:
+    """Bring versions from a remote."""
+    return _moved(options, store.pull(options.name, options.url, store=options.store))
+
+
+def _moved(options: argparse.Namespace, found: store.Transfer) -> int:
+    told = {
+        **as_json(found.version),
+        "url": found.url,
+        "pieces": found.pieces,
+        "bytes": found.num_bytes,
+        "new_versions": found.versions,
+    }
+    news = "1 new version" if found.versions == 1 else f"{found.versions} new versions"
+    pieces = "1 piece" if found.pieces == 1 else f"{found.pieces} pieces"
+    text = f"{found.version.spec}: {news}, {byte_text(found.num_bytes)} in {pieces}"
+    return _say(options, told, text)
+
+
+def drop(options: argparse.Namespace) -> int:
+    """Give versions up."""
+    count = store.drop(options.version, store=options.store)
+    versions = "1 version" if count == 1 else f"{count} versions"
+    text = f"{options.version}: {versions} given up; `elinvar data prune --yes` frees the room"
+    return _say(options, {"dropped": count}, text)
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Say what no version needs, or delete it."""
+    found = store.prune(dry_run=not options.yes, store=options.store)
+    told = {
+        "objects": found.objects,
+        "bytes": found.num_bytes,
+        "done": found.done,
+        "paths": [str(path) for path in found.paths],
+    }
+    objects = "1 object" if found.objects == 1 else f"{found.objects} objects"
+    what = "deleted" if found.done else "would delete"
+    hint = "" if found.done or not found.paths else " (--yes does it)"
+    return _say(options, told, f"{what} {objects}, {byte_text(found.num_bytes)}{hint}")

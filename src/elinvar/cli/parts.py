@@ -18,6 +18,7 @@ from elinvar.data.fashion import digits, fashion_mnist
 from elinvar.data.lines import CsvRows
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
+from elinvar.runs.code import note_file
 from elinvar.tensor.random import manual_seed
 from elinvar.train import Checkpoint, EarlyStopping, Trainer
 from elinvar.train.optimizers import NAMED as OPTIMIZERS
@@ -238,6 +239,7 @@ def _own_model(path: str, args: dict[str, Any], folder: Path) -> Module:
     source = folder / file
     if not function or not source.is_file():
         fail(ConfigError, "config", f"model.path must be 'file.py:function', received {path!r}")
+    note_file(source)
     spec = importlib.util.spec_from_file_location("elinvar_model", source)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -14,7 +14,8 @@ from elinvar.nn.summary import table
 from elinvar.runs import latest
 from elinvar.runs import run as layout
 from elinvar.runs.latest import Standing
-from elinvar.runs.replay import differences, replay
+from elinvar.runs.replay import differences, elinvar_differences, replay
+from elinvar.runs.rows import rows_of
 from elinvar.runs.verifying import verify
 from elinvar.train.figures import figure
 from elinvar.train.plots import compare_runs
@@ -99,22 +100,22 @@ def runs(options: argparse.Namespace) -> int:
             fail(
                 ConfigError, "runs", "list takes no names", f"elinvar runs show {options.names[0]}"
             )
-        return _list(base, options.json)
+        return _list(base, options)
     need = {"show": 1, "compare": 2, "plot": 1}[options.action]
     if len(options.names) < need:
         text = f"{options.action} needs {need} run{'s' if need > 1 else ''}"
         fail(ConfigError, "runs", text, "`elinvar runs` lists them; `last` is the newest")
     held = [latest.standing(_found(name, options)) for name in options.names]
     if options.action == "show":
-        return _show(held, options.json)
+        return _show(held, options)
     if options.action == "compare":
-        return _compare(held, options.json)
+        return _compare(held, options)
     return _plot(held, options)
 
 
 def epochs_of(run: Standing) -> list[dict[str, Any]]:
     """The rows of epochs."""
-    rows, _ = layout.rows_of(run.folder / layout.METRICS)
+    rows, _ = rows_of(run.folder / layout.METRICS)
     return [row for row in rows if row.get("kind") == "epoch"]
 
 
@@ -136,10 +137,10 @@ def _summary(run: Standing) -> dict[str, Any]:
     }
 
 
-def _list(base: Path, as_json: bool) -> int:
+def _list(base: Path, options: argparse.Namespace) -> int:
     found = [_summary(latest.standing(folder)) for folder in latest.folders(base)]
-    if as_json:
-        print(json.dumps(found))
+    if options.json:
+        print(json.dumps(found), file=options.out)
         return 0
     if not found:
         print(f"there is no run in {base}; each fit of a Trainer makes one")
@@ -165,11 +166,11 @@ def _cell(value: Any) -> str:
     return "" if value is None else figure(value)
 
 
-def _show(held: list[Standing], as_json: bool) -> int:
+def _show(held: list[Standing], options: argparse.Namespace) -> int:
     for run in held:
-        if as_json:
+        if options.json:
             parts = {"manifest": run.manifest, "processes": run.processes, "epochs": epochs_of(run)}
-            print(json.dumps({**_summary(run), **parts}))
+            print(json.dumps({**_summary(run), **parts}), file=options.out)
             continue
         code = run.manifest.get("code", {})
         changed = ", with changes" if "diff" in code else ""
@@ -200,18 +201,21 @@ def _energy(run: Standing) -> str:
     return in_words(*numbers, found["estimated"], found["grid_assumed"])
 
 
-def _compare(held: list[Standing], as_json: bool) -> int:
+def _compare(held: list[Standing], options: argparse.Namespace) -> int:
     first = held[0]
     found = {}
     for other in held[1:]:
         rows = []
         for part in ("config", "code", "packages", "numerics", "machine"):
             a, b = first.manifest.get(part, {}), other.manifest.get(part, {})
-            rows += differences(part, a, b)
+            if part == "numerics":
+                rows += elinvar_differences(a, b)
+            else:
+                rows += differences(part, a, b)
         found[other.name] = rows
     figures = {run.name: _last_figures(run) for run in held}
-    if as_json:
-        print(json.dumps({"differences": found, "figures": figures}))
+    if options.json:
+        print(json.dumps({"differences": found, "figures": figures}), file=options.out)
         return 0
     for name, rows in found.items():
         print(f"{first.name} → {name}" + ("" if rows else ": nothing that went in differs"))
@@ -237,7 +241,7 @@ def _plot(held: list[Standing], options: argparse.Namespace) -> int:
         fail(ConfigError, "runs", text, f"there are {', '.join(known)}" if known else None)
     path = options.output or "runs.png"
     compare_runs(curves, name, path)
-    print(json.dumps({"saved": path}) if options.json else f"saved {path}")
+    print(json.dumps({"saved": path}) if options.json else f"saved {path}", file=options.out)
     return 0
 
 
@@ -246,7 +250,8 @@ def verified(options: argparse.Namespace) -> int:
     found = verify(_found(options.name, options))
     if options.json:
         row = dataclasses.asdict(found)
-        print(json.dumps({**row, "folder": str(found.folder), "sound": found.sound}))
+        row |= {"folder": str(found.folder), "sound": found.sound}
+        print(json.dumps(row), file=options.out)
         return 0 if found.sound else DIFFERS
     for text in found.faults:
         print(f"DAMAGED  {text}")
@@ -271,5 +276,5 @@ def replayed(options: argparse.Namespace) -> int:
         threads=options.threads,
         quiet=options.quiet,
     )
-    print(json.dumps(dataclasses.asdict(found)) if options.json else found)
+    print(json.dumps(dataclasses.asdict(found)) if options.json else found, file=options.out)
     return 0 if found.same else DIFFERS

@@ -63,12 +63,19 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.close(descriptor)
 
 
-def leftovers(folder: str | os.PathLike[str]) -> list[Path]:
-    """Files that `replace` had begun when its process was killed."""
+def leftovers(folder: str | os.PathLike[str], alone: bool = False) -> list[Path]:
+    """Files that `replace` had begun when its process was killed.
+
+    Args:
+        folder: where.
+        alone: no process writes there now, so that all such files are left over. Otherwise a number
+            that a later process has got, as the first one in a container always does, counts as
+            that of a process which still writes.
+    """
     found = []
     for path in Path(folder).glob(".*.*.*"):
-        pid = path.name.split(".")[-2]
-        if pid.isdigit() and path.name.split(".")[-1].isdigit() and not _lives(int(pid)):
+        pid, thread = path.name.split(".")[-2:]
+        if pid.isdigit() and thread.isdigit() and (alone or not _lives(int(pid))):
             found.append(path)
     return found
 

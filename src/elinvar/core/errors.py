@@ -14,6 +14,7 @@
     ├── StateError (RuntimeError)        a state dict or file of weights does not fit
     ├── DataError (ValueError)           a file of data is damaged, or not what it claims to be
     │   └── DataMissingError (FileNotFoundError)   a data set is nowhere to be had
+    ├── RemoteError (ConnectionError)    a server does not answer, or refuses
     ├── ConfigError (ValueError)         a configuration of a run is not what it should be
     ├── RunError (RuntimeError)         a run's folder is damaged, in use, or not what is asked for
     ├── BadValueError (FloatingPointError)   an operation made a NaN while `debug_nans` looked
@@ -93,6 +94,18 @@ class DataError(ElinvarError, ValueError):
 
 class DataMissingError(DataError, FileNotFoundError):
     """A data set is nowhere to be had."""
+
+
+class RemoteError(ElinvarError, ConnectionError):
+    """A server does not answer, or refuses to.
+
+    Attributes:
+        status: the answer's status, such as 403; None if there was no answer.
+        wait: seconds after which the server wants to be asked again; None if it did not say.
+    """
+
+    status: int | None = None
+    wait: float | None = None
 
 
 class ConfigError(ElinvarError, ValueError):

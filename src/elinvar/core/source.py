@@ -13,6 +13,7 @@ from itertools import pairwise
 from types import CodeType, TracebackType
 from typing import Any
 
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSIDE: dict[str, bool] = {}  # by file: code is equal to that of another file with the same text
 
@@ -41,12 +42,18 @@ def derived(source: Source | None, what: str) -> Source | None:
     return source and Source(source.file, source.line, f"{source.function}, {what}")
 
 
+_RUNNERS = tuple(  # of the standard library: what calls functions for us
+    os.path.join(_STANDARD, name)
+    for name in ("functools.py", "threading.py", "multiprocessing", "concurrent")
+)
+
+
 def is_inside(code: CodeType) -> bool:
     """Whether code is of this package, and not the user's."""
     name = code.co_filename
     known = _INSIDE.get(name)
     if known is None:
-        known = name.startswith((_PACKAGE, "<frozen", "<string>")) or name.endswith("functools.py")
+        known = name.startswith((_PACKAGE, "<frozen", "<string>", *_RUNNERS))
         _INSIDE[name] = known
     return known
 

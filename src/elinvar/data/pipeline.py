@@ -189,7 +189,7 @@ class Pipeline:
             >>> len(set(noise)), set(noise) == set(noise)  # another epoch has other numbers
             (3, False)
         """
-        if self._batched:
+        if self.is_batched:
             text = "there are no samples any more behind batch"
             fail(ValueRangeError, "map", text, "use .map_batches(…), or put map before batch")
         return self._mapped("map", function, seed, False)
@@ -202,7 +202,7 @@ class Pipeline:
             seed: gives a `numpy.random.Generator` that is a function of the seed, the epoch and
                 the index of the batch's first sample.
         """
-        if not self._batched:
+        if not self.is_batched:
             fail(ValueRangeError, "map_batches", "there are no batches", "put .batch(n) before")
         return self._mapped("map_batches", function, seed, True)
 
@@ -222,11 +222,11 @@ class Pipeline:
             if not callable(transform) and not hasattr(transform, "mix"):
                 text = f"expected transforms, received {type(transform).__name__}"
                 fail(DTypeError, "augment", text)
-            if hasattr(transform, "mix") and not self._batched:
+            if hasattr(transform, "mix") and not self.is_batched:
                 text = f"{type(transform).__name__} mixes the samples of a batch"
                 fail(ValueRangeError, "augment", text, "put .batch(n) before")
         seed = seed_of("augment", seed)
-        stage = Augment(tuple(transforms), seed, self._stage_number, field, self._batched)
+        stage = Augment(tuple(transforms), seed, self._stage_number, field, self.is_batched)
         return self._with(stage)
 
     def filter(self, predicate: Callable[[Any], Any]) -> Pipeline:
@@ -441,10 +441,11 @@ class Pipeline:
     def _by_number(self) -> bool:
         """Whether samples can still be read by their number."""
         stages = all(isinstance(stage, Map | Augment) for stage in self._stages)
-        return stages and not self._batched and not isinstance(self.source, StreamSource)
+        return stages and not self.is_batched and not isinstance(self.source, StreamSource)
 
     @property
-    def _batched(self) -> bool:
+    def is_batched(self) -> bool:
+        """Whether its elements are batches, and not single samples."""
         return any(isinstance(stage, Batch | Bucket) for stage in self._stages)
 
     @property
@@ -496,7 +497,7 @@ class Pipeline:
             self._place = {"epoch": epoch, **place} if isinstance(place, dict) else (epoch, place)
             self._check(skipped)
 
-        yield from results(run, depth, self._batched, note)
+        yield from results(run, depth, self.is_batched, note)
         self._place = {"epoch": epoch + 1, "batch": 0, "position": 0, "held": []}
         self._check(skipped)
         if skipped.count:
@@ -541,7 +542,7 @@ class Pipeline:
         return self._with(Map(function_of(name, function), seed, self._stage_number, on_batches))
 
     def _no_batches(self, name: str) -> None:
-        if self._batched:
+        if self.is_batched:
             fail(ValueRangeError, name, f"there are batches already: {self._describe()}")
 
 

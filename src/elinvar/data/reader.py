@@ -60,7 +60,7 @@ def told_by(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, ElinvarError):
         return text.partition("] ")[2] if text.startswith("[") else text
-    return f"{type(error).__name__}: {text}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 class Reader:

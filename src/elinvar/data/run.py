@@ -13,7 +13,7 @@ from elinvar.data.reader import DROPPED, Base
 from elinvar.data.stages import Stage
 from elinvar.data.stream import Operator, operator
 from elinvar.data.streams import StreamBase
-from elinvar.data.threads import Threads
+from elinvar.data.threads import Stopped, Threads, stoppable
 from elinvar.data.workers import Pool
 
 
@@ -21,7 +21,7 @@ class Feed:
     """The elements of a base from one number on; below all operators."""
 
     def __init__(self, base: Base | StreamBase, start: int, pool: Pool | Threads | None) -> None:
-        self.base, self.position, self._pool = base, start, pool
+        self.base, self.position, self.pool = base, start, pool
         self._elements = self._read() if pool is None else pool.elements(start)
 
     def __iter__(self) -> Iterator[Any]:
@@ -110,7 +110,10 @@ class Ahead:
     def __init__(self, run: Run, depth: int) -> None:
         self._run = run
         self._ready: queue.Queue[Any] = queue.Queue(depth)
+        base, pool = run.feed.base, run.feed.pool
         self._stopped = threading.Event()
+        if isinstance(base, Base) and pool is None:
+            self._stopped = stoppable(base)
         self._thread = threading.Thread(target=self._work, name="elinvar-prefetch", daemon=True)
         self._thread.start()
 
@@ -120,6 +123,8 @@ class Ahead:
                 if not self._put((element, self._run.state(), None)):
                     return
             self._put((None, None, None))
+        except Stopped:
+            return
         except BaseException as error:
             self._put((None, None, error))
 
@@ -142,7 +147,7 @@ class Ahead:
             yield element, state
 
     def close(self) -> None:
-        """End the thread; waits until it has finished what it is at."""
+        """End the thread; waits until it has finished the sample it is at."""
         self._stopped.set()
         self._thread.join()
         self._run.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,22 @@ from elinvar.data.gathering import as_tensors
 from elinvar.data.reader import DROPPED, Base
 
 BLOCK = 8  # samples in a unit where batches depend on the data
+
+
+class Stopped(BaseException):
+    """Nobody waits for what this thread makes."""
+
+
+def stoppable(base: Base) -> threading.Event:
+    """An event that, once it is set, keeps all further samples of a pass from being read."""
+    stopped = threading.Event()
+
+    def told(index: int) -> None:
+        if stopped.is_set():
+            raise Stopped
+
+    base.reader.told = told
+    return stopped
 
 
 class Threads:
@@ -32,6 +49,7 @@ class Threads:
         units = iter(range(start, self._base.count, size))
         pool = ThreadPoolExecutor(self._count, "elinvar-data")
         waiting: deque[Any] = deque()
+        stopped = stoppable(self._base)
         try:
             while True:
                 while len(waiting) < self._count + self._depth:
@@ -47,6 +65,7 @@ class Threads:
                 if error is not None:
                     raise error
         finally:
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, first: int, size: int) -> tuple[list[tuple[int, Any]], Exception | None]:

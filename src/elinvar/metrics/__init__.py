@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from elinvar.core.errors import DTypeError, ValueRangeError, fail
+from elinvar.core.habits import habit
 from elinvar.core.other_names import nearest
 from elinvar.metrics.classification import (
     F1,
@@ -39,7 +40,8 @@ def get(metric: Any) -> Metric:
         text = f"expected a name, a Metric or a function, received {type(metric).__name__}"
         fail(DTypeError, "metrics", text, f"names: {', '.join(_NAMED)}")
     if metric not in _NAMED:
-        fail(ValueRangeError, "metrics", f"there is no metric {metric!r}", nearest(metric, _NAMED))
+        hint = habit("metric", metric, _NAMED) or nearest(metric.lower(), _NAMED)
+        fail(ValueRangeError, "metrics", f"there is no metric {metric!r}", hint)
     return _NAMED[metric]()
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, Self, TypeVar
 from elinvar.core import dtypes
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, ValueRangeError, fail
+from elinvar.core.habits import attribute
 from elinvar.core.source import running_modules
 from elinvar.nn import state, summary
 from elinvar.nn.hooks import Hooks, RemovableHandle
@@ -69,6 +70,10 @@ class Module:
     if TYPE_CHECKING:  # parameters, buffers and children are attributes by assignment
 
         def __getattr__(self, name: str) -> Any: ...
+    else:
+
+        def __getattr__(self, name):
+            return attribute(self, "Module object", name)
 
     _members: dict[str, str]
     _transient: set[str]

@@ -7,6 +7,7 @@ were, and which checkpoint came before. Without the second the first does not co
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import queue
@@ -23,7 +24,7 @@ from elinvar.runs.files import hash_of, read_sealed, refuse, write_sealed
 _NAME = re.compile(r"step-(\d{8,})\.json")
 _NEEDED = {
     "step": int, "epoch": int, "file": str, "bytes": int, "sha256": str, "chain": str,
-    "logs": dict, "manifest": str,
+    "logs": dict, "manifest": str, "run": str, "first": int,
 }  # fmt: skip
 
 
@@ -50,7 +51,7 @@ def file_name(step: int) -> str:
 
 
 class Writer:
-    """A thread that does one thing after the other, and gives way to those that compute.
+    """A thread that does one thing after the other.
 
     Attributes:
         errors: what went wrong, with what was being done.
@@ -70,13 +71,23 @@ class Writer:
         self._jobs.put((what, job))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="elinvar-run", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # the system has no more threads: then it is done here and now
+                self._thread = None
+                self._jobs.put(None)
+                self._work()
+
+    def give_way(self) -> None:
+        """From now on do things only while nobody computes; called by what is done. A thread on
+        Linux cannot take this back."""
+        if threading.current_thread() is self._thread:
+            try:  # Linux has priorities by thread
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+            except (AttributeError, OSError):
+                pass
 
     def _work(self) -> None:
-        try:  # Linux has priorities by thread
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        except (AttributeError, OSError):
-            pass
         while (item := self._jobs.get()) is not None:
             what, job = item
             try:
@@ -94,15 +105,14 @@ class Writer:
         """Whether something is still to be done."""
         return self._open > 0
 
-    def wait(self) -> None:
-        """Wait until all is done."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until all is done, or for so long: whether it is."""
         with self._idle:
-            self._idle.wait_for(lambda: not self._open)
+            return self._idle.wait_for(lambda: not self._open, seconds)
 
-    def close(self) -> None:
-        """Do what is left, and end."""
-        self.wait()
-        if self._thread is not None:
+    def close(self, seconds: float | None = None) -> None:
+        """Do what is left, and end; what takes longer than that is left to itself."""
+        if self.wait(seconds) and self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
             self._thread = None
@@ -123,26 +133,28 @@ def write(folder: Path, pieces: Iterator[Any], table: dict[str, Any]) -> str:
     return write_sealed(path.with_suffix(".json"), whole)
 
 
-def thin(folder: Path, keep: int, kept_steps: tuple[int, ...] = (0,)) -> None:
-    """Delete all but the newest `keep` checkpoints and those of `kept_steps`."""
-    steps = sorted(_steps(folder))
-    for step in [step for step in steps[: max(len(steps) - keep, 0)] if step not in kept_steps]:
+def thin(folder: Path, keep: int, first: int = 0) -> None:
+    """Delete all but the newest `keep` checkpoints, and the first one of the run."""
+    steps = sorted(steps_in(folder))
+    for step in [step for step in steps[: max(len(steps) - keep, 0)] if step != first]:
         state = folder / file_name(step)
-        state.with_suffix(".json").unlink(missing_ok=True)  # first: without it none is there
-        state.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            state.with_suffix(".json").unlink(missing_ok=True)  # first: without it none is there
+            state.unlink(missing_ok=True)
 
 
-def _steps(folder: Path) -> list[int]:
+def steps_in(folder: Path) -> list[int]:
+    """The steps of which there is a checkpoint's table."""
     try:
         names = os.listdir(folder)
-    except FileNotFoundError:
+    except OSError:
         return []
     return [int(found[1]) for name in names if (found := _NAME.fullmatch(name))]
 
 
 def listed(folder: Path) -> Iterator[tuple[int, Checkpoint | RunError]]:
     """All checkpoints, the newest first; in place of one whose table is damaged the reason."""
-    for step in sorted(_steps(folder), reverse=True):
+    for step in sorted(steps_in(folder), reverse=True):
         state = folder / file_name(step)
         try:
             yield step, Checkpoint(state, _table(state.with_suffix(".json"), step))
@@ -157,6 +169,9 @@ def _table(path: Path, step: int) -> dict[str, Any]:
             refuse(path, f"lacks {name!r}")
     if table["step"] != step or table["file"] != file_name(step):
         refuse(path, f"is the table of {table['file']!r}: files were mixed up")
+    for mark in table["logs"].values():
+        if not isinstance(mark, dict) or set(mark) != {"bytes", "sha256"}:
+            refuse(path, "lacks how far the logs were")
     return table
 
 
@@ -167,52 +182,83 @@ def check(checkpoint: Checkpoint) -> None:
         RunError: it is missing, cut, or damaged.
     """
     path, table = checkpoint
-    try:
-        size, found = hash_of(path)
-    except FileNotFoundError:
-        refuse(path, "is missing")
-    except OSError as error:
-        refuse(path, f"cannot be read: {error.strerror or error}")
+    size, found = hash_of(path)
     if size != table["bytes"]:
         refuse(path, f"has {size} bytes instead of {table['bytes']}: it was cut, or replaced")
     if found != table["sha256"]:
         refuse(path, "is damaged: its SHA-256 is not what its table says")
 
 
-def newest(folder: Path, manifest: str | None = None) -> tuple[Checkpoint | None, list[str]]:
+def newest(
+    folder: Path, run: str, manifest: str | None = None
+) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that is whole, and why newer ones are not used.
 
     Args:
         folder: where they are.
-        manifest: the seal of the run's manifest; those of other runs do not count.
+        run: the run's own number; checkpoints of other runs do not count.
+        manifest: the seal of the run's manifest.
     """
     reasons = []
     for _, found in listed(folder):
         try:
             if isinstance(found, RunError):
                 raise found
-            if manifest is not None and found.table["manifest"] != manifest:
-                refuse(found.path, "is of another run, or the manifest was replaced")
+            belongs(found, run, manifest)
             check(found)
         except RunError as error:
-            reasons.append(str(error).splitlines()[0].removeprefix("[run] "))
+            reasons.append(text_of(error))
         else:
             return found, reasons
     return None, reasons
 
 
-def set_aside(folder: Path, after: int) -> None:
+def belongs(found: Checkpoint, run: str, manifest: str | None) -> None:
+    """See that a checkpoint is of a run.
+
+    Raises:
+        RunError: it is of another one.
+    """
+    if run and found.table["run"] != run:
+        refuse(found.path, "is of another run")
+    # a disk was full when the manifest was to be written, if the checkpoint knows of none
+    if manifest is not None and found.table["manifest"] not in ("", manifest):
+        refuse(found.path, "is of another run, or the manifest was replaced")
+
+
+def text_of(error: Exception) -> str:
+    """An error's first line, without its origin."""
+    return str(error).splitlines()[0].removeprefix("[run] ")
+
+
+def set_aside(folder: Path, after: int, first: int) -> None:
     """Make way for a run that goes on after a step: checkpoints of later steps, which are damaged,
-    get other names; what a killed process had begun to write is deleted."""
-    for path in durable.leftovers(folder):
-        path.unlink(missing_ok=True)
+    get other names; what a killed process had begun to write, or to delete, is deleted."""
+    for path in (*durable.leftovers(folder, True), *durable.leftovers(folder.parent, True)):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    known = set(steps_in(folder))
     for path in folder.glob("step-*.safetensors"):
-        if not path.with_suffix(".json").exists():
+        number = path.stem.removeprefix("step-")
+        if not number.isdigit() or (step := int(number)) in known:
+            continue
+        if step < after and step != first and path.is_file():  # `thin` had deleted its table
             path.unlink(missing_ok=True)
-    for step in _steps(folder):
+        else:
+            other_name(path)
+    for step in known:
         if step > after:
-            for suffix in (".json", ".safetensors"):
-                path = folder / file_name(step)
-                path = path.with_suffix(suffix)
-                if path.exists():
-                    os.replace(path, path.with_name(path.name + ".damaged"))
+            state = folder / file_name(step)
+            for path in (state.with_suffix(".json"), state):
+                if os.path.lexists(path):
+                    other_name(path)
+
+
+def other_name(path: Path) -> Path | None:
+    """Keep something damaged under another name; None where there is none left."""
+    for number in range(1, 1000):
+        other = path.with_name(f"{path.name}.damaged-{number}")
+        if not os.path.lexists(other):
+            os.replace(path, other)
+            return other
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -12,9 +13,22 @@ from typing import Any
 
 from elinvar.core.settings import settings
 from elinvar.core.version import VERSION
+from elinvar.runs import code
 from elinvar.runtime.plans import compiler_digest
 from elinvar.runtime.pool import get_num_threads
 from elinvar.runtime.targets import target_named
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return os.environ.get("PWD", "")
+
+
+_FOLDER = _here()  # before the program may change it
 
 
 def entry() -> dict[str, Any]:
@@ -29,20 +43,25 @@ def entry() -> dict[str, Any]:
     has_code = getattr(main, "__file__", None) is not None or "-c" in sys.orig_argv
     if interactive or not has_code or not arguments:
         arguments = None
-    return {"arguments": arguments, "folder": os.getcwd(), "program": program()}
+    return {"arguments": arguments, "folder": _FOLDER, "program": program()}
 
 
 def program() -> str:
-    """A short name of what runs."""
+    """A short name of what runs: of the program, or of the configuration of `elinvar train`."""
     main = sys.modules.get("__main__")
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None and spec.name:
-        name: str = spec.name.removesuffix(".__main__")
-        return name.rpartition(".")[2] or name
-    if file is not None:
-        stem = Path(file).stem
-        return stem if stem.isprintable() and stem else "program"
-    return "notebook" if "ipykernel" in sys.modules else "program"
+    configuration = code.configuration()
+    if configuration is not None:
+        name = Path(configuration).stem
+    elif spec is not None and spec.name:
+        module = spec.name.removesuffix(".__main__")
+        name = module.rpartition(".")[2] or module
+    elif file is not None:
+        name = Path(file).stem
+    else:
+        name = "notebook" if "ipykernel" in sys.modules else "program"
+    name = "".join(sign if sign.isprintable() and sign not in "/\\" else "_" for sign in name)
+    return os.fsencode(name)[:60].decode("utf-8", "ignore").strip() or "program"
 
 
 @functools.cache
@@ -90,6 +109,19 @@ def _memory() -> int | None:
         return None
 
 
+def outside() -> dict[str, str]:
+    """Where random numbers that are not Elinvar's stand, by hashes of their states."""
+    found = {"hash seed of Python": os.environ.get("PYTHONHASHSEED") or "random"}
+    for name, module, read in (
+        ("Python's random numbers", "random", "getstate"),
+        ("numpy's global random numbers", "numpy.random", "get_state"),
+    ):
+        if module in sys.modules:
+            state = repr(getattr(sys.modules[module], read)())
+            found[name] = hashlib.sha256(state.encode()).hexdigest()[:16]
+    return found
+
+
 def numerics() -> dict[str, Any]:
     """What values may depend on beside the program: versions, and rules that are switched on."""
     return {
@@ -97,4 +129,19 @@ def numerics() -> dict[str, Any]:
         "compiler": compiler_digest(),
         "default_float": settings.default_float,
         "python": platform.python_version(),
+        "source": source(),
     }
+
+
+@functools.cache
+def source() -> dict[str, str]:
+    """Elinvar's own files, by hashes of which 64 bits are kept."""
+    found = {}
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        name = path.relative_to(_PACKAGE).as_posix()
+        if not name.startswith("cli/"):
+            try:
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            except OSError:
+                continue
+    return found

@@ -11,8 +11,11 @@ from typing import Any
 from elinvar.core.errors import RunError, fail
 from elinvar.core.other_names import nearest
 from elinvar.core.settings import settings
+from elinvar.runs import checkpoints, ending
 from elinvar.runs import run as layout
+from elinvar.runs.checkpoints import text_of
 from elinvar.runs.files import is_locked
+from elinvar.runs.rows import UNFINISHED, rows_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Standing:
         state: `running`, `finished`, `stopped`, `interrupted`, `failed`, `killed` (it has no end,
             and nobody works on it) or `damaged`.
         step: the last one that its end, or else its newest row of figures, tells.
-        manifest: what went in; empty where it is damaged.
+        manifest: what went in; where it is damaged, what the log of processes knows of that.
         processes: when processes worked on it.
         trouble: what is damaged; None where nothing that was looked at is.
     """
@@ -61,9 +64,8 @@ def folders(base: Path) -> Iterator[Path]:
         return
     for entry in entries:
         folder = Path(entry.path)
-        if entry.is_dir() and any(
-            (folder / name).exists() for name in (layout.MANIFEST, layout.STEPS)
-        ):
+        names = (layout.MANIFEST, layout.STEPS, layout.PROCESSES)
+        if entry.is_dir() and any(os.path.lexists(folder / name) for name in names):
             found.append((_created(folder), entry.name, folder))
     for _, _, folder in sorted(found, reverse=True):
         yield folder
@@ -71,33 +73,39 @@ def folders(base: Path) -> Iterator[Path]:
 
 def _created(folder: Path) -> str:
     try:
-        return str(layout.opened(folder).get("created", ""))
+        return str(layout.opened(folder)["created"])
     except RunError:
-        return ""
+        rows, _ = rows_of(folder / layout.PROCESSES)
+        return str(rows[0].get("time", "")) if rows else ""
 
 
 def standing(folder: Path) -> Standing:
     """How a run stands, from small files only."""
     trouble = None
+    processes, other = rows_of(folder / layout.PROCESSES)
+    if other is not None and not other.endswith(UNFINISHED):
+        trouble = other
+    ends = [row for row in processes if row.get("event") in ("start", "end")]
     try:
         manifest = layout.opened(folder)
     except RunError as error:
-        manifest, trouble = {}, str(error).splitlines()[0].removeprefix("[run] ")
-    processes, other = layout.rows_of(folder / layout.PROCESSES)
-    if other is not None and not other.endswith("within a line"):
-        trouble = trouble or other
-    ends = [row for row in processes if row.get("event") in ("start", "end")]
-    step = max((int(row.get("step", 0)) for row in ends), default=0)
+        manifest, trouble = dict(ends[0]) if ends else {}, text_of(error)
+    step = max((_whole(row) for row in ends), default=0)
     if is_locked(folder):
         state = "running"
     elif ends and ends[-1]["event"] == "end":
         state = str(ends[-1].get("outcome", "finished"))
     else:
-        state = "damaged" if trouble and (folder / layout.MANIFEST).exists() else "killed"
-    if state in ("running", "killed"):
-        rows, _ = layout.rows_of(folder / layout.METRICS)
-        step = max([step, *(int(row["step"]) for row in rows)])
+        state = ending.outcome(folder) or ("damaged" if trouble and manifest else "killed")
+    if state in ("running", "killed", "damaged"):
+        rows, _ = rows_of(folder / layout.METRICS)
+        step = max([step, *map(_whole, rows)])
     return Standing(folder, state, step, manifest, processes, trouble)
+
+
+def _whole(row: dict[str, Any]) -> int:
+    step = row.get("step", 0)
+    return step if type(step) is int else 0
 
 
 def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
@@ -127,11 +135,40 @@ def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
     )
 
 
-def newest_open(base: Path, program: str) -> Path | None:
-    """The newest run of a program that did not finish, and that nobody works on."""
+def newest_open(base: Path, program: str, number: int) -> Path | None:
+    """The newest run of a program that did not finish; runs without a checkpoint do not count.
+
+    Args:
+        base: where runs are.
+        program: its name.
+        number: which of the program's runs.
+    """
     for folder in folders(base):
         found = standing(folder)
-        if found.manifest.get("entry", {}).get("program") != program:
+        about = found.manifest
+        if about.get("entry", {}).get("program") != program or about.get("number") != number:
             continue
-        return folder if found.state in ("killed", "interrupted", "failed") else None
+        if found.state == "running":
+            layout.say(f"{folder} is in use by another process; a new run begins")
+            return None
+        if found.state in ("finished", "stopped"):
+            return None
+        if checkpoints.steps_in(folder / layout.CHECKPOINTS):
+            return folder
+    return None
+
+
+def named_open(folder: Path) -> Path | None:
+    """A run of a certain name, where there is something to go on from.
+
+    One that was stopped before its first checkpoint makes way.
+    """
+    if not os.path.lexists(folder):
+        return None
+    if checkpoints.steps_in(folder / layout.CHECKPOINTS):
+        layout.say(f"going on with {folder}")
+        return folder
+    if folder.is_dir() and not is_locked(folder) and (folder / layout.PROCESSES).exists():
+        other = checkpoints.other_name(folder)
+        layout.say(f"{folder} was stopped before its first checkpoint; it is now {other}")
     return None

@@ -20,7 +20,8 @@ from elinvar.nn.state import cells_of
 from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
 from elinvar.runs.identity import identity, optimizer_table
-from elinvar.runs.run import Run, new_folder, say
+from elinvar.runs.naming import check_options
+from elinvar.runs.run import Run, begun, say
 from elinvar.tensor.random import default_generator
 
 FORMAT = 1
@@ -81,13 +82,15 @@ class LoopRun:
         config = {"parts": table, **self._config}
         words = default_generator.get_state().numpy()
         config |= {"manual_seed": int(words[0]), "random numbers drawn before": int(words[1])}
-        resume = self._resumed()
+        resume = self._resumed(number)
         if request is not None:
             self._recorder = request.recorder(number, names)
             if self._recorder is not None:
                 self._recorder.gather(config, self._data(self._recorder.algorithm))
         elif resume is not None:
-            self._recorder = Run.go_on(resume, names, number=number, **self._options)
+            self._recorder = Run.go_on(
+                resume, names, number=number, load=self._taken_over, **self._options
+            )
         else:
             self._recorder = self._begun(names, config, number)
         recorder = self._recorder
@@ -100,9 +103,8 @@ class LoopRun:
     def _load(self, recorder: Any) -> None:
         """Take over the state to go on from, and begin."""
         try:
-            if recorder.checkpoint is not None:
-                self._restore(serialization.load(recorder.checkpoint.path))
-                self.resumed = True
+            if recorder.checkpoint is not None and not isinstance(recorder, Run):
+                self._taken_over(recorder.checkpoint.path)
             if isinstance(recorder, Run):
                 self.folder = recorder.folder
                 recorder.describe_data(self._data())
@@ -114,12 +116,16 @@ class LoopRun:
         if recorder.checkpoint is None:
             self._save()
 
-    def _resumed(self) -> Path | None:
+    def _taken_over(self, path: Path) -> None:
+        self._restore(serialization.load(path))
+        self.resumed = True
+
+    def _resumed(self, number: int) -> Path | None:
         if settings.replay is not None or not self._resume:
             return None
         if self._resume is True:
             base = latest.runs_folder(self._where)
-            found = latest.newest_open(base, facts.program())
+            found = latest.newest_open(base, facts.program(), number)
             if found is not None:
                 say(f"going on with {found}")
             return found
@@ -129,14 +135,8 @@ class LoopRun:
         if settings.runs_dir is None and self._where is None:
             return None
         base = latest.runs_folder(self._where)
-        try:
-            folder = new_folder(base, self._name)
-            return Run.begin(folder, names, config, number=number, **self._options)
-        except OSError as error:
-            if self._where is not None or self._name is not None:
-                raise
-            say(f"this training is not recorded: {base}: {error.strerror or error}")
-            return None
+        wished = self._where is not None or self._name is not None
+        return begun(base, self._name, wished, names, config, number, self._options)
 
     def __exit__(
         self,
@@ -333,5 +333,6 @@ def run(
         if not (hasattr(part, "state_dict") and hasattr(part, "load_state_dict")):
             text = f"{key} must have state_dict and load_state_dict, received {part!r:.60}"
             fail(DTypeError, "run", text, "numbers and texts go in config={…}")
+    check_options(log_every, checkpoint_every, keep)
     options = {"every": checkpoint_every, "keep": keep}
     return LoopRun(config or {}, parts, folder, name, options, log_every, resume)

@@ -17,6 +17,7 @@ from elinvar.core.errors import RunError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
+from elinvar.runs.rows import rows_of
 from elinvar.runs.steps import StepTable
 
 
@@ -30,6 +31,7 @@ class Answer:
         compared: how many were the same.
         difference: the first one: step, epoch, batch, and what differs; None where there is none.
         changes: recorded things that are not as they were, as (kind, what).
+        outside: random numbers that are not Elinvar's and were not where they had been.
         machine: what is another machine's or another number of threads; it changes no value.
     """
 
@@ -41,6 +43,7 @@ class Answer:
     difference: dict[str, Any] | None
     changes: list[tuple[str, str]] = field(default_factory=list)
     machine: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -63,6 +66,9 @@ class Answer:
                 "nothing that is recorded changed: look for random numbers that are not Elinvar's, "
                 "the time, the order of a set or of files in a folder, and values from outside"
             )
+        if self.outside and not self.same:
+            lines.append("random numbers that are not Elinvar's stood elsewhere (not seeded?):")
+            lines += [f"  {text}" for text in self.outside]
         if self.machine:
             lines.append("another machine or number of threads, which changes no value:")
             lines += [f"  {text}" for text in self.machine]
@@ -138,7 +144,8 @@ def replay(
         len(rows.tensors),
         found["first"],
         changes,
-        _machine(manifest, found.get("manifest", {})),
+        _changed("machine", manifest, found),
+        [text.partition(":")[0] for text in _changed("outside", manifest, found)],
     )
 
 
@@ -157,7 +164,7 @@ def _state(folder: Path, manifest: Mapping[str, Any], start: int | None) -> tupl
 
 def _newest_start(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """How the newest process that worked on the run was started: it knows of all its epochs."""
-    rows, _ = layout.rows_of(folder / layout.PROCESSES)
+    rows, _ = rows_of(folder / layout.PROCESSES)
     starts = [row for row in rows if row.get("event") == "start" and "entry" in row]
     return starts[-1] if starts else manifest
 
@@ -297,16 +304,34 @@ def _changes(
         ("code", f"{name}: {what}")
         for name, what in code.differences(manifest["code"], now["code"], contents)
     ]
-    changes += [("data", x) for x in identity.differences(data.get("data", {}), found["data"])]
+    if data:
+        changes += [("data", x) for x in identity.differences(data["data"], found["data"])]
     changes += differences("configuration", manifest["config"], now["config"])
-    changes += differences("elinvar", manifest["numerics"], now["numerics"])
+    changes += elinvar_differences(manifest["numerics"], now["numerics"])
     changes += differences("package", manifest["packages"], now["packages"])
     return changes
 
 
-def _machine(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = differences("", manifest["machine"], now.get("machine", manifest["machine"]))
-    return [what for _, what in found]
+def elinvar_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How Elinvar itself differs: its version, rules, and files."""
+    kind = "elinvar"
+    old, new = dict(before), dict(now)
+    a, b = old.pop("source", {}), new.pop("source", {})
+    odd = sorted(name for name in {**a, **b} if a.get(name) != b.get(name))
+    if odd:
+        old.pop("compiler", None)  # it is made of those files
+        new.pop("compiler", None)
+    found = differences(kind, old, new)
+    if odd:
+        more = f" and {len(odd) - 3} more of its files" if len(odd) > 3 else ""
+        found.append((kind, f"{', '.join(odd[:3])}{more}: changed"))
+    return found
+
+
+def _changed(part: str, manifest: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """How a part of the manifest differs, in words."""
+    before = manifest.get(part, {})
+    return [what for _, what in differences("", before, found["manifest"].get(part, before))]
 
 
 def differences(kind: str, before: Any, now: Any, name: str = "") -> list[tuple[str, str]]:

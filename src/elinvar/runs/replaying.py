@@ -22,12 +22,18 @@ from elinvar.runs import run as layout
 from elinvar.runs.checkpoints import Checkpoint
 from elinvar.runs.steps import Row, StepTable, first_difference
 
-_numbers = itertools.count(1)
+_begun = [0]  # runs of this process
+
+
+def coming_number() -> int:
+    """Which run of this process will be the next to begin."""
+    return _begun[0] + 1
 
 
 def next_number() -> int:
     """Which run of this process begins now."""
-    return next(_numbers)
+    _begun[0] += 1
+    return _begun[0]
 
 
 class ReplayDone(SystemExit):

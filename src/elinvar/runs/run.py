@@ -5,10 +5,12 @@
     steps.bin          after each step the loss and a number for each tensor (`steps.py`)
     metrics.jsonl      figures of epochs, and of every so many steps
     processes.jsonl     when a process began or ended working on it, and how
+    end.json           all of it in one table, from the last process that ended by itself
     checkpoints/       states to go on from (`checkpoints.py`)
     code/              the program's files, by SHA-256
     events.out.…       the figures for TensorBoard (`events.py`)
 
+Each of them has the run's own number, so that files of two runs are not taken for each other's.
 Whatever can wait is done by a thread in the background. Recording never ends a training: where the
 disk is full or gone, it is said once, and tried again at the next checkpoint.
 """
@@ -18,58 +20,47 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import secrets
+import shutil
 import sys
+import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elinvar.core.errors import RunError, fail
+from elinvar.core import durable
+from elinvar.core.errors import ElinvarError, RunError, StateError, fail
 from elinvar.core.version import VERSION
-from elinvar.runs import checkpoints, code, events, facts
-from elinvar.runs.checkpoints import Checkpoint, Writer
+from elinvar.runs import checkpoints, code, ending, events, facts
+from elinvar.runs.checkpoints import Checkpoint, Writer, text_of
 from elinvar.runs.files import Lock, Log, read_sealed, refuse, write_sealed
+from elinvar.runs.naming import new_folder
+from elinvar.runs.rows import line, plain, rows_of, whole_lines
 from elinvar.runs.steps import Row, StepLog, StepTable, first_difference
 
 MANIFEST, DATA, STEPS, METRICS = "manifest.json", "data.json", "steps.bin", "metrics.jsonl"
-PROCESSES, CHECKPOINTS, CODE = "processes.jsonl", "checkpoints", "code"
+PROCESSES, END = ending.PROCESSES, ending.END
+CHECKPOINTS, CODE = "checkpoints", "code"
 EVENTS = "events.out.tfevents.elinvar"
 GROWING = (STEPS, METRICS, EVENTS)  # what checkpoints have marks of
-FLUSH_SECONDS = 1.0
+FLUSH_SECONDS, AGAIN_SECONDS = 1.0, 30.0  # between writes of the logs; after one that failed
+PATIENCE = 5.0  # seconds that a program which was stopped waits for the hashes of its data
+_MANIFEST_PARTS = {
+    "id": str, "name": str, "created": str, "number": int, "entry": dict, "config": dict,
+    "code": dict, "packages": dict, "numerics": dict, "machine": dict,
+}  # fmt: skip
 _MOST_EXPECTED = 1_000_000  # rows of a log's tail that are compared when they come again
 
 
-def now() -> str:
+def now(timespec: str = "seconds") -> str:
     """The time, for people."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=timespec)
 
 
 def say(text: str) -> None:
     """A word to the user."""
     print(f"[run] {text}", file=sys.stderr)
-
-
-def new_folder(base: Path, name: str | None = None) -> Path:
-    """Make a folder for a run: `name` in `base`, or the time and the program's name."""
-    base.mkdir(parents=True, exist_ok=True)
-    if name is not None:
-        folder = base / name
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            why = "is there already"
-            refuse(folder, why, "choose another name, or go on with resume=…")
-        return folder
-    stem = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{facts.program()}"
-    for number in range(1, 10_000):
-        folder = base / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        return folder
-    refuse(base, "has no free name for a run")
 
 
 class Run:
@@ -82,8 +73,11 @@ class Run:
         every: seconds between checkpoints; those at the end of an epoch count.
         keep: checkpoints that are kept beside the first.
 
+    In a process that was forked from the one that made it, all of it does nothing.
+
     Attributes:
         folder: where it is recorded.
+        id: the run's own number, which all of its files have.
         checkpoint: the state that it went on from; None for a run from its beginning.
         rows_seen: steps that came out again as before the stop.
     """
@@ -95,11 +89,18 @@ class Run:
         self, folder: Path, lock: Lock, tensors: Sequence[str], every: float, keep: int
     ) -> None:
         self.folder, self._lock, self._every, self._keep = folder, lock, every, keep
+        self._place = folder.absolute()  # the program may change its working folder
+        self.id = secrets.token_hex(8)
         self.tensors = list(tensors)
         self.checkpoint = None
-        self._writer = Writer()
+        self._pid = os.getpid()
+        self._writer, self._scribe = Writer(), Writer()
         self._said: set[str] = set()
-        self._seal = ""
+        self._words: list[str] = []  # to be said by the main thread
+        self._telling = threading.Lock()
+        self._seal, self._data_seal = "", ""
+        self._manifest: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self._first_step = 0
         self._previous: str | None = None
         self._last_saved: tuple[int, int] | None = None
         self._last_time = self._last_flush = time.monotonic()
@@ -130,26 +131,53 @@ class Run:
             number: which run of the program it is.
             every, keep: see `Run`.
         """
-        run = cls(folder, Lock(folder), tensors, every, keep)
-        (folder / CHECKPOINTS).mkdir()
-        run._steps = StepLog(folder / STEPS, tensors)
-        run._metrics = Log(folder / METRICS)
-        run._events = Log(folder / EVENTS)
-        run._events.append(events.first_record())
-        run._processes = Log(folder / PROCESSES)
-        entry = facts.entry()
-        run._begin_process(0, entry, number)
-        first = {"name": folder.name, "created": now(), "number": number, "entry": entry}
-        run._do("write the manifest", lambda: run._write_manifest(first, dict(config)))
+        try:
+            run = cls(folder, Lock(folder), tensors, every, keep)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        try:
+            run._begin_files(tensors)
+            entry = facts.entry()
+            run._begin_process(0, entry, number)
+        except BaseException:
+            run._abandon()
+            shutil.rmtree(folder, ignore_errors=True)  # it was made for this run a moment ago
+            raise
+        first = {"id": run.id, "name": folder.name, "created": now("microseconds")}
+        run._manifest = {**first, "number": number, "entry": entry}, dict(config)
+        run._do("write the manifest", run._write_manifest)
         return run
 
-    def _write_manifest(self, first: dict[str, Any], config: dict[str, Any]) -> None:
+    def _begin_files(self, tensors: Sequence[str]) -> None:
+        place = self._place
+        (place / CHECKPOINTS).mkdir()
+        self._steps = StepLog(place / STEPS, tensors, run=self.id)
+        self._metrics = Log(place / METRICS)
+        self._metrics.append(line({"kind": "run", "run": self.id}))
+        self._events = Log(place / EVENTS)
+        self._events.append(events.first_record())
+        self._processes = Log(place / PROCESSES)
+
+    def _abandon(self) -> None:
+        """Let go of everything, without a word in the logs."""
+        for name in ("_steps", "_metrics", "_events", "_processes"):
+            log = getattr(self, name, None)
+            if log is not None:
+                (log.log if isinstance(log, StepLog) else log).abandon()
+        self._lock.release()
+
+    def _write_manifest(self) -> None:
+        assert self._manifest is not None
+        first, config = self._manifest
         manifest, contents = gather(config)
-        folder = self.folder / CODE
-        folder.mkdir()
+        folder = self._place / CODE
+        folder.mkdir(exist_ok=True)
         for digest, data in contents.items():
-            (folder / digest).write_bytes(data)
-        self._seal = write_sealed(self.folder / MANIFEST, {**first, **manifest})
+            if not (folder / digest).exists():
+                durable.replace(folder / digest, [data])
+        self._seal = write_sealed(self._place / MANIFEST, {**first, **manifest})
+        self._manifest = None
 
     @classmethod
     def go_on(
@@ -160,94 +188,111 @@ class Run:
         number: int = 1,
         every: float = 300.0,
         keep: int = 2,
+        load: Callable[[Path], object] | None = None,
     ) -> Run:
         """Go on recording where the newest checkpoint that is whole was taken.
+
+        Args:
+            folder, tensors, number, every, keep: see `begin`.
+            load: takes over a state; if it raises, the run is as it was.
 
         Raises:
             RunError: it is in use, damaged beyond use, or of another model. Nothing is changed.
         """
-        manifest = opened(folder)
+        words = []
+        try:
+            manifest = opened(folder)
+        except RunError as error:
+            if not checkpoints.steps_in(folder / CHECKPOINTS):
+                raise
+            manifest = {"id": id_of(folder)}
+            words.append(f"{text_of(error)}; going on without it")
         lock = Lock(folder)
         try:
-            found, reasons = checkpoints.newest(folder / CHECKPOINTS, manifest["seal"])
-            for reason in reasons:
-                say(f"{reason}; an older checkpoint is used")
+            place, seal = folder / CHECKPOINTS, manifest.get("seal")
+            found, reasons = checkpoints.newest(place, manifest["id"], seal)
             if found is None:
-                refuse(folder, "has no checkpoint that is whole", "begin a new run")
+                why = f": {reasons[0]}" if reasons else ""
+                refuse(folder, f"has no checkpoint that is whole{why}", "begin a new run")
+            for text in (*words, *(f"{why}; an older checkpoint is used" for why in reasons)):
+                say(text)
+            if load is not None:
+                load(found.path)
             run = cls(folder, lock, tensors, every, keep)
-            run.checkpoint, run._seal = found, manifest["seal"]
+            run.checkpoint, run._seal = found, seal or found.table["manifest"]
+            run.id, run._first_step = found.table["run"], found.table["first"]
             run._previous = found.table["seal"]
             run._last_saved = (found.step, found.table["epoch"])
             run._open_logs(found)
+            checkpoints.set_aside(place, found.step, run._first_step)
+            run._begin_process(found.step, facts.entry(), number)
+            ending.remove(folder)  # after the new process is in the log
+        except OSError as error:
+            lock.release()
+            refuse(folder, f"cannot be gone on with: {error.strerror or error}")
         except BaseException:
             lock.release()
             raise
-        checkpoints.set_aside(folder / CHECKPOINTS, found.step)
-        run._begin_process(found.step, facts.entry(), number)
         return run
 
     def _open_logs(self, found: Checkpoint) -> None:
         """Cut the logs to what they were at the checkpoint; keep what was behind it, to compare."""
-        marks, path = found.table["logs"], self.folder / STEPS
+        marks, path = found.table["logs"], self._place / STEPS
         chain = bytes.fromhex(found.table["chain"])
         try:
             table = StepTable(path)
-            if table.tensors != self.tensors:
+            if table.tensors != self.tensors and table.run == self.id:
                 why = "was recorded for a model with other tensors"
-                refuse(self.folder, why, "make the model as it was made before")
+                fail(StateError, "run", f"{self.folder} {why}", "make the model as it was before")
             for row in table.rows_after(marks[STEPS]["bytes"])[:_MOST_EXPECTED]:
                 if row.step > found.step:
                     self._expected[row.step] = row
             self._steps = StepLog(path, self.tensors, marks[STEPS], chain)
         except RunError as error:
-            if "other tensors" in str(error):
-                raise
+            self._expected.clear()
             self._move_away(path, error)
-            self._steps = StepLog(path, self.tensors, None, chain)
+            self._steps = StepLog(path, self.tensors, None, chain, self.id)
         self._metrics = self._reopened(METRICS, marks)
         self._events = self._reopened(EVENTS, marks)
-        path = self.folder / PROCESSES
-        whole = path.stat().st_size if path.exists() else None
-        mark = None if whole is None else dict(zip(("bytes", "sha256"), files_hash(path)))
-        self._processes = Log(path, mark)
+        self._processes = self._reopened(PROCESSES, {PROCESSES: None})
 
     def _reopened(self, name: str, marks: Mapping[str, Any]) -> Log:
-        path = self.folder / name
+        path = self._place / name
         try:
-            return Log(path, marks[name])
+            return Log(path, marks[name] or whole_lines(path))
         except RunError as error:
             self._move_away(path, error)
         log = Log(path)
         if name == EVENTS:
             log.append(events.first_record())
+        elif name == METRICS:
+            log.append(line({"kind": "run", "run": self.id}))
         return log
 
     def _move_away(self, path: Path, error: RunError) -> None:
         """Keep a damaged log under another name."""
-        text = str(error).splitlines()[0].removeprefix("[run] ")
-        if path.exists():
-            for number in range(1, 1000):
-                other = path.with_name(f"{path.name}.damaged-{number}")
-                if not other.exists():
-                    os.replace(path, other)
-                    text += f"; it is kept as {other.name}"
-                    break
+        text = text_of(error)
+        if os.path.lexists(path):
+            other = checkpoints.other_name(path)
+            text += f"; it is kept as {other.name}" if other is not None else ""
         say(f"{text}; a new one is begun, the training itself loses nothing")
 
     def _begin_process(self, step: int, entry: Mapping[str, Any], number: int) -> None:
-        row = {"event": "start", "time": now(), "step": step, "pid": os.getpid()}
+        row = {"event": "start", "run": self.id, "time": now(), "step": step, "pid": os.getpid()}
         about = {"threads": facts.get_num_threads(), "elinvar": VERSION, "number": number}
         self._tell({**row, **about, "entry": entry})
 
     def _tell(self, row: dict[str, Any]) -> None:
-        self._processes.append(line(row))
-        self._guard("write the log of processes", self._processes.flush)
+        with self._telling:
+            self._processes.append(line(row))
+            self._guard("write the log of processes", self._processes.flush)
 
     # ---- what training tells ---------------------------------------------------------------
 
     def start(self, epoch: int, batch: int, step: int, digests: Any) -> None:
         """Training is about to begin, or to go on, with these tensors."""
         if self.checkpoint is None:
+            self._first_step = step
             self._row = self._steps.add(step, epoch, batch, float("nan"), digests)
 
     def step(self, step: int, epoch: int, batch: int, loss: float, digests: Any) -> None:
@@ -259,6 +304,8 @@ class Run:
             loss: of its last batch.
             digests: uint32, one for each tensor, after the step.
         """
+        if os.getpid() != self._pid:
+            return
         row = self._row = self._steps.add(step, epoch, batch, loss, digests)
         if self._expected:
             wanted = self._expected.pop(step, None)
@@ -270,14 +317,19 @@ class Run:
                 self.rows_seen += 1
         moment = time.monotonic()
         if moment - self._last_flush > FLUSH_SECONDS:
-            self._last_flush = moment
-            self._guard("write the logs", self._flush)
+            whole = self._guard("write the logs", self._flush)
+            self._last_flush = moment if whole else moment + AGAIN_SECONDS
             self._report()
 
     def figures(self, kind: str, step: int, row: Mapping[str, Any]) -> None:
         """Figures of an epoch or a step."""
-        self._metrics.append(line({"kind": kind, "step": step, **row}))
-        self._events.append(events.record_of(kind, step, row))
+
+        def write() -> None:
+            texts = line({"kind": kind, "step": step, **row}), events.record_of(kind, step, row)
+            self._metrics.append(texts[0])
+            self._events.append(texts[1])
+
+        self._guard("write figures", write)
 
     @property
     def _logs(self) -> tuple[Log, ...]:
@@ -292,14 +344,17 @@ class Run:
 
         def write() -> None:
             found = job()
-            path = self.folder / DATA
-            if not path.exists():
-                write_sealed(path, {"data": found})
-            elif read_sealed(path)["data"] != found:
-                say("the data are not those that this run began with")
+            path = self._place / DATA
+            if not os.path.lexists(path):
+                self._data_seal = write_sealed(path, {"run": self.id, "data": found})
+                return
+            before = read_sealed(path)
+            self._data_seal = before["seal"]
+            if before.get("data") != found:
+                self._words.append("the data are not those that this run began with")
                 self._tell({"event": "data", "time": now(), "data": found})
 
-        self._do("describe the data", write)
+        self._scribe.do("describe the data", write)
 
     # ---- checkpoints -----------------------------------------------------------------------
 
@@ -330,33 +385,51 @@ class Run:
         Raises:
             OSError: `wait`, and it could not be written.
         """
+        if os.getpid() != self._pid:
+            return
         if self._last_saved != (step, epoch):
-            self._guard("write the logs", self._flush)
+            self._last_time = time.monotonic()
+            try:
+                self._flush()
+                held = pieces()
+            except (OSError, ElinvarError) as error:
+                self._writer.errors.append((f"save step {step}", error))
+                self._report()
+                if wait:
+                    raise
+                return
             marks = {log.path.name: log.mark() for log in self._logs}
             chain = self._steps.chain.hex()
             table = {"step": step, "epoch": epoch, "chain": chain, "logs": marks, **(extra or {})}
-            held = pieces()
-            self._last_saved, self._last_time = (step, epoch), time.monotonic()
+            self._last_saved = (step, epoch)
             self._do(f"save step {step}", lambda: self._write(held, table, (step, epoch)))
         if wait:
             self._writer.wait()
-            for what, error in self._writer.errors:
+            for what, reason in self._writer.errors:
                 if what == f"save step {step}":
                     self._report()
-                    raise error
+                    raise reason
 
     def _write(self, pieces: Any, table: dict[str, Any], key: tuple[int, int]) -> None:
-        folder = self.folder / CHECKPOINTS
+        folder = self._place / CHECKPOINTS
+        if self._manifest is not None:  # there was no room for it before
+            try:
+                self._write_manifest()
+            except Exception as error:
+                self._writer.errors.append(("write the manifest", error))
+        if self._previous is not None:  # the first one shall be there soon
+            self._writer.give_way()
         try:
             for log in self._logs:
                 log.sync()
-            whole = {**table, "manifest": self._seal, "previous": self._previous}
+            more = {"run": self.id, "manifest": self._seal, "first": self._first_step}
+            whole = {**table, **more, "previous": self._previous}
             self._previous = checkpoints.write(folder, pieces, whole)
         except BaseException:
             if self._last_saved == key:
                 self._last_saved = None
             raise
-        checkpoints.thin(folder, self._keep)
+        checkpoints.thin(folder, self._keep, self._first_step)
 
     # ---- the end ---------------------------------------------------------------------------
 
@@ -367,84 +440,119 @@ class Run:
             outcome: `finished`, `stopped`, `interrupted` or `failed`.
             more: for the log of processes.
         """
+        if os.getpid() != self._pid:
+            return
         self._writer.close()
+        self._scribe.close(None if outcome in ("finished", "stopped") else PATIENCE)
         seconds = round(time.monotonic() - self._began, 3)
         step = self._row.step if self._row else (self.checkpoint.step if self.checkpoint else 0)
-        end = {"event": "end", "time": now(), "outcome": outcome, "step": step}
-        self._tell({**end, "seconds": seconds, "chain": self._steps.chain.hex(), **more})
+        row = {"event": "end", "time": now(), "outcome": outcome, "step": step}
+        row |= {"seconds": seconds, "chain": self._steps.chain.hex(), **more}
+        if self._manifest is not None:
+            self._guard("write the manifest", self._write_manifest)
+        whole = all(
+            self._guard("write the logs", job)
+            for log in self._logs
+            for job in (log.flush, log.sync)
+        )
+        seal = lambda: self._write_end(row)  # noqa: E731
+        row["sealed"] = whole and self._guard("write how it ended", seal)
+        self._tell(row)
         for log in (*self._logs, self._processes):
             self._guard("write the logs", log.close)
         self._report()
         self._lock.release()
 
+    def _write_end(self, row: dict[str, Any]) -> None:
+        """Seal everything in one table; `row` will be the last one of the log of processes."""
+        place = self._place
+        marks = {log.path.name: log.mark() for log in self._logs}
+        with self._telling:
+            last = line({**row, "sealed": True})
+            marks[PROCESSES] = self._processes.mark(True, last)
+        held = {
+            found.path.name: found.table["seal"]
+            for _, found in checkpoints.listed(place / CHECKPOINTS)
+            if isinstance(found, Checkpoint)
+        }
+        seals = {"run": self.id, "manifest": self._seal, "data": self._data_seal}
+        about = {name: row[name] for name in ("outcome", "step", "chain")}
+        ending.write(place, {**seals, **about, "checkpoints": held}, marks, last)
+
     def _do(self, what: str, job: Callable[[], object]) -> None:
         self._writer.do(what, job)
 
-    def _guard(self, what: str, job: Callable[[], object]) -> None:
+    def _guard(self, what: str, job: Callable[[], object]) -> bool:
+        """Do something that may fail; whether it did not."""
         try:
             job()
-        except (OSError, ValueError) as error:
-            self._writer.errors.append((what, error))
+        except (OSError, ArithmeticError, ElinvarError, RecursionError, TypeError, ValueError) as e:
+            self._writer.errors.append((what, e))
+            return False
+        return True
 
     def _report(self) -> None:
         """Say what went wrong, each kind of thing once."""
-        errors, self._writer.errors = self._writer.errors, []
-        for what, error in errors:
-            why = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            kind = f"{what.partition(' step ')[0]}: {why}"
-            if kind not in self._said:
-                self._said.add(kind)
-                say(f"could not {what}: {why}; training goes on, what was saved before is kept")
+        words, self._words = self._words, []
+        for writer in (self._writer, self._scribe):
+            errors, writer.errors = writer.errors, []
+            for what, error in errors:
+                why = getattr(error, "strerror", None) or text_of(error)
+                kind = f"{what.partition(' step ')[0]}: {why}"
+                if kind not in self._said:
+                    self._said.add(kind)
+                    end = "training goes on, what was saved before is kept"
+                    words.append(f"could not {what}: {why}; {end}")
+        for text in words:
+            say(text)
 
 
-def line(row: Mapping[str, Any]) -> bytes:
-    """A row of a log in JSON, with a checksum."""
-    text = json.dumps(row, default=_plain, ensure_ascii=False)
-    check = zlib.crc32(text.encode("utf-8", "surrogatepass"))
-    return f'{text[:-1]}, "crc": "{check:08x}"}}\n'.encode("utf-8", "surrogatepass")
+def begun(
+    base: Path,
+    name: str | None,
+    wished: bool,
+    tensors: Sequence[str],
+    config: Mapping[str, Any],
+    number: int,
+    options: Mapping[str, Any],
+) -> Run | None:
+    """A new run; None where it cannot be written, but nobody asked for its place.
 
-
-def rows_of(path: Path) -> tuple[list[dict[str, Any]], str | None]:
-    """The rows of a log, and what is wrong with the first that is damaged or cut."""
-    found: list[dict[str, Any]] = []
+    Raises:
+        RunError: it cannot be written where it is wished.
+    """
     try:
-        data = path.read_bytes()
+        folder = new_folder(base, name)
+        return Run.begin(folder, tensors, config, number=number, **options)
     except OSError as error:
-        return found, f"{path.name} cannot be read: {error.strerror or error}"
-    for number, text in enumerate(data.split(b"\n")[:-1], 1):
-        head, mark, tail = text.rpartition(b', "crc": "')
-        if not mark or tail != b'%08x"}' % zlib.crc32(head + b"}"):
-            return found, f"{path.name} is damaged in line {number}"
-        try:
-            found.append(json.loads(head + b"}"))
-        except (ValueError, RecursionError):
-            return found, f"{path.name} is damaged in line {number}"
-    if data and not data.endswith(b"\n"):
-        return found, f"{path.name} ends within a line"
-    return found, None
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in the place of the folder" if is_file else error.strerror or str(error)
+        if wished:
+            text = f"cannot record in {os.fspath(base)!r}: {why}"
+            fail(RunError, "run", text, "record=False trains without a record")
+        say(f"this training is not recorded: {base}: {why}")
+        return None
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: arrays, numbers of numpy, tensors."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return repr(value)
-
-
-def files_hash(path: Path) -> tuple[int, str]:
-    """Bytes and SHA-256 of a whole file."""
-    return checkpoints.hash_of(path)
+def id_of(folder: Path) -> str:
+    """A run's own number where its manifest does not tell it; empty where nothing does."""
+    try:
+        return StepTable(folder / STEPS).run
+    except RunError:
+        rows, _ = rows_of(folder / PROCESSES)
+        return next((str(row["run"]) for row in rows if "run" in row), "")
 
 
 def gather(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What goes in a manifest, and the contents of the program's files."""
     about, contents = code.snapshot()
     manifest = {
-        "config": json.loads(json.dumps(config, default=_plain)),
+        "config": json.loads(json.dumps(config, default=plain)),
         "code": about,
         "packages": facts.packages(),
         "numerics": facts.numerics(),
         "machine": facts.machine(),
+        "outside": facts.outside(),
     }
     return manifest, contents
 
@@ -457,8 +565,12 @@ def opened(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         fail(RunError, "run", f"there is no run {os.fspath(folder)!r}", "`elinvar runs` lists them")
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         if (folder / STEPS).exists():
             refuse(folder, "was stopped before its manifest was written", "begin a new run")
         refuse(folder, "is not the folder of a run", "`elinvar runs` lists them")
-    return read_sealed(folder / MANIFEST)
+    found = read_sealed(folder / MANIFEST)
+    for name, kind in _MANIFEST_PARTS.items():
+        if type(found.get(name)) is not kind:
+            refuse(folder / MANIFEST, f"is no manifest: it lacks {name!r}")
+    return found

@@ -1,6 +1,6 @@
 """The log of steps: for each its loss, and what all tensors were after it.
 
-    {"elinvar steps": 1, "tensors": ["0.weight", "0.bias", …]}\\n
+    {"elinvar steps": 1, "run": "…", "tensors": ["0.weight", "0.bias", …], "after": "…"}\\n
     rows of equal length, little endian:
         u64 step · u32 epoch · u32 batch · f64 loss · 16 bytes chain · u32 × tensors · u32 CRC-32
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elinvar.runs.files import Log, refuse
+from elinvar.runs.files import Log, open_to_read, refuse
 
 _HEAD = struct.Struct("<QIId")
 CHAIN_BYTES = 16
@@ -62,6 +62,7 @@ class StepLog:
         tensors: their names.
         mark: where to go on; None begins a new log.
         chain: that of the last row before.
+        run: the run's own number.
     """
 
     def __init__(
@@ -70,13 +71,18 @@ class StepLog:
         tensors: Sequence[str],
         mark: dict[str, Any] | None = None,
         chain: bytes = BEGIN,
+        run: str = "",
     ) -> None:
         self.log = Log(path, mark)
         self.chain = chain
         if mark is None:
-            header = {_KEY: 1, "tensors": list(tensors), "after": chain.hex()}
+            header = {_KEY: 1, "run": run, "tensors": list(tensors), "after": chain.hex()}
             self.log.append(json.dumps(header).encode() + b"\n")
-            self.log.flush()
+            try:
+                self.log.flush()
+            except OSError:
+                self.log.abandon()
+                raise
 
     def add(self, step: int, epoch: int, batch: int, loss: float, digests: Any) -> Row:
         """Add a row."""
@@ -96,6 +102,7 @@ class StepTable:
 
     Attributes:
         tensors: their names.
+        run: the run's own number.
         trouble: why the log ends before the file does; None where it does not.
 
     Raises:
@@ -103,23 +110,21 @@ class StepTable:
     """
 
     tensors: list[str]
+    run: str
     trouble: str | None
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with open_to_read(path) as file:
+            line = file.readline(_LONGEST_HEADER)
         try:
-            with open(path, "rb") as file:
-                line = file.readline(_LONGEST_HEADER)
             header = json.loads(line)
             self.tensors = [str(name) for name in header["tensors"]]
             self.after = bytes.fromhex(header["after"])
-            version = header[_KEY]
-        except FileNotFoundError:
-            refuse(path, "is missing")
-        except OSError as error:
-            refuse(path, f"cannot be read: {error.strerror or error}")
+            version, self.run = header[_KEY], str(header["run"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            refuse(path, "is damaged: its first line is not that of a log of steps")
+            what = "is damaged: its first line is not that of a log of steps"
+            refuse(path, what if line else "is empty")
         if version != 1 or len(self.after) != CHAIN_BYTES:
             refuse(path, f"is of version {version!r}, this version of Elinvar reads 1")
         self._start = len(line)
@@ -130,7 +135,7 @@ class StepTable:
     def __iter__(self) -> Iterator[Row]:
         """The rows, up to the first that is damaged or cut; then `trouble` says so."""
         self.trouble, chain, number = None, self.after, 0
-        with open(self.path, "rb") as file:
+        with open_to_read(self.path) as file:
             file.seek(self._start)
             while data := file.read(self._length):
                 row = self._row(data)
@@ -153,7 +158,7 @@ class StepTable:
 
     def rows_after(self, length: int) -> list[Row]:
         """The rows behind the first `length` bytes, whatever their chain."""
-        with open(self.path, "rb") as file:
+        with open_to_read(self.path) as file:
             file.seek(max(length, self._start))
             found = []
             while row := self._row(file.read(self._length)):

@@ -42,6 +42,7 @@ def checkout(
     target = Path(folder).expanduser().absolute()
     _check_target(target)
     with writing(target), place.locked("objects", shared=True), Objects(place) as objects:
+        version.manifest(objects)
         target.parent.mkdir(parents=True, exist_ok=True)
         place_whole(objects, version.marker(), target, read_only, link=False)
     return target

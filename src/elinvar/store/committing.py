@@ -6,6 +6,7 @@ import getpass
 import os
 import stat
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,19 @@ from elinvar.store.names import Store, check_name, check_tag, load, put_tag, sav
 from elinvar.store.objects import PACKED, Intake
 from elinvar.store.place import Place, open_place, writing
 from elinvar.store.seen import Notes, Seen
-from elinvar.store.steady import read_small
+from elinvar.store.steady import SmallFiles
 from elinvar.store.tables import canonical
 from elinvar.store.version import Version
-from elinvar.store.walk import SIZE, Folder, look_of, refuse_special, shown, unreadable, walk
+from elinvar.store.walk import (
+    MARKER,
+    SIZE,
+    Folder,
+    look_of,
+    refuse_special,
+    shown,
+    unreadable,
+    walk,
+)
 
 _BATCH = 4096  # files looked at together
 _BATCH_BYTES = 1 << 25
@@ -96,12 +106,15 @@ def commit(
 def _record(place: Place, name: str, record: dict[str, Any], tag: str | None) -> Version:
     history = load(place, name)
     is_new = not history.entries or history.entries[-1]["id"] != record["id"]
+    is_back = not is_new and len(history.entries) in history.dropped
     if is_new:
         history.append(place.kind, record)
     number = len(history.entries)
+    if is_back:
+        history.dropped.remove(number)
     if tag is not None:
         put_tag(history, number, tag)
-    if is_new or tag is not None:
+    if is_new or is_back or tag is not None:
         save(place, history)
     found = history.version(number, place.folder)
     object.__setattr__(found, "is_new", is_new)
@@ -160,85 +173,115 @@ def _of_memory(intake: Intake, files: Any) -> tuple[bytes, Builder, str]:
 def _of_file(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
     builder = Builder(intake.place.kind, _keeper(intake))
     name = os.path.basename(os.path.abspath(path))
-    run = Folder(b"", os.path.dirname(os.path.abspath(path)), [name])
-    run.looks = _looks([os.stat(path)])
-    seen, notes = Seen(intake.place, path), Notes(intake.place, path, time.time_ns())
-    _finish_batches(intake, [run], builder, seen, notes)
+    if name == os.fsencode(MARKER):
+        fail(DataError, "data", f"{shown(path)} is the marker of a version, and no data")
+    looks = np.array([look_of(os.stat(path))], np.int64)
+    run = Folder(b"", os.path.dirname(os.path.abspath(path)), [name], looks)
+    _take_all(intake, [run], path, builder)
     return builder.finish({"kind": "file"}), builder
-
-
-def _looks(found: list[os.stat_result]) -> Any:
-    return np.array([look_of(one) for one in found], np.int64)
 
 
 def _of_folder(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
     builder = Builder(intake.place.kind, _keeper(intake))
     own = os.stat(intake.place.folder)
-    seen, notes = Seen(intake.place, path), Notes(intake.place, path, time.time_ns())
-    runs = walk(path, (own.st_dev, own.st_ino))
-    _finish_batches(intake, runs, builder, seen, notes)
+    _take_all(intake, walk(path, (own.st_dev, own.st_ino)), path, builder)
     if not builder.num_files:
         text = f"there is no file in {shown(path)}"
         fail(DataMissingError, "data", text, "a version has at least one")
     return builder.finish({"kind": "folder"}), builder
 
 
-def _finish_batches(intake: Intake, runs: Any, builder: Builder, seen: Seen, notes: Notes) -> None:
+def _take_all(intake: Intake, runs: Iterable[Folder], path: bytes, builder: Builder) -> None:
+    """Take all files in."""
+    seen = Seen(intake.place, path)
     try:
-        for run in runs:
-            if not run.names:
-                builder.add_folder(run.prefix)
-            for start in range(0, len(run.names), _BATCH):
-                _batch(intake, run, slice(start, start + _BATCH), builder, seen, notes)
-        notes.finish()
-    except BaseException:
-        notes.abandon()
-        raise
+        notes = Notes(intake.place, path, time.time_ns())
+        try:
+            with SmallFiles() as small:
+                for run in runs:
+                    if not run.names:
+                        builder.add_folder(run.prefix)
+                    for start in range(0, len(run.names), _BATCH):
+                        part = slice(start, start + _BATCH)
+                        _take_batch(intake, run, part, builder, seen, notes, small)
+            notes.finish()
+        except BaseException:
+            notes.abandon()
+            raise
     finally:
         seen.close()
 
 
-def _batch(
-    intake: Intake, run: Folder, part: slice, builder: Builder, seen: Seen, notes: Notes
+def _take_batch(
+    intake: Intake,
+    run: Folder,
+    part: slice,
+    builder: Builder,
+    seen: Seen,
+    notes: Notes,
+    small: SmallFiles,
 ) -> None:
-    """Some files of a folder: hashed unless they are known, stored unless they are there."""
-    names = run.names[part]
-    looks = run.looks[part].copy()
+    names, looks = run.names[part], run.looks[part].copy()
     paths = [run.prefix + name for name in names]
     digests = seen.digests(paths, looks)
-    known = [i for i, digest in enumerate(digests) if digest is not None]
-    there = intake.has([digests[i] or b"" for i in known])
-    for i, here in zip(known, there):
-        if not here:  # as after damage, or in another store's notes
-            digests[i] = None
-    waiting: list[tuple[int, bytes]] = []
-    waiting_bytes = 0
-    for i, digest in enumerate(digests):
-        if digest is not None:
-            continue
-        path = os.path.join(run.whole, names[i])
-        if looks[i, SIZE] > PACKED:
-            digests[i], looks[i, SIZE], look = intake.add_file(path)
-            looks[i] = look
-            continue
-        content, look = read_small(path)
-        looks[i] = look
-        waiting.append((i, content))
-        waiting_bytes += len(content)
-        if waiting_bytes > _BATCH_BYTES:
-            _store(intake, waiting, digests)
-            waiting, waiting_bytes = [], 0
-    _store(intake, waiting, digests)
-    found = [digest or b"" for digest in digests]
+    _forget_lost(intake, digests)
+    wholes = [os.path.join(run.whole, name) for name in names]
+    found = _take(intake, wholes, looks, digests, small)
     for path, size, digest in zip(paths, looks[:, SIZE].tolist(), found):
         builder.add(path, size, digest)
     notes.add(paths, looks, found)
 
 
-def _store(intake: Intake, waiting: list[tuple[int, bytes]], digests: list[bytes | None]) -> None:
-    whole = intake.place.kind.whole
-    hashes = [whole(content) for _, content in waiting]
-    for (i, content), digest, here in zip(waiting, hashes, intake.has(hashes)):
-        digests[i] = digest
+def _forget_lost(intake: Intake, digests: list[bytes | None]) -> None:
+    """What is no longer in the store, as after damage, must be read again."""
+    known = [i for i, digest in enumerate(digests) if digest is not None]
+    there = intake.has([digests[i] or b"" for i in known])
+    for i, here in zip(known, there):
         if not here:
+            digests[i] = None
+
+
+def _take(
+    intake: Intake, wholes: list[bytes], looks: Any, digests: list[bytes | None], small: SmallFiles
+) -> list[bytes]:
+    """Some files of a folder: hashed unless they are known, stored unless they are there.
+
+    Args:
+        wholes: their places on disk.
+        looks: how they looked; of those that are read, how they looked then.
+        digests: of those that are known.
+    """
+    group: list[int] = []
+    group_bytes = 0
+    for i, digest in enumerate(digests):
+        if digest is not None:
+            continue
+        size = int(looks[i, SIZE])
+        if size > PACKED:
+            digests[i], looks[i] = intake.add_file(wholes[i])
+            continue
+        group.append(i)
+        group_bytes += size
+        if group_bytes > _BATCH_BYTES:
+            _take_group(intake, group, wholes, looks, digests, small)
+            group, group_bytes = [], 0
+    _take_group(intake, group, wholes, looks, digests, small)
+    return [digest or b"" for digest in digests]
+
+
+def _take_group(
+    intake: Intake,
+    group: list[int],
+    wholes: list[bytes],
+    looks: Any,
+    digests: list[bytes | None],
+    small: SmallFiles,
+) -> None:
+    whole = intake.place.kind.whole
+    read = small.read([wholes[i] for i in group])
+    hashes = [whole(content) for content, _ in read]
+    here = intake.has(hashes)
+    for i, (content, look), digest, is_there in zip(group, read, hashes, here):
+        digests[i], looks[i] = digest, look
+        if not is_there:
             intake.add(digest, content)

@@ -98,7 +98,7 @@ def diff(
     old = find(place, before)
     new = find(place, old.name if after is None else after)
     with Objects(place) as objects:
-        files_old, files_new = objects.manifest(old.id), objects.manifest(new.id)
+        files_old, files_new = old.manifest(objects), new.manifest(objects)
         olds, news = _apart(files_old, files_new)
         added = sorted(path for path in news if path not in olds)
         removed = sorted(path for path in olds if path not in news)

@@ -7,7 +7,7 @@ import fcntl
 import os
 from typing import Any
 
-from elinvar.store.hashing import Algorithm, hash_stream, read_ahead, reader
+from elinvar.store.hashing import Algorithm, chunks, hash_stream, reader
 
 _FICLONE = 0x40049409  # of Linux; on btrfs, XFS, bcachefs, OCFS2 and others
 _CANNOT = {
@@ -42,13 +42,13 @@ def take(source: int, target: int, kind: Algorithm, nbytes: int) -> bytes:
     """
     if clone(source, target):
         return bytes(hash_stream(reader(target), kind, nbytes).digest())
-    return copy(source, target, kind)
+    return copy(source, target, kind, nbytes)
 
 
-def copy(source: int, target: int, kind: Algorithm) -> bytes:
-    """Copy a file; gives the digest of what was written."""
-    hasher: Any = kind.threaded()
-    for chunk in read_ahead(reader(source)):
+def copy(source: int, target: int, kind: Algorithm, nbytes: int) -> bytes:
+    """Copy a file of about so many bytes; gives the digest of what was written."""
+    hasher: Any = kind.threaded() if nbytes >= 1 << 20 else kind.start()
+    for chunk in chunks(reader(source), nbytes):
         write_all(target, chunk)
         hasher.update(chunk)
     return bytes(hasher.digest())

@@ -88,10 +88,10 @@ def check_path(path: bytes) -> None:
 def _write_batch(objects: Objects, batch: list[Entry], root: bytes, mode: int, link: bool) -> None:
     whole = objects.place.kind.whole
     contents = objects.read_packed([digest for _, _, digest in batch])
-    for (path, _, digest), content in zip(batch, contents):
+    for (path, size, digest), content in zip(batch, contents):
         target = os.path.join(root, path)
         if content is None:
-            _bring_large(objects, digest, path, target, mode, link)
+            _bring_large(objects, (path, size, digest), target, mode, link)
         elif whole(content) != digest:
             objects.changed(digest, shown(path))
         else:
@@ -106,9 +106,8 @@ def _write_small(path: bytes, content: Any, mode: int) -> None:
         os.close(handle)
 
 
-def _bring_large(
-    objects: Objects, digest: bytes, path: bytes, target: bytes, mode: int, link: bool
-) -> None:
+def _bring_large(objects: Objects, entry: Entry, target: bytes, mode: int, link: bool) -> None:
+    path, size, digest = entry
     try:
         source = os.open(objects.loose(digest), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -122,7 +121,7 @@ def _bring_large(
         try:
             if clone(source, handle):
                 return
-            if copy(source, handle, objects.place.kind) != digest:
+            if copy(source, handle, objects.place.kind, size) != digest:
                 objects.changed(digest, shown(path))
         finally:
             os.close(handle)

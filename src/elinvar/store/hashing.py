@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,32 +112,39 @@ def algorithm(name: str | None = None) -> Algorithm:
 def hash_stream(read_into: Callable[[memoryview], int], kind: Algorithm, nbytes: int) -> Any:
     """A hasher that has seen all that `read_into` gives.
 
-    A second thread reads while the first hashes: both leave Python's lock meanwhile.
+    Args:
+        read_into: fills the front of a buffer; says with how many bytes, 0 at the end.
+        nbytes: about how much there is.
+    """
+    hasher = kind.start() if nbytes < _MANY else kind.threaded()
+    for chunk in chunks(read_into, nbytes):
+        hasher.update(chunk)
+    return hasher
+
+
+def chunks(read_into: Callable[[memoryview], int], nbytes: int) -> Iterator[memoryview]:
+    """The chunks of a stream. A chunk is a view of a buffer that later ones overwrite.
+
+    Of a long one, a second thread reads each while the one before it is in use.
 
     Args:
         read_into: fills the front of a buffer; says with how many bytes, 0 at the end.
         nbytes: about how much there is.
     """
-    if nbytes < _MANY:
-        hasher, buffer = kind.start(), memoryview(bytearray(max(nbytes + 1, 1 << 12)))
-        while count := read_into(buffer):
-            hasher.update(buffer[:count])
-        return hasher
-    hasher = kind.threaded()
-    for chunk in read_ahead(read_into):
-        hasher.update(chunk)
-    return hasher
+    if nbytes >= _MANY:
+        yield from _ReadAhead(read_into, min(_CHUNK, max(_MANY, nbytes // 4)))
+        return
+    buffer = memoryview(bytearray(max(nbytes + 1, 1 << 12)))
+    while count := read_into(buffer):
+        yield buffer[:count]
 
 
-class read_ahead:
-    """The chunks of a stream, each read while the one before it is in use.
+class _ReadAhead:
+    """The chunks of a stream, each read while the one before it is in use."""
 
-    A chunk is a view of a buffer that the chunk after the next one overwrites.
-    """
-
-    def __init__(self, read_into: Callable[[memoryview], int]) -> None:
-        self._read = read_into
-        self._buffers = [memoryview(bytearray(_CHUNK)) for _ in range(2)]
+    def __init__(self, read_into: Callable[[memoryview], int], size: int) -> None:
+        self._read, self._size = read_into, size
+        self._buffers = [memoryview(bytearray(size)) for _ in range(2)]
         self._filled = [0, 0]
         self._failed: BaseException | None = None
 
@@ -150,12 +157,12 @@ class read_ahead:
             self._failed = error
         self._filled[place] = count
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[memoryview]:
         place = 0
         self._fill(place)
         while self._failed is None and self._filled[place]:
             count = self._filled[place]
-            if count < _CHUNK:  # the end
+            if count < self._size:  # the end
                 yield self._buffers[place][:count]
                 return
             ahead = threading.Thread(target=self._fill, args=(1 - place,), daemon=True)

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 from elinvar.core.errors import DataError, fail
 from elinvar.store.hashing import Algorithm
@@ -108,12 +108,29 @@ Entry = tuple[bytes, int, bytes]  # path, size, digest; the digest is empty for 
 
 
 def parse_page(page: bytes) -> list[Entry]:
-    """The entries of a page."""
+    """The entries of a page.
+
+    Raises:
+        DataError: it is none, as a stranger's may be.
+    """
     found: list[Entry] = []
-    for line in page[:-1].split(b"\0"):
-        digest, size, path = line.split(b" ", 2)
-        found.append((path, int(size), b"" if digest == EMPTY else bytes.fromhex(digest.decode())))
+    try:
+        for line in page[:-1].split(b"\0"):
+            digest, size, path = line.split(b" ", 2)
+            is_empty = digest == EMPTY
+            found.append((path, int(size), b"" if is_empty else bytes.fromhex(digest.decode())))
+    except ValueError:
+        malformed()
     return found
+
+
+def malformed() -> NoReturn:
+    """Say that a manifest is none.
+
+    Raises:
+        DataError: always.
+    """
+    fail(DataError, "data", "a manifest is not what Elinvar writes, though its hash is right")
 
 
 class Manifest(Mapping[str, File]):
@@ -133,8 +150,12 @@ class Manifest(Mapping[str, File]):
             text = f"{kind.text(root)} is no manifest that this version of Elinvar reads"
             fail(DataError, "data", text)
         line, _, rest = rest.partition(b"\n")
-        self.about: dict[str, Any] = json.loads(line)
         self.pages = parse_page(rest) if rest else []
+        try:
+            self.about: dict[str, Any] = json.loads(line)
+            self._count = int(self.about["files"])
+        except (ValueError, KeyError, TypeError):
+            malformed()
         self._firsts = [path for path, _, _ in self.pages]
         self._page = lru_cache(maxsize=8)(lambda number: self._read_page(read, number))
 
@@ -171,7 +192,7 @@ class Manifest(Mapping[str, File]):
                 yield os.fsdecode(path)
 
     def __len__(self) -> int:
-        return int(self.about["files"])
+        return self._count
 
     def __repr__(self) -> str:
         return f"<{len(self)} files>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from elinvar.core.errors import DataError, DataMissingError, ValueRangeError, fail
 from elinvar.core.other_names import nearest
 from elinvar.store.hashing import Algorithm
-from elinvar.store.place import Place, open_place, write_file
+from elinvar.store.place import Place, open_place, write_file, writing
 from elinvar.store.version import Version, from_record
 from elinvar.store.walk import shown
 
@@ -36,18 +36,27 @@ class History:
         name: of the data set.
         entries: records of versions, the oldest first; each has its `link`.
         tags: numbers of versions by tag.
+        dropped: numbers of versions whose files were given up.
     """
 
     name: str
     entries: list[dict[str, Any]] = field(default_factory=list)
     tags: dict[str, int] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
 
     def version(self, number: int, store: Path) -> Version:
         """The version of a number, 1 for the first."""
         tags = tuple(sorted(tag for tag, at in self.tags.items() if at == number))
         parent = self.entries[number - 2]["id"] if number > 1 else None
         more = {"name": self.name, "number": number, "tags": tags, "parent": parent}
+        more["dropped"] = number in self.dropped
         return from_record(self.entries[number - 1], store=store, **more)
+
+    def kept(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Numbers and records of the versions that were not dropped."""
+        for number, entry in enumerate(self.entries, 1):
+            if number not in self.dropped:
+                yield number, entry
 
     def append(self, kind: Algorithm, record: dict[str, Any]) -> None:
         """One more version."""
@@ -60,9 +69,16 @@ class History:
 
     def to_bytes(self, kind: Algorithm) -> bytes:
         """The file's content."""
-        told = {"elinvar": "name", "name": self.name, "versions": self.entries, "tags": self.tags}
+        told: dict[str, Any] = {
+            "elinvar": "name",
+            "name": self.name,
+            "versions": self.entries,
+            "tags": self.tags,
+        }
+        if self.dropped:
+            told["dropped"] = self.dropped
         told["check"] = kind.text(kind.whole(_canonical(told)))
-        return json.dumps(told, indent=1).encode() + b"\n"
+        return _written(told)
 
     @staticmethod
     def from_bytes(content: bytes, kind: Algorithm, place: str) -> History:
@@ -76,9 +92,10 @@ class History:
         """
         try:
             told = json.loads(content)
+            whole = content == _written(told) and told["elinvar"] == "name"
             check = told.pop("check")
-            whole = told["elinvar"] == "name" and check == kind.text(kind.whole(_canonical(told)))
-            found = History(told["name"], told["versions"], told["tags"])
+            whole = whole and check == kind.text(kind.whole(_canonical(told)))
+            found = History(told["name"], told["versions"], told["tags"], told.get("dropped", []))
             whole = whole and all(
                 entry["link"] == found._link(kind, number, entry)
                 for number, entry in enumerate(found.entries)
@@ -90,6 +107,10 @@ class History:
             hint = "move it away, and pull the name from a remote, or take it from a backup"
             fail(DataError, "data", text, hint)
         return found
+
+
+def _written(told: Any) -> bytes:
+    return json.dumps(told, indent=1).encode() + b"\n"
 
 
 def _canonical(value: Any) -> bytes:
@@ -287,7 +308,7 @@ def tag(spec: str | Version, tag: str, *, move: bool = False, store: Store = Non
     """
     check_tag(tag)
     place = open_place(spec.store if store is None and isinstance(spec, Version) else store)
-    with place.locked("names"):
+    with writing(place.folder), place.locked("names"):
         wanted = find(place, spec)
         history = known(place, wanted.name)
         put_tag(history, wanted.number, tag, move)

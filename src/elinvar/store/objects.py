@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -18,6 +18,7 @@ from elinvar.store.walk import Look, look_of
 
 PACKED = 1 << 18  # files up to here go into packs
 _OPEN = 64
+_FLUSHED, _FLUSHED_BYTES, _FLUSHERS = 128, 1 << 28, 16
 
 
 class Objects:
@@ -29,7 +30,7 @@ class Objects:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.packed = Packed(place)
+        self.packed = Packed.of(place)
         self._folder = str(place / "objects")
         self._files: OrderedDict[Path, int] = OrderedDict()
 
@@ -145,22 +146,31 @@ REPAIR = "commit the same data again, or pull it, and it is whole again"
 
 
 class Intake(Objects):
-    """Adds objects. Use it as a context: what was begun and not finished is thrown away."""
+    """Adds objects. Use it as a context: what was begun and not finished is thrown away.
+
+    Large files wait in `work` until there are some, and are flushed to disk by several threads at
+    once, which takes a disk hardly longer than one of them; then they get their names.
+    """
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self._packer = Packer(place)
         self._folders: set[Path] = set()
+        self._waiting: dict[bytes, tuple[int, Path]] = {}
+        self._waiting_bytes = 0
 
     def __exit__(self, *_: Any) -> None:
         self._packer.abandon()
+        for handle, path in self._waiting.values():
+            _throw_away(handle, path)
+        self._waiting.clear()
         self.close()
 
     def has(self, digests: list[bytes]) -> list[bool]:
         """Which objects are there, or wait to be."""
-        pending = self._packer.pending
+        pending, waiting = self._packer.pending, self._waiting
         found = super().has(digests)
-        return [here or digest in pending for here, digest in zip(found, digests)]
+        return [here or one in pending or one in waiting for here, one in zip(found, digests)]
 
     def add(self, digest: bytes, content: bytes) -> None:
         """A small object that is not there."""
@@ -177,58 +187,86 @@ class Intake(Objects):
         if sum(map(len, parts)) <= PACKED:
             self.add(digest, b"".join(map(bytes, parts)))
             return
-        handle, name = self.place.new_file()
+        handle, path = self.place.new_file()
         try:
             for part in parts:
                 write_all(handle, part)
-            self._settle(handle, name, digest)
-        finally:
-            os.close(handle)
-            with contextlib.suppress(FileNotFoundError):
-                name.unlink()
+        except BaseException:
+            _throw_away(handle, path)
+            raise
+        self.settle(handle, path, digest)
 
-    def add_file(self, path: bytes) -> tuple[bytes, int, Look]:
-        """A large file: its digest, its size and its look.
+    def add_file(self, path: bytes) -> tuple[bytes, Look]:
+        """A large file: its digest and its look.
 
         Raises:
             DataError: it changes again and again while it is read.
         """
         for _ in range(TRIES):
             source = open_source(path)
-            target, name = self.place.new_file()
             try:
                 before = os.fstat(source)
-                digest = take(source, target, self.place.kind, before.st_size)
-                same = look_of(before) == look_of(os.fstat(source))
-                size = os.fstat(target).st_size
-                if same and size == before.st_size:
-                    self._settle(target, name, digest)
-                    return digest, size, look_of(before)
+                target, name = self.place.new_file()
+                try:
+                    digest = take(source, target, self.place.kind, before.st_size)
+                    same = look_of(before) == look_of(os.fstat(source))
+                    same = same and os.fstat(target).st_size == before.st_size
+                except BaseException:
+                    _throw_away(target, name)
+                    raise
+                if same:
+                    self.settle(target, name, digest)
+                    return digest, look_of(before)
+                _throw_away(target, name)
             finally:
                 os.close(source)
-                os.close(target)
-                with contextlib.suppress(FileNotFoundError):
-                    name.unlink()
         changing(path)
 
-    def _settle(self, handle: int, name: Path, digest: bytes) -> None:
-        """Give a written file its name, unless its content is there already."""
+    def settle(self, handle: int, path: Path, digest: bytes) -> None:
+        """A written file becomes an object, unless its content is there already.
+
+        The file is ours from now on; it is closed when it is on disk.
+        """
         if self.has([digest])[0]:
+            _throw_away(handle, path)
             return
         os.fchmod(handle, 0o444)
-        os.fsync(handle)
-        path = self.loose(digest)
-        if not path.parent.exists():
-            path.parent.mkdir(exist_ok=True)
-            self._folders.add(path.parent.parent)
-        os.replace(name, path)
-        self._folders.add(path.parent)
+        self._waiting[digest] = (handle, path)
+        self._waiting_bytes += os.fstat(handle).st_size
+        if len(self._waiting) >= _FLUSHED or self._waiting_bytes >= _FLUSHED_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Have the files that wait on disk, under their names."""
+        handles = [handle for handle, _ in self._waiting.values()]
+        if len(handles) == 1:
+            os.fsync(handles[0])
+        elif handles:
+            with ThreadPoolExecutor(_FLUSHERS) as pool:
+                list(pool.map(os.fsync, handles))
+        for digest in list(self._waiting):
+            handle, path = self._waiting[digest]
+            target = self.loose(digest)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True)
+                self._folders.add(target.parent.parent)
+            os.replace(path, target)
+            self._folders.add(target.parent)
+            del self._waiting[digest]
+            os.close(handle)
+        self._waiting_bytes = 0
 
     def finish(self) -> None:
         """Have everything on disk."""
+        self._flush()
         index = self._packer.finish()
         if index is not None:
             self.packed.add(index)
         for folder in self._folders:
             sync_folder(folder)
         self._folders.clear()
+
+
+def _throw_away(handle: int, path: Path) -> None:
+    os.close(handle)
+    path.unlink(missing_ok=True)

@@ -11,9 +11,11 @@ believed, and each content is known by its own digest.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +132,13 @@ class Packer:
 
     Args:
         place: the store.
+        most: bytes of a pack, about.
+        folder: where they are written and stay; by default they become the store's own.
     """
 
-    def __init__(self, place: Place, most: int = _MOST_BYTES) -> None:
+    def __init__(self, place: Place, most: int = _MOST_BYTES, folder: Path | None = None) -> None:
         self._place, self._most = place, most
+        self._work, self._folder = folder or place / "work", folder or place / "packs"
         self._file: Any = None
         self._path = Path()
         self._digests: list[bytes] = []
@@ -145,7 +150,8 @@ class Packer:
     def add(self, digest: bytes, content: bytes) -> Index | None:
         """Append an object; gives the index of the pack if it is full now."""
         if self._file is None:
-            handle, self._path = self._place.new_file()
+            handle, name = tempfile.mkstemp(dir=self._work)
+            self._path = Path(name)
             self._file = os.fdopen(handle, "wb", _BUFFER)
             self._file.write(HEAD)
             self._offset = len(HEAD)
@@ -170,7 +176,7 @@ class Packer:
         os.fsync(self._file.fileno())
         self._file.close()
         os.chmod(self._path, 0o444)
-        path = self._place / "packs" / (trailer[:DIGEST].hex() + ".pack")
+        path = self._folder / (trailer[:DIGEST].hex() + ".pack")
         os.replace(self._path, path)
         sync_folder(path.parent)
         self._file, self.pending = None, set()
@@ -180,26 +186,33 @@ class Packer:
     def abandon(self) -> None:
         """Throw away what has no name yet."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what is in its buffer may not find room, either
+                self._file.close()
             self._path.unlink(missing_ok=True)
             self._file = None
 
 
 class Packed:
-    """All packs of a store as one index.
+    """Packs as one index.
 
     Args:
-        place: the store.
+        packs: their indexes.
+        bad: objects that are known to be damaged, by the pack's name.
 
     Attributes:
         damaged: packs that cannot be read, each with the reason.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.packs: list[Index] = []
+    def __init__(self, packs: Iterable[Index], bad: dict[str, set[bytes]] | None = None) -> None:
+        self.packs = list(packs)
         self.damaged: dict[Path, str] = {}
-        self._bad = _damaged_rows(place)
+        self._bad = bad or {}
         self._merged: tuple[Any, Any, Any] | None = None
+
+    @classmethod
+    def of(cls, place: Place) -> Packed:
+        """All packs of a store."""
+        self = cls((), _damaged_rows(place))
         for path in sorted((place / "packs").glob("*.pack")):
             try:
                 self.packs.append(read_index(path, place.kind))
@@ -207,6 +220,7 @@ class Packed:
                 continue  # deleted meanwhile, as no version needs it
             except (DataError, OSError) as error:
                 self.damaged[path] = str(error)
+        return self
 
     def add(self, index: Index) -> None:
         """One more pack."""
@@ -249,12 +263,6 @@ class Packed:
                     break
                 at += 1
         return pack, row
-
-    def everything(self) -> Iterator[tuple[Index, int]]:
-        """All objects, pack by pack in the order in which they lie there."""
-        for one in self.packs:
-            for row in np.argsort(one.offsets, kind="stable").tolist():
-                yield one, row
 
 
 def _damaged_rows(place: Place) -> dict[str, set[bytes]]:

@@ -135,6 +135,9 @@ def open_place(store: str | os.PathLike[str] | None = None, create: bool = False
     folder = folder.absolute()
     file = folder / "format.json"
     if not file.is_file():
+        if any((folder / "names").glob("*.json")):
+            hint = f"of a store with hashes of blake3 it is {format_bytes('blake3').decode()!r}"
+            fail(DataError, "data", f"{shown(str(file))} is missing; the rest is there", hint)
         if not create:
             text = f"there is no version of data in {shown(str(folder))}"
             fail(DataMissingError, "data", text, "el.data.commit makes the first one")
@@ -153,9 +156,13 @@ def _create(folder: Path) -> None:
         (folder / name).mkdir(exist_ok=True)
     for name in ("objects", "names"):
         (folder / "locks" / name).touch()
-    told = {"elinvar": "store", "format": FORMAT, "algorithm": algorithm().name}
     with contextlib.suppress(FileExistsError):  # another process was first
-        write_file(folder / "format.json", json.dumps(told).encode() + b"\n", replace=False)
+        write_file(folder / "format.json", format_bytes(algorithm().name), replace=False)
+
+
+def format_bytes(kind: str) -> bytes:
+    """The content of `format.json` of a store with such hashes."""
+    return json.dumps({"elinvar": "store", "format": FORMAT, "algorithm": kind}).encode() + b"\n"
 
 
 def _checked(file: Path) -> Algorithm:
@@ -165,7 +172,10 @@ def _checked(file: Path) -> Algorithm:
     if not isinstance(form, int) or form > FORMAT:
         text = f"the store {file.parent} has format {form}, made by a newer version of Elinvar"
         fail(DataError, "data", f"{text}; this one reads up to {FORMAT}", "pip install -U elinvar")
-    return algorithm(str(told.get("algorithm")))
+    kind = str(told.get("algorithm"))
+    if file.read_bytes() != format_bytes(kind):
+        fail(DataError, "data", f"{shown(str(file))} is damaged: it is not what was written")
+    return algorithm(kind)
 
 
 def read_json(file: Path, kind: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ What was changed just before it was hashed is not remembered: clocks of file sys
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -133,5 +134,6 @@ class Notes:
 
     def abandon(self) -> None:
         """Throw them away."""
-        self._stream.close()
+        with contextlib.suppress(OSError):  # as where the disk is full
+            self._stream.close()
         self._path.unlink(missing_ok=True)

@@ -110,7 +110,7 @@ def _chosen(place: Place, spec: str | Version | None, found: Verification) -> li
                 raise
             found.problems.append(Problem(f"the name {name!r}", _first_line(error)))
             continue
-        chosen += [history.version(n + 1, place.folder) for n in range(len(history.entries))]
+        chosen += [history.version(number, place.folder) for number, _ in history.kept()]
     return chosen
 
 

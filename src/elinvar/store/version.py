@@ -36,6 +36,7 @@ class Version:
         kind: `folder`, `file`, `table`, `array`, `tuple` or `dict`.
         num_files, num_bytes: of the content.
         tags: its other names, such as `v1`.
+        dropped: whether its files were given up.
         is_new: False where `commit` found nothing changed.
     """
 
@@ -50,6 +51,7 @@ class Version:
     num_files: int = 0
     num_bytes: int = 0
     tags: tuple[str, ...] = ()
+    dropped: bool = False
     store: Path = field(default=Path(), repr=False)
     is_new: bool = field(default=True, repr=False, compare=False)
 
@@ -61,7 +63,20 @@ class Version:
     @property
     def files(self) -> Manifest:
         """The files by path, each with size and hash; read when they are needed."""
-        return Objects(open_place(self.store)).manifest(self.id)
+        return self.manifest(Objects(open_place(self.store)))
+
+    def manifest(self, objects: Objects) -> Manifest:
+        """The same, for those who have opened the store.
+
+        Raises:
+            DataMissingError: the files were given up, and are gone.
+        """
+        try:
+            return objects.manifest(self.id)
+        except DataMissingError:
+            if not self.dropped:
+                raise
+        fail(DataMissingError, "data", f"the files of {self.spec} were given up by `drop`")
 
     @property
     def path(self) -> Path:
@@ -75,6 +90,7 @@ class Version:
         if (target / MARKER).is_file():
             return target
         with writing(target), place.locked("objects", shared=True), Objects(place) as objects:
+            self.manifest(objects)
             try:
                 place_whole(objects, self.marker(), target, read_only=True, link=True)
             except FileExistsError:  # another process was first
@@ -113,7 +129,7 @@ class Version:
         """
         place = open_place(self.store)
         with Objects(place) as objects:
-            files = objects.manifest(self.id)
+            files = self.manifest(objects)
             found = files.find(os.fsencode(path))
             if found is None or not found[2]:
                 near = nearest(path, itertools.islice(files, _SUGGESTED))

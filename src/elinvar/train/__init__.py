@@ -1,7 +1,11 @@
 """The training loop, and its parts."""
 
+from typing import Any
+
+from elinvar.core.habits import habit
 from elinvar.train.averaging import MovingAverage
 from elinvar.train.callbacks import Callback
+from elinvar.train.carbon_aware import CarbonAware
 from elinvar.train.history import History
 from elinvar.train.recording import Recording
 from elinvar.train.saving import Checkpoint
@@ -11,6 +15,7 @@ from elinvar.train.trainer import Trainer
 
 __all__ = [
     "Callback",
+    "CarbonAware",
     "Checkpoint",
     "EarlyStopping",
     "History",
@@ -19,3 +24,9 @@ __all__ = [
     "Recording",
     "Trainer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    found = habit("train", name, __all__)
+    text = f"module 'elinvar.train' has no attribute {name!r}" + (f"; {found}" if found else "")
+    raise AttributeError(text)

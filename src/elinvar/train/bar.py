@@ -17,14 +17,26 @@ if TYPE_CHECKING:
 WISHES = ("auto", "bar", "plain", "table")
 
 
-def progress_for(wish: Any) -> Callback | None:
-    """The callback that shows progress as wished: `auto`, `bar`, `plain`, `table`, or False."""
-    if wish is False:
+def progress_wish(wish: Any) -> str | None:
+    """The display that is wished for, by name; None for none.
+
+    Raises:
+        ValueRangeError: there is none of this name.
+    """
+    if wish is False or wish is None:
         return None
     wish = "auto" if wish is True else wish
     if wish not in WISHES:
         text = f"progress must be one of {', '.join(map(repr, WISHES))} or False, received {wish!r}"
         fail(ValueRangeError, "Trainer", text)
+    return str(wish)
+
+
+def progress_for(wish: Any) -> Callback | None:
+    """The callback that shows progress as wished: `auto`, `bar`, `plain`, `table`, or False."""
+    wish = progress_wish(wish)
+    if wish is None:
+        return None
     if wish == "auto":
         wish = "table" if in_notebook() else "bar" if sys.stderr.isatty() else "plain"
         if wish == "bar" and importlib.util.find_spec("rich") is None:

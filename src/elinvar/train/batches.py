@@ -9,7 +9,11 @@ import numpy as np
 
 from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, fail
+from elinvar.data.images import ImageFolder
 from elinvar.data.loader import DataLoader, Dataset
+from elinvar.data.pipeline import Pipeline
+from elinvar.data.source import ArraySource
+from elinvar.tensor.manipulation import concat
 from elinvar.tensor.storage import from_numpy
 from elinvar.tensor.tensor import Tensor
 
@@ -54,7 +58,8 @@ def parts(batch: Any, has_target: bool = True) -> Parts:
         return Parts(tuple(batch[:-1]), {}, batch[-1])
     if has_target:
         text = f"a batch is one {type(batch).__name__}, so there is no target"
-        fail(DataError, "Trainer", text, "give batches of (inputs, target)")
+        hint = "give batches of (inputs, target); arrays go in a tuple: (x, y)"
+        fail(DataError, "Trainer", text, hint)
     return Parts((batch,), {}, None)
 
 
@@ -100,6 +105,10 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
         isinstance(data, Dataset) and not gives_batches
     ):
         data = DataLoader(data, batch_size, shuffle, seed=seed)
+    rows = isinstance(data, Pipeline) and isinstance(data.source, ArraySource | ImageFolder)
+    if rows and not data.is_batched:
+        text = f"`{argument}` is a pipeline that gives single samples, not batches"
+        fail(DataError, "Trainer", text, f"write .batch({batch_size}) behind its last stage")
     if hasattr(data, "__len__") and len(data) == 0:
         samples = getattr(data, "num_samples", 0)
         text = f"`{argument}` has no batch"
@@ -109,3 +118,17 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
             hint = "take a smaller batch_size, or drop_last=False"
         fail(DataError, "Trainer", text, hint)
     return data
+
+
+def place_of(source: Any) -> Any:
+    """Where a loader or pipeline stands; None where it does not say."""
+    return source.state_dict() if hasattr(source, "state_dict") else None
+
+
+def joined(found: list[Any]) -> Any:
+    """Outputs of batches, put together along the first axis."""
+    if len(found) == 1:
+        return found[0]
+    flat = [tree.flatten(output) for output in found]
+    whole = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
+    return tree.unflatten(flat[0][1], whole)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import DTypeError, fail
+from elinvar.core.habits import habit
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -78,6 +81,35 @@ class Callback:
         """Go on from what `state_dict` gave."""
 
 
+def _check_methods(callback: Callback) -> None:
+    """Refuse methods that would never be called, or not as they are written.
+
+    Raises:
+        DTypeError: a method has the name of another framework's event, or other arguments.
+    """
+    kind = type(callback)
+    for name in dir(kind):
+        if not name.startswith("on_") or name in EVENTS:
+            continue
+        alike = difflib.get_close_matches(name, EVENTS, 1, 0.9)
+        found = habit("callback", name) or (f"did you mean {alike[0]!r}?" if alike else None)
+        if found is not None:
+            fail(DTypeError, "Trainer", f"{kind.__name__}.{name} is never called", found)
+    for event in EVENTS:
+        if getattr(kind, event) is getattr(Callback, event):
+            continue
+        given = (None, None) if event == "on_exception" else (None,)
+        takes = inspect.signature(getattr(callback, event))
+        try:
+            bound = takes.bind(*given)
+        except TypeError:
+            bound = None
+        if bound is None or next(iter(bound.arguments)) in ("epoch", "batch", "logs", "step"):
+            wanted = "(self, trainer, error)" if len(given) > 1 else "(self, trainer)"
+            text = f"{kind.__name__}.{event} must take {wanted}, it takes {takes}"
+            fail(DTypeError, "Trainer", text, "trainer.epoch, .step, .batch and .logs say the rest")
+
+
 class Listeners:
     """For each event the methods to call; those that nobody overrode are not called."""
 
@@ -92,6 +124,7 @@ class Listeners:
                 if callable(callback) and hint is None:
                     hint = "write a class C(el.train.Callback) with a method such as on_epoch_end"
                 fail(DTypeError, "Trainer", text, hint)
+            _check_methods(callback)
         self._of = {event: self._methods(event) for event in EVENTS}
 
     def _methods(self, event: str) -> list[Callable[..., None]]:

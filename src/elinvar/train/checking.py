@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from elinvar import metrics as metric_table
 from elinvar.core.errors import (
     DataError,
@@ -15,18 +17,24 @@ from elinvar.core.errors import (
     ValueRangeError,
     fail,
 )
+from elinvar.core.other_names import nearest
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
+from elinvar.train.bar import progress_wish
 from elinvar.train.callbacks import Callback
+from elinvar.train.optimizers import SCHEDULES
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
     """The metrics by the names that results have; a list's are numbered where they are alike."""
+    metrics = () if metrics is None else metrics
     if isinstance(metrics, str | Metric) or callable(metrics):
         metrics = [metrics]
     if isinstance(metrics, Mapping):
         return {str(name): metric_table.get(metric) for name, metric in metrics.items()}
+    if not isinstance(metrics, Iterable):
+        metrics = [metrics]  # for its error
     found: dict[str, Metric] = {}
     for given in metrics:
         metric = metric_table.get(given)
@@ -37,29 +45,51 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
     return found
 
 
-def listed(callbacks: Callback | Iterable[Callback]) -> list[Callback]:
+def listed(callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
     """The callbacks; one alone will do."""
-    return [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
+    if callbacks is None:
+        return []
+    is_one = isinstance(callbacks, str | type) or not isinstance(callbacks, Iterable)
+    return [callbacks] if is_one else list(callbacks)  # type: ignore[list-item, arg-type]
+
+
+def check_switches(**values: Any) -> None:
+    """Refuse what is neither True nor False: the text "no" would be true."""
+    for name, value in values.items():
+        if not isinstance(value, bool | np.bool):
+            fail(DTypeError, "Trainer", f"{name} must be True or False, received {value!r:.60}")
+
+
+def check_words(schedule: Any, progress: Any) -> None:
+    """Refuse names of schedules and displays that there are not, before training."""
+    if isinstance(schedule, str) and schedule not in SCHEDULES:
+        text = f"there is no schedule {schedule!r}"
+        fail(ValueRangeError, "Trainer", text, nearest(schedule, SCHEDULES))
+    progress_wish(progress)
 
 
 def check_counts(epochs: Any, steps: Any) -> None:
     """Refuse what is no number of epochs or steps."""
     for name, value in (("epochs", epochs), ("steps", steps)):
-        if value is None or (isinstance(value, int) and value >= 0):
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is None or (is_whole and value >= 0):
             continue
         if hasattr(value, "shape") or isinstance(value, list | tuple):
             text = f"{name} must be a number, received {type(value).__name__}"
             fail(DTypeError, "Trainer", text, "inputs and targets go in one tuple: fit((x, y))")
-        fail(ValueRangeError, "Trainer", f"{name} must be 0 or more, received {value!r}")
+        text = f"{name} must be a whole number from 0, received {value!r}"
+        fail(ValueRangeError if is_whole else DTypeError, "Trainer", text)
 
 
-def check_limits(accumulate: Any, clip_norm: Any, clip_value: Any) -> None:
+def check_limits(accumulate: Any, clip_norm: Any, clip_value: Any, ema: Any) -> None:
     """Refuse limits that no gradient can keep."""
     if not isinstance(accumulate, int) or accumulate < 1:
         fail(ValueRangeError, "Trainer", f"accumulate must be 1 or more, not {accumulate!r}")
     for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
         if value is not None and not (isinstance(value, int | float) and value > 0):
             fail(ValueRangeError, "Trainer", f"{name} must be greater than 0, not {value!r}")
+    if ema is not None and (isinstance(ema, bool) or not isinstance(ema, int | float)):
+        fail(DTypeError, "Trainer", f"ema must be a number such as 0.999, received {ema!r}")
 
 
 def check_trains(model: Module, optimizer: Optimizer) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elinvar.carbon import words
+from elinvar.core.habits import attribute
 from elinvar.train.figures import HIDDEN, figure
 from elinvar.train.plots import curves
 
@@ -58,6 +59,11 @@ class History:
 
     def __init__(self, rows: list[dict[str, Any]] | None = None) -> None:
         self.rows: list[dict[str, Any]] = rows if rows is not None else []
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            return attribute(self, "History object", name)
 
     @property
     def columns(self) -> list[str]:

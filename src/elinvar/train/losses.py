@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elinvar.core.errors import DTypeError, ShapeError, ValueRangeError, fail
+from elinvar.core.habits import habit
 from elinvar.core.other_names import nearest
 from elinvar.nn import functional
 from elinvar.tensor.tensor import Tensor
@@ -38,7 +39,8 @@ def get(loss: Any) -> Loss:
     """
     if isinstance(loss, str):
         if loss not in NAMED:
-            fail(ValueRangeError, "Trainer", f"there is no loss {loss!r}", nearest(loss, NAMED))
+            hint = habit("loss", loss, NAMED) or nearest(loss.lower(), NAMED)
+            fail(ValueRangeError, "Trainer", f"there is no loss {loss!r}", hint)
         return NAMED[loss]
     if isinstance(loss, type) or not callable(loss):
         text = f"loss must be a name or a function (output, target) → number, received {loss!r:.60}"

@@ -16,6 +16,7 @@ from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.rmsprop import RMSprop
 from elinvar.optim.schedules import LRScheduler
 from elinvar.optim.sgd import SGD
+from elinvar.train.losses import NAMED as LOSSES
 
 NAMED: dict[str, Callable[..., Optimizer]] = {
     "adam": Adam,
@@ -37,6 +38,8 @@ def optimizer_of(optimizer: Any, model: Module) -> Optimizer:
         fail(DTypeError, "Trainer", f"{text}, received {optimizer!r:.60}", hint)
     if optimizer.lower() not in NAMED:
         hint = nearest(optimizer.lower(), NAMED)
+        if optimizer in LOSSES:
+            hint = "the order is el.Trainer(model, optimizer, loss)"
         fail(ValueRangeError, "Trainer", f"there is no optimizer {optimizer!r}", hint)
     return NAMED[optimizer.lower()](model.parameters())
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from elinvar.carbon import Forecast, Plan
+from elinvar.carbon.times import HOUR
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.train.canvas import axes, finished
 from elinvar.train.graph_plot import graph
 
-__all__ = ["compare_runs", "confusion", "curves", "graph", "learning_rates"]
+__all__ = ["carbon_plan", "compare_runs", "confusion", "curves", "graph", "learning_rates"]
 
 GREY = "#999999"
 
@@ -102,4 +104,29 @@ def confusion(
     place.set_yticks(range(count), names)
     place.set_xlabel("the model says")
     place.set_ylabel("it is")
+    return finished(figure, path)
+
+
+def carbon_plan(plan: Plan, forecast: Forecast, path: str | os.PathLike[str] | None = None) -> Any:
+    """The carbon of a kilowatt-hour by hour, and when it will run."""
+    figure, (place,) = axes(height=3.2)
+    figure.set_size_inches(9, 3.2)
+    end = max(plan.end, plan.deadline or plan.end)
+    first = True
+    for start, stop, grams in zip(forecast.starts, forecast.ends, forecast.grams, strict=True):
+        if stop > plan.now and start < end + 6 * HOUR:
+            hours = [(start - plan.now) / HOUR, (stop - plan.now) / HOUR]
+            place.plot(hours, [grams, grams], color=GREY, linewidth=1.5)
+    for start, stop in plan.blocks:
+        label = "runs" if first else None
+        first = False
+        begin, till = (start - plan.now) / HOUR, (stop - plan.now) / HOUR
+        place.axvspan(begin, till, color="C2", alpha=0.25, linewidth=0, label=label)
+    if plan.deadline is not None:
+        where = (plan.deadline - plan.now) / HOUR
+        place.axvline(where, linestyle=":", color="black", label="deadline")
+    place.set_xlabel("hours from now")
+    place.set_ylabel("g CO₂e/kWh")
+    place.set_ylim(bottom=0)
+    place.legend(frameon=False)
     return finished(figure, path)

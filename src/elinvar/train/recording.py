@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from elinvar.core.errors import DTypeError, fail
+from elinvar.core.errors import DTypeError, ShapeError, fail
 from elinvar.core.settings import settings
 from elinvar.data.contents import contents_of
 from elinvar.nn import serialization
 from elinvar.nn.state import cells_of
-from elinvar.runs import facts, latest, replaying
+from elinvar.runs import checkpoints, facts, latest, replaying
+from elinvar.runs import run as layout
 from elinvar.runs.digests import Digests
 from elinvar.runs.identity import identity, optimizer_table
-from elinvar.runs.run import Run, new_folder, say
+from elinvar.runs.naming import check_name, check_options
+from elinvar.runs.run import Run, begun, say
 from elinvar.train import state
-from elinvar.train.signals import Interrupted
+from elinvar.train.signals import leave
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
 
+_MOST_LINES = 1000  # of a model's description
 PLAIN = (int, float, str, bool, type(None))
 
 
@@ -40,6 +42,12 @@ class Recording:
         keep: how many checkpoints are kept beside the first, the state before any step.
     """
 
+    folder: Path | None
+    name: str | None
+    log_every: int
+    checkpoint_every: float
+    keep: int
+
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
@@ -49,6 +57,9 @@ class Recording:
         checkpoint_every: float = 300.0,
         keep: int = 2,
     ) -> None:
+        check_options(log_every, checkpoint_every, keep)
+        if name is not None:
+            check_name(name)
         self.folder = None if folder is None else Path(folder)
         self.name, self.log_every = name, log_every
         self.checkpoint_every, self.keep = checkpoint_every, keep
@@ -68,24 +79,26 @@ def wish_of(record: Any) -> Recording | None:
     fail(DTypeError, "Trainer", text)
 
 
-def resumed(resume: Any) -> Any:
+def resumed(resume: Any, wish: Recording | None) -> Any:
     """What to go on from: a file, the folder of a run, or None.
 
-    Raises:
-        RunError: there is no such run.
+    Args:
+        resume: as of `fit`.
+        wish: how the trainer records.
     """
+    if resume is False or resume is None:
+        return None
+    base = wish.folder if wish is not None and wish.folder is not None else latest.runs_folder()
     if resume is True:
         if settings.replay is not None:
             return None
-        base = latest.runs_folder()
-        found = latest.newest_open(base, facts.program())
+        if wish is not None and wish.name is not None:
+            return latest.named_open(base / wish.name)
+        found = latest.newest_open(base, facts.program(), replaying.coming_number())
         if found is not None:
             say(f"going on with {found}")
         return found
-    if resume is False or resume is None:
-        return None
     if not Path(resume).exists() and not str(resume).endswith(".safetensors"):
-        base = latest.runs_folder()
         if (base / os.fspath(resume)).is_dir():
             return base / os.fspath(resume)
     return resume
@@ -98,6 +111,7 @@ class Recorder:
         run: what is written to, or compared with.
     """
 
+    trainer: Trainer
     run: Any
 
     def __init__(self, trainer: Trainer, wish: Recording | None, resume: Any, data: Any) -> None:
@@ -112,11 +126,18 @@ class Recorder:
                 start = None  # whatever the program says
                 self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
         elif resume is not None and latest.is_run(resume):
-            self.run = Run.go_on(Path(resume), names, number=number, **_options(wish or Recording()))
+            options = _options(wish or Recording())
+            self.run = Run.go_on(Path(resume), names, number=number, load=trainer.load, **options)
+            start = None
         elif wish is not None:
-            self.run = _begun(trainer, wish, names, number)
-        if self.run is not None and self.run.checkpoint is not None:
-            start = self.run.checkpoint.path
+            base = wish.folder or settings.runs_dir or Path("runs")
+            wished = wish.name is not None or wish.folder is not None
+            config = _describe(trainer)
+            self.run = begun(base, wish.name, wished, names, config, number, _options(wish))
+        if request is not None:
+            start = _state_of(start)
+            if self.run is not None and self.run.checkpoint is not None:
+                start = self.run.checkpoint.path
         try:
             if start is not None:
                 trainer.load(start)
@@ -130,9 +151,15 @@ class Recorder:
 
     def _data(self, data: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:
         """A function that finds out what the data are."""
-        parts = {use: contents_of(source) for use, source in data.items() if source is not None}
+        parts, trouble = dict[str, Any](), None
+        try:
+            parts = {use: contents_of(source) for use, source in data.items() if source is not None}
+        except Exception as error:  # whatever a source of the user's own may raise
+            trouble = error
 
         def find() -> dict[str, Any]:
+            if trouble is not None:
+                raise trouble
             return {
                 use: identity(x.arrays, x.paths, x.others, x.order, algorithm)
                 for use, x in parts.items()
@@ -189,7 +216,17 @@ class Recorder:
         if run is None:
             return
         step = trainer.step
-        run.step(step, trainer.epoch, trainer.batches_done, loss, self._digests())
+        try:
+            digests = self._digests()
+        except ShapeError as error:
+            if not isinstance(run, Run):
+                raise
+            why = checkpoints.text_of(error)
+            say(f"step {step} and what comes after it is not recorded: {why}")
+            run.close("failed", error=why)
+            self.run = None
+            return
+        run.step(step, trainer.epoch, trainer.batches_done, loss, digests)
         if step % self._log_every == 0:
             row = {"loss": loss, "lr": trainer.learning_rate}
             run.figures("step", step, row)
@@ -217,28 +254,20 @@ class Recorder:
         """Save, and leave: the signal's sender finds everything on disk.
 
         Raises:
-            Interrupted: it was Ctrl-C.
+            Interrupted: it was Ctrl-C; the text says where it was saved, or why not.
             SystemExit: it was SIGTERM.
-            OSError: nothing could be saved.
         """
-        trainer = self.trainer
+        trainer, trouble = self.trainer, None
         saved = self.run_folder or trainer.folder / "interrupted.safetensors"
         try:
             if self.run_folder is None:
                 trainer.save(saved)
             else:
                 self.save(wait=True)
-        except OSError as error:
-            error.add_note(f"stopped by {by.name} after step {trainer.step}, not saved")
-            raise
-        text = (
-            f"stopped by {by.name} after step {trainer.step} (epoch {trainer.epoch + 1}, batch "
-            f"{trainer.batches_done}); saved {saved}; go on with fit(…, resume={str(saved)!r})"
-        )
-        if by.name == "SIGTERM":
-            print(f"[Trainer] {text}", file=sys.stderr)
-            raise SystemExit(128 + by)
-        raise Interrupted(text)
+        except Exception as error:  # a folder that is full or read-only: that training ends stays
+            trouble = error
+        where = f"step {trainer.step} (epoch {trainer.epoch + 1}, batch {trainer.batches_done})"
+        leave(by, where, str(saved), trouble)
 
     def last_step(self) -> None:
         """No step comes after this one."""
@@ -250,17 +279,14 @@ def _options(wish: Recording) -> dict[str, Any]:
     return {"every": wish.checkpoint_every, "keep": wish.keep}
 
 
-def _begun(trainer: Trainer, wish: Recording, names: list[str], number: int) -> Run | None:
-    """A new run; None where it cannot be written, but nobody asked for it by name."""
-    base = wish.folder or settings.runs_dir or Path("runs")
-    try:
-        folder = new_folder(base, wish.name)
-        return Run.begin(folder, names, _describe(trainer), number=number, **_options(wish))
-    except OSError as error:
-        if wish.name is not None or wish.folder is not None:
-            raise
-        say(f"this training is not recorded: {base}: {error.strerror or error}")
-        return None
+def _state_of(start: Any) -> Any:
+    """What another run of a program that is replayed goes on from: the state in its folder, which
+    stays as it is."""
+    if start is None or not latest.is_run(start):
+        return start
+    folder = Path(start) / layout.CHECKPOINTS
+    found, _ = checkpoints.newest(folder, layout.id_of(Path(start)))
+    return None if found is None else found.path
 
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
@@ -269,6 +295,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "model": {
             "class": type(trainer.model).__qualname__,
+            "layers": repr(trainer.model).splitlines()[:_MOST_LINES],
             "tensors": {
                 name: f"{cell.dtype.name}{list(cell.shape)}"
                 for name, cell in trainer.model.state_dict().items()

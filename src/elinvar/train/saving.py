@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import ValueRangeError, fail
+from elinvar.core.habits import named
 from elinvar.train.callbacks import Callback
 from elinvar.train.stopping import Monitor
 
@@ -36,6 +37,7 @@ class Checkpoint(Callback):
     every: int
     monitor: Monitor | None
 
+    @named("Checkpoint")
     def __init__(
         self,
         folder: str | os.PathLike[str],

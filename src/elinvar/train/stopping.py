@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from elinvar.core.errors import ValueRangeError, fail
+from elinvar.core.habits import named
 from elinvar.core.other_names import nearest
 from elinvar.tensor.tape import no_grad
 from elinvar.train.callbacks import Callback
@@ -76,6 +77,7 @@ class EarlyStopping(Callback):
     best_epoch: int
     waited: int
 
+    @named("EarlyStopping")
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -84,8 +86,8 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        if patience < 0:
-            text = f"patience must be 0 or more, received {patience}"
+        if not isinstance(patience, int) or patience < 0:
+            text = f"patience must be a whole number from 0, received {patience!r}"
             fail(ValueRangeError, "EarlyStopping", text)
         self.monitor, self.patience, self.min_delta = Monitor(monitor, mode), patience, min_delta
         self.restore_best = restore_best

@@ -9,38 +9,37 @@ What a step computes is in `steps.py`; what happens when, in `callbacks.py`.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elinvar.carbon import Account
-from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
+from elinvar.core.habits import Refused, attribute, named
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
-from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, recording, state
-from elinvar.train.averaging import MovingAverage, evaluating
+from elinvar.train.averaging import MovingAverage, evaluating, training
 from elinvar.train.bar import progress_for
-from elinvar.train.batches import feed, parts, sample_count, tensors
+from elinvar.train.batches import feed, joined, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
 from elinvar.train.precision import checked_precision
 from elinvar.train.recording import Recorder, Recording
-from elinvar.train.signals import Signals
+from elinvar.train.signals import Signals, Waited
 from elinvar.train.steps import Stepper, Steps
 from elinvar.train.trouble import explain, judge, placed
+from elinvar.train.waiting import timed
 
 ENDLESS = sys.maxsize  # epochs, where steps say when to end
 
@@ -113,7 +112,11 @@ class Trainer:
     history: History
     mean: Mean
     waited: float
+    pass_over: bool
+    energy: Account
+    recorder: Recorder
 
+    @named("Trainer")
     def __init__(
         self,
         model: Module,
@@ -137,7 +140,8 @@ class Trainer:
         if not isinstance(model, Module):
             text = f"model must be an el.nn.Module, received {type(model).__name__}"
             fail(DTypeError, "Trainer", text)
-        checking.check_limits(accumulate, clip_norm, clip_value)
+        checking.check_limits(accumulate, clip_norm, clip_value, ema)
+        checking.check_words(schedule, progress)
         self.model = model
         self.optimizer = None if optimizer is None else optimizer_of(optimizer, model)
         self.loss = None if loss is None else losses.get(loss)
@@ -149,15 +153,16 @@ class Trainer:
         self._schedule_wish = None if self.schedule or self._plateau else schedule
         self.average = None if ema is None else MovingAverage(model, ema)
         self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
-        self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
+        self.epoch, self.step, self.epochs, self.batches_done, self.waited = 0, 0, 0, 0, 0.0
         self.logs: dict[str, Any] = {}
-        self.history = History()
-        self.mean, self.energy = Mean(), Account()
+        self.history, self.mean, self.energy = History(), Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited = 0.0
+        self.pass_over = False
         self.source: Any = None
+        self.rests: list[Module] = []  # parts that stay in evaluation mode
+        self.held_place: Any = None  # of the data, while a batch is waited for
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
         self.options: dict[str, Any] = {
@@ -170,8 +175,15 @@ class Trainer:
         self._first_rates: list[Any] | None = None
         self._steps: Steps | None = None
 
+    if not TYPE_CHECKING:
+        stop_training = should_stop = Refused("Trainer object", "stop_training")
+
+        def __getattr__(self, name):
+            return attribute(self, "Trainer object", name)
+
     # ---- the three verbs -----------------------------------------------------------------------
 
+    @named("Trainer.fit")
     def fit(
         self,
         data: Any,
@@ -214,25 +226,25 @@ class Trainer:
             Interrupted: Ctrl-C was pressed; the run was saved, and the text says where.
         """
         checking.check_counts(epochs, steps)
+        checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
-        checks = None
-        if validation is not None:
-            checks = feed(validation, batch_size, False, seed, "validation")
+        what = "validation"
+        checks = None if validation is None else feed(validation, batch_size, False, seed, what)
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
-        resume = recording.resumed(resume)
+        resume = recording.resumed(resume, self._record)
         self.epochs = self._last_epoch(epochs, steps, resume is not None)
         self._make_schedule(steps if epochs is None else None)
         bar = progress_for(self.progress)
         listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
         if resume is None:
-            self.batches_done = 0
+            self.batches_done, self.pass_over = 0, False
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
-        recorder = self._recorder = Recorder(self, self._record, resume, uses)
+        recorder = self.recorder = Recorder(self, self._record, resume, uses)
         self.stop_reason = None
         last_step = math.inf if steps is None else self.step + steps
         with recorder.recorded(bar is not None), Signals() as signals:
@@ -241,8 +253,9 @@ class Trainer:
                 listeners.tell("on_fit_start", self)
                 recorder.start()
                 while self.epoch < self.epochs and self.stop_reason is None:
-                    self._run_epoch(source, checks, listeners, signals, last_step)
-                    if signals.received is not None:  # it came while the epoch ended
+                    with suppress(Waited):
+                        self._run_epoch(source, checks, listeners, signals, last_step)
+                    if signals.received is not None:  # while data were waited for, or at the end
                         recorder.interrupted(signals.received)
                 recorder.last_step()
             except BaseException as error:
@@ -256,7 +269,7 @@ class Trainer:
 
     def _dry_run(self, source: Any, checks: Any) -> History:
         with finders.restored(self, schedule=False):
-            self.model.train()
+            self.rests = training(self.model, self.rests)
             batch = tensors(next(iter(source)))
             loss = self.prepared().train(batch)[0].item()
             if not math.isfinite(loss):
@@ -267,6 +280,7 @@ class Trainer:
                 logs.update({f"val_{name}": value for name, value in found.items()})
         return History([logs])
 
+    @named("Trainer.evaluate")
     def evaluate(self, data: Any, *, batch_size: int = 256) -> dict[str, Any]:
         """The loss and all metrics over data, in evaluation mode.
 
@@ -312,7 +326,7 @@ class Trainer:
                 made(sample_count(batch))
         if not found:
             fail(DataError, "Trainer", "there is no batch to predict")
-        return _joined(found)
+        return joined(found)
 
     # ---- trials -------------------------------------------------------------------------------
 
@@ -382,7 +396,7 @@ class Trainer:
             fail(ValueRangeError, "Trainer", text, 'write el.Trainer(model, "adamw", "mse")')
         return self.optimizer
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str = "a callback asked for it") -> None:
         """End training after the present step; for callbacks."""
         self.stop_reason = reason
 
@@ -396,12 +410,13 @@ class Trainer:
         if not self.batches_done:
             self._begin_counting()
         start, first_sample = time.perf_counter(), self.mean.count
-        self._recorder.epoch_begins()
+        self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
-        self.model.train()
+        self.rests = training(self.model, self.rests)
         complete = True
-        for batch in self._timed(source):
+        batches = timed(self, source, signals, stepper)
+        for batch in batches:
             self.batch = batch
             listeners.tell("on_step_start", self)
             count = sample_count(batch)
@@ -417,19 +432,21 @@ class Trainer:
                 continue
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(value)
+            self.recorder.step_done(value)
             if signals.received is not None:
-                self._recorder.interrupted(signals.received)
+                self.recorder.interrupted(signals.received)
             if self.stop_reason is None and self.step >= last_step:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
                 complete = self.batches_done == self.num_batches
+                if complete:
+                    next(batches, None)  # so that the data, too, know that the pass is over
                 break
         if stepper.pending:
             self.grad_norm = stepper.finish()
             self.step += 1
             listeners.tell("on_step_end", self)
-            self._recorder.step_done(self.logs["loss"])
+            self.recorder.step_done(self.logs["loss"])
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
@@ -451,7 +468,7 @@ class Trainer:
             found = self._evaluate(checks, "validation data")
             self.logs.update({f"val_{name}": value for name, value in found.items()})
             listeners.tell("on_validation_end", self)
-        place = self.batches_done
+        place, self.pass_over = self.batches_done, False
         self.epoch, self.batches_done = self.epoch + 1, 0
         self.logs.update(lr=self.learning_rate, **self.energy.epoch())
         if self._plateau is not None:
@@ -460,24 +477,11 @@ class Trainer:
             self.history.rows.pop()  # that of the same epoch when it was not complete
         self.history.rows.append({"epoch": self.epoch, "step": self.step, **self.logs})
         listeners.tell("on_epoch_end", self)
-        self._recorder.epoch_done()
+        self.recorder.epoch_done()
         if not complete:  # what is saved from now on goes on in this epoch
             self.epoch, self.batches_done = self.epoch - 1, place
             for name, state_dict in counted.items():
                 self.metrics[name].load_state_dict(state_dict)
-
-    def _timed(self, source: Iterable[Any]) -> Iterator[Any]:
-        """The batches, as tensors; the time until each comes is added to `waited`."""
-        clock = time.perf_counter
-        before = clock()
-        batches = iter(source)
-        if self.batches_done and not hasattr(source, "load_state_dict"):
-            batches = itertools.islice(batches, self.batches_done, None)
-        for batch in batches:
-            batch = tensors(batch)
-            self.waited += clock() - before
-            yield batch
-            before = clock()
 
     def _evaluate(self, source: Iterable[Any], name: str = "data") -> dict[str, Any]:
         steps = self.prepared()
@@ -588,12 +592,3 @@ class Trainer:
             StateError: the file is no state of a Trainer, or of another model or optimizer.
         """
         state.load(self, path)
-
-
-def _joined(found: list[Any]) -> Any:
-    """Outputs of batches, put together along the first axis."""
-    if len(found) == 1:
-        return found[0]
-    flat = [tree.flatten(output) for output in found]
-    joined = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
-    return tree.unflatten(flat[0][1], joined)
