@@ -435,6 +435,53 @@ def test_tables(store: Path) -> None:
         data.commit(pa.array([1]), "t", store=store)
 
 
+def test_tables_of_many_types(store: Path) -> None:
+    """Each type comes back, and what lies under its missing values does not count."""
+    pa = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    columns = {
+        "bool": pa.array([True, None, False] * 5),
+        "u1": pa.array([1, None, 3] * 5, pa.uint8()),
+        "half": pa.array(np.arange(15, dtype=np.float16)),
+        "time": pa.array([1, None, 3] * 5, pa.timestamp("us", "UTC")),
+        "day": pa.array([1, None, 3] * 5, pa.date32()),
+        "money": pa.array([Decimal("1.50"), None, Decimal("2")] * 5, pa.decimal128(9, 2)),
+        "fixed": pa.array([b"abc", None, b"xyz"] * 5, pa.binary(3)),
+        "bytes": pa.array([b"", None, b"xyz"] * 5),
+        "long": pa.array(["a", None, "bc"] * 5, pa.large_string()),
+        "point": pa.array([{"x": 1, "y": None}, None, {"x": 2, "y": "b"}] * 5),
+        "lists": pa.array([[1, None], None, []] * 5, pa.list_(pa.int32())),
+        "pair": pa.array([[1, 2], None, [3, 4]] * 5, pa.list_(pa.int8(), 2)),
+        "map": pa.array([[("a", 1)], None, []] * 5, pa.map_(pa.string(), pa.int8())),
+        "none": pa.nulls(15),
+    }
+    table = pa.table(columns)
+    one = data.commit(table, "t", store=store)
+    assert one.table().equals(table)
+    assert data.commit(pa.concat_tables([table[:4], table[4:]]), "t", store=store).id == one.id
+    empty = data.commit(table[:0], "empty", store=store)
+    assert empty.table().equals(table[:0]) and empty.table().schema == table.schema
+    assert data.diff("t@1", "empty", store=store).values == ("rows: 15 → 0",)
+    union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
+    try:
+        data.commit(pa.table({"u": union}), "u", store=store)
+    except DTypeError as error:
+        assert "the table cannot be stored" in str(error)
+
+
+def test_bits_under_missing_values(store: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    clean = pa.array([True, None, False, None])
+    validity = clean.buffers()[0]
+    dirty = pa.Array.from_buffers(pa.bool_(), 4, [validity, pa.py_buffer(b"\xfb")])
+    assert (
+        dirty.equals(clean) and dirty.buffers()[1].to_pybytes() != clean.buffers()[1].to_pybytes()
+    )
+    first = data.commit(pa.table({"x": clean}), "x", store=store)
+    assert data.commit(pa.table({"x": dirty}), "x", store=store).id == first.id
+
+
 def test_chunks_make_no_difference(tmp_path_factory: pytest.TempPathFactory) -> None:
     pa = pytest.importorskip("pyarrow")
     from elinvar.store.tables import canonical

@@ -117,6 +117,15 @@ def test_what_is_wrong(source: Path, capsys, words, code: int, text: str) -> Non
     assert code == 2 or error.startswith("elinvar: [data] ") and error.count("\n") == 1
 
 
+def test_a_long_commit_says_how_far_it_is(source: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr("elinvar.cli.data.time.monotonic", lambda: next(clock))
+    code, out, error = run(capsys, "commit", "in", "flowers")
+    assert code == 0 and "3 files, 3 bytes" in out
+    assert error == "\r3 files, 3 bytes\r" + " " * 16 + "\r"
+
+
 def test_help(capsys) -> None:
     with pytest.raises(SystemExit):
         cli.main(["data", "--help"])

@@ -42,7 +42,7 @@ def test_plain_lines_are_one_for_each_epoch() -> None:
     trainer.fit(task(), epochs=3, validation=task(20, 5), batch_size=16)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 4
-    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s  [\d.]+ J  [\d.]+ [mµ]g CO₂e"
+    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s  [\d.]+ J  [\d.]+ [mµ]g CO₂e  [\d.]+ [mµ]g CO₂e/1,000 predictions"
     assert re.fullmatch(pattern, lines[-2]), lines[-2]
     assert re.match(r"this run: [\d.]+ W?[hJ], [\d.]+ \w+ CO₂e", lines[-1]), lines[-1]
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()

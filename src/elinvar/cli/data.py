@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from typing import Any
 
@@ -121,11 +122,41 @@ def _short(text: str) -> str:
     return f"{name}:{digits[:_DIGITS]}"
 
 
+class _Progress:
+    """A line on a terminal that says how far a commit is; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = time.monotonic()
+        self._width = 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._width:
+            print("\r" + " " * self._width, end="\r", file=sys.stderr, flush=True)
+
+    def __call__(self, files: int, nbytes: int) -> None:
+        now = time.monotonic()
+        if now - self._begun < 1 or now - self._last < 0.2 or not sys.stderr.isatty():
+            return
+        self._last = now
+        text = f"{files} files, {byte_text(nbytes)}"
+        self._width = max(self._width, len(text))
+        print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+
+
 def commit(options: argparse.Namespace) -> int:
     """Make a version."""
-    found = store.commit(
-        options.source, options.name, options.message, tag=options.tag, store=options.store
-    )
+    with _Progress() as progress:
+        found = store.commit(
+            options.source,
+            options.name,
+            options.message,
+            tag=options.tag,
+            store=options.store,
+            progress=progress,
+        )
     told = {**as_json(found), "is_new": found.is_new}
     news = "" if found.is_new else "nothing changed: "
     return _say(options, told, f"{news}{found.spec}  {_short(found.id)}  {_size(found)}")
@@ -141,7 +172,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 def _row(version: Version) -> tuple[str, ...]:
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.created))
     tags = ", ".join(version.tags)
-    message = " ".join(version.message.split())
+    message = "".join(c if c.isprintable() else "?" for c in " ".join(version.message.split()))
     return (version.spec, _short(version.id), date, version.author, _size(version), tags, message)
 
 

@@ -24,7 +24,7 @@ from elinvar.train.figures import figure
 CONFIG_EPILOG = """\
 A configuration is a Python file that defines `trainer` and `data` (and if it likes `validation`,
 `test`, `epochs`, `batch_size`; `categorical`: columns of codes, for the trees of `baseline`), or a
-TOML file with the sections [model], [data], [trainer], [fit].
+TOML file with the sections [model], [data], [trainer], [fit], [carbon].
 Values are overridden as name=value (Python: plain values at the file's top; TOML: section.name).
 
 Options and values may stand in any order; --json prints nothing else on standard output.

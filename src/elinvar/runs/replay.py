@@ -56,7 +56,8 @@ class Answer:
             assert self.difference is not None
             step, what = self.difference["step"], self.difference["what"]
             place = f"epoch {self.difference['epoch']}, batch {self.difference['batch']}"
-            where = "before the first step" if not step else f"at step {step} ({place})"
+            begins = step <= self.first
+            where = "before the first step" if begins else f"at step {step} ({place})"
             lines.append(f"not the same run: the first difference is {where}: {what}")
         if self.changes:
             lines.append("changed, but without effect:" if self.same else "what changed:")
@@ -66,7 +67,8 @@ class Answer:
                 "nothing that is recorded changed: look for random numbers that are not Elinvar's, "
                 "the time, the order of a set or of files in a folder, and values from outside"
             )
-        if self.outside and not self.same:
+        known = {kind for kind, _ in self.changes} - {"data"}
+        if self.outside and not self.same and not known:
             lines.append("random numbers that are not Elinvar's stood elsewhere (not seeded?):")
             lines += [f"  {text}" for text in self.outside]
         if self.machine:
@@ -116,6 +118,7 @@ def replay(
     if not steps:
         refuse(folder, "has no steps to compare")
     state, first = _state(folder, manifest, start)
+    first = max(first, steps[0])
     last = min(steps[-1], stop if stop is not None else steps[-1])
     if last <= first and last != 0:
         refuse(folder, f"has no steps after {first} up to {last}; it has {steps[-1]}")

@@ -6,7 +6,7 @@ import getpass
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,7 @@ def commit(
     tag: str | None = None,
     author: str | None = None,
     store: Store = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Version:
     """Make a version of a data set, which never changes.
 
@@ -57,6 +58,7 @@ def commit(
         tag: another name of the version, such as `"v1"`.
         author: who made it; by default the user's name on this machine.
         store: the store's folder; by default that of `ELINVAR_STORE`, which is made if needed.
+        progress: called now and then with how many files and bytes are done.
 
     Raises:
         DataMissingError: nothing is there.
@@ -83,6 +85,8 @@ def commit(
     place = open_place(store, create=True)
     place.tidy()
     with writing(place.folder), place.locked("objects", shared=True), Intake(place) as intake:
+        if progress is not None:
+            intake.progress = progress
         if files is not None:
             root, builder, kind = _of_memory(intake, files)
         elif stat.S_ISDIR(os.stat(path or b"").st_mode):
@@ -204,6 +208,7 @@ def _take_all(intake: Intake, runs: Iterable[Folder], path: bytes, builder: Buil
                     for start in range(0, len(run.names), _BATCH):
                         part = slice(start, start + _BATCH)
                         _take_batch(intake, run, part, builder, seen, notes, small)
+                        intake.progress(builder.num_files, builder.num_bytes)
             notes.finish()
         except BaseException:
             notes.abandon()

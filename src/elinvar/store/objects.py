@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -29,10 +30,10 @@ class Objects:
     """
 
     def __init__(self, place: Place) -> None:
+        self._files: OrderedDict[Path, int] = OrderedDict()
         self.place = place
         self.packed = Packed.of(place)
         self._folder = str(place / "objects")
-        self._files: OrderedDict[Path, int] = OrderedDict()
 
     def loose(self, digest: bytes) -> Path:
         """Where an object of its own file lies, if it does."""
@@ -77,6 +78,9 @@ class Objects:
         for handle in self._files.values():
             os.close(handle)
         self._files.clear()
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -150,6 +154,9 @@ class Intake(Objects):
 
     Large files wait in `work` until there are some, and are flushed to disk by several threads at
     once, which takes a disk hardly longer than one of them; then they get their names.
+
+    Attributes:
+        progress: called now and then with how many files and bytes are done.
     """
 
     def __init__(self, place: Place) -> None:
@@ -158,6 +165,7 @@ class Intake(Objects):
         self._folders: set[Path] = set()
         self._waiting: dict[bytes, tuple[int, Path]] = {}
         self._waiting_bytes = 0
+        self.progress: Callable[[int, int], None] = lambda files, nbytes: None
 
     def __exit__(self, *_: Any) -> None:
         self._packer.abandon()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from elinvar.store.place import Place, open_place, remove, sync_folder, writing
 
 _REWRITTEN = 0.5  # packs of which less is needed are written anew
 _SMALL = 1 << 22  # packs below this many bytes are put together
+_SEEN_SECONDS = 90 * 86400  # notes about a folder that was not committed for so long go
 _MANY = 16  # from so many of them on
 
 
@@ -156,6 +158,9 @@ def _unneeded_files(place: Place, needed: _Needed) -> Iterator[Path]:
     for name in ("partial", "damaged"):
         if (place / name).is_dir():
             yield from sorted((place / name).iterdir())
+    for path in sorted((place / "seen").iterdir()):
+        if path.stat().st_mtime < time.time() - _SEEN_SECONDS:
+            yield path
     for path in sorted((place / "checkouts").iterdir()):
         if path.name not in {one.replace(":", "-") for one in needed.ids}:
             yield path

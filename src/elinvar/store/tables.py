@@ -36,7 +36,12 @@ def canonical(source: Any) -> Files:
     """
     table = _as_table(source)
     if table is not None:
-        return {"kind": "table"}, [(TABLE, [_arrow_bytes(table)])]
+        try:
+            return {"kind": "table"}, [(TABLE, [_arrow_bytes(table)])]
+        except arrow().ArrowException as error:
+            kinds = ", ".join(f"{one.name}: {one.type}" for one in table.schema)[:_LONGEST]
+            text = f"the table cannot be stored ({' '.join(str(error).split())}); it has {kinds}"
+            raise DTypeError(f"[data] {text}") from error
     if isinstance(source, Mapping):
         for key in source:
             if not isinstance(key, str):
@@ -173,9 +178,13 @@ def _under_nulls(pa: Any, column: Any) -> Any:
     except ValueError:  # texts and bytes: nothing lies there
         return column
     validity, data = column.buffers()[:2]
-    if width < 8 or data is None or validity is None or len(column.buffers()) > 2:
+    if data is None or validity is None or len(column.buffers()) > 2:
         return column
     bits = np.frombuffer(validity, np.uint8)
+    if width == 1:
+        count = (len(column) + 7) // 8
+        clean = pa.py_buffer(np.frombuffer(data, np.uint8)[:count] & bits[:count])
+        return pa.Array.from_buffers(column.type, len(column), [validity, clean])
     valid = np.unpackbits(bits, bitorder="little")[: len(column)].astype(bool)
     values = np.frombuffer(data, np.uint8)[: len(column) * (width // 8)].reshape(len(column), -1)
     clean = pa.py_buffer(np.ascontiguousarray(values * valid[:, None]))

@@ -81,7 +81,8 @@ class TerminalBar(Callback):
         self._close()
         if trainer.stop_reason is not None:
             self._console.print(f"stopped: {trainer.stop_reason}", style="yellow", highlight=False)
-        self._console.print(trainer.energy.summary(), style="dim", highlight=False)
+        text = trainer.energy.summary()
+        self._console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     def _close(self) -> None:
         if self._live is not None:

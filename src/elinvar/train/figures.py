@@ -110,9 +110,12 @@ def final(trainer: Trainer) -> list[tuple[str, str]]:
 
 
 def cost(trainer: Trainer) -> str:
-    """Energy and carbon of an epoch that ended, in words."""
-    logs = trainer.logs
-    return f"{words.energy(logs['energy_joules'])}  {words.carbon(logs['grams_co2e'])}"
+    """Energy and carbon of an epoch that ended, and carbon of predictions, in words."""
+    logs, thousand = trainer.logs, trainer.energy.per_thousand
+    found = f"{words.energy(logs['energy_joules'])}  {words.carbon(logs['grams_co2e'])}"
+    if thousand is not None:
+        found += f"  {words.carbon(thousand.grams)}/1,000 predictions"
+    return found
 
 
 def in_notebook() -> bool:

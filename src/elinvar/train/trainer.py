@@ -488,7 +488,7 @@ class Trainer:
         total = Mean()
         for metric in self.metrics.values():
             metric.reset()
-        with evaluating(self.model, self.average_in_use):
+        with self.energy.predicting() as made, evaluating(self.model, self.average_in_use):
             for number, batch in enumerate(map(tensors, source), 1):
                 with placed(f"batch {number} of the {name}"):
                     loss = steps.evaluate(batch)
@@ -496,6 +496,7 @@ class Trainer:
                     if loss is not None and not math.isfinite(value):
                         judge(self, batch, value)
                 total.add(value, sample_count(batch))
+            made(total.count)
         if not total.count:
             fail(DataError, "Trainer", "there is no sample to evaluate on")
         return {**({} if self.loss is None else {"loss": total.value}), **self._figures()}
