@@ -142,9 +142,9 @@ def replay(
         try:
             found = json.loads((place / "answer.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            what = f"the run to compare, the program's number {started['number']}, was complete"
-            why = f"the program ended {said} before {what}"
-            refuse(folder, f"could not be replayed: {why}")
+            why = f"the program ended {said}, before its run {started['number']} was complete"
+            hint = "without --quiet you see what the program says" if quiet else None
+            refuse(folder, f"could not be replayed: {why}", hint)
         contents = _contents(folder / layout.CODE, place / layout.CODE)
         changes = _changes(manifest, data, found, contents)
     return Answer(
