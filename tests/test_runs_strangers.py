@@ -16,6 +16,7 @@ import pytest
 import elinvar as el
 from elinvar.cli import main
 from elinvar.runs import files, rows
+from elinvar.runs.identity import differences, identity
 from elinvar.runs.naming import new_folder
 from elinvar.runs.steps import StepTable
 from elinvar.runs.verifying import verify
@@ -257,3 +258,21 @@ def test_reduce_on_plateau_goes_on_bit_for_bit(stop: int, tmp_path: Path) -> Non
     for a, b in zip(wanted, second.history, strict=True):
         assert (a["lr"], a["loss"], a["val_loss"]) == (b["lr"], b["loss"], b["val_loss"])
     assert (whole.model.weight.numpy() == second.model.weight.numpy()).all()
+
+
+def test_a_version_whose_files_were_edited_is_not_taken_for_it(tmp_path: Path) -> None:
+    """A checked-out folder says which version it is; what lies in it is hashed all the same."""
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "a.csv"
+    file.write_text("a,b\n1,2\n")
+    version = el.data.commit(tmp_path / "data", "table", store=tmp_path / "store")
+    place = Path(el.data.checkout(version, tmp_path / "mine", store=tmp_path / "store"))
+    found = [identity([], [str(place / "a.csv")], [], {})]
+    assert found[0]["files"][0]["version"] == f"table@{version.id}"
+    (place / "a.csv").write_text("a,b\n1,3\n")
+    found.append(identity([], [str(place / "a.csv")], [], {}))
+    (before, now) = ({"training": one} for one in found)
+    assert differences(before, before) == []
+    assert differences(before, now) == ["training data: a.csv was changed"]
+    same = identity([], [str(file)], [], {})  # the same content where there is no version
+    assert differences(before, {"training": same}) == []
