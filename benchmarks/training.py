@@ -12,14 +12,20 @@ precision   a training step in f32, bf16 and f16: time, and what the memory plan
             step says: the scratch memory in all (activations, gradients, temporary values), and how
             much of it holds activations that forward saves for backward.
 epoch       data in memory to trained weights, accuracy included, beside the same network in
-            PyTorch eager with the same batches (channels-last, fused optimizer).
+            PyTorch eager with the same batches (channels-last, fused optimizer), and in Keras with
+            `--keras .venv-tensorflow/bin/python` (what `model.fit` does, which compiles).
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
+import os
+import shutil
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -216,6 +222,9 @@ def epoch(chosen: argparse.Namespace) -> None:
         names.append("PyTorch")
     except ImportError:
         print("PyTorch is not installed")
+    if chosen.keras:
+        runs.append(keras_epoch(chosen.keras, train, test))
+        names.append("Keras")
     times = alternate(runs, chosen.rounds)
     rows = [[name, f"{t:.2f}", f"{times[0] / t:.2f}"] for name, t in zip(names, times, strict=True)]
     print(table([f"{count:,} images", "seconds", "our ratio"], rows, 2))
@@ -257,6 +266,31 @@ def torch_epoch(train: Any, test: Any) -> Callable[[], Any]:
     return run
 
 
+def keras_epoch(python: str, train: Any, test: Any) -> Callable[[], Any]:
+    """An epoch in Keras, in a process of the Python that has TensorFlow."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "arrays.npz")
+    labels = {"train_labels": train[1], "test_labels": test[1]}
+    np.savez(path, train=train[0], test=test[0], **labels)
+    script = os.path.join(os.path.dirname(__file__), "keras_epoch.py")
+    child = subprocess.Popen(
+        [python, script, path, str(el.get_num_threads())],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    atexit.register(child.kill)
+    assert child.stdin is not None and child.stdout is not None
+    child.stdout.readline()
+    shutil.rmtree(folder)
+    stdin, stdout = child.stdin, child.stdout
+
+    def run() -> float:
+        stdin.write("go\n")
+        stdin.flush()
+        return float(stdout.readline())
+
+    return run
+
+
 PARTS = {"overhead": overhead, "precision": precision, "epoch": epoch}
 
 
@@ -268,6 +302,7 @@ def main(arguments: list[str] | None = None) -> None:
     reader.add_argument("--batch", type=int, help="of the precision part, for all models")
     reader.add_argument("--rounds", type=int, default=7)
     reader.add_argument("--steps", type=int, default=30, help="of a round")
+    reader.add_argument("--keras", metavar="PYTHON", help="that has TensorFlow, for the epoch")
     reader.add_argument("--tiny", action="store_true", help="to see that it runs")
     chosen = reader.parse_args(arguments)
     for name in chosen.parts or PARTS:

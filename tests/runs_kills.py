@@ -67,8 +67,8 @@ class Synchronous(Batches):
         """Wait."""
         super().on_step_start(trainer)
         if self.wait:
-            trainer._recorder.run._writer.wait()
-            trainer._recorder.run._scribe.wait()
+            trainer.recorder.run._writer.wait()
+            trainer.recorder.run._scribe.wait()
         time.sleep(self.pause)
 
 
@@ -138,7 +138,7 @@ def kills(kind: str, every: int, random_count: int, seed: int) -> tuple[int, int
         while random_count > 0:
             place = base / "killed"
             place.mkdir()
-            job = lambda: train(kind, place, wait=False, workers=2, pause=0.004)  # noqa: B023, E731
+            job = lambda: train(kind, place, wait=False, workers=2, pause=0.03)  # noqa: B023, E731
             if forked(job, draws.uniform(0.02, 0.9 * length)) is None:
                 compare(kind, place, wanted, served, random_count)
                 random_count -= 1

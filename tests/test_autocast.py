@@ -91,6 +91,50 @@ def test_eager_is_compiled_bit_for_bit(name: str, low) -> None:
     assert run(around) == eager
 
 
+@pytest.mark.parametrize("low", [el.bfloat16, el.float16])
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_gradient_of_a_loop_s_weight_is_one_sum_rounded_once(low, jit) -> None:
+    """As if all steps were one product; their inputs are stacked in 16 bits."""
+    el.manual_seed(0)
+    xs, w = el.randn(7, 5, 12), el.randn(12, 9)
+    seed = el.randn(7, 5, 9)
+
+    def by_steps(w):
+        def body(carry, x):
+            return carry, el.nn.functional.linear(x, w.mT)
+
+        with el.autocast(low):
+            return el.scan(body, el.zeros(()), xs)[1]
+
+    def at_once(w):
+        with el.autocast(low):
+            return el.nn.functional.linear(xs.reshape(35, 12), w.mT).reshape(7, 5, 9)
+
+    def gradient(function):
+        def run(w):
+            y, pull = el.vjp(function, w)
+            return pull(seed.astype(y.dtype))[0]
+
+        return (el.jit(run) if jit else run)(w)
+
+    found, expected = gradient(by_steps), gradient(at_once)
+    assert found.dtype is el.float32
+    assert found.numpy().tobytes() == expected.numpy().tobytes()
+
+
+def test_recurrent_layers_round_their_weights_before_the_loop() -> None:
+    el.manual_seed(0)
+    layer, x = el.nn.LSTM(8, 16), el.randn(6, 3, 8)
+
+    def run(x):
+        with el.autocast():
+            return layer(x)[0]
+
+    before, loop = el.jit(run).lower(x).graph.split(" = scan ", 1)
+    assert "bf16[64,16] = cast" in before and "[64,16] = cast" not in loop
+    assert run(x).numpy().tobytes() == el.jit(run)(x).numpy().tobytes()
+
+
 def test_a_jitted_function_has_a_program_for_each_precision() -> None:
     f = el.jit(lambda x: x @ x)
     x = el.randn(4, 4)

@@ -1,5 +1,6 @@
 """Training that waits for a cleaner grid: the bits, the deadline, pauses, signals, outages."""
 
+import functools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import elinvar as el
+from elinvar import cli
 from elinvar.carbon import Account, Forecast, Reading, Schedule
 from elinvar.core.errors import RemoteError
 from elinvar.train import CarbonAware, carbon_aware, sleeping
@@ -122,6 +124,7 @@ def data():
     return tuple(part[:50] for part in task(50))
 
 
+@functools.cache
 def plain():
     trainer = made()
     trainer.fit(data(), **RUN)
@@ -130,7 +133,7 @@ def plain():
 
 def test_a_run_that_pauses_has_the_bits_of_one_that_does_not(tmp_path) -> None:
     clock = Clock()
-    aware = aware_of(clock, folder=tmp_path)
+    aware = aware_of(clock, folder=tmp_path, shortest=1800.0)
     trainer, steps = trained(clock, aware)
     trainer.fit(data(), **RUN)
     assert same_losses(trainer, plain())
@@ -227,9 +230,10 @@ def test_it_can_leave_the_process_and_go_on(tmp_path, capsys) -> None:
     report = aware.report
     assert report["start"] == START and report["deadline"] == START + 24 * HOUR  # of the first start
     assert report["deadline_kept"] and report["saved"] > 0.5
+    assert report["pauses"] == 1 and report["paused_seconds"] == pytest.approx((tries - 1) * 1.5 * HOUR)
 
 
-def test_a_recorded_run_that_left_goes_on_in_its_folder(tmp_path) -> None:
+def test_a_recorded_run_that_left_goes_on_in_its_folder(tmp_path, capsys) -> None:
     clock = Clock()
     aware = aware_of(clock, exit_when_paused=True)
     trainer, _ = trained(clock, aware, record=el.train.Recording(tmp_path, "one"))
@@ -242,6 +246,11 @@ def test_a_recorded_run_that_left_goes_on_in_its_folder(tmp_path) -> None:
     trainer.fit(data(), **RUN, resume=tmp_path / "one")
     assert same_losses(trainer, plain()) and again.report["deadline_kept"]
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+    ends = [json.loads(line) for line in (tmp_path / "one" / "processes.jsonl").read_text().splitlines()]
+    kept = [row["energy"]["carbon_aware"] for row in ends if "carbon_aware" in row.get("energy", {})]
+    assert kept[-1] == json.loads(json.dumps(again.report)) and again.report["saved"] > 0.5
+    assert cli.main(["carbon", "report", "one", "--folder", str(tmp_path)]) == 0
+    assert "% less than at once" in capsys.readouterr().out
 
 
 def test_new_forecasts_are_planned_with_and_outages_are_lived_through(capsys) -> None:
@@ -379,3 +388,32 @@ def test_wrong_wishes() -> None:
     with pytest.raises(ValueError, match="how many hours"):
         CarbonAware(DIRTY_MORNING, "+1h").simulate()
     assert np.isfinite(CarbonAware(DIRTY_MORNING, "+1h").simulate(1.0).grams)
+
+
+def test_data_without_a_length_are_known_after_an_epoch() -> None:
+    class Endless:
+        def __iter__(self):
+            x, y = data()
+            return iter([(x[i : i + 10], y[i : i + 10]) for i in range(0, 50, 10)])
+
+    clock = Clock()
+    aware = aware_of(clock)
+    trainer, steps = trained(clock, aware)
+    trainer.fit(Endless(), epochs=6)
+    report = aware.report
+    assert report["pauses"] == 1 and report["deadline_kept"] and steps.times[5] < START + 2 * HOUR < steps.times[7]
+
+
+def test_a_budget_alone_waits_for_the_end_of_the_first_forecast_at_most() -> None:
+    """Each new forecast has a cleaner tomorrow; it does not wait for all of them."""
+    clock = Clock()
+
+    def again() -> Forecast:
+        rows = [(clock.now + h * HOUR, 500.0 - 10 * h) for h in range(24)]
+        return replace(Forecast.of(rows), again=again)
+
+    aware = aware_of(clock, again(), None, hours=5, budget=1.0)
+    trainer, _ = trained(clock, aware)
+    trainer.fit(data(), **RUN)
+    assert clock.now <= START + 25 * HOUR and aware.report["budget_kept"] is False
+    assert "exceeded" in aware.text()

@@ -127,6 +127,23 @@ def test_the_hour_that_comes_twice_and_the_one_that_never_comes(tmp_path) -> Non
         Forecast.from_csv(file, timezone="Europe/Paris")
 
 
+@pytest.mark.parametrize("zone", ["Europe/Paris", "America/New_York", "Australia/Sydney", "Asia/Kolkata", "UTC"])
+def test_a_year_of_local_times_without_offsets(tmp_path, zone) -> None:
+    """8784 hours, over both changes of the clocks: each is read as the hour that it is."""
+    first = datetime(2027, 12, 31, 22, tzinfo=UTC).timestamp()
+    starts = [first + h * HOUR for h in range(8784)]
+    local = [datetime.fromtimestamp(t, zone_named(zone, "t")).strftime("%Y-%m-%d %H:%M") for t in starts]
+    file = tmp_path / "grid.csv"
+    file.write_text("time,grams\n" + "".join(f"{t},{i % 500}\n" for i, t in enumerate(local)))
+    assert list(Forecast.from_csv(file, timezone=zone).starts) == starts
+
+
+@given(some.permutations(range(12)))
+def test_the_order_of_points_does_not_matter(order) -> None:
+    points = [(h * HOUR, float(h * 7 % 5) if h % 4 else None) for h in range(12)]
+    assert Forecast.of(points[i] for i in order) == Forecast.of(points)
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

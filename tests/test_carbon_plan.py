@@ -169,6 +169,7 @@ def test_a_year_of_runs_keeps_all_deadlines_and_saves_carbon() -> None:
     assert np.mean(np.asarray(saved) > -0.02) > 0.9
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     some.integers(0, 350 * 24 * 60),

@@ -110,6 +110,39 @@ def test_what_runs_have_cost(capsys, folder) -> None:
     assert found["total"]["energy_joules"] == pytest.approx(found["runs"][0]["energy"]["energy_joules"]) and len(found["runs"]) == 1
 
 
+DIRTY = """
+[model]
+name = "mlp"
+args = {hidden = [4]}
+[data]
+name = "digits"
+limit = 64
+[carbon]
+forecast = "now.csv"
+deadline = "+20h"
+hours = 2
+exit_when_paused = true
+"""
+
+
+def test_a_configuration_can_wait_for_a_cleaner_grid(capsys, folder) -> None:
+    now = time.time() // HOUR * HOUR
+    rows = [f"{iso(now + h * HOUR)},{{}}".format(300 if h < 6 else 50) for h in range(24)]
+    (folder / "now.csv").write_text("\n".join(["time,intensity", *rows]))
+    (folder / "dirty.toml").write_text(DIRTY)
+    code, _, error = run(capsys, "train", "dirty.toml")
+    assert code == 75 and "paused after step 0 until" in error and "go on then with" in error, error
+    code, _, error = run(capsys, "train", "dirty.toml", "carbon.deadline=+1h")
+    assert code == 0 and "at once, for there is no time to wait" in error, error
+    for words, text in (
+        (("carbon.forecast=none.csv",), "none.csv"),
+        (("carbon.deadline=soon",), "'soon' is no time"),
+        (("carbon.hours=-1",), "hours must be above 0"),
+    ):
+        code, _, error = run(capsys, "train", "dirty.toml", *words)
+        assert code == 1 and text in error, error
+
+
 def test_the_grid(capsys) -> None:
     assert run(capsys, "carbon", "grid", "56")[1] == "56 g CO₂e/kWh: as given\n"
     assert json.loads(run(capsys, "carbon", "grid", "--json")[1])["grams_per_kwh"] > 0

@@ -265,6 +265,27 @@ def test_training_keeps_its_bits_and_its_state_in_place():
     assert compiled[2]
 
 
+def test_a_rounded_gradient_and_what_it_updates_are_one_launch():
+    """In mixed precision the raw product stands where the gradient goes, which is kept, too."""
+    el.manual_seed(0)
+    model = el.nn.Sequential(el.nn.Linear(300, 200), el.nn.ReLU(), el.nn.Linear(200, 10))
+    trainer = el.Trainer(
+        model, el.optim.SGD(model.parameters(), lr=0.1), "cross_entropy", precision="bf16",
+        progress=False,
+    )  # fmt: skip
+    batch = el.randn(128, 300), el.randint(0, 10, (128,))
+    model.train()
+    run = trainer.prepared()
+    for _ in range(3):
+        run.train(batch)
+    where = [p._address for p in model.parameters()]
+    run.train(batch)
+    assert where == [p._address for p in model.parameters()]
+    loops = run._train_step.lower(batch).loops
+    assert "contract + cast, broadcast, multiply, add, subtract" in loops
+    assert "map: cast, broadcast, multiply, add, subtract" not in loops
+
+
 @st.composite
 def networks(draw):
     """A product, and random operations on it and on values of its shape."""

@@ -15,6 +15,7 @@ from elinvar.graph.ir import Graph
 from elinvar.graph.text import parse_graph
 from elinvar.graph.verify import verify
 from elinvar.graph.walk import same_graph
+from elinvar.ops.rules import round_to_bfloat16
 from elinvar.passes.dead import dead
 from elinvar.passes.fold import fold
 from elinvar.passes.orient import orient
@@ -449,6 +450,56 @@ def test_dead_trims_a_scan():
     assert_same_bits(interpret(after, arrays), interpret(graph, arrays))
 
 
+# ---- sums of pieces -----------------------------------------------------------------------------
+
+
+def pieces(change=("", ""), dtype="f32"):
+    text = (
+        "graph main(%0: f32[5,3], %1: f32[5,2], %2: f32[5,4]) {\n"
+        "    %3: f32[] = constant {value: 0.0, dtype: f32}\n"
+        "    %4: f32[5,9] = pad %1, %3 {low: (0, 3), high: (0, 4), interior: (0, 0)}\n"
+        "    %5: f32[5,9] = pad %0, %3 {low: (0, 0), high: (0, 6), interior: (0, 0)}\n"
+        "    %6: f32[5,9] = pad %2, %3 {low: (0, 5), high: (0, 0), interior: (0, 0)}\n"
+        "    %7: f32[5,9] = add %4, %5\n"
+        "    %8: f32[5,9] = add %6, %7\n"
+        "    return %8\n}"
+    )
+    assert change[0] in text
+    return parse_graph(text.replace(*change).replace("f32", dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "i32"])
+def test_padded_pieces_that_fill_the_whole_are_joined(dtype):
+    graph = pieces(("value: 0.0", "value: 0" if dtype == "i32" else "value: 0.0"), dtype)
+    after = simplify(graph)
+    names = [node.op_name for node in after.nodes]
+    assert "pad" not in names and names.count("concatenate") == 1
+    random = np.random.default_rng(0)
+    arrays = [np.round(random.normal(size=v.shape) * 4) for v in graph.inputs]
+    for array in arrays:
+        array[0, 0] = -0.0
+    kind = np.int32 if dtype == "i32" else np.float32
+    arrays = [array.astype(kind) for array in arrays]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays), program(graph, arrays))
+    assert simplify(after) is after or same_graph(simplify(after), after)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("value: 0.0", "value: -0.0"),
+        ("value: 0.0", "value: 1.0"),
+        ("low: (0, 5), high: (0, 0)", "low: (0, 4), high: (0, 1)"),  # they overlap
+        ("%8: f32[5,9] = add %6, %7", "%8: f32[5,9] = add %4, %7"),
+        ("%8: f32[5,9] = add %6, %7", "%8: f32[5,9] = multiply %6, %7"),
+    ],
+)
+def test_other_sums_of_padded_values_stay(change):
+    after = simplify(pieces(change))
+    assert "concatenate" not in [node.op_name for node in after.nodes]
+
+
 # ---- orient -------------------------------------------------------------------------------------
 
 
@@ -469,6 +520,29 @@ def test_orient_swaps_what_is_only_read_turned():
     for program in (interpret, run_compiled):
         assert_same_bits(program(after, arrays, {"B": 4}), program(graph, arrays, {"B": 4}))
     assert orient(after) is after
+
+
+@pytest.mark.parametrize("read", ["%5", "%5, %3", "%5, %2"])
+def test_orient_looks_through_casts(read):
+    """A gradient that is rounded between the product and the permutation."""
+    text = (
+        "graph main(%0: bf16[9,7], %1: bf16[9,5]) {\n"
+        "    %2: f32[7,5] = contract %0, %1 {batch: ((), ()), axes: ((0,), (0,)), dtype: f32}\n"
+        "    %3: bf16[7,5] = cast %2 {dtype: bf16}\n"
+        "    %4: bf16[5,7] = permute %3 {axes: (1, 0)}\n"
+        "    %5: f32[5,7] = cast %4 {dtype: f32}\n"
+        f"    return {read}\n}}"
+    )
+    graph = parse_graph(text)
+    after = orient(graph)
+    if read != "%5":  # somebody reads it as it is
+        assert after is graph
+        return
+    assert [node.op_name for node in after.nodes] == ["contract", "cast", "cast"]
+    random = np.random.default_rng(0)
+    arrays = [round_to_bfloat16(random.normal(size=s)) for s in ((9, 7), (9, 5))]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays), program(graph, arrays))
 
 
 @pytest.mark.parametrize(

@@ -160,12 +160,12 @@ def test_blocks_on_the_stack_with_batches_and_open_sizes() -> None:
 
 
 def test_the_raw_product_has_no_memory() -> None:
-    graph = rounded_layer(1024, 512, 256, bfloat16)
-    compiled = compile_graph(graph)
-    (product,) = [s for s in flatten(compiled.steps) if s.label.startswith("contract + ")]
-    assert {storage.kind for storage in product.writes} == {"output"}
-    packed = 2 * 256 * (512 + 64)  # of the right operand at most, as it is stored
-    assert compiled.bind().arena_nbytes <= packed
+    for columns, depth, size in ((512, 256, 4), (1024, 512, 2)):
+        compiled = compile_graph(rounded_layer(1024, columns, depth, bfloat16))
+        (product,) = [s for s in flatten(compiled.steps) if s.label.startswith("contract + ")]
+        assert {storage.kind for storage in product.writes} == {"output"}
+        # the packed right operand at most: a small one widened, a large one as it is stored
+        assert compiled.bind().arena_nbytes <= size * depth * (columns + 64)
 
 
 # ---- inputs that are rounded twice --------------------------------------------------------------

@@ -298,3 +298,19 @@ def test_a_dtype_that_cannot_hold_the_operands_is_refused():
     for name, dtype in (("matmul", el.int8), ("vecdot", el.float64), ("tensordot", el.uint32)):
         with pytest.raises(DTypeError, match=rf"\[{name}\] dtype must hold every number"):
             getattr(el, name)(x, x, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("shape", [(20, 600, 70), (3, 40, 33), (40, 257, 16)])
+def test_halves_that_a_loop_does_not_change_are_widened_before_it(dtype, shape):
+    rows, depth, columns = shape
+    el.manual_seed(0)
+    xs = el.randn(5, rows, depth).astype(getattr(el, dtype))
+    w = el.randn(depth, columns).astype(getattr(el, dtype))
+
+    def steps(xs, w):
+        return el.scan(lambda carry, x: (carry, x @ w), el.zeros(()), xs)[1]
+
+    found = el.jit(steps)(xs, w)
+    for step, x in zip(found, xs, strict=True):
+        assert step.numpy().tobytes() == (x @ w).numpy().tobytes()

@@ -310,6 +310,15 @@ def test_flops_are_counted_in_scalar_instructions() -> None:
     assert sum(step.cost.flops({}) for step in steps) == 3 * 2
 
 
+@pytest.mark.parametrize("dtype", [el.bfloat16, el.float16])
+def test_flops_of_16_bit_floats_are_those_of_float32(dtype) -> None:
+    def flops(kind):
+        steps = el.jit(el.tanh).lower(el.ones(5, dtype=kind))._program.compiled().steps
+        return sum(step.cost.flops({}) for step in steps)
+
+    assert flops(dtype) == flops(el.float32) > 0
+
+
 def test_a_gather_moves_what_it_takes() -> None:
     gather = el.jit(lambda x, i: el.take(x, i, axis=0)).lower(
         el.ones((1000, 4)), el.asarray([1, 2])

@@ -155,6 +155,86 @@ def test_a_pipeline_without_batches_is_refused() -> None:
         trainer().fit(el.data.from_arrays(X, Y).shuffle(seed=0))
 
 
+def test_metrics_of_ones_own() -> None:
+    class Counting(el.metrics.Metric):
+        name = "counting"
+
+        def __init__(self) -> None:  # super().__init__() was forgotten
+            self.n = 0
+
+        def update(self, output, target) -> None:
+            self.n += len(target)
+
+        def compute(self) -> int:
+            return self.n
+
+        def reset(self) -> None:
+            self.n = 0
+
+    with pytest.raises(RuntimeError, match=r"(?s)keeps what it counts in Python.*compiled = False in Counting"):
+        trainer(metrics=[Counting()]).fit((X, Y))
+    Counting.compiled = False
+    history = trainer(metrics=[Counting()]).fit((X, Y), epochs=2, validation=(X[:50], Y[:50]))
+    assert history["counting"] == [70, 70] and history["val_counting"] == [50, 50]
+
+    def by_numpy(output, target):
+        return np.mean(np.asarray(output).argmax(1) == np.asarray(target))
+
+    with pytest.raises(RuntimeError, match=r"in the metric by_numpy: use el's functions, or a class with"):
+        trainer(metrics=[by_numpy]).fit((X, Y))
+
+
+def test_a_function_of_dicts_is_a_metric() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return {"classes": self.a(x)}
+
+    def right(output, target):
+        return (output["classes"].argmax(1) == target["classes"]).astype(el.float32).mean()
+
+    def loss(output, target):
+        return nn.functional.cross_entropy(output["classes"], target["classes"])
+
+    one = Trainer(Both(), "adamw", loss, metrics=[right], progress=False)
+    data = {"x": X, "target": {"classes": Y}}
+    history = one.fit(data, validation=data)
+    found = one.predict({"x": X})["classes"].numpy().argmax(1)
+    assert np.isclose(history[-1]["val_right"], (found == Y).mean())
+
+
+def test_parts_in_evaluation_mode_stay_there() -> None:
+    el.manual_seed(0)
+    body = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+    model = nn.Sequential(body, nn.Linear(8, 2))
+    body.requires_grad_(False)
+    body.eval()
+    one = Trainer(model, "adamw", "cross_entropy", progress=False)
+    before = [buffer.numpy().copy() for buffer in model.buffers()]
+    one.fit((X, Y), epochs=2, validation=(X, Y))
+    one.find_lr((X, Y), steps=10)
+    one.fit((X, Y))
+    assert all((a == b.numpy()).all() for a, b in zip(before, model.buffers(), strict=True))
+    body.train()  # thawed
+    one.fit((X, Y))
+    assert any((a != b.numpy()).any() for a, b in zip(before, model.buffers(), strict=True))
+    whole = Trainer(model.eval(), "adamw", "cross_entropy", progress=False)
+    before = [buffer.numpy().copy() for buffer in model.buffers()]
+    whole.fit((X, Y))  # all of it was in evaluation mode: that says nothing
+    assert any((a != b.numpy()).any() for a, b in zip(before, model.buffers(), strict=True))
+
+
+def test_weights_of_classes_may_be_a_list_or_an_array() -> None:
+    figures = [
+        trainer(loss=nn.CrossEntropyLoss(weight=weight)).fit((X, Y))["loss"]
+        for weight in ([1.0, 3.0], np.array([1.0, 3.0]), el.asarray([1.0, 3.0]))
+    ]
+    assert figures[0] == figures[1] == figures[2]
+
+
 def test_an_error_in_a_worker_names_the_users_line() -> None:
     pipe = el.data.from_arrays(X, Y).map(lambda sample: (sample[0], print)).batch(8).workers(1)
     with pytest.raises(DTypeError) as caught:

@@ -1,5 +1,6 @@
 """What training shows: plain lines, a bar on a terminal, a table in a notebook."""
 
+import importlib
 import io
 import re
 import time
@@ -41,7 +42,7 @@ def test_plain_lines_are_one_for_each_epoch() -> None:
     trainer.fit(task(), epochs=3, validation=task(20, 5), batch_size=16)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 4
-    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s  [\d.]+ J  [\d.]+ [mµ]g CO₂e"
+    pattern = r"epoch 3/3  loss \d\.\d{4}  accuracy \d\.\d{4}  val_loss \d\.\d{4}  val_accuracy \d\.\d{4}  \d+\.\d s  [\d,]+ samples/s  [\d.]+ J  [\d.]+ [mµ]g CO₂e  [\d.]+ [mµ]g CO₂e/1,000 predictions"
     assert re.fullmatch(pattern, lines[-2]), lines[-2]
     assert re.match(r"this run: [\d.]+ W?[hJ], [\d.]+ \w+ CO₂e", lines[-1]), lines[-1]
     assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
@@ -139,3 +140,26 @@ def test_without_colours_the_bar_is_seen() -> None:
     console = Console(file=stream, force_terminal=True, width=120, no_color=True)
     made(callbacks=[TerminalBar(console)]).fit(Slow(0.12), epochs=1)
     assert "█" * 12 + "░" * 12 in stream.getvalue()
+
+
+def test_the_time_of_a_short_epoch_has_decimals() -> None:
+    assert [figures.took(x) for x in (0.034, 0.9, 4.26, 59.97, 75)] == ["0.03 s", "0.90 s", "4.3 s", "0:59", "1:15"]
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=120)
+    made(callbacks=[TerminalBar(console)]).fit(task(), epochs=1)
+    assert re.search(r"0\.\d\d s", stream.getvalue()) and "0:00  " not in stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_pictures_have_their_own_ground_whatever_style_is_set(tmp_path, style) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    importlib.import_module("matplotlib.image")
+    importlib.import_module("matplotlib.style")
+    with matplotlib.style.context(style):
+        history = made().fit(task(), epochs=2)
+        figure = history.plot(tmp_path / "curves.png")
+    picture = matplotlib.image.imread(tmp_path / "curves.png")
+    assert (picture[0, 0] == 1).all() and (picture[..., :3].min() < 0.2)
+    place = figure.axes[0]
+    labels = [*place.get_legend().get_texts(), place.xaxis.label, place.title, *place.get_xticklabels()]
+    assert {text.get_color() for text in labels} == {"black"}

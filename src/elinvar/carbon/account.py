@@ -40,7 +40,9 @@ class Account:
         self._before_assumed = False
         self._epoch: Reading | None = None
         self._predicted = [0.0, 0.0, 0.0, 0.0]  # joules, grams, seconds, samples
+        self._first_predicted: list[float] | None = None  # may have compiled: a stopgap
         self._shown, self._shown_at = "", 0.0
+        self._notes: dict[str, Any] = {}
 
     @property
     def meter(self) -> Meter:
@@ -65,7 +67,8 @@ class Account:
         """The figures of the epoch so far, for `trainer.logs`."""
         now = self.meter.read()
         since = now if self._epoch is None else now - self._epoch
-        return {"energy_joules": since.joules, "grams_co2e": since.grams}
+        # A measurement that takes the place of a first estimate may be less than that was.
+        return {"energy_joules": max(since.joules, 0.0), "grams_co2e": max(since.grams, 0.0)}
 
     @property
     def total(self) -> Reading:
@@ -112,15 +115,22 @@ class Account:
         finally:
             took = (meter.read() if meter_ran else meter.stop()) - before
             if counted:
-                figures = (took.joules, took.grams, took.seconds, counted)
-                self._predicted = [a + b for a, b in zip(self._predicted, figures, strict=True)]
+                figures = [took.joules, took.grams, took.seconds, float(counted)]
+                if self._first_predicted is None and not self._predicted[3]:
+                    self._first_predicted = figures
+                else:
+                    self._predicted = [a + b for a, b in zip(self._predicted, figures, strict=True)]
 
     @property
     def per_thousand(self) -> Predictions | None:
-        """The figures of a thousand predictions, of all that were made; None before any."""
-        joules, grams, seconds, samples = self._predicted
-        if not samples:
+        """The figures of a thousand predictions, of all that were made; None before any.
+
+        Looks at validation data count as predictions. The first time may have compiled, so it
+        counts only as long as it is the only one."""
+        found = self._predicted if self._predicted[3] else self._first_predicted
+        if found is None:
             return None
+        joules, grams, seconds, samples = found
         now, share = self.meter.read(), 1000.0 / samples
         return Predictions(
             joules * share,
@@ -134,6 +144,10 @@ class Account:
         )
 
     # ---- state ---------------------------------------------------------------------------------
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep something that belongs to the account, such as what waiting has saved."""
+        self._notes[name] = value
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a manifest or JSON."""
@@ -150,7 +164,7 @@ class Account:
         if thousand is not None:
             found["joules_per_thousand_predictions"] = thousand.joules
             found["grams_co2e_per_thousand_predictions"] = thousand.grams
-        return found
+        return {**found, **self._notes}
 
     def summary(self) -> str:
         """A line for the end of a run.
@@ -169,6 +183,7 @@ class Account:
             "estimated": total.estimated,
             "assumed": total.assumed,
             "predicted": list(self._predicted),
+            "first_predicted": self._first_predicted,
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -180,6 +195,8 @@ class Account:
         self._before_estimated = bool(state_dict["estimated"])
         self._before_assumed = bool(state_dict["assumed"])
         self._predicted = [float(value) for value in state_dict["predicted"]]
+        first = state_dict.get("first_predicted")
+        self._first_predicted = None if first is None else [float(value) for value in first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +260,7 @@ def per_thousand(
         fail(DataError, "carbon.per_thousand", "the batch has no sample")
     predict(batch)
     account = Account(Meter(place))
+    account._first_predicted = [0.0] * 4  # the call above was the one that compiled
     with account.predicting() as told:
         end = time.perf_counter() + seconds
         while True:

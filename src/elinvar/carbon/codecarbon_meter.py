@@ -40,15 +40,17 @@ class CodecarbonMeter:
         cpu_joules: of the processor; None if it is not measured (or not yet).
         gpu_joules: of the graphics cards.
         source: in words.
+        settled: whether it is known what is measured, if anything.
     """
 
     cpu_joules: float | None
     gpu_joules: float
     source: str
+    settled: bool
 
     def __init__(self, interval: float = INTERVAL) -> None:
-        self.cpu_joules, self.gpu_joules, self.source = None, 0.0, ""
-        self._end = threading.Event()
+        self.cpu_joules, self.gpu_joules, self.source, self.settled = None, 0.0, "", False
+        self._end, self._wake, self._fresh = (threading.Event() for _ in range(3))
         self._interval = interval
         self._measures_cpu = False
         self._thread = threading.Thread(target=self._work, name="elinvar-energy", daemon=True)
@@ -58,11 +60,19 @@ class CodecarbonMeter:
         tracker = None
         try:
             tracker = self._made()
-            while not self._end.wait(self._interval):
+            if not self.source:
+                return  # it would estimate, as we do
+            while not self._end.is_set():
                 tracker.flush()
+                self.settled = True
+                self._fresh.set()
+                self._wake.wait(self._interval)
+                self._wake.clear()
         except Exception:
             self.cpu_joules = None  # another version, a driver that fails: there is an estimate
         finally:
+            self.settled = True
+            self._fresh.set()
             if tracker is not None:
                 tracker.stop()
 
@@ -94,16 +104,33 @@ class CodecarbonMeter:
         names = [*sorted(chips), *([way] if way in MEASURED else [])]
         names += ["graphics cards"] if "GPU" in kinds else []
         self.source = ", ".join(names)
-        tracker.flush()
         return tracker
 
-    def _take(self, sink: Any, total: Any, delta: Any) -> None:
+    def _take(self, total: Any, delta: Any) -> None:
         """Codecarbon's own way to tell: all energies so far, in kilowatt-hours."""
         if self._measures_cpu:
             self.cpu_joules = float(total.cpu_energy) * JOULES_PER_KWH
         self.gpu_joules = float(total.gpu_energy) * JOULES_PER_KWH
 
+    def refresh(self, patience: float = 2.0) -> None:
+        """Take a reading now, if it is set up; without waiting for longer than `patience`."""
+        if self.settled and self._thread.is_alive():
+            self._fresh.clear()
+            self._wake.set()
+            self._fresh.wait(patience)
+
     def close(self, patience: float = 2.0) -> None:
-        """Take a last reading, and end; without waiting for longer than `patience` seconds."""
+        """End; without waiting for longer than `patience` seconds."""
         self._end.set()
+        self._wake.set()
         self._thread.join(patience)
+
+
+_shared: list[CodecarbonMeter] = []
+
+
+def shared() -> CodecarbonMeter:
+    """The one of this process: it is set up once, and goes on."""
+    if not _shared:
+        _shared.append(CodecarbonMeter())
+    return _shared[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from elinvar.carbon import counters as counters_
 from elinvar.carbon import words
-from elinvar.carbon.codecarbon_meter import CodecarbonMeter, useful
+from elinvar.carbon.codecarbon_meter import CodecarbonMeter, shared, useful
 from elinvar.carbon.grid import Intensity, intensity, intensity_or_average
 from elinvar.carbon.processor import ProcessorTime, watts_per_core
 from elinvar.core.errors import ValueRangeError, fail
@@ -86,7 +86,8 @@ class Meter:
             processors, so what cards take is other work's, unless you say so.
         folder: where Linux shows the counters.
 
-    A reading costs some ten microseconds; one a second is plenty.
+    A reading costs some ten microseconds (with worker processes some hundred); one a second is
+    plenty.
 
     Example:
         >>> import elinvar as el
@@ -123,6 +124,7 @@ class Meter:
         self._source = ""
         self._clock = self._core_seconds = 0.0
         self._marks: dict[str, float] = {}
+        self._provisional = (0.0, 0.0)  # joules and grams, until codecarbon is set up
 
     def start(self) -> Meter:
         """Begin, or go on after `stop`."""
@@ -132,10 +134,15 @@ class Meter:
             found = counters_.Counters(self._folder)
             self._counters = found if found else None
             if self._codecarbon is None and useful(self._gpu):
-                self._codecarbon = CodecarbonMeter()
+                self._codecarbon = shared()
             if self._watts is None and self._counters is None:
                 self._watts = watts_per_core()
             self._marks.clear()
+            if self._codecarbon is not None and self._codecarbon.settled:
+                self._codecarbon.refresh()
+                self._marks["gpu"] = self._codecarbon.gpu_joules
+                if self._codecarbon.cpu_joules is not None:
+                    self._marks["codecarbon"] = self._codecarbon.cpu_joules
             self._clock, self._core_seconds = time.perf_counter(), self._time.read()
             self._running = True
         if self._counters is not None:
@@ -159,7 +166,7 @@ class Meter:
                 self._joules,
                 self._seconds,
                 self._grams,
-                self._estimated,
+                self._estimated or self._provisional[0] > 0,
                 self._source,
                 self._intensity.source,
                 self._intensity.assumed,
@@ -168,9 +175,9 @@ class Meter:
     def stop(self) -> Reading:
         """Read, and count no further."""
         if self._codecarbon is not None:
-            self._codecarbon.close()
+            self._codecarbon.refresh()
         found = self.read()
-        self._running, self._codecarbon = False, None
+        self._running = False
         self._end.set()
         return found
 
@@ -204,12 +211,20 @@ class Meter:
         elif watch is not None and watch.cpu_joules is not None:
             measured = self._since("codecarbon", watch.cpu_joules)
             source = f"codecarbon ({watch.source})"
+            self._joules -= self._provisional[0]  # it measured that time, too
+            self._grams -= self._provisional[1]
+            self._provisional = (0.0, 0.0)
         if measured is None:
             if self._watts is None:
                 self._watts = watts_per_core()
             measured = on_cores * self._watts[0]
             source = f"estimated: seconds on cores, {self._watts[1]}"
-            self._estimated = True
+            if watch is None or watch.settled:
+                self._estimated = True
+            else:
+                before, grams = self._provisional
+                more = self._intensity.grams(measured)
+                self._provisional = (before + measured, grams + more)
         if watch is not None and self._gpu:
             measured += self._since("gpu", watch.gpu_joules)
         self._joules += measured

@@ -63,6 +63,7 @@ class Schedule:
     budget: float | None
     need: float | None
     watts: float | None
+    horizon: float | None  # with a budget alone: when the first forecast ends
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class Schedule:
         self.need = None if hours is None else hours * HOUR
         self.safety, self.shortest, self.pause_cost = safety, shortest, pause_cost
         self.refresh, self.clock = refresh, clock
-        self._horizon: float | None = None
+        self.horizon = None
         self._holds: tuple[Forecast, float, float, tuple[float, float], Plan] | None = None
 
     def decide(
@@ -130,8 +131,8 @@ class Schedule:
         else:
             # A horizon that went on moving would always have a cleaner tomorrow.
             end = max(self.forecast.end, now + need + margin)
-            self._horizon = end if self._horizon is None else self._horizon
-            latest = max(self._horizon, now + need)
+            self.horizon = end if self.horizon is None else self.horizon
+            latest = max(self.horizon, now + need)
         found = plan(
             self.forecast,
             need,
@@ -169,8 +170,8 @@ class Schedule:
             fail(ValueRangeError, "CarbonAware", "how many hours of work there are is not known",
                  "pass hours=…")  # fmt: skip
         now = self.clock() if now is None else now
-        horizon, found = self._horizon, self.decide(now, need).plan
-        self._horizon = horizon
+        horizon, found = self.horizon, self.decide(now, need).plan
+        self.horizon = horizon
         return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from elinvar.carbon import Forecast, Schedule, intensity
 from elinvar.carbon.forecast import UNITS
 from elinvar.carbon.meter import in_words
+from elinvar.carbon.planning import compared
 from elinvar.carbon.times import moment, zone_named
 from elinvar.core.errors import ConfigError, fail
 from elinvar.nn.summary import table
@@ -166,6 +167,9 @@ def report(options: argparse.Namespace) -> int:
         estimated |= bool(found["estimated"])
         assumed |= bool(found["grid_assumed"])
         said = in_words(*numbers, found["estimated"], found["grid_assumed"])
+        waited = found.get("carbon_aware")
+        if waited is not None:
+            said += f"; {compared(waited['saved'])} than at once"
         rows.append([run.name, run.state, said])
     total = {"energy_joules": joules, "grams_co2e": grams, "estimated": estimated}
     if options.json:

@@ -213,6 +213,10 @@ SECTIONS: dict[str, dict[str, str]] = {
     "fit": {
         "epochs": COUNT, "batch_size": COUNT, "shuffle": SWITCH, "seed": COUNT, "steps": COUNT,
     },
+    "carbon": {
+        "forecast": TEXT, "deadline": TEXT, "budget": NUMBER, "hours": NUMBER, "watts": NUMBER,
+        "timezone": TEXT, "exit_when_paused": SWITCH,
+    },
 }  # fmt: skip
 
 
@@ -262,6 +266,8 @@ def _from_toml(file: Path, given: dict[str, str]) -> Config:
     trainer_wish = found.get("trainer", {})
     model = parts.model_of(model_wish, data, file.parent, trainer_wish.get("seed", 0))
     trainer = parts.trainer_of(trainer_wish, model, data)
+    if "carbon" in found:
+        trainer.callbacks.append(parts.carbon_of(found["carbon"], file.parent))
     options = {"epochs": 1, "batch_size": 64, **found.get("fit", {})}
     return Config(trainer, data.train, data.validation, data.test, options, found)
 

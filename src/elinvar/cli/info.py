@@ -14,7 +14,10 @@ from elinvar.core.version import VERSION
 from elinvar.runtime.pool import get_num_threads
 from elinvar.runtime.targets import target_named
 
-OPTIONAL = ("rich", "matplotlib", "scikit-learn", "pyarrow", "pillow", "safetensors", "jaxlib")
+OPTIONAL = (
+    "rich", "matplotlib", "scikit-learn", "pyarrow", "pillow", "safetensors", "jaxlib",
+    "codecarbon",
+)  # fmt: skip
 
 
 def add_commands(commands: Any) -> None:

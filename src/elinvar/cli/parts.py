@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elinvar import nn
+from elinvar.carbon import Forecast
 from elinvar.core.errors import ConfigError, DataError, fail
 from elinvar.core.other_names import nearest
 from elinvar.data.fashion import digits, fashion_mnist
@@ -20,7 +21,7 @@ from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
 from elinvar.runs.code import note_file
 from elinvar.tensor.random import manual_seed
-from elinvar.train import Checkpoint, EarlyStopping, Trainer
+from elinvar.train import CarbonAware, Checkpoint, EarlyStopping, Trainer
 from elinvar.train.optimizers import NAMED as OPTIMIZERS
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -275,6 +276,15 @@ def trainer_of(wish: Mapping[str, Any], model: Module, data: Data) -> Trainer:
         callbacks,
         **options,
     )
+
+
+def carbon_of(wish: Mapping[str, Any], folder: Path) -> CarbonAware:
+    """What waits for a cleaner grid, as a table says."""
+    if "forecast" not in wish:
+        fail(ConfigError, "config", "[carbon] needs a forecast, the path of a CSV file")
+    options = dict(wish)
+    file, zone = folder / options.pop("forecast"), options.pop("timezone", None)
+    return CarbonAware(Forecast.from_csv(file, timezone=zone), **options)
 
 
 def _optimizer(wish: Mapping[str, Any], model: Module) -> Optimizer:

@@ -24,13 +24,14 @@ from elinvar.train.figures import figure
 CONFIG_EPILOG = """\
 A configuration is a Python file that defines `trainer` and `data` (and if it likes `validation`,
 `test`, `epochs`, `batch_size`; `categorical`: columns of codes, for the trees of `baseline`), or a
-TOML file with the sections [model], [data], [trainer], [fit].
+TOML file with the sections [model], [data], [trainer], [fit], [carbon].
 Values are overridden as name=value (Python: plain values at the file's top; TOML: section.name).
 
 Options and values may stand in any order; --json prints nothing else on standard output.
 
 examples:
   elinvar train fashion.toml fit.epochs=3 trainer.lr=0.002
+  elinvar train train.py rate=3e-4 --resume
   elinvar train train.py rate=3e-4 --resume checkpoints/last.safetensors
   elinvar eval fashion.toml --checkpoint checkpoints/last.safetensors --json
   elinvar predict fashion.toml --checkpoint last.safetensors --input images.npy --output said.csv
@@ -41,7 +42,8 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add the four commands to a parser."""
     one = _command(commands, "train", "train a model as a configuration says", train)
-    one.add_argument("--resume", metavar="FILE", help="go on from a checkpoint")
+    about = "go on from a run or a checkpoint; alone: the newest run, if it did not finish"
+    one.add_argument("--resume", metavar="RUN", nargs="?", const=True, help=about)
     one.add_argument("--dry-run", action="store_true", help="one batch, to see that all works")
     one.add_argument("--save", metavar="FILE", help="write the state to this file at the end")
     one = _command(commands, "eval", "loss and metrics of a trained model on test data", evaluate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -46,6 +47,10 @@ def parsed(whole: Parser, commands: Any, words: Sequence[str]) -> argparse.Names
     else:
         rest += tail
     values = list(options.values) if hasattr(options, "values") else None
+    wish = getattr(options, "resume", None)
+    if values is not None and isinstance(wish, str) and "=" in wish and not os.path.exists(wish):
+        values.append(wish)  # --resume name=value
+        options.resume = True
     odd = []
     for word in rest:
         if values is not None and not word.startswith("-"):

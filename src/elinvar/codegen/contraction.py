@@ -72,9 +72,10 @@ def contract_text(
     operands are narrow and the result's address is null, a task's block of the result stands on the
     stack and is its alone); then
     rows, columns, depth, panels of columns per task, panels of rows per task, whether `right` holds
-    panels that were packed before (see `pack_right_text`), and one of the modes below; then the
-    epilogue's slots. Offsets are in elements. Row and column offsets are filled up to whole panels
-    with places that may be read. Tasks: batch × row block × column block.
+    panels that were packed before (see `pack_right_text`; 1: 16-bit floats as they are, 2: all as
+    `dtype`), and one of the modes below; then the epilogue's slots. Offsets are in elements. Row
+    and column offsets are filled up to whole panels with places that may be read. Tasks: batch ×
+    row block × column block.
     """
     kernel = _Contraction(stored, dtype, tile, numerics)
     inner = [
@@ -83,9 +84,11 @@ def contract_text(
     ]
     for height in tile.heights:
         inner.append(_packed_micro(name, stored, dtype, tile, height))
-    if not kernel.in_pairs:
-        inner.append(_micro(name, stored, dtype, tile, tile.rows, True))
-        inner.append(_whole(name, dtype, tile))
+    for parts in () if kernel.in_pairs else kernel.widths:
+        inner.append(_micro(name, stored, dtype, tile, tile.rows, True, parts))
+        inner.append(_whole(name, dtype, tile, parts))
+    if kernel.has_half:
+        inner.append(_micro(name, dtype, dtype, tile, tile.rows, False, 1))
     for height in HEIGHTS:
         for is_turned in (False, True):
             inner.append(few_rows(name, stored, dtype, tile, height, is_turned, numerics))
@@ -100,14 +103,16 @@ def contract_text(
     return module(outer, inner)
 
 
-def pack_right_text(name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool) -> str:
+def pack_right_text(
+    name: str, stored: DType, dtype: DType, tile: Tile, in_pairs: bool, is_wide: bool = False
+) -> str:
     """Kernel: copy the right operand into panels [batch][panel][k][NR], as `dtype` or in pairs;
-    16-bit floats as they are.
+    16-bit floats as they are, unless `is_wide`.
 
     Slots: source, target, k offsets, their flags, column offsets, their flags, batch offsets,
     columns, depth, as for `contract_text`. Tasks: batch × panel.
     """
-    if is_narrow(stored):  # their bits
+    if is_narrow(stored) and not is_wide:  # their bits
         stored = dtype = uint16
     body, element = Body(), llvm_type(dtype)
     panels = body.div(body.add("%columns", str(tile.columns - 1)), str(tile.columns))
@@ -139,6 +144,9 @@ class _Contraction:
         self.types = stored, dtype
         self.packed = self.stored if self.has_block else llvm_type(dtype)  # by another launch
         self.in_pairs = pairs.in_pairs(stored, dtype)  # then all rows are packed
+        full = tile.columns // tile.vector
+        self.has_half = full > 1 and not self.in_pairs  # panels of which one vector is enough
+        self.widths = (1, full) if self.has_half else (full,)
         self.element = llvm_type(dtype)
         self.body = Body()
 
@@ -151,6 +159,9 @@ class _Contraction:
         self.sums = body.stack_slot(f"[{tile.rows * tile.columns} x {self.element}]", "tile")
         self._prepare_result()
         self.is_packed = body.instruction("icmp ne i64 %prepacked, 0")
+        self.is_wide = self.is_packed
+        if self.has_block:
+            self.is_wide = body.instruction("icmp sge i64 %prepacked, 2")
         self.all_direct = body.instruction(f"icmp eq i64 %mode, {DIRECT}")
         self.is_mixed = body.instruction(f"icmp eq i64 %mode, {MIXED}")
         is_few = body.instruction(f"icmp sge i64 %mode, {FEW_DENSE}")
@@ -168,11 +179,11 @@ class _Contraction:
             last_column = body.minimum(body.add(first_column, "%column.block"), column_panels)
             first_row = body.mul(row_block, "%row.block")
             last_row = body.minimum(body.add(first_row, "%row.block"), row_panels)
-            left, right, packed_right, result = (
+            left, right, packed_right, wide_right, result = (
                 pointer(body, f"%{side}", element, table(body, f"%{side}.batches", batch))
                 for side, element in (
-                    ("left", self.stored), ("right", self.stored),
-                    ("right", self.packed), ("result", self.element),
+                    ("left", self.stored), ("right", self.stored), ("right", self.packed),
+                    ("right", self.element), ("result", self.element),
                 )
             )  # fmt: skip
             result = self._start_result(result, first_row, first_column)
@@ -189,36 +200,33 @@ class _Contraction:
                         str(self.apart),
                     )  # fmt: skip
                 if self.has_block:
-                    with body.when(self.is_packed):
+                    with body.when(body.instruction("icmp eq i64 %prepacked, 1")):
                         self._widen_panels(packed_right, first_column, last_column, low, count)
                 with body.loop(first_row, last_row, hint="row") as row:
                     self._row_panel(row, left, low, count)
                     with body.loop(first_column, last_column, hint="column") as column:
-                        panel = own = self._own_panel(body.sub(column, first_column))
-                        if not self.has_block:
-                            packed = self._packed_panel(packed_right, column, low)
-                            panel = body.instruction(
-                                f"select i1 {self.is_packed}, ptr {packed}, ptr {own}"
-                            )
+                        own = self._own_panel(body.sub(column, first_column))
+                        wide = self._packed_panel(wide_right, column, low, self.element)
+                        panel = body.instruction(f"select i1 {self.is_wide}, ptr {wide}, ptr {own}")
                         self._product(result, row, column, left, panel, low, count)
             before = body.mul(batch, "%rows")
             self._epilogue(before, (first_row, last_row), (first_column, last_column))
         body.emit("ret void")
         return body
 
-    def _packed_panel(self, packed: str, column: str, low: str) -> str:
+    def _packed_panel(self, packed: str, column: str, low: str, element: str) -> str:
         """The address of a block of k of a panel that was packed before."""
         body = self.body
         start = body.div(low, "2") if self.in_pairs else low
         place = body.mul(body.add(body.mul(column, "%depth"), start), str(self.tile.columns))
-        return pointer(body, packed, self.packed, place)
+        return pointer(body, packed, element, place)
 
     def _widen_panels(self, packed: str, first: str, last: str, low: str, count: str) -> None:
         """Narrow panels that were packed before, for a block of k: widened on the stack."""
         body, lanes = self.body, self.tile.vector
         stored, dtype = self.types
         with body.loop(first, last, hint="column") as column:
-            source = self._packed_panel(packed, column, low)
+            source = self._packed_panel(packed, column, low, self.packed)
             target = self._own_panel(body.sub(column, first))
             length = body.mul(count, str(self.tile.columns))
             with body.loop("0", length, lanes, "j") as place:
@@ -342,7 +350,7 @@ class _Contraction:
         tile is full and its columns are neighbours in memory, else by way of the stack."""
         body, tile = self.body, self.tile
         if self.in_pairs:
-            self._multiply(row, left, right, low, count)
+            self._multiply(row, column, left, right, low, count)
             self._write(result, row, column, low)
             return
         first_row, first_column = body.mul(row, str(tile.rows)), body.mul(column, str(tile.columns))
@@ -350,33 +358,50 @@ class _Contraction:
         tests = [
             body.instruction(f"xor i1 {self.is_direct}, true"),
             body.instruction(f"icmp sle i64 {body.add(first_row, str(tile.rows))}, %rows"),
-            body.instruction(f"icmp sle i64 {body.add(first_column, str(tile.columns))}, %columns"),
             body.instruction(f"icmp ne i64 {together}, 0"),
         ]
-        is_whole = tests[0]
+        may_be_whole = tests[0]
         for test in tests[1:]:
-            is_whole = body.instruction(f"and i1 {is_whole}, {test}")
-        with body.when(is_whole):
-            place = table(body, columns, "0")
-            arguments = [self.panel, right, pointer(body, result, self.element, place), rows]
-            pointers = ", ".join(f"ptr {a}" for a in arguments)
-            is_first = body.instruction(f"icmp eq i64 {low}, 0")
-            body.emit(f"call void @{self.name}.whole({pointers}, i64 {count}, i1 {is_first})")
-        partly = body.instruction(f"xor i1 {is_whole}, true")
+            may_be_whole = body.instruction(f"and i1 {may_be_whole}, {test}")
+        rest = body.minimum(body.sub("%columns", first_column), str(tile.columns))
+        partly = "true"
+        for parts in self.widths:
+            fits = body.instruction(f"icmp eq i64 {rest}, {parts * tile.vector}")
+            is_whole = body.instruction(f"and i1 {may_be_whole}, {fits}")
+            with body.when(is_whole):
+                place = table(body, columns, "0")
+                arguments = [self.panel, right, pointer(body, result, self.element, place), rows]
+                pointers = ", ".join(f"ptr {a}" for a in arguments)
+                is_first = body.instruction(f"icmp eq i64 {low}, 0")
+                body.emit(
+                    f"call void @{self.name}.whole{parts}({pointers}, i64 {count}, i1 {is_first})"
+                )
+            apart = body.instruction(f"xor i1 {is_whole}, true")
+            partly = body.instruction(f"and i1 {partly}, {apart}")
         with body.when(partly):
-            self._multiply(row, left, right, low, count)
+            self._multiply(row, column, left, right, low, count)
             self._write(result, row, column, low)
 
-    def _multiply(self, row: str, left: str, right: str, low: str, count: str) -> None:
-        """The micro-kernel of the panel's height."""
+    def _multiply(self, row: str, column: str, left: str, right: str, low: str, count: str) -> None:
+        """The micro-kernel of the panel's height, and width where it is high."""
         body, tile = self.body, self.tile
         first = body.mul(row, str(tile.rows))
         height = body.minimum(body.sub("%rows", first), str(tile.rows))
         offsets = pointer(body, "%row.offsets", "i64", first)
         steps = pointer(body, "%left.k", "i64", low)
+        width = body.sub("%columns", body.mul(column, str(tile.columns)))
+        is_half = body.instruction(f"icmp sle i64 {width}, {tile.vector}")
+        is_full = body.instruction(f"xor i1 {is_half}, true")
+        both = (
+            [(1, is_half), (self.widths[-1], is_full)]
+            if self.has_half
+            else [(self.widths[-1], "true")]
+        )
         if not self.in_pairs:
-            with body.when(self.is_direct):
-                self._call_micro(f"direct{tile.rows}", [left, offsets, steps, right], count)
+            for parts, fits in both:
+                with body.when(body.instruction(f"and i1 {self.is_direct}, {fits}")):
+                    word = f"direct{tile.rows}x{parts}"
+                    self._call_micro(word, [left, offsets, steps, right], count)
         packed = body.instruction(f"xor i1 {self.is_direct}, true")
         with body.when(packed):
             below = 0
@@ -385,8 +410,10 @@ class _Contraction:
                 fits = body.instruction(f"icmp sle i64 {height}, {most}")
                 chosen = body.instruction(f"and i1 {above}, {fits}")
                 below = most
-                with body.when(chosen):
-                    self._call_micro(f"packed{most}", [self.panel, right], count)
+                for parts, wide in both if most == tile.rows else [(self.widths[-1], "true")]:
+                    word = f"packed{most}" if self.in_pairs else f"packed{most}x{parts}"
+                    with body.when(body.instruction(f"and i1 {chosen}, {wide}")):
+                        self._call_micro(word, [self.panel, right], count)
 
     def _call_micro(self, word: str, arguments: list[str], count: str) -> None:
         pointers = ", ".join(f"ptr {a}" for a in (*arguments, self.sums))
@@ -412,36 +439,38 @@ def _packed_micro(
 ) -> tuple[str, list[str]]:
     if pairs.in_pairs(stored, dtype):
         return pairs.micro(name, tile, height)
-    return _micro(name, dtype, dtype, tile, height, False)
+    return _micro(name, dtype, dtype, tile, height, False, tile.columns // tile.vector)
 
 
 def _micro(
-    name: str, stored: DType, dtype: DType, tile: Tile, height: int, direct: bool
+    name: str, stored: DType, dtype: DType, tile: Tile, height: int, direct: bool, parts: int
 ) -> tuple[str, list[str]]:
-    """tile[i][j] = Σ over a block of k, in order, for the first `height` rows of a panel.
+    """tile[i][j] = Σ over a block of k, in order, for the first `height` rows of a panel and its
+    first `parts` vectors of columns.
 
     `direct`: the rows are read where they stand, `left[rows[i] + k[·]]`; so many addresses are
     needed then that a high tile goes in two halves, or LLVM runs out of registers.
     """
     body = Body()
-    halves = 2 if direct and height * (tile.columns // tile.vector) > 16 else 1
+    halves = 2 if direct and height * parts > 16 else 1
     part = height // halves
     for first in range(0, height, part):
-        sums = _micro_rows(body, stored, dtype, tile, range(first, first + part), direct)
+        rows = range(first, first + part)
+        sums = _micro_rows(body, stored, dtype, tile, rows, direct, parts)
         vector = f"<{tile.vector} x {llvm_type(dtype)}>"
         for (i, column), value in sums.items():
             store(body, "%tile", vector, dtype, str(i * tile.columns + column), value)
     start = ["%left", "%rows", "%k"] if direct else ["%left"]
     parameters = [f"ptr noalias {p}" for p in (*start, "%right", "%tile")]
     word = "direct" if direct else "packed"
-    return function(f"{name}.{word}{height}", [*parameters, "i64 %count"], body)
+    return function(f"{name}.{word}{height}x{parts}", [*parameters, "i64 %count"], body)
 
 
-def _whole(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
+def _whole(name: str, dtype: DType, tile: Tile, parts: int) -> tuple[str, list[str]]:
     """As `_micro` with packed rows, for a full tile: its sums go from the registers to the result,
     `result[rows[i] + j]`."""
     body = Body()
-    sums = _micro_rows(body, dtype, dtype, tile, range(tile.rows), False)
+    sums = _micro_rows(body, dtype, dtype, tile, range(tile.rows), False, parts)
     vector = f"<{tile.vector} x {llvm_type(dtype)}>"
     word = "fadd" if dtype.kind == "f" else "add"
     lines = [
@@ -458,16 +487,21 @@ def _whole(name: str, dtype: DType, tile: Tile) -> tuple[str, list[str]]:
             total = body.instruction(f"{word} {vector} {old}, {value}")
             store(body, lines[i], vector, dtype, str(place), total)
     parameters = [f"ptr noalias {p}" for p in ("%left", "%right", "%result", "%rows")]
-    return function(f"{name}.whole", [*parameters, "i64 %count", "i1 %first"], body)
+    return function(f"{name}.whole{parts}", [*parameters, "i64 %count", "i1 %first"], body)
 
 
 def _micro_rows(
-    body: Body, stored: DType, dtype: DType, tile: Tile, rows: range, direct: bool
+    body: Body,
+    stored: DType,
+    dtype: DType,
+    tile: Tile,
+    rows: range,
+    direct: bool,
+    parts: int,
 ) -> dict[tuple[int, int], str]:
     """The sums of some rows: (row, column of its first lane) → vector."""
     element = llvm_type(dtype)
     vector = f"<{tile.vector} x {element}>"
-    parts = tile.columns // tile.vector
     slots = {i: [body.stack_slot(vector, "acc") for _ in range(parts)] for i in rows}
     for row in slots.values():
         for slot in row:

@@ -182,7 +182,7 @@ def find_epilogues(
         group = cut(first, parts)
         alone = len(readers[product]) == 1 and value not in graph.outputs
         own = group.operands.index(value) if alone and _may_be_own(group, value) else None
-        most = MOST_STREAMS if own is None else MOST_NARROW_STREAMS
+        most = MOST_STREAMS + alone if own is None else MOST_NARROW_STREAMS
         if group.kind != "map" or _streams(group, value) > most:
             continue
         given = tuple(strides.get(operand) for operand in group.operands)
@@ -193,6 +193,8 @@ def find_epilogues(
         later = parts.clusters[parts.clusters.index(product) :]
         if kernel is not None and not _delays_overwriting(graph, parts, later, group, kernel):
             home = _home(graph, group, value, kernel) if alone and own is None else None
+            if own is None and _streams(group, value) - (home in graph.outputs) > MOST_STREAMS:
+                continue  # an output where the raw product stands is no more memory
             is_own = own is not None
             found[product.members[0]] = Epilogue(first, group, value, kernel, home, is_own)
             taken.add(first)
@@ -303,11 +305,30 @@ def _may_be_own(group: Group, value: Value) -> bool:
 
 def _home(graph: Graph, group: Group, value: Value, kernel: EpilogueText) -> Value | None:
     """The result in whose memory the raw product may stand: each of its elements is read only
-    where that of the result goes. Not one that may be written over an input."""
+    where that of the result goes. Not one that may be written over an input, as a new weight over
+    the old one that it is computed from."""
     own = group.operands.index(value)
-    over_input = {o for i, o in kernel.in_place if group.operands[i].node.is_input}
+    over_input = {
+        o
+        for i, o in kernel.in_place
+        if group.operands[i].node.is_input and _is_made_of(group, o, i)
+    }
     for i, o in kernel.in_place:
         result = group.results[o]
         if i == own and not (result in graph.outputs and o in over_input):
             return result
     return None
+
+
+def _is_made_of(group: Group, result: int, operand: int) -> bool:
+    """Whether a result is computed from an operand of the group."""
+    sought = group.region.inputs[operand]
+    stack, seen = [group.region.outputs[result]], set()
+    while stack:
+        value = stack.pop()
+        if value is sought:
+            return True
+        if value not in seen:
+            seen.add(value)
+            stack.extend(value.node.operands)
+    return False

@@ -46,17 +46,19 @@ from elinvar.passes.winograd import winograd
 
 Extents = tuple[int, int, int, int]  # batch, rows, columns, depth
 MANY_BLOCKS = 8  # of k: from here on a dense copy of the result pays where it stands apart
+WIDE_ELEMENTS = 1 << 18  # of a right operand of 16-bit floats that is packed widened, at most
 FEW_COLUMNS = 12  # of so few a panel is mostly empty: they are the rows then
 
 
 class Packing(NamedTuple):
-    """The right operand of a product: its slot, its batch offsets, what is read, and whether it is
-    packed by a launch of its own for given sizes."""
+    """The right operand of a product: its slot, its batch offsets, what is read, whether it is
+    packed by a launch of its own for given sizes, and whether that widens it."""
 
     source: Any
     batches: Callable[[Sizes], Any]
     storages: list[Storage]
     is_used: Callable[[Sizes], bool]
+    is_wide: bool = False
 
 
 class End(NamedTuple):
@@ -128,7 +130,8 @@ class ProductLowering(FusedLowering):
 
         @remembered
         def geometry(sizes: Sizes) -> Cut:
-            return cut_product(*shape(sizes), tile, packing.is_used(sizes), is_own)
+            widens = is_narrow(stored) and not packing.is_wide
+            return cut_product(*shape(sizes), tile, packing.is_used(sizes), is_own, widens)
 
         target, finish = self.place(node.results[0]), None
         if node not in self.epilogues and _is_scattered(result, left.depth.size):
@@ -165,7 +168,7 @@ class ProductLowering(FusedLowering):
         slots += [
             Number(lambda sizes: geometry(sizes).column_block),
             Number(lambda sizes: geometry(sizes).row_block),
-            Number(lambda sizes: choose(packing.is_used(sizes), 1, 0)),
+            Number(lambda sizes: choose(packing.is_used(sizes), 1 + packing.is_wide, 0)),
             Number(mode),
         ]
         self.steps.append(
@@ -267,7 +270,8 @@ class ProductLowering(FusedLowering):
         """Where the right operand is read: as it stands, or from panels packed by another launch.
 
         That launch comes before the loop when the loop does not change the operand, and is part of
-        the preparation when nothing does from call to call.
+        the preparation when nothing does from call to call. It widens 16-bit floats where they are
+        few, or read by many iterations; else each task does.
         """
         dims = (right.batch.size, right.free.size, right.depth.size)
         is_fixed = right.place.storage in self.invariant and not right.place.moves
@@ -279,6 +283,8 @@ class ProductLowering(FusedLowering):
                 return True
             return wants_packing(*shape(sizes), tile, is_own)
 
+        elements = math.prod(dims) if all(isinstance(n, int) for n in dims) else WIDE_ELEMENTS + 1
+        is_wide = not is_settled and (is_fixed or elements <= WIDE_ELEMENTS)
         storages = [right.place.storage]
         try:
             never = not is_used({})
@@ -292,7 +298,7 @@ class ProductLowering(FusedLowering):
                 packed = self._pack_right(node, right, tile, is_used, pairs)
             storages = []
         else:
-            packed = self._pack_right(node, right, tile, is_used, pairs)
+            packed = self._pack_right(node, right, tile, is_used, pairs, is_wide)
         if is_fixed and not is_settled:
             self.hoisted.append(self.steps.pop())
         plain, panels = right.batch, PackedBatch(*dims, tile)
@@ -301,7 +307,7 @@ class ProductLowering(FusedLowering):
             return (panels if is_used(sizes) else plain).table(sizes)
 
         source = Choice(packed, right.place, is_used)
-        return Packing(source, batches, [*storages, packed.storage], is_used)
+        return Packing(source, batches, [*storages, packed.storage], is_used, is_wide)
 
     def _pack_right(
         self,
@@ -310,16 +316,17 @@ class ProductLowering(FusedLowering):
         tile: Tile,
         is_wanted: Callable[[Sizes], bool],
         pairs: bool = False,
+        is_wide: bool = False,
     ) -> Place:
         """A launch that packs the right operand into panels, where that is wanted."""
         stored, dtype = node.operands[0].dtype, node.results[0].dtype
         columns, depth, batch = right.free.size, right.depth.size, right.batch.size
-        kind = stored if is_narrow(stored) else dtype
+        kind = stored if is_narrow(stored) and not is_wide else dtype
         packed = Place(self.arena(batch * (columns + tile.columns) * depth * kind.itemsize))
         name, text = cached_text(
-            ("pack_right", stored, dtype, tile, pairs),
+            ("pack_right", stored, dtype, tile, pairs, is_wide),
             "pack",
-            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs),
+            lambda: pack_right_text(PLACEHOLDER, stored, dtype, tile, pairs, is_wide),
         )
 
         def tasks(sizes: Sizes) -> int:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from elinvar.codegen.lower_products import ProductLowering
+from elinvar.codegen.lower_long import LongLowering
 from elinvar.codegen.lowering import PLACEHOLDER, cached_text
 from elinvar.codegen.product_parts import Tile, tile_for
 from elinvar.codegen.winograd import (
@@ -73,7 +73,7 @@ def _result_strides(found: Winograd) -> tuple[DimLike, ...]:
     return row_major_strides((found.samples, found.height, found.width, found.outputs))
 
 
-class WinogradLowering(ProductLowering):
+class WinogradLowering(LongLowering):
     """Convolutions with a window of 3 × 3 and their gradients with respect to the kernel."""
 
     def _winograd(self, node: Node, found: Winograd, is_used: Callable[[Sizes], bool]) -> None:

@@ -40,7 +40,7 @@ FEW_BLOCKS = 4
 ANY = 1 << 40  # panels of rows in a task, where nothing limits them
 FEWER = 0.7  # how much less twice as many threads count
 ROW_PACKING, COLUMN_PACKING = 20, 8  # what it costs to pack an element, in fmas
-READING = 1  # what it costs to read one that was packed before
+READING, WIDENING = 1, 4  # what it costs to read one that was packed before: as it is, or widened
 TASK_COST = 50_000  # what it costs to start a task, in fmas
 LAUNCH_COST = 100_000  # what it costs to pack the right operand by a launch of its own, in fmas
 DIRECT_PANELS = 1
@@ -118,17 +118,20 @@ def cut_product(
     tile: Tile,
     is_packed: bool = False,
     has_block: bool = False,
+    widens: bool = False,
 ) -> Cut:
     """Cut by shape alone, such that little is packed twice and any number of threads shares evenly.
 
     Each task packs its columns (unless `is_packed`) and its rows, so every block of rows packs all
     columns again and every block of columns all rows. `has_block`: results stand on the stack
-    first, where a task has room for some rows only.
+    first, where a task has room for some rows only. `widens`: each task widens the columns that
+    were packed.
     """
     highest = tile.block_panels if has_block else ANY
     if any(isinstance(n, Size) for n in (batch, rows, columns, depth)):
         return _plain_cut(batch, rows, columns, depth, tile, highest)
-    return _best_cut(batch, rows, columns, depth, tile, is_packed, highest)[1]
+    per_column = (WIDENING if widens else READING) if is_packed else COLUMN_PACKING
+    return _best_cut(batch, rows, columns, depth, tile, per_column, highest)[1]
 
 
 def wants_packing(
@@ -140,8 +143,8 @@ def wants_packing(
         return False  # see `_plain_cut`: few blocks of rows pack the columns again
     if rows <= MOST_ROWS:
         return False
-    apart, _ = _best_cut(batch, rows, columns, depth, tile, True, highest)
-    inside, _ = _best_cut(batch, rows, columns, depth, tile, False, highest)
+    apart, _ = _best_cut(batch, rows, columns, depth, tile, READING, highest)
+    inside, _ = _best_cut(batch, rows, columns, depth, tile, COLUMN_PACKING, highest)
     return apart + COLUMN_PACKING * batch * columns * depth + LAUNCH_COST < inside
 
 
@@ -161,15 +164,15 @@ def _plain_cut(
 
 @functools.lru_cache(maxsize=4096)
 def _best_cut(
-    batch: int, rows: int, columns: int, depth: int, tile: Tile, is_packed: bool, highest: int
+    batch: int, rows: int, columns: int, depth: int, tile: Tile, per_column: int, highest: int
 ) -> tuple[float, Cut]:
-    """The cheapest cut and what it costs all threads together, in fmas."""
+    """The cheapest cut and what it costs all threads together, in fmas. `per_column`: what it
+    costs to have an element of the right operand ready."""
     row_panels, column_panels = -(-rows // tile.rows), -(-columns // tile.columns)
     if not batch * row_panels * column_panels:
         return 0.0, Cut(0, 1, 1)
     results = batch * rows * columns
     workers = max(1, min(WORKERS, results * depth // SHARE, max(4, results // RESULTS)))
-    per_column = READING if is_packed else COLUMN_PACKING
     best: tuple[float, Cut] | None = None
     fewest = -(-column_panels // PANELS)
     most = min(column_panels, fewest + MOST_BLOCKS)

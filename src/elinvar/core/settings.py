@@ -23,6 +23,7 @@ class Settings:
     runs_dir: Path | None = Path("runs")  # where training runs are recorded; None: nowhere
     replay: Path | None = None  # what this process is to replay; set by `elinvar replay`
     store_dir: Path | None = None  # where versions of data are kept; None: the user has no home
+    started_in: str = ""  # the working folder, before the program may change it
     grid: str = ""  # the electricity's carbon: grams of CO₂e a kilowatt-hour, or a country's code
 
 
@@ -66,6 +67,13 @@ def byte_count(text: str) -> int | None:
     return int(number) if 0 <= number < 1 << 60 else None
 
 
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return os.environ.get("PWD", "")
+
+
 def read_environment() -> Settings:
     """Read `ELINVAR_NUM_THREADS`, `ELINVAR_CACHE` (a folder, or `off`), `ELINVAR_CACHE_LIMIT` (such
     as `500M`; 2G by default), `ELINVAR_LOG`, `ELINVAR_VERIFY`, `ELINVAR_CPU` (`host`, or a level of
@@ -99,6 +107,7 @@ def read_environment() -> Settings:
         runs_dir=None if runs == "off" else Path(runs).expanduser(),
         replay=Path(replay) if (replay := os.environ.get("ELINVAR_REPLAY")) else None,
         store_dir=Path(store).expanduser() if store else data and data / "store",
+        started_in=_working_folder(),
         grid=os.environ.get("ELINVAR_GRID", "").strip(),
         llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),
     )

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elinvar.core.dtypes import DType
+from elinvar.core.dtypes import DType, accumulator
 from elinvar.core.shapes import DimLike, evaluate, size
 from elinvar.core.source import Source
 from elinvar.graph.ir import Node, Value
@@ -171,6 +171,6 @@ class _Counter:
 
 
 def _count(op: Op, kinds: tuple[DType, ...], params: dict[str, Any]) -> int:
-    counter = _Counter()
-    op.lowering(*(Scalar(counter, kind, None) for kind in kinds), **params)
+    counter = _Counter()  # kernels compute with 16-bit floats in f32
+    op.lowering(*(Scalar(counter, accumulator(kind), None) for kind in kinds), **params)
     return counter.flops

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from elinvar.core import tree
 from elinvar.core.dtypes import DType, float64, int64
-from elinvar.core.errors import ShapeError, fail
+from elinvar.core.errors import ShapeError, TraceError, extended, fail
 from elinvar.core.shapes import Shape
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.storage import from_numpy
@@ -36,8 +37,18 @@ class Metric(ABC):
     higher_is_better: ClassVar[bool] = True
     compiled: ClassVar[bool] = True
 
-    def __init__(self) -> None:
-        self._cells: dict[str, Tensor] = {}
+    _cells: dict[str, Tensor]
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """A metric without a state; so classes of users need not call `super().__init__`."""
+        self = super().__new__(cls)
+        self._cells = {}
+        return self
+
+    @property
+    def is_counting(self) -> bool:
+        """Whether something was counted in tensors yet."""
+        return bool(self._cells)
 
     @abstractmethod
     def update(self, output: Any, target: Any) -> None:
@@ -110,19 +121,25 @@ class Averaged(Metric):
     """
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str | None = None) -> None:
-        super().__init__()
         self._function = function
         said = str(name or getattr(function, "__name__", type(function).__name__))
         self.name = "metric" if said == "<lambda>" else said  # type: ignore[misc]
 
     def update(self, output: Any, target: Any) -> None:
         """Count a batch."""
-        value = self._function(output, target)
+        try:
+            value = self._function(output, target)
+        except TraceError as error:
+            hint = "use el's functions, or a class with `compiled = False` (el.metrics.Metric)"
+            text = f"in the metric {self.name}: {hint}, which sees values"
+            raise extended(error, text) from error
         if not isinstance(value, Tensor) or value.size != 1:
             kind = value._type if isinstance(value, Tensor) else type(value).__name__
             text = f"the function must give one number as a tensor, received {kind}"
             fail(ShapeError, self.name, text, "take its mean over the batch")
-        count = output.shape[0] if output.ndim else 1
+        tensors = [x for x in tree.flatten((output, target))[0] if isinstance(x, Tensor)]
+        first = tensors[0] if tensors else value
+        count = first.shape[0] if first.ndim else 1
         self.add("sum", value.reshape(()).astype(float64) * count, float64)
         self.add("samples", zeros((), dtype=int64) + count)
 
@@ -138,7 +155,6 @@ class Gathered(Metric):
     compiled: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        super().__init__()
         self._outputs: list[npt.NDArray[Any]] = []
         self._targets: list[npt.NDArray[Any]] = []
 

@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from elinvar.core.dtypes import float32
 from elinvar.core.errors import ValueRangeError, fail
 from elinvar.nn import functional
 from elinvar.nn.module import Module
+from elinvar.tensor.creation import asarray
 from elinvar.tensor.tensor import Tensor
 
 
@@ -21,8 +25,10 @@ class _Loss(Module):
 
 
 class _WeightedLoss(_Loss):
-    def __init__(self, weight: Tensor | None = None, reduction: str = "mean") -> None:
+    def __init__(self, weight: Any = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
+        if weight is not None and not isinstance(weight, Tensor):
+            weight = asarray(weight, dtype=float32)
         self.register_buffer("weight", weight)
 
 

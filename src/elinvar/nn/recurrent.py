@@ -17,6 +17,7 @@ from elinvar.nn import functional, init
 from elinvar.nn.cells import gru_step, input_bias, lstm_step, rnn_step
 from elinvar.nn.linear import new_parameter
 from elinvar.nn.module import Module
+from elinvar.tensor.autocasting import low_dtype, lowered
 from elinvar.tensor.control import scan
 from elinvar.tensor.creation import zeros
 from elinvar.tensor.manipulation import concat, stack
@@ -130,6 +131,9 @@ class _Recurrent(Module):
     ) -> tuple[Tensor, States]:
         """One layer in one direction: (T, B, features) → (T, B, hidden) and the final states."""
         weight_hh = getattr(self, f"weight_hh_{suffix}")
+        low = low_dtype()
+        if low is not None:  # once for all steps; the gradient, too, is one sum, rounded once
+            (weight_hh,) = lowered(low, weight_hh)
         bias_ih = getattr(self, f"bias_ih_{suffix}") if self.bias else None
         bias_hh = getattr(self, f"bias_hh_{suffix}") if self.bias else None
         bias, rest = input_bias(bias_ih, bias_hh, self.gates)

@@ -3,7 +3,10 @@
     contract %x, %w → [tokens, out], permuted to [out, tokens]  →  contract %w, %x → [out, tokens]
 
 The gradient of a layer's weight is such a product: the optimizer then reads memory as it lies, and
-can run at the end of the product's tasks. Each element is the same sum in the same order.
+can run at the end of the product's tasks. Each element is the same sum in the same order. The
+product may be rounded in between, as mixed precision rounds gradients:
+
+    permute (cast (contract %x, %w))  →  cast (contract %w, %x)
 """
 
 from __future__ import annotations
@@ -16,35 +19,50 @@ _VIEWED = ("contract", "convolution")  # they read any layout alike
 
 def orient(graph: Graph) -> Graph:
     """Swap the operands of products whose only readers want the result with its rows and columns
-    swapped: `permute(contract(x, y))` → `contract(y, x)`."""
+    swapped: `permute(contract(x, y))` → `contract(y, x)`, with casts between them or not."""
     users = graph.users()
 
     wanted = {
         node
         for node in graph.nodes
         if node.op_name == "permute"
-        and node.params["axes"] == _swapped(node.operands[0].node)
+        and node.params["axes"] == _swapped(_chain(node.operands[0])[-1])
         and _wants_it(graph, users, node)
     }
 
     def rule(builder: Builder, node: Node, operands: tuple[Value, ...]) -> tuple[Value, ...] | None:
         if node not in wanted:
             return None
-        product = operands[0].node
+        *casts, product = _chain(operands[0])
         x, y = product.operands
         params = dict(product.params)
         for name in ("batch", "axes"):
             params[name] = params[name][::-1]
-        return builder.add(BY_NAME["contract"], (y, x), params, product.source)
+        found = builder.add(BY_NAME["contract"], (y, x), params, product.source)
+        for cast in reversed(casts):
+            found = builder.add(BY_NAME["cast"], found, cast.params, cast.source)
+        return found
 
     return rewrite(graph, rule) if wanted else graph
 
 
+def _chain(value: Value) -> list[Node]:
+    """The casts between a value and what it was before them, the last one first, and that."""
+    found = [value.node]
+    while found[-1].op_name == "cast":
+        found.append(found[-1].operands[0].node)
+    return found
+
+
 def _wants_it(graph: Graph, users: dict[Value, list[Node]], node: Node) -> bool:
     """Whether a permute is the only reader of its operand, and is itself read in memory's order."""
-    product, result = node.operands[0], node.results[0]
-    if product in graph.outputs or users.get(product) != [node]:
-        return False
+    reader = node
+    for before in _chain(node.operands[0]):
+        value = before.results[0]
+        if value in graph.outputs or users.get(value) != [reader]:
+            return False
+        reader = before
+    result = node.results[0]
     readers = users.get(result, [])
     return result in graph.outputs or any(reader.op_name not in _VIEWED for reader in readers)
 

@@ -2,7 +2,7 @@
 
 `x * 1` is x for every float, NaN and -0 included; `x + 0` is not (-0 + 0 is +0), so that rule
 exists only for integers, and for floats with -0. Movement has its own rules in
-`movement_rules.py`, complex numbers in `part_rules.py`.
+`movement_rules.py`, complex numbers in `part_rules.py`, sums of pieces in `piece_rules.py`.
 A `barrier` is never touched: a recomputation stands behind it.
 """
 
@@ -14,6 +14,7 @@ from elinvar.ops.record import Namespace
 from elinvar.passes.fold import FOLD_RULES
 from elinvar.passes.movement_rules import MOVEMENT_RULES
 from elinvar.passes.part_rules import PART_RULES
+from elinvar.passes.piece_rules import PIECE_RULES
 from elinvar.passes.rewriting import (
     Operands,
     Params,
@@ -310,7 +311,7 @@ def _narrow(f: Namespace, value: Value) -> Value | None:
 
 _RULES: Rules = {
     "contract": (_contract,),
-    "add": (_add,),
+    "add": (_add, *PIECE_RULES["add"]),
     "subtract": (_subtract,),
     "multiply": (_multiply,),
     "divide": (_divide,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import os
 import subprocess
@@ -41,6 +42,7 @@ def root() -> Path:
     return begin
 
 
+@functools.cache
 def _library_folders() -> list[Path]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     found = {Path(os.path.realpath(sysconfig.get_path(name))) for name in names}
@@ -48,23 +50,29 @@ def _library_folders() -> list[Path]:
     return [*found, own]
 
 
-def _is_installed(path: Path, folders: list[Path] | None = None) -> bool:
+def _is_installed(path: Path) -> bool:
     """Whether a file belongs to Python, to a package, or to Elinvar."""
     if "site-packages" in path.parts or "dist-packages" in path.parts:
         return True
-    return any(path.is_relative_to(folder) for folder in folders or _library_folders())
+    return any(path.is_relative_to(folder) for folder in _library_folders())
+
+
+@functools.cache
+def _own(file: str) -> Path | None:
+    """A module's file, if it is the user's own."""
+    path = Path(os.path.realpath(file))
+    return None if _is_installed(path) else path
 
 
 def own_files() -> list[Path]:
     """The files of all modules that were imported by now and are the user's own; configurations."""
-    folders, found = _library_folders(), dict[Path, None]()
+    found = dict[Path, None]()
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith((".py", ".pyw")):
-            continue
-        path = Path(os.path.realpath(file))
-        if path.is_file() and not _is_installed(path, folders):
-            found[path] = None
+        if isinstance(file, str) and file.endswith((".py", ".pyw")):
+            path = _own(file)
+            if path is not None and path.is_file():
+                found[path] = None
     for name in _noted:
         if os.path.isfile(name):
             found[Path(name)] = None

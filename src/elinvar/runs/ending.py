@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from elinvar.core.errors import RunError
+from elinvar.runs.checkpoints import other_name
 from elinvar.runs.files import content_of, read_sealed, refuse, write_sealed
 
 END, PROCESSES = "end.json", "processes.jsonl"
@@ -65,6 +66,15 @@ def read(folder: Path) -> tuple[dict[str, Any], str]:
     if len(data) < count or hashlib.sha256(data[:count]).hexdigest() != wanted:
         return table, OTHER
     return table, OLDER if len(data) > count else WHOLE
+
+
+def remove(folder: Path) -> None:
+    """Make way for the end to come."""
+    path = folder / END
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        other_name(path)
 
 
 def outcome(folder: Path) -> str | None:

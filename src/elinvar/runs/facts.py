@@ -21,16 +21,6 @@ from elinvar.runtime.targets import target_named
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def _here() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # it was deleted
-        return os.environ.get("PWD", "")
-
-
-_FOLDER = _here()  # before the program may change it
-
-
 def entry() -> dict[str, Any]:
     """How the program was started, so that it can be started again.
 
@@ -40,16 +30,22 @@ def entry() -> dict[str, Any]:
     arguments: list[str] | None = list(sys.orig_argv)
     main = sys.modules.get("__main__")
     interactive = bool(getattr(sys, "ps1", None)) or "ipykernel" in sys.modules
-    has_code = getattr(main, "__file__", None) is not None or "-c" in sys.orig_argv
+    has_code = _file(main) is not None or "-c" in sys.orig_argv
     if interactive or not has_code or not arguments:
         arguments = None
-    return {"arguments": arguments, "folder": _FOLDER, "program": program()}
+    return {"arguments": arguments, "folder": settings.started_in, "program": program()}
+
+
+def _file(main: Any) -> str | None:
+    """The program's file; None where it came through a pipe, which Python calls `<stdin>`."""
+    found = getattr(main, "__file__", None)
+    return None if not isinstance(found, str) or found.startswith("<") else found
 
 
 def program() -> str:
     """A short name of what runs: of the program, or of the configuration of `elinvar train`."""
     main = sys.modules.get("__main__")
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    spec, file = getattr(main, "__spec__", None), _file(main)
     configuration = code.configuration()
     if configuration is not None:
         name = Path(configuration).stem
@@ -107,6 +103,19 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def outside() -> dict[str, str]:
+    """Where random numbers that are not Elinvar's stand, by hashes of their states."""
+    found = {"hash seed of Python": os.environ.get("PYTHONHASHSEED") or "random"}
+    for name, module, read in (
+        ("Python's random numbers", "random", "getstate"),
+        ("numpy's global random numbers", "numpy.random", "get_state"),
+    ):
+        if module in sys.modules:
+            state = repr(getattr(sys.modules[module], read)())
+            found[name] = hashlib.sha256(state.encode()).hexdigest()[:16]
+    return found
 
 
 def numerics() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from elinvar.core.settings import settings
 from elinvar.runs import checkpoints, ending
 from elinvar.runs import run as layout
 from elinvar.runs.checkpoints import text_of
-from elinvar.runs.files import is_locked
+from elinvar.runs.files import is_locked, refuse
 from elinvar.runs.rows import UNFINISHED, rows_of
 
 
@@ -64,11 +64,16 @@ def folders(base: Path) -> Iterator[Path]:
         return
     for entry in entries:
         folder = Path(entry.path)
-        names = (layout.MANIFEST, layout.STEPS, layout.PROCESSES)
-        if entry.is_dir() and any(os.path.lexists(folder / name) for name in names):
+        if entry.is_dir() and _has_files(folder):
             found.append((_created(folder), entry.name, folder))
     for _, _, folder in sorted(found, reverse=True):
         yield folder
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether a folder has the files of a run."""
+    names = (layout.MANIFEST, layout.STEPS, layout.PROCESSES)
+    return any(os.path.lexists(folder / name) for name in names)
 
 
 def _created(folder: Path) -> str:
@@ -115,7 +120,7 @@ def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
         RunError: there is none, or several begin so.
     """
     text, base = os.fspath(name), runs_folder(base)
-    if Path(text).is_dir():
+    if text and os.path.isdir(text) and _has_files(Path(text)):
         return Path(text)
     known = list(folders(base))
     if text == "last" and known:
@@ -127,8 +132,10 @@ def find(name: str | os.PathLike[str], base: Path | None = None) -> Path:
     if begins:
         names = ", ".join(folder.name for folder in begins[:4])
         fail(RunError, "run", f"{len(begins)} runs in {base} begin with {text!r}: {names}, …")
+    if text and os.path.isdir(text):
+        refuse(text, "is not the folder of a run", "`elinvar runs` lists them")
     hint = nearest(text, [folder.name for folder in known]) if known else None
-    what = f"there is no run {text!r}"
+    what = f"there is no run {text!r:.200}"
     where = f" in {os.fspath(base)!r}" if base.is_dir() else f": there is no folder {str(base)!r}"
     fail(
         RunError, "run", what + where, hint or "`elinvar runs --folder DIR` lists those of a folder"

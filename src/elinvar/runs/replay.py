@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from elinvar.core.errors import RunError, fail
+from elinvar.core.errors import DataMissingError, RunError, ValueRangeError, fail
 from elinvar.runs import checkpoints, code, identity
 from elinvar.runs import run as layout
 from elinvar.runs.files import read_sealed, refuse
@@ -31,6 +31,7 @@ class Answer:
         compared: how many were the same.
         difference: the first one: step, epoch, batch, and what differs; None where there is none.
         changes: recorded things that are not as they were, as (kind, what).
+        outside: random numbers that are not Elinvar's and were not where they had been.
         machine: what is another machine's or another number of threads; it changes no value.
     """
 
@@ -42,6 +43,7 @@ class Answer:
     difference: dict[str, Any] | None
     changes: list[tuple[str, str]] = field(default_factory=list)
     machine: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = []
@@ -54,7 +56,8 @@ class Answer:
             assert self.difference is not None
             step, what = self.difference["step"], self.difference["what"]
             place = f"epoch {self.difference['epoch']}, batch {self.difference['batch']}"
-            where = "before the first step" if not step else f"at step {step} ({place})"
+            begins = step <= self.first
+            where = "before the first step" if begins else f"at step {step} ({place})"
             lines.append(f"not the same run: the first difference is {where}: {what}")
         if self.changes:
             lines.append("changed, but without effect:" if self.same else "what changed:")
@@ -64,6 +67,10 @@ class Answer:
                 "nothing that is recorded changed: look for random numbers that are not Elinvar's, "
                 "the time, the order of a set or of files in a folder, and values from outside"
             )
+        known = {kind for kind, _ in self.changes} - {"data"}
+        if self.outside and not self.same and not known:
+            lines.append("random numbers that are not Elinvar's stood elsewhere (not seeded?):")
+            lines += [f"  {text}" for text in self.outside]
         if self.machine:
             lines.append("another machine or number of threads, which changes no value:")
             lines += [f"  {text}" for text in self.machine]
@@ -97,6 +104,12 @@ def replay(
     Raises:
         RunError: the run is damaged, or its program cannot be started or ended before the run.
     """
+    if threads is not None and threads < 1:
+        fail(ValueRangeError, "replay", f"threads must be 1 or more, received {threads}")
+    if start is not None and stop is not None and start > stop:
+        fail(ValueRangeError, "replay", f"step {start} comes after step {stop}")
+    if inside is not None and not inside.is_dir():
+        fail(DataMissingError, "replay", f"there is no folder {os.fspath(inside)!r}")
     manifest = layout.opened(folder)
     rows = StepTable(folder / layout.STEPS)
     steps = [row.step for row in rows]
@@ -105,6 +118,7 @@ def replay(
     if not steps:
         refuse(folder, "has no steps to compare")
     state, first = _state(folder, manifest, start)
+    first = max(first, steps[0])
     last = min(steps[-1], stop if stop is not None else steps[-1])
     if last <= first and last != 0:
         refuse(folder, f"has no steps after {first} up to {last}; it has {steps[-1]}")
@@ -139,7 +153,8 @@ def replay(
         len(rows.tensors),
         found["first"],
         changes,
-        _machine(manifest, found.get("manifest", {})),
+        _changed("machine", manifest, found),
+        [text.partition(":")[0] for text in _changed("outside", manifest, found)],
     )
 
 
@@ -205,9 +220,23 @@ def _code(
             if not Path(name).is_absolute() and not (tree / name).exists() and kept.exists():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 (tree / name).write_bytes(kept.read_bytes())
+        _linked(source, tree)
+        folder_now = Path(manifest["entry"]["folder"])
+        if folder_now != source and folder_now.is_relative_to(source):
+            _linked(folder_now, tree / folder_now.relative_to(source))
         yield tree
     finally:
         _git(source, "worktree", "remove", "--force", str(tree))
+
+
+def _linked(source: Path, tree: Path) -> None:
+    """Links to what git does not have: data beside the program, which is not in a commit."""
+    if not source.is_dir():
+        return
+    tree.mkdir(parents=True, exist_ok=True)
+    for entry in os.scandir(source):
+        if entry.name != ".git" and not os.path.lexists(tree / entry.name):
+            (tree / entry.name).symlink_to(os.path.abspath(entry.path))
 
 
 def _git(folder: Path, *words: str) -> None:
@@ -322,9 +351,10 @@ def elinvar_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     return found
 
 
-def _machine(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    found = differences("", manifest["machine"], now.get("machine", manifest["machine"]))
-    return [what for _, what in found]
+def _changed(part: str, manifest: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """How a part of the manifest differs, in words."""
+    before = manifest.get(part, {})
+    return [what for _, what in differences("", before, found["manifest"].get(part, before))]
 
 
 def differences(kind: str, before: Any, now: Any, name: str = "") -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from elinvar.core import durable
-from elinvar.core.errors import ElinvarError, RunError, StateError, fail
+from elinvar.core.errors import ElinvarError, RunError, fail
 from elinvar.core.version import VERSION
 from elinvar.runs import checkpoints, code, ending, events, facts
 from elinvar.runs.checkpoints import Checkpoint, Writer, text_of
@@ -216,6 +216,7 @@ class Run:
                 refuse(folder, f"has no checkpoint that is whole{why}", "begin a new run")
             for text in (*words, *(f"{why}; an older checkpoint is used" for why in reasons)):
                 say(text)
+            _same_model(folder, found.table["run"], list(tensors))
             if load is not None:
                 load(found.path)
             run = cls(folder, lock, tensors, every, keep)
@@ -226,7 +227,7 @@ class Run:
             run._open_logs(found)
             checkpoints.set_aside(place, found.step, run._first_step)
             run._begin_process(found.step, facts.entry(), number)
-            (folder / END).unlink(missing_ok=True)  # after the new process is in the log
+            ending.remove(folder)  # after the new process is in the log
         except OSError as error:
             lock.release()
             refuse(folder, f"cannot be gone on with: {error.strerror or error}")
@@ -241,9 +242,6 @@ class Run:
         chain = bytes.fromhex(found.table["chain"])
         try:
             table = StepTable(path)
-            if table.tensors != self.tensors and table.run == self.id:
-                why = "was recorded for a model with other tensors"
-                fail(StateError, "run", f"{self.folder} {why}", "make the model as it was before")
             for row in table.rows_after(marks[STEPS]["bytes"])[:_MOST_EXPECTED]:
                 if row.step > found.step:
                     self._expected[row.step] = row
@@ -448,10 +446,12 @@ class Run:
         step = self._row.step if self._row else (self.checkpoint.step if self.checkpoint else 0)
         row = {"event": "end", "time": now(), "outcome": outcome, "step": step}
         row |= {"seconds": seconds, "chain": self._steps.chain.hex(), **more}
-        for log in self._logs:
-            self._guard("write the logs", log.flush)
-            self._guard("write the logs", log.sync)
-        row["sealed"] = self._guard("write how it ended", lambda: self._write_end(row))
+        if self._manifest is not None:
+            self._guard("write the manifest", self._write_manifest)
+        jobs = [job for log in self._logs for job in (log.flush, log.sync)]
+        whole = [self._guard("write the logs", job) for job in jobs]
+        seal = lambda: self._write_end(row)  # noqa: E731
+        row["sealed"] = all(whole) and self._guard("write how it ended", seal)
         self._tell(row)
         for log in (*self._logs, self._processes):
             self._guard("write the logs", log.close)
@@ -502,6 +502,16 @@ class Run:
             say(text)
 
 
+def _same_model(folder: Path, run: str, tensors: list[str]) -> None:
+    try:
+        table = StepTable(folder / STEPS)
+    except RunError:
+        return  # what is damaged is seen to later
+    if table.run == run and table.tensors != tensors:
+        why = "was recorded for a model with other tensors"
+        refuse(folder, why, "make the model as it was made before")
+
+
 def begun(
     base: Path,
     name: str | None,
@@ -547,6 +557,7 @@ def gather(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
         "packages": facts.packages(),
         "numerics": facts.numerics(),
         "machine": facts.machine(),
+        "outside": facts.outside(),
     }
     return manifest, contents
 

@@ -78,7 +78,11 @@ class StepLog:
         if mark is None:
             header = {_KEY: 1, "run": run, "tensors": list(tensors), "after": chain.hex()}
             self.log.append(json.dumps(header).encode() + b"\n")
-            self.log.flush()
+            try:
+                self.log.flush()
+            except OSError:
+                self.log.abandon()
+                raise
 
     def add(self, step: int, epoch: int, batch: int, loss: float, digests: Any) -> Row:
         """Add a row."""

@@ -122,6 +122,25 @@ class MovingAverage:
             self._count.assign(state_dict.get(UPDATES, 2**40))  # older states had no warm-up
 
 
+def training(model: Module, before: list[Module]) -> list[Module]:
+    """Training mode, but for parts that the user put into evaluation mode while the whole was in
+    training mode, such as frozen batch norms.
+
+    Args:
+        model: a model; after a `fit` all of it is in evaluation mode.
+        before: the parts that stayed in evaluation mode before.
+
+    Returns:
+        Those that stay there now.
+    """
+    parts = model.modules() if model.training else before
+    rests = [module for module in parts if not module.training]
+    model.train()
+    for module in rests:
+        module.eval()
+    return rests
+
+
 @contextmanager
 def evaluating(model: Module, average: MovingAverage | None) -> Iterator[None]:
     """Evaluation mode, with the averaged weights where there are some; then as before."""

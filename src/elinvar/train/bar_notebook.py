@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, final, of, running, took
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -45,14 +45,14 @@ class NotebookTable(Callback):
         self._next = now + INTERVAL
         total = trainer.num_batches
         row = {"epoch": of(trainer.epoch + 1, trainer.epochs), **dict(running(trainer))}
-        row["time"] = duration(now - self._start)
+        row["time"] = took(now - self._start)
         self._draw(row, trainer.batches_done / total if total else None)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Add the epoch's row."""
         logs = trainer.logs
         row = {"epoch": of(trainer.epoch, trainer.epochs), **dict(final(trainer))}
-        row["time"] = duration(logs["seconds"])
+        row["time"] = took(logs["seconds"])
         row["samples/s"] = f"{logs['samples_per_second']:,.0f}"
         row["energy"] = cost(trainer)
         self._rows.append(row)

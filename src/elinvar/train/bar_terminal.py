@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from elinvar.train.callbacks import Callback
-from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, memory, of, running
+from elinvar.train.figures import HINT, SLOW_DATA, cost, duration, final, memory, of, running, took
 
 if TYPE_CHECKING:
     from elinvar.train.trainer import Trainer
@@ -64,7 +64,7 @@ class TerminalBar(Callback):
         cells = [_head(trainer.epoch, trainer.epochs)]
         for name, value in final(trainer):
             cells.append(_named(name, value, "bold" if "val" in name else ""))
-        cells.append(Text(duration(logs["seconds"]), "cyan"))
+        cells.append(Text(took(logs["seconds"]), "cyan"))
         cells.append(Text(f"{logs['samples_per_second']:,.0f} samples/s", "dim"))
         cells.append(Text(cost(trainer), "dim"))
         self._console.print(fitted(cells, self._console.width), highlight=False)
@@ -81,7 +81,8 @@ class TerminalBar(Callback):
         self._close()
         if trainer.stop_reason is not None:
             self._console.print(f"stopped: {trainer.stop_reason}", style="yellow", highlight=False)
-        self._console.print(trainer.energy.summary(), style="dim", highlight=False)
+        text = trainer.energy.summary()
+        self._console.print(text, style="dim", highlight=False, soft_wrap=True)
 
     def _close(self) -> None:
         if self._live is not None:

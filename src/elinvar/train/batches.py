@@ -13,6 +13,7 @@ from elinvar.data.images import ImageFolder
 from elinvar.data.loader import DataLoader, Dataset
 from elinvar.data.pipeline import Pipeline
 from elinvar.data.source import ArraySource
+from elinvar.tensor.manipulation import concat
 from elinvar.tensor.storage import from_numpy
 from elinvar.tensor.tensor import Tensor
 
@@ -122,3 +123,12 @@ def feed(data: Any, batch_size: int, shuffle: bool, seed: int, argument: str) ->
 def place_of(source: Any) -> Any:
     """Where a loader or pipeline stands; None where it does not say."""
     return source.state_dict() if hasattr(source, "state_dict") else None
+
+
+def joined(found: list[Any]) -> Any:
+    """Outputs of batches, put together along the first axis."""
+    if len(found) == 1:
+        return found[0]
+    flat = [tree.flatten(output) for output in found]
+    whole = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
+    return tree.unflatten(flat[0][1], whole)

@@ -92,6 +92,7 @@ class CarbonAware(Callback):
         self._planned: float | None = None  # grams of the first plan
         self._planned_watts = WATTS
         self._paused, self._pauses, self._ran_before = 0.0, 0, 0.0
+        self._left_at: float | None = None  # when the process was left in a pause
         self._off = False
         self._begin_fit(0.0)
 
@@ -102,6 +103,7 @@ class CarbonAware(Callback):
         self._looked = self._next_look = now
         self._joules = 0.0
         self._paused_in_epoch = 0.0
+        self._tries = False  # runs to learn how long the work takes
 
     def simulate(self, hours: float | None = None, now: float | None = None) -> Plan:
         """The plan, before anything is trained; it prints as a table.
@@ -122,19 +124,23 @@ class CarbonAware(Callback):
             return
         self._begin_fit(now)
         self._started = now if self._started is None else self._started
+        if self._left_at is not None:
+            self._paused += max(now - self._left_at, 0.0)
         self._renewal = _Renewal(self.schedule, now)
         self._progress_at_start = _progress(trainer)
         self._joules = trainer.energy.total.joules
         need = self._need(trainer)
         if need is None:
-            self._say("how long the work takes will be known after some of it; it begins at once")
-            self._since, self._next_look = now, now + FIRST_LOOK
+            when = "some of it" if trainer.num_batches else "the first epoch (or say hours=…)"
+            self._say(f"how long the work takes will be known after {when}; it begins at once")
+            self._since, self._next_look, self._left_at = now, now + FIRST_LOOK, None
+            self._tries = True
             self._use(trainer, now)
             return
         decision = self._decide(now, need, None)
         self._say(str(decision.plan))
         if decision.run:
-            self._since, self._next_look = now, decision.until
+            self._since, self._next_look, self._left_at = now, decision.until, None
             self._use(trainer, now)
         else:
             self._pause(trainer, decision, need, before_the_first_step=True)
@@ -155,7 +161,11 @@ class CarbonAware(Callback):
             self._next_look = now + FIRST_LOOK
             return
         assert self._since is not None
-        decision = self._decide(now, need, now - self._since)
+        ran_for = self.schedule.shortest if self._tries else now - self._since
+        decision = self._decide(now, need, ran_for)
+        if self._tries:
+            self._say(str(decision.plan))
+        self._tries = False
         if decision.run or need <= 0 or trainer.stop_reason is not None or pending():
             self._next_look = max(decision.until, now + 1.0)
         else:
@@ -179,8 +189,10 @@ class CarbonAware(Callback):
         if self._since is not None:
             self._account(trainer, self.schedule.clock())
             self._since = None
-        if self._spans and sys.exc_info()[0] is None:
-            self._say(self.text())
+        if self._spans:
+            trainer.energy.note("carbon_aware", self.report)  # runs keep it
+            if sys.exc_info()[0] is None:
+                self._say(self.text())
 
     # ---- deciding --------------------------------------------------------------------------
 
@@ -237,7 +249,7 @@ class CarbonAware(Callback):
         began = self.schedule.clock()
         self._since = None
         trainer.energy.stop()
-        self._pauses += 1
+        self._pauses += self._left_at is None  # else it is the same pause still
         until = shown(decision.until)
         if self.exit_when_paused:
             self._leave(trainer, until, before_the_first_step)
@@ -277,7 +289,7 @@ class CarbonAware(Callback):
 
     def _leave(self, trainer: Trainer, until: str, before_the_first_step: bool) -> NoReturn:
         """End the process at a place from which the run goes on."""
-        recorder = trainer.recorder
+        recorder, self._left_at = trainer.recorder, self.schedule.clock()
         if recorder.run_folder is not None:
             if before_the_first_step:
                 recorder.start()
@@ -339,11 +351,13 @@ class CarbonAware(Callback):
     def text(self) -> str:
         """The report in words."""
         found = self.report
+        pauses = f"{found['pauses']} pause{'s' * (found['pauses'] != 1)}"
+        if found["pauses"]:
+            pauses += f" of {length(found['paused_seconds'])}"
         lines = [
             f"{words.carbon(found['grams_co2e'])} in place of "
             f"{words.carbon(found['grams_co2e_at_once'])} at once ({compared(found['saved'])}), "
-            f"{found['pauses']} pauses of {length(found['paused_seconds'])} together, by "
-            f"{found['forecast']}"
+            f"{pauses}, by {found['forecast']}"
         ]
         if found["grams_co2e_planned"] is not None:
             lines[0] += f"; planned were {words.carbon(found['grams_co2e_planned'])}"
@@ -366,8 +380,10 @@ class CarbonAware(Callback):
             "planned_watts": self._planned_watts,
             "paused": self._paused,
             "pauses": self._pauses,
+            "left_at": self._left_at,
             "ran": self._ran_before + self._ran,
             "deadline": self.schedule.deadline,
+            "horizon": self.schedule.horizon,
             "seen": self._seen(),
         }
 
@@ -390,6 +406,8 @@ class CarbonAware(Callback):
         self._planned_watts = state_dict["planned_watts"]
         self._paused, self._pauses = state_dict["paused"], state_dict["pauses"]
         self._ran_before, self._ran = state_dict["ran"], 0.0
+        self._left_at = state_dict["left_at"]
+        self.schedule.horizon = state_dict["horizon"]
         if state_dict["deadline"] is not None:
             self.schedule.deadline = state_dict["deadline"]
         if state_dict["seen"]:
@@ -399,10 +417,13 @@ class CarbonAware(Callback):
 
 
 def _progress(trainer: Trainer) -> float | None:
-    """The share of all batches that is done; None where their number is not known."""
+    """The share of all batches that is done; of whole epochs, where the data have no length; None
+    where there is no last epoch, either."""
     batches = trainer.num_batches
-    if not batches or trainer.epochs >= sys.maxsize:
+    if trainer.epochs >= sys.maxsize:
         return None
+    if not batches:
+        return trainer.epoch / trainer.epochs
     return min((trainer.epoch * batches + trainer.batches_done) / (trainer.epochs * batches), 1.0)
 
 

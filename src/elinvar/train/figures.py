@@ -61,6 +61,18 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def took(seconds: float) -> str:
+    """The time that an epoch took: with decimals below a minute.
+
+    Example:
+        >>> took(0.034), took(4.26), took(75)
+        ('0.03 s', '4.3 s', '1:15')
+    """
+    if round(seconds, 1) >= 60:
+        return duration(seconds)
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds:.2f} s"
+
+
 def resident_bytes() -> int:
     """The memory that this process holds; 0 where the system does not say."""
     try:
@@ -98,9 +110,12 @@ def final(trainer: Trainer) -> list[tuple[str, str]]:
 
 
 def cost(trainer: Trainer) -> str:
-    """Energy and carbon of an epoch that ended, in words."""
-    logs = trainer.logs
-    return f"{words.energy(logs['energy_joules'])}  {words.carbon(logs['grams_co2e'])}"
+    """Energy and carbon of an epoch that ended, and carbon of predictions, in words."""
+    logs, thousand = trainer.logs, trainer.energy.per_thousand
+    found = f"{words.energy(logs['energy_joules'])}  {words.carbon(logs['grams_co2e'])}"
+    if thousand is not None:
+        found += f"  {words.carbon(thousand.grams)}/1,000 predictions"
+    return found
 
 
 def in_notebook() -> bool:

@@ -18,6 +18,7 @@ from elinvar.core.errors import DataError, ValueRangeError, fail
 from elinvar.nn.state import modes_kept
 from elinvar.nn.summary import readable, table
 from elinvar.train import state
+from elinvar.train.averaging import training
 from elinvar.train.batches import feed, sample_count, tensors
 from elinvar.train.figures import figure, resident_bytes
 from elinvar.train.plots import learning_rates as plot_rates
@@ -95,7 +96,7 @@ def find_lr(
     average, best = 0.0, math.inf
     optimizer = trainer.need_optimizer("find_lr")
     with restored(trainer, schedule=False):
-        trainer.model.train()
+        training(trainer.model, trainer.rests)
         batches = itertools.islice(_batches(data, batch_size), steps)
         for number, batch in enumerate(batches):
             rate = start * (end / start) ** (number / (steps - 1))
@@ -166,7 +167,7 @@ def find_batch_size(
     size = smallest
     while size <= largest:
         with restored(trainer):
-            trainer.model.train()
+            training(trainer.model, trainer.rests)
             batch = next(_batches(data, size))
             if sample_count(batch) < size and sizes:
                 break
@@ -215,7 +216,7 @@ def overfit(
     trainer.need_optimizer("overfit")
     losses = []
     with restored(trainer, schedule=False):
-        trainer.model.train()
+        training(trainer.model, trainer.rests)
         batch = next(_batches(data, batch_size))
         for _ in range(steps):
             losses.append(_take(trainer, batch))

@@ -364,7 +364,10 @@ def _drawn(rows: list[list[Box]], chains: list[list[Box]]) -> Any:
                 facecolor=face, edgecolor=line, linewidth=0.9, zorder=2,
             )  # fmt: skip
             place.add_patch(shape)
-            place.text(x, y + 0.07, box.title, ha="center", va="center", fontsize=8, zorder=3)
+            place.text(
+                x, y + 0.07, box.title, ha="center", va="center", fontsize=8, color="black",
+                zorder=3,
+            )  # fmt: skip
             place.text(
                 x, y - 0.09, box.shape, ha="center", va="center", fontsize=6.5, color="#555555",
                 family="monospace", zorder=3,

@@ -42,6 +42,12 @@ class Recording:
         keep: how many checkpoints are kept beside the first, the state before any step.
     """
 
+    folder: Path | None
+    name: str | None
+    log_every: int
+    checkpoint_every: float
+    keep: int
+
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
@@ -105,6 +111,7 @@ class Recorder:
         run: what is written to, or compared with.
     """
 
+    trainer: Trainer
     run: Any
 
     def __init__(self, trainer: Trainer, wish: Recording | None, resume: Any, data: Any) -> None:

@@ -30,6 +30,7 @@ def captured(trainer: Trainer) -> dict[str, Any]:
         "epoch": trainer.epoch,
         "step": trainer.step,
         "batches_done": trainer.batches_done,
+        "pass_over": trainer.pass_over,
         "mean": [trainer.mean.total, trainer.mean.count],
         "metrics": {name: metric.state_dict() for name, metric in trainer.metrics.items()},
         "history": [plain(row) for row in trainer.history.rows],
@@ -63,7 +64,7 @@ def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
         text = f"the state has format {state.get('format')}, this version reads format {FORMAT}"
         fail(StateError, "Trainer", text)
     before = captured(trainer)
-    missing = sorted(set(before) - set(state) - {"energy"})  # files of old have none
+    missing = sorted(set(before) - set(state) - {"energy", "pass_over"})  # files of old have none
     if missing:
         fail(StateError, "Trainer", f"the state lacks {', '.join(missing)}")
     try:
@@ -104,7 +105,7 @@ def _take_over(trainer: Trainer, state: Mapping[str, Any]) -> None:
     trainer.held_place = None
     default_generator.set_state(state["generator"])
     trainer.epoch, trainer.step = state["epoch"], state["step"]
-    trainer.batches_done = state["batches_done"]
+    trainer.batches_done, trainer.pass_over = state["batches_done"], state.get("pass_over", False)
     trainer.mean = Mean(*state["mean"])
     if state.get("energy") is not None:
         trainer.energy.load_state_dict(state["energy"])

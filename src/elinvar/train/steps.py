@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from elinvar.core.dtypes import float16
+from elinvar.core.errors import StateError, fail
 from elinvar.metrics.metric import Metric
 from elinvar.nn.module import Module
 from elinvar.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
@@ -177,6 +178,11 @@ class Steps:
             given = output.detach() if isinstance(output, Tensor) else output
             for metric in self._compiled_metrics:
                 metric.update(given, target)
+                if not metric.is_counting:
+                    kind = type(metric).__name__
+                    text = f"{kind} keeps what it counts in Python, where a compiled step is blind"
+                    hint = f"count by self.add(name, tensor), or write compiled = False in {kind}"
+                    fail(StateError, "Trainer", text, hint)
         return given if self._other_metrics else None
 
     @property

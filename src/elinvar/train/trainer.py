@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elinvar.carbon import Account
-from elinvar.core import tree
 from elinvar.core.errors import DataError, DTypeError, ValueRangeError, fail
 from elinvar.core.habits import Refused, attribute, named
 from elinvar.metrics.metric import Metric
@@ -27,12 +26,11 @@ from elinvar.nn.module import Module
 from elinvar.optim.optimizer import Optimizer
 from elinvar.optim.plateau import ReduceLROnPlateau
 from elinvar.optim.schedules import LRScheduler
-from elinvar.tensor.manipulation import concat
 from elinvar.tensor.tensor import Tensor
 from elinvar.train import checking, finders, losses, recording, state
-from elinvar.train.averaging import MovingAverage, evaluating
+from elinvar.train.averaging import MovingAverage, evaluating, training
 from elinvar.train.bar import progress_for
-from elinvar.train.batches import feed, parts, sample_count, tensors
+from elinvar.train.batches import feed, joined, parts, sample_count, tensors
 from elinvar.train.callbacks import Callback, Listeners
 from elinvar.train.history import History, Mean
 from elinvar.train.optimizers import optimizer_of, schedule_for
@@ -114,6 +112,9 @@ class Trainer:
     history: History
     mean: Mean
     waited: float
+    pass_over: bool
+    energy: Account
+    recorder: Recorder
 
     @named("Trainer")
     def __init__(
@@ -152,15 +153,15 @@ class Trainer:
         self._schedule_wish = None if self.schedule or self._plateau else schedule
         self.average = None if ema is None else MovingAverage(model, ema)
         self.accumulate, self.folder, self.progress = accumulate, Path(folder), progress
-        self.epoch, self.step, self.epochs, self.batches_done = 0, 0, 0, 0
+        self.epoch, self.step, self.epochs, self.batches_done, self.waited = 0, 0, 0, 0, 0.0
         self.logs: dict[str, Any] = {}
-        self.history = History()
-        self.mean, self.energy = Mean(), Account()
+        self.history, self.mean, self.energy = History(), Mean(), Account()
         self.batch: Any = None
         self.grad_norm: Tensor | None = None
         self.stop_reason: str | None = None
-        self.waited = 0.0
+        self.pass_over = False
         self.source: Any = None
+        self.rests: list[Module] = []  # parts that stay in evaluation mode
         self.held_place: Any = None  # of the data, while a batch is waited for
         self.run_folder: Path | None = None
         self._record = recording.wish_of(record)
@@ -228,9 +229,8 @@ class Trainer:
         checking.check_switches(shuffle=shuffle, dry_run=dry_run)
         checking.check_trains(self.model, self.need_optimizer("fit"))
         source = self.source = feed(data, batch_size, shuffle, seed, "data")
-        checks = None
-        if validation is not None:
-            checks = feed(validation, batch_size, False, seed, "validation")
+        what = "validation"
+        checks = None if validation is None else feed(validation, batch_size, False, seed, what)
         if dry_run:
             return self._dry_run(source, checks)
         checking.check_watched(self.callbacks, checks is not None)
@@ -240,7 +240,7 @@ class Trainer:
         bar = progress_for(self.progress)
         listeners = Listeners([*self.callbacks, *([] if bar is None else [bar])])
         if resume is None:
-            self.batches_done = 0
+            self.batches_done, self.pass_over = 0, False
             if self.average is not None and not self.step:
                 self.average.restart()  # weights may have been loaded since
         uses = {"training": source, "validation": checks}
@@ -269,7 +269,7 @@ class Trainer:
 
     def _dry_run(self, source: Any, checks: Any) -> History:
         with finders.restored(self, schedule=False):
-            self.model.train()
+            self.rests = training(self.model, self.rests)
             batch = tensors(next(iter(source)))
             loss = self.prepared().train(batch)[0].item()
             if not math.isfinite(loss):
@@ -326,7 +326,7 @@ class Trainer:
                 made(sample_count(batch))
         if not found:
             fail(DataError, "Trainer", "there is no batch to predict")
-        return _joined(found)
+        return joined(found)
 
     # ---- trials -------------------------------------------------------------------------------
 
@@ -413,9 +413,10 @@ class Trainer:
         self.recorder.epoch_begins()
         self.energy.begin_epoch()
         listeners.tell("on_epoch_start", self)
-        self.model.train()
+        self.rests = training(self.model, self.rests)
         complete = True
-        for batch in timed(self, source, signals, stepper):
+        batches = timed(self, source, signals, stepper)
+        for batch in batches:
             self.batch = batch
             listeners.tell("on_step_start", self)
             count = sample_count(batch)
@@ -438,6 +439,8 @@ class Trainer:
                 self.stop("the wanted number of steps is done")
             if self.stop_reason is not None:
                 complete = self.batches_done == self.num_batches
+                if complete:
+                    next(batches, None)  # so that the data, too, know that the pass is over
                 break
         if stepper.pending:
             self.grad_norm = stepper.finish()
@@ -465,7 +468,7 @@ class Trainer:
             found = self._evaluate(checks, "validation data")
             self.logs.update({f"val_{name}": value for name, value in found.items()})
             listeners.tell("on_validation_end", self)
-        place = self.batches_done
+        place, self.pass_over = self.batches_done, False
         self.epoch, self.batches_done = self.epoch + 1, 0
         self.logs.update(lr=self.learning_rate, **self.energy.epoch())
         if self._plateau is not None:
@@ -485,7 +488,7 @@ class Trainer:
         total = Mean()
         for metric in self.metrics.values():
             metric.reset()
-        with evaluating(self.model, self.average_in_use):
+        with self.energy.predicting() as made, evaluating(self.model, self.average_in_use):
             for number, batch in enumerate(map(tensors, source), 1):
                 with placed(f"batch {number} of the {name}"):
                     loss = steps.evaluate(batch)
@@ -493,6 +496,7 @@ class Trainer:
                     if loss is not None and not math.isfinite(value):
                         judge(self, batch, value)
                 total.add(value, sample_count(batch))
+            made(total.count)
         if not total.count:
             fail(DataError, "Trainer", "there is no sample to evaluate on")
         return {**({} if self.loss is None else {"loss": total.value}), **self._figures()}
@@ -589,12 +593,3 @@ class Trainer:
             StateError: the file is no state of a Trainer, or of another model or optimizer.
         """
         state.load(self, path)
-
-
-def _joined(found: list[Any]) -> Any:
-    """Outputs of batches, put together along the first axis."""
-    if len(found) == 1:
-        return found[0]
-    flat = [tree.flatten(output) for output in found]
-    joined = [concat([leaves[i] for leaves, _ in flat], axis=0) for i in range(len(flat[0][0]))]
-    return tree.unflatten(flat[0][1], joined)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elinvar.core.dtypes import is_narrow
+from elinvar.core.dtypes import DType, is_narrow
 from elinvar.core.errors import GradientError, fail
 from elinvar.core.types import TensorType
 from elinvar.graph.ir import Builder, Graph, inline, reachable
@@ -180,16 +180,21 @@ def _scan(f: Namespace, use: Application, derivative_of_graph: DerivativeOfGraph
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A part of a constant's cotangent: a product or a sum over stacked values, then movement."""
+    """A part of a constant's cotangent: a product or a sum over stacked values, then movement and
+    rounding."""
 
     op: str
     operands: tuple[int, ...]  # n: the stacked result n; -1 - n: the sequence n that goes in
+    dtypes: tuple[DType, ...]  # of the operands; what was widened is stacked as it was before
     params: dict[str, Any]
     movement: tuple[tuple[str, dict[str, Any]], ...]  # from the inside out
 
     def over_all_steps(self, f: Namespace, stacked: Sequence[Any], sequences: Sequence[Any]) -> Any:
         """The sum of the part over all steps, which are the leading axis of stacked values."""
         values = [stacked[n] if n >= 0 else sequences[-1 - n] for n in self.operands]
+        for number, dtype in enumerate(self.dtypes):
+            if values[number].dtype is not dtype:
+                values[number] = f.cast(values[number], dtype=dtype)
         if self.op == "sum":
             axes = (0, *(axis + 1 for axis in self.params["axes"]))
             total = f.sum(*values, axes=axes)
@@ -262,6 +267,11 @@ def _is_rounding(node: Any) -> bool:
     return node.op_name == "cast" and is_narrow(node.results[0].dtype)
 
 
+def _casts_floats(node: Any) -> bool:
+    kinds = (*node.operands, *node.results)
+    return node.op_name == "cast" and all(value.dtype.kind == "f" for value in kinds)
+
+
 def _is_addition(node: Any) -> bool:
     return bool(node.op_name == "add")
 
@@ -328,7 +338,13 @@ def _reverse_body(
     for position, value in zip(flow.constants, found[middle:last], strict=True):
         terms, rest = _split_terms(value, set(constants))
         made = tuple(
-            _Term(node.op_name, tuple(map(place, node.operands)), dict(node.params), movement)
+            _Term(
+                node.op_name,
+                tuple(place(_before_widening(operand)) for operand in node.operands),
+                tuple(operand.dtype for operand in node.operands),
+                dict(node.params),
+                movement,
+            )
             for node, movement in terms
         )
         if rest:
@@ -341,11 +357,19 @@ def _reverse_body(
     return _Reverse(graph, sums, saved)
 
 
+def _before_widening(value: Any) -> Any:
+    """The 16-bit float that was widened, or the value itself."""
+    node = value.node
+    widened = _casts_floats(node) and is_narrow(node.operands[0].dtype)
+    return node.operands[0] if widened else value
+
+
 _Found = list[tuple[Any, tuple[tuple[str, dict[str, Any]], ...]]]
 
 
 def _split_terms(value: Any, constants: set[Any]) -> tuple[_Found, list[Any]]:
-    """(products and sums with the movement after them, other values) that add up to a value."""
+    """(products and sums with the movement after them, other values) that add up to a value. What
+    is rounded at each step is summed first and rounded once."""
     terms: _Found = []
     rest: list[Any] = []
     stack = [value]
@@ -356,7 +380,7 @@ def _split_terms(value: Any, constants: set[Any]) -> tuple[_Found, list[Any]]:
             stack += reversed(node.operands)
             continue
         movement: list[tuple[str, dict[str, Any]]] = []
-        while node.op_name in ("permute", "reshape"):
+        while node.op_name in ("permute", "reshape") or _casts_floats(node):
             movement.insert(0, (node.op_name, dict(node.params)))
             node = node.operands[0].node
         if node.op_name in ("contract", "sum") and not any(v in constants for v in node.operands):

@@ -207,7 +207,7 @@ def batch_norm(
         return _batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
     count = size((x.shape[0], *x.shape[2:]))
     text = f"expected more than one value per channel, received {x._type}"
-    hint = "of data, leave out a last batch of one sample: drop_last=True"
+    hint = "leave out a last batch of one sample: el.data.DataLoader(…, drop_last=True)"
     need_size("batch_norm", count, lambda n: n != 1, text, hint)
     result, average, variance = _batch_norm_train(x, weight, bias, eps=eps)
     with no_grad():
