@@ -67,11 +67,12 @@ def commit(
 
     Example:
         >>> import tempfile, numpy as np
+        >>> import elinvar as el
         >>> folder = tempfile.TemporaryDirectory()
-        >>> one = commit({"x": np.arange(3)}, "numbers", "the first", store=folder.name)
+        >>> one = el.data.commit({"x": np.arange(3)}, "numbers", "the first", store=folder.name)
         >>> one.spec, one.num_files, one.is_new
         ('numbers@1', 1, True)
-        >>> commit({"x": np.arange(3)}, "numbers", store=folder.name).is_new
+        >>> el.data.commit({"x": np.arange(3)}, "numbers", store=folder.name).is_new
         False
         >>> folder.cleanup()
     """

@@ -36,7 +36,8 @@ def fingerprint(arrays: Sequence[Any], algorithm: str | None = None) -> str:
 
     Example:
         >>> import numpy as np
-        >>> fingerprint([np.arange(3)], "sha256")[:20]
+        >>> import elinvar as el
+        >>> el.data.fingerprint([np.arange(3)], "sha256")[:20]
         'sha256:39c8896b89da2'
     """
     kind = _algorithm(algorithm)
@@ -91,8 +92,9 @@ def fingerprint_path(path: str | os.PathLike[str], algorithm: str | None = None)
 
     Example:
         >>> import tempfile
+        >>> import elinvar as el
         >>> with tempfile.NamedTemporaryFile() as file:
-        ...     fingerprint_path(file.name, "sha256")[:15]
+        ...     el.data.fingerprint_path(file.name, "sha256")[:15]
         'sha256:e3b0c442'
     """
     kind = _algorithm(algorithm)
@@ -126,7 +128,8 @@ def version_of(path: str | os.PathLike[str]) -> Version | None:
         path: a file or a folder; it need not exist.
 
     Example:
-        >>> version_of("/") is None
+        >>> import elinvar as el
+        >>> el.data.version_of("/") is None
         True
     """
     place = Path(os.path.abspath(path))
