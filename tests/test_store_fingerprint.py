@@ -146,13 +146,13 @@ def test_manifests_read_back() -> None:
     for i, path in enumerate(paths):
         builder.add(path, i, kind.whole(path))
     builder.add_folder(b"void/")
-    root = builder.finish({"kind": "folder"})
+    root = builder.finish()
     found = Manifest(kept.__getitem__, kind, root)
     assert (
         len(found) == 5000 and len(found.pages) > 2 and list(found) == [p.decode() for p in paths]
     )
     assert found[paths[4321].decode()].size == 4321 and "void/" not in found
-    assert found.about == {"kind": "folder", "files": 5000, "bytes": sum(range(5000))}
+    assert found.about == {"files": 5000, "bytes": sum(range(5000))}
     with pytest.raises(KeyError):
         found["folder 0/file"]
     assert "a" not in found and "z" not in found
@@ -162,7 +162,7 @@ def test_manifests_read_back() -> None:
         if i != 2500:
             builder.add(path, i, kind.whole(path))
     builder.add_folder(b"void/")
-    builder.finish({"kind": "folder"})
+    builder.finish()
     assert len(set(kept) - pages) <= 2  # one page, and the root
 
 

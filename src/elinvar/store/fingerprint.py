@@ -115,17 +115,22 @@ def fingerprint_path(path: str | os.PathLike[str], algorithm: str | None = None)
         for name in folder.names:
             digest, size = hash_file(os.path.join(folder.whole, name), kind)
             builder.add(folder.prefix + name, size, digest)
-    return kind.text(builder.finish({"kind": "folder"}))
+    return kind.text(builder.finish())
 
 
-def version_of(path: str | os.PathLike[str]) -> Version | None:
+def version_of(path: str | os.PathLike[str], *, check: bool = False) -> Version | None:
     """The version whose checked-out folder a path lies in; None where there is none.
 
-    The folder's marker says so; whether the files are still what the version holds is another
-    question, which `fingerprint_path` of the folder answers: it gives `version.id` then.
+    The folder's marker says so. Whoever changes files there leaves the marker as it is; `check`
+    hashes them again.
 
     Args:
-        path: a file or a folder; it need not exist.
+        path: a file or a folder; it need not exist, unless it is checked.
+        check: whether what is there must be what was committed: the file itself, or else all files
+            of the checked-out folder.
+
+    Raises:
+        DataMissingError: a file is to be checked, and the version's store is not there.
 
     Example:
         >>> import elinvar as el
@@ -136,8 +141,15 @@ def version_of(path: str | os.PathLike[str]) -> Version | None:
     for folder in (place, *place.parents):
         found = read_marker(folder / MARKER)
         if found is not None:
-            return found
+            return found if not check or _is_as_committed(found, folder, place) else None
     return None
+
+
+def _is_as_committed(version: Version, folder: Path, place: Path) -> bool:
+    if not place.is_file():
+        return fingerprint_path(folder, version.id) == version.id
+    entry = version.files.get(place.relative_to(folder).as_posix())
+    return entry is not None and fingerprint_path(place, version.id) == entry.hash
 
 
 _algorithm = algorithm
