@@ -101,8 +101,12 @@ KINDS = (
 
 
 def place_of(folder: Path, name: str) -> Path:
-    """The file of a name; `code` is the first of the files of code."""
-    return sorted((folder / "code").iterdir())[0] if name == "code" else folder / name
+    """The file of a name; `code` is the first of the files of code. A step that was saved again has
+    its state in another file."""
+    if name == "code":
+        return sorted((folder / "code").iterdir())[0]
+    again = folder / name.replace(".safetensors", "b.safetensors")
+    return again if again.exists() else folder / name
 
 
 def damage(folder: Path, other: Path, name: str, kind: str, where: float) -> bool:
@@ -129,7 +133,7 @@ def damage(folder: Path, other: Path, name: str, kind: str, where: float) -> boo
     elif kind == "other step":
         if "step-" not in name or "00000008" in name:
             return False
-        path.write_bytes((path.parent / f"step-00000008{path.suffix}").read_bytes())
+        path.write_bytes(place_of(path.parent, f"step-00000008{path.suffix}").read_bytes())
     elif kind == "other file":
         path.write_bytes((folder / ("data.json" if "manifest" in name else "manifest.json")).read_bytes())
     else:
@@ -261,18 +265,18 @@ def test_damaged_logs_and_states_are_kept_under_other_names(
     folder = tmp_path / "damaged"
     shutil.copytree(runs[0], folder)
     for name in ("steps.bin", "metrics.jsonl", "checkpoints/step-00000008.safetensors"):
-        data = bytearray((folder / name).read_bytes())
+        data = bytearray(place_of(folder, name).read_bytes())
         data[len(data) // 2] ^= 1
-        (folder / name).write_bytes(data)
+        place_of(folder, name).write_bytes(data)
     capsys.readouterr()
     assert weights(train(tmp_path, 3, resume=folder)) == runs[2]
     said = capsys.readouterr().err
-    assert "step-00000008.safetensors' is damaged: its SHA-256" in said
+    assert "step-00000008b.safetensors' is damaged: its SHA-256" in said
     assert "an older checkpoint is used" in said
     assert "steps.bin' is damaged" in said and "it is kept as steps.bin.damaged-1" in said
     kept = {path.name for path in folder.rglob("*.damaged-1")}
     assert {"steps.bin.damaged-1", "metrics.jsonl.damaged-1"} <= kept
-    assert "step-00000008.safetensors.damaged-1" in kept
+    assert "step-00000008b.safetensors.damaged-1" in kept
     report = verify(folder)
     assert "steps.bin begins in the middle: what came before was damaged" in report.faults
     assert any("set aside" in text for text in report.notes)
@@ -285,12 +289,40 @@ def test_a_state_without_its_table_is_not_deleted(
     """It may be good: whoever lost the table can still load it."""
     folder = tmp_path / "damaged"
     shutil.copytree(runs[0], folder)
-    place = folder / "checkpoints"
-    (place / f"step-00000008{suffix}").unlink()
+    place, held = folder / "checkpoints", runs[0] / "checkpoints"
+    place_of(place, f"step-00000008{suffix}").unlink()
     assert weights(train(tmp_path, 3, resume=folder)) == runs[2]
-    other = ".safetensors" if suffix == ".json" else ".json"
-    held = (runs[0] / "checkpoints" / f"step-00000008{other}").read_bytes()
-    assert (place / f"step-00000008{other}.damaged-1").read_bytes() == held
+    other = place_of(held, "step-00000008" + (".safetensors" if suffix == ".json" else ".json"))
+    assert (place / f"{other.name}.damaged-1").read_bytes() == other.read_bytes()
+
+
+def test_a_step_that_is_saved_again_is_never_without_a_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of an epoch its last step is saved once more, with the figures of the epoch."""
+    table: dict[str, Any] = {
+        "step": 5, "epoch": 0, "chain": "", "logs": {}, "manifest": "m", "run": "r", "first": 0,
+    }  # fmt: skip
+
+    def content() -> bytes:
+        found, reasons = checkpoints.newest(tmp_path, "r", "m")
+        assert found is not None and not reasons
+        return found.path.read_bytes()
+
+    def refused(*_: Any) -> str:
+        raise OSError("no room")
+
+    checkpoints.write(tmp_path, iter([b"one"]), table)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_sealed", refused)
+        with pytest.raises(OSError, match="no room"):
+            checkpoints.write(tmp_path, iter([b"two"]), table)
+    assert content() == b"one" and len(checkpoints.strays(tmp_path)) == 1
+    for text in (b"three", b"four"):
+        checkpoints.write(tmp_path, iter([text]), table)
+        assert content() == text and len(list(tmp_path.iterdir())) == 2
+    checkpoints.thin(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_newer_format(runs: tuple[Path, Path, str], tmp_path: Path, capsys: Any) -> None:

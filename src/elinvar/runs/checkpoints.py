@@ -2,7 +2,9 @@
 
 A checkpoint is two files: `step-00000120.safetensors`, the state, and `step-00000120.json`, which
 is written after it and says how long it is and what its SHA-256 is, how far the logs of the run
-were, and which checkpoint came before. Without the second the first does not count.
+were, and which checkpoint came before. Without the second the first does not count. Where a step is
+saved again, as at the end of an epoch, the new state is `step-00000120b.safetensors`: the old one
+is there until the table names the new one.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from elinvar.core.errors import RunError
 from elinvar.runs.files import hash_of, read_sealed, refuse, write_sealed
 
 _NAME = re.compile(r"step-(\d{8,})\.json")
+_STATE = re.compile(r"step-(\d{8,})b?\.safetensors")
 _NEEDED = {
     "step": int, "epoch": int, "file": str, "bytes": int, "sha256": str, "chain": str,
     "logs": dict, "manifest": str, "run": str, "first": int,
@@ -40,14 +43,24 @@ class Checkpoint(NamedTuple):
         return int(self.table["step"])
 
 
-def file_name(step: int) -> str:
-    """The state's file.
+def table_name(step: int) -> str:
+    """The table's file.
 
     Example:
-        >>> file_name(120)
-        'step-00000120.safetensors'
+        >>> table_name(120)
+        'step-00000120.json'
     """
-    return f"step-{step:08d}.safetensors"
+    return f"step-{step:08d}.json"
+
+
+def state_names(step: int) -> tuple[str, str]:
+    """The two files in one of which the state is.
+
+    Example:
+        >>> state_names(120)
+        ('step-00000120.safetensors', 'step-00000120b.safetensors')
+    """
+    return f"step-{step:08d}.safetensors", f"step-{step:08d}b.safetensors"
 
 
 class Writer:
@@ -126,21 +139,29 @@ def write(folder: Path, pieces: Iterator[Any], table: dict[str, Any]) -> str:
         pieces: the bytes of the state.
         table: what goes with it; it has the step.
     """
-    path = folder / file_name(table["step"])
+    step = int(table["step"])
+    place, names = folder / table_name(step), state_names(step)
+    try:
+        old = str(_table(place, step)["file"])
+    except RunError:
+        old = names[1]
+    path = folder / names[old == names[0]]
     found = hashlib.sha256()
     size = durable.replace(path, pieces, found.update)
     whole = {**table, "file": path.name, "bytes": size, "sha256": found.hexdigest()}
-    return write_sealed(path.with_suffix(".json"), whole)
+    seal = write_sealed(place, whole)
+    with contextlib.suppress(OSError):
+        (folder / old).unlink(missing_ok=True)
+    return seal
 
 
 def thin(folder: Path, keep: int, first: int = 0) -> None:
     """Delete all but the newest `keep` checkpoints, and the first one of the run."""
     steps = sorted(steps_in(folder))
     for step in [step for step in steps[: max(len(steps) - keep, 0)] if step != first]:
-        state = folder / file_name(step)
-        with contextlib.suppress(OSError):
-            state.with_suffix(".json").unlink(missing_ok=True)  # first: without it none is there
-            state.unlink(missing_ok=True)
+        for name in (table_name(step), *state_names(step)):  # without the first none is there
+            with contextlib.suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
 
 
 def steps_in(folder: Path) -> list[int]:
@@ -155,9 +176,9 @@ def steps_in(folder: Path) -> list[int]:
 def listed(folder: Path) -> Iterator[tuple[int, Checkpoint | RunError]]:
     """All checkpoints, the newest first; in place of one whose table is damaged the reason."""
     for step in sorted(steps_in(folder), reverse=True):
-        state = folder / file_name(step)
         try:
-            yield step, Checkpoint(state, _table(state.with_suffix(".json"), step))
+            table = _table(folder / table_name(step), step)
+            yield step, Checkpoint(folder / table["file"], table)
         except RunError as error:
             yield step, error
 
@@ -167,7 +188,7 @@ def _table(path: Path, step: int) -> dict[str, Any]:
     for name, kind in _NEEDED.items():
         if type(table.get(name)) is not kind:
             refuse(path, f"lacks {name!r}")
-    if table["step"] != step or table["file"] != file_name(step):
+    if table["step"] != step or table["file"] not in state_names(step):
         refuse(path, f"is the table of {table['file']!r}: files were mixed up")
     for mark in table["logs"].values():
         if not isinstance(mark, dict) or set(mark) != {"bytes", "sha256"}:
@@ -237,21 +258,39 @@ def set_aside(folder: Path, after: int, first: int) -> None:
     for path in (*durable.leftovers(folder, True), *durable.leftovers(folder.parent, True)):
         with contextlib.suppress(OSError):
             path.unlink()
-    known = set(steps_in(folder))
-    for path in folder.glob("step-*.safetensors"):
-        number = path.stem.removeprefix("step-")
-        if not number.isdigit() or (step := int(number)) in known:
-            continue
+    for path, step in _strays(folder):
         if step < after and step != first and path.is_file():  # `thin` had deleted its table
+            path.unlink(missing_ok=True)
+        elif step == after and path.is_file():  # it was saved again, or was about to be
             path.unlink(missing_ok=True)
         else:
             other_name(path)
-    for step in known:
+    for step in steps_in(folder):
         if step > after:
-            state = folder / file_name(step)
-            for path in (state.with_suffix(".json"), state):
-                if os.path.lexists(path):
-                    other_name(path)
+            for name in (table_name(step), *state_names(step)):
+                if os.path.lexists(folder / name):
+                    other_name(folder / name)
+
+
+def _strays(folder: Path) -> list[tuple[Path, int]]:
+    """States that no table names, with their steps; those whose table is damaged are not among
+    them."""
+    named, unknown, found = set[str](), set[int](), []
+    for step, one in listed(folder):
+        if isinstance(one, RunError):
+            unknown.add(step)
+        else:
+            named.add(one.path.name)
+    for path in sorted(folder.glob("step-*.safetensors")):
+        match = _STATE.fullmatch(path.name)
+        if match and path.name not in named and int(match[1]) not in unknown:
+            found.append((path, int(match[1])))
+    return found
+
+
+def strays(folder: Path) -> list[str]:
+    """Names of states that no table names."""
+    return [path.name for path, _ in _strays(folder)]
 
 
 def other_name(path: Path) -> Path | None:

@@ -180,9 +180,8 @@ def _states(
         except RunError as error:
             if not is_locked(folder):  # a process that works on it may have deleted it just now
                 report.faults.append(text_of(error))
-    names = {path.name for path in place.glob("step-*.safetensors")}
-    whole = {path.with_suffix(".safetensors").name for path in place.glob("step-*.json")}
-    report.notes += [f"{name} has no table: it was not complete" for name in sorted(names - whole)]
+    for name in checkpoints.strays(place):
+        report.notes.append(f"{name} has no table: it was not complete, or is no longer needed")
     report.notes += [f"{path.name} was set aside" for path in sorted(place.glob("*.damaged-*"))]
     report.checked.append(f"{len(held)} checkpoints")
     return held

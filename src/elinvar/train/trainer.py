@@ -447,6 +447,8 @@ class Trainer:
             self.step += 1
             listeners.tell("on_step_end", self)
             self.recorder.step_done(self.logs["loss"])
+            if self.step >= last_step:
+                self.stop("the wanted number of steps is done")
         if not self.mean.count:
             text = f"the data gave no batch in epoch {self.epoch + 1}"
             fail(DataError, "Trainer", text, "a generator is used up after one pass: give a list")
