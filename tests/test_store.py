@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import elinvar as el
 from elinvar import data
 from elinvar.core.errors import DataError, DataMissingError, DTypeError, ValueRangeError
+from elinvar.runs.identity import identity
 from elinvar.store import hashing, objects, steady
 from elinvar.store.walk import MARKER
 
@@ -96,6 +97,13 @@ def test_checkout(store: Path, tmp_path: Path) -> None:
     assert data.version_of(folder) == version and data.version_of(folder, check=True) is None
     assert data.version_of(folder / "a", check=True) is None
     assert data.version_of(folder / "b" / "c", check=True) == version
+    row = identity([], [str(folder / "b" / "c"), str(folder)], [], {})["files"]
+    assert row[0]["version"] == f"x@{version.id}" and "version" not in row[1]
+    (store / "format.json").rename(store / "away")
+    (store / "names").rename(store / "names away")
+    assert data.version_of(folder / "b" / "c", check=True) is None  # the folder was changed
+    (store / "away").rename(store / "format.json")
+    (store / "names away").rename(store / "names")
     made(folder, more="mine")
     assert data.version_of(folder / "more", check=True) is None
     (folder / "big").write_bytes(b"mine")

@@ -129,9 +129,6 @@ def version_of(path: str | os.PathLike[str], *, check: bool = False) -> Version 
         check: whether what is there must be what was committed: the file itself, or else all files
             of the checked-out folder.
 
-    Raises:
-        DataMissingError: a file is to be checked, and the version's store is not there.
-
     Example:
         >>> import elinvar as el
         >>> el.data.version_of("/") is None
@@ -146,9 +143,13 @@ def version_of(path: str | os.PathLike[str], *, check: bool = False) -> Version 
 
 
 def _is_as_committed(version: Version, folder: Path, place: Path) -> bool:
-    if not place.is_file():
+    try:
+        files = version.files if place.is_file() else None
+    except DataMissingError:  # the store is elsewhere; the folder speaks for itself
+        files = None
+    if files is None:
         return fingerprint_path(folder, version.id) == version.id
-    entry = version.files.get(place.relative_to(folder).as_posix())
+    entry = files.get(place.relative_to(folder).as_posix())
     return entry is not None and fingerprint_path(place, version.id) == entry.hash
 
 
