@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -264,6 +265,18 @@ def test_no_lock_is_held_while_hashing() -> None:
         beats += 1
     thread.join()
     assert beats > 5
+
+
+def test_forked_processes_hash() -> None:
+    """They have none of the parent's threads."""
+    x = np.zeros(1 << 24, np.uint8)
+    expected = fingerprint([x])
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if fingerprint([x]) == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert fingerprint([x]) == expected
 
 
 def test_markers(tmp_path: Path) -> None:
