@@ -22,7 +22,7 @@ from runs_child import Faults, outcome, recording, training
 import elinvar as el
 from elinvar.core import durable
 from elinvar.core.errors import RunError, StateError, ValueRangeError
-from elinvar.runs import checkpoints, facts, files, latest, naming, replaying
+from elinvar.runs import checkpoints, code, facts, files, latest, naming, replaying
 from elinvar.runs import run as layout
 from elinvar.runs.verifying import verify
 from elinvar.train import Recording
@@ -231,6 +231,8 @@ def test_the_folder_is_deleted_while_training(tmp_path: Path, whole: Any, capsys
     class Deletes(el.train.Callback):
         def on_epoch_start(self, trainer: el.Trainer) -> None:
             if trainer.epoch == 1:
+                trainer.recorder.run._scribe.wait()
+                trainer.recorder.run._writer.wait()
                 subprocess.run(["rm", "-r", str(trainer.run_folder)], check=True)
 
     trainer.callbacks.append(Deletes())
@@ -373,12 +375,15 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
             if trainer.step == 3:
                 child = os.fork()
                 if not child:
-                    run = trainer.recorder.run
-                    run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
-                    run.figures("step", 99, {"loss": 1.0})
-                    run.save(lambda: iter([b"x"]), 99, 9, wait=True)
-                    run.close("failed")
-                    os._exit(0)
+                    try:
+                        run = trainer.recorder.run
+                        run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
+                        run.figures("step", 99, {"loss": 1.0})
+                        run.save(lambda: iter([b"x"]), 99, 9, wait=True)
+                        run.close("failed")
+                        os._exit(0)
+                    finally:
+                        os._exit(1)
                 assert os.waitpid(child, 0)[1] == 0
 
     trainer.callbacks.append(Forks())
@@ -387,6 +392,45 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
     assert verify(folder).sound and rows(folder) == whole[1]
     found = latest.standing(folder)
     assert found.state == "finished" and found.step == trainer.step
+
+
+def test_workers_that_are_forked_while_git_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have every pipe that is open then, and whoever waits for its end waits for them."""
+    (tmp_path / "git").write_text("#!/bin/sh\necho 0123\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(code._said(tmp_path, "rev-parse")))
+    children, pipe, spawn = list[int](), os.pipe, os.posix_spawn
+
+    def forks() -> None:
+        children.append(os.fork())
+        if not children[-1]:
+            time.sleep(30)
+            os._exit(0)
+
+    def pipe_and_fork() -> tuple[int, int]:
+        ends = pipe()
+        forks()
+        return ends
+
+    def spawn_and_fork(*words: Any, **options: Any) -> int:
+        forks()
+        return spawn(*words, **options)
+
+    monkeypatch.setattr(os, "pipe", pipe_and_fork)
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_fork)
+    thread.start()
+    try:
+        thread.join(10)
+        assert found == [b"0123\n"] and children
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        thread.join()
 
 
 def test_temporary_files_of_any_process_are_deleted(tmp_path: Path) -> None:
