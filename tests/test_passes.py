@@ -18,6 +18,7 @@ from elinvar.graph.walk import same_graph
 from elinvar.ops.rules import round_to_bfloat16
 from elinvar.passes.dead import dead
 from elinvar.passes.fold import fold
+from elinvar.passes.hoist import hoist
 from elinvar.passes.orient import orient
 from elinvar.passes.pipeline import PIPELINE, Pass, Report, describe, optimize
 from elinvar.passes.share import share
@@ -43,7 +44,7 @@ def assert_same_bits(found, expected):
 def test_passes_keep_every_bit(graph, batch, seed):
     arrays = arrays_for(graph, batch, seed)
     expected = interpret(graph, arrays, {"B": batch})
-    for run in (fold, simplify, share, dead, orient):
+    for run in (fold, simplify, hoist, share, dead, orient):
         after = verify(run(graph), run.__name__)
         assert after.input_types == graph.input_types
         assert_same_bits(interpret(after, arrays, {"B": batch}), expected)
@@ -500,6 +501,39 @@ def test_other_sums_of_padded_values_stay(change):
     assert "concatenate" not in [node.op_name for node in after.nodes]
 
 
+# ---- hoist --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", ["bf16", "f64"])
+def test_hoist_rounds_constants_of_a_loop_before_it(to):
+    text = (
+        "graph main(%0: f32[3], %1: f32[4,3], %2: f32[3]) {\n"
+        "    %3, %4: f32[3], TO[4,3] = scan %0, %1, %2 "
+        "{body: graph body(%0: f32[3], %1: f32[3], %2: f32[3]) {\n"
+        "        %3: TO[3] = cast %2 {dtype: TO}\n"
+        "        %4: TO[3] = cast %1 {dtype: TO}\n"
+        "        %5: TO[3] = multiply %3, %4\n"
+        "        %6: f32[3] = add %0, %2\n"
+        "        return %6, %5\n"
+        "    }, carry: 1, sequences: 1, length: 4, reverse: False}\n"
+        "    return %3, %4\n}"
+    ).replace("TO", to)
+    graph = parse_graph(text)
+    after = hoist(graph)
+    if to == "f64":  # it would take more memory
+        assert after is graph
+        return
+    verify(after)
+    assert [node.op_name for node in after.nodes] == ["cast", "scan"]
+    body = after.nodes[1].params["body"]
+    assert [node.op_name for node in body.nodes].count("cast") == 1
+    assert hoist(after) is after
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=v.shape).astype(np.float32) for v in graph.inputs]
+    for program in (interpret, run_compiled):
+        assert_same_bits(program(after, arrays), program(graph, arrays))
+
+
 # ---- orient -------------------------------------------------------------------------------------
 
 
@@ -572,7 +606,7 @@ def test_orient_keeps_other_products(change):
 
 
 def test_pipeline_reads_as_its_contents_page():
-    assert [step.name for step in PIPELINE] == ["unfold", "simplify", "share", "dead"]
+    assert [step.name for step in PIPELINE] == ["unfold", "simplify", "hoist", "share", "dead"]
     for step in PIPELINE:
         assert step.run.__name__ == step.name and step.purpose
     assert describe().splitlines()[0].split(maxsplit=1) == ["unfold", PIPELINE[0].purpose]
@@ -588,7 +622,7 @@ def test_pipeline_reports_times_and_recurses():
     after = optimize(parse_graph(text), verify=True, report=report)
     (node,) = after.nodes
     assert [inner.op_name for inner in node.params["body"].nodes] == ["add"]
-    assert [row[0] for row in report.rows[:4]] == ["unfold", "simplify", "share", "dead"]
+    assert [row[0] for row in report.rows[:5]] == ["unfold", "simplify", "hoist", "share", "dead"]
     assert all(seconds >= 0 for _, seconds, _ in report.rows)
     assert str(report).splitlines()[1].startswith("unfold")
 

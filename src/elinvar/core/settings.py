@@ -38,6 +38,11 @@ def _level(text: str) -> int:
     return int(text) if text in ("0", "1", "2") else 3
 
 
+def _expanded(text: str) -> Path:
+    """A folder that the user names; `~` is the home, where there is one."""
+    return Path(text).expanduser() if text.startswith("~") else Path(text)
+
+
 def _below_home(base: str) -> Path | None:
     """A folder of ours; None where the user has no home, as in many containers."""
     try:
@@ -104,9 +109,9 @@ def read_environment() -> Settings:
         cpu=os.environ.get("ELINVAR_CPU") or "host",
         default_float=os.environ.get("ELINVAR_DEFAULT_FLOAT") or "float32",
         quick=os.environ.get("ELINVAR_QUICK", "") != "0",
-        runs_dir=None if runs == "off" else Path(runs).expanduser(),
+        runs_dir=None if runs == "off" else _expanded(runs),
         replay=Path(replay) if (replay := os.environ.get("ELINVAR_REPLAY")) else None,
-        store_dir=Path(store).expanduser() if store else data and data / "store",
+        store_dir=_expanded(store) if store else data and data / "store",
         started_in=_working_folder(),
         grid=os.environ.get("ELINVAR_GRID", "").strip(),
         llvm_level=_level(os.environ.get("ELINVAR_LLVM_LEVEL", "")),

@@ -12,6 +12,7 @@ from elinvar.graph.ir import Builder, Graph, Node, Value, rewrite
 from elinvar.graph.verify import verify as verify_graph
 from elinvar.graph.walk import subgraphs
 from elinvar.passes.dead import dead
+from elinvar.passes.hoist import hoist
 from elinvar.passes.late import late
 from elinvar.passes.orient import orient
 from elinvar.passes.share import share
@@ -34,6 +35,7 @@ class Pass(NamedTuple):
 PIPELINE: tuple[Pass, ...] = (
     Pass("unfold", unfold, "put functions with derivatives of their own in their places", True),
     Pass("simplify", simplify, "fold constants, drop what changes nothing, join movement", True),
+    Pass("hoist", hoist, "round what a loop does not change before the loop"),
     Pass("share", share, "compute equal values once, join scans over the same data"),
     Pass("dead", dead, "drop unused results, operands and carries of control operations"),
 )
