@@ -15,7 +15,7 @@ import pytest
 
 from elinvar.cli import main
 from elinvar.core.errors import RunError
-from elinvar.runs import latest
+from elinvar.runs import facts, latest
 from elinvar.runs.replay import Answer, replay
 from elinvar.runs.verifying import verify
 
@@ -303,6 +303,18 @@ def test_programs_without_a_file(program: tuple[Path, Path], tmp_path: Path) -> 
     (folder / "test_it.py").write_text("def test_it():\n    exec(open('train.py').read(), {})\n")
     start(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
     assert replay(newest(folder, 1), quiet=True).same
+
+
+def test_notebooks_and_prompts_have_no_line_to_start_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert facts.entry()["arguments"] == sys.orig_argv
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "ps1", ">>> ", raising=False)
+        assert facts.entry()["arguments"] is None
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setitem(sys.modules, "__main__", type(sys)("__main__"))
+    assert facts.entry()["arguments"] is None and facts.program() == "notebook"
 
 
 def test_a_program_that_changes_its_folder(program: tuple[Path, Path], tmp_path: Path) -> None:
