@@ -161,6 +161,7 @@ def test_what_changed_is_named(name: str, program: tuple[Path, Path], tmp_path: 
         assert ("tensor" in found.difference["what"]) and "what changed:" in said
 
 
+@pytest.mark.slow
 def test_the_same_run_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> None:
     """Another number of threads, another folder, a span; the second fit of the program."""
     found = replay(program[1], threads=3, inside=moved(program, tmp_path), quiet=True)
@@ -175,6 +176,7 @@ def test_the_same_run_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> N
     assert len(list((program[0] / "runs").iterdir())) == 2  # replays record nothing
 
 
+@pytest.mark.slow
 def test_random_numbers_from_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> None:
     folder = moved(program, tmp_path)
     start(folder, "train.py", NOISE="1")
@@ -221,6 +223,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_the_recorded_commit_with_what_was_not_committed(
     program: tuple[Path, Path], tmp_path: Path
@@ -263,6 +266,7 @@ batch_size = 8
 """
 
 
+@pytest.mark.slow
 def test_configurations_of_the_command_line(program: tuple[Path, Path], tmp_path: Path) -> None:
     """A TOML and a Python file, with values that were overridden."""
     folder = moved(program, tmp_path)
@@ -288,6 +292,7 @@ def test_configurations_of_the_command_line(program: tuple[Path, Path], tmp_path
     assert "net.py" in manifest["code"]["files"]
 
 
+@pytest.mark.slow
 def test_programs_without_a_file(program: tuple[Path, Path], tmp_path: Path) -> None:
     """Through a pipe there is no line to start it again; `-c` has one; pytest, too."""
     folder = moved(program, tmp_path)
@@ -340,6 +345,7 @@ def test_data_that_were_moved_or_deleted(
     assert "table.csv" in said  # the program's own words
 
 
+@pytest.mark.slow
 def test_image_folders(tmp_path: Path) -> None:
     """One picture that is changed."""
     image = pytest.importorskip("PIL.Image")
