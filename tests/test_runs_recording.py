@@ -707,6 +707,43 @@ class Breaks(el.train.Callback):
             raise ZeroDivisionError
 
 
+def test_files_with_the_longest_names(tmp_path: Path) -> None:
+    for name in ("x" * 255, "ü" * 127):
+        for text in (b"one", b"two"):
+            assert durable.replace(tmp_path / name, [text]) == 3
+            assert (tmp_path / name).read_bytes() == text
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_finished_run_is_gone_on_with_for_nothing(tmp_path: Path, whole: Any) -> None:
+    """No step is left to be done: all of it stays as it was, but for a process more."""
+    folder = fitted(tmp_path).run_folder
+    assert folder is not None
+    for count in (2, 3):
+        trainer = fitted(tmp_path, resume=folder)
+        assert outcome(trainer) == whole[0] and rows(folder) == whole[1]
+        found, report = latest.standing(folder), verify(folder)
+        assert report.sound and not report.notes, report
+        assert found.state == "finished" and found.step == trainer.step
+        assert sum(row["event"] == "start" for row in found.processes) == count
+
+
+def test_a_fit_that_fails_before_its_first_step(tmp_path: Path) -> None:
+    class Fails(el.train.Callback):
+        def on_fit_start(self, trainer: el.Trainer) -> None:
+            raise ZeroDivisionError("at once")
+
+    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer.callbacks.append(Fails())
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(data, 2, validation, batch_size=8)
+    folder = only_run(tmp_path)
+    assert verify(folder).sound and latest.standing(folder).state == "failed"
+    assert latest.standing(folder).processes[-1]["error"] == "ZeroDivisionError: at once"
+    replaying._begun[0] = 0
+    assert fitted(tmp_path, resume=True).run_folder != folder
+
+
 def test_a_log_finishes_what_a_full_disk_cut(tmp_path: Path) -> None:
     with Faults(tmp_path, full(3, 4)) as faults:
         log = files.Log(tmp_path / "log")  # operation 1
