@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import shutil
 import subprocess
 import sys
 import threading

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -146,13 +147,13 @@ def test_manifests_read_back() -> None:
     for i, path in enumerate(paths):
         builder.add(path, i, kind.whole(path))
     builder.add_folder(b"void/")
-    root = builder.finish({"kind": "folder"})
+    root = builder.finish()
     found = Manifest(kept.__getitem__, kind, root)
     assert (
         len(found) == 5000 and len(found.pages) > 2 and list(found) == [p.decode() for p in paths]
     )
     assert found[paths[4321].decode()].size == 4321 and "void/" not in found
-    assert found.about == {"kind": "folder", "files": 5000, "bytes": sum(range(5000))}
+    assert found.about == {"files": 5000, "bytes": sum(range(5000))}
     with pytest.raises(KeyError):
         found["folder 0/file"]
     assert "a" not in found and "z" not in found
@@ -162,7 +163,7 @@ def test_manifests_read_back() -> None:
         if i != 2500:
             builder.add(path, i, kind.whole(path))
     builder.add_folder(b"void/")
-    builder.finish({"kind": "folder"})
+    builder.finish()
     assert len(set(kept) - pages) <= 2  # one page, and the root
 
 
@@ -264,6 +265,18 @@ def test_no_lock_is_held_while_hashing() -> None:
         beats += 1
     thread.join()
     assert beats > 5
+
+
+def test_forked_processes_hash() -> None:
+    """They have none of the parent's threads."""
+    x = np.zeros(1 << 24, np.uint8)
+    expected = fingerprint([x])
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if fingerprint([x]) == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert fingerprint([x]) == expected
 
 
 def test_markers(tmp_path: Path) -> None:

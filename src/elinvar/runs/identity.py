@@ -46,7 +46,7 @@ def _file(path: str, algorithm: str | None) -> dict[str, Any]:
     if "://" in path:
         return {"path": path}
     full = os.path.abspath(path)
-    version = version_of(full)
+    version = version_of(full, check=True)  # what was changed there is no version any more
     if version is not None:
         return {"path": full, "version": f"{version.name}@{version.id}"}
     return {"path": full, "fingerprint": fingerprint_path(full, algorithm=algorithm)}

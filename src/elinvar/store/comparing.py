@@ -70,7 +70,7 @@ class Difference:
         told = [f"{len(paths)} {what}" for paths, what in counts if paths]
         if self.moved:
             told.append(f"{len(self.moved)} of them moved")
-        return ", ".join(told) or "the same files, committed in another form"
+        return ", ".join(told)
 
 
 def _printable(path: str) -> str:

@@ -140,7 +140,9 @@ def _wanted(objects: Objects, history: History) -> Iterator[list[tuple[bytes, in
 
 
 def _send(objects: Objects, history: History, remote: Remote, count: _Count) -> None:
-    with tempfile.TemporaryDirectory(prefix="elinvar-push-") as folder:
+    work = objects.place / "work"  # it is tidied, whatever becomes of this process
+    there = work if os.access(work, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="elinvar-push-", dir=there) as folder:
         large = _send_small(objects, history, remote, count, Path(folder))
     _together(_large_parts(objects, large, remote), lambda job: _send_part(remote, count, *job))
 
