@@ -6,7 +6,6 @@ import gc
 import multiprocessing
 import os
 import signal
-import shutil
 import subprocess
 import sys
 import threading
