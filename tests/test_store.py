@@ -500,6 +500,35 @@ def test_bits_under_missing_values(store: Path) -> None:
     assert data.commit(pa.table({"x": dirty}), "x", store=store).id == first.id
 
 
+def test_differences_within_files(store: Path, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    source = made(tmp_path / "in", b="not a table")
+
+    def write(ages: list[int], rows: int) -> None:
+        table = pa.table({"age": ages})
+        (source / "people.csv").write_text("age,city\n" + "".join(f"{a},Oslo\n" for a in ages))
+        (source / "odd.csv").write_bytes(b"\xff\x00" * rows)
+        (source / "lines.jsonl").write_text("".join(f'{{"a": {a}}}\n' for a in ages))
+        (source / "b").write_text(str(ages))
+        parquet.write_table(table, source / "people.parquet")
+        feather.write_feather(table, source / "people.arrow")
+        np.save(source / "x.npy", np.arange(rows))
+
+    write([31, 47], 3)
+    data.commit(source, "x", store=store)
+    write([31, 5, 6], 4)
+    data.commit(source, "x", store=store)
+    assert data.diff("x@1", store=store).values == (
+        "lines.jsonl: rows: 2 → 3; 2 added, 1 removed",
+        "people.arrow: rows: 2 → 3; 2 added, 1 removed",
+        "people.csv: rows: 2 → 3; 2 added, 1 removed",
+        "people.parquet: rows: 2 → 3; 2 added, 1 removed",
+        "x.npy: 3 → 4 rows",
+    )
+
+
 def test_chunks_make_no_difference(tmp_path_factory: pytest.TempPathFactory) -> None:
     pa = pytest.importorskip("pyarrow")
     from elinvar.store.tables import canonical

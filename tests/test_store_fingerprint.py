@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -242,7 +243,8 @@ def test_a_large_file_that_is_cut_while_it_is_read(tmp_path: Path) -> None:
     thread.start()
     try:
         with pytest.raises(DataError, match="changes while it is read"):
-            fingerprint_path(path)
+            for _ in range(100):  # on a busy machine the other thread may not come to its turn
+                fingerprint_path(path)
     finally:
         stop.set()
         thread.join()
@@ -271,7 +273,11 @@ def test_forked_processes_hash() -> None:
     """They have none of the parent's threads."""
     x = np.zeros(1 << 24, np.uint8)
     expected = fingerprint([x])
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # newer Pythons warn of threads, which is what this is about
+        child = os.fork()
     if child == 0:
         signal.alarm(20)
         os._exit(0 if fingerprint([x]) == expected else 1)

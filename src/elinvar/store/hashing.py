@@ -8,6 +8,7 @@ again wherever it is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -182,7 +183,9 @@ class _ReadAhead:
 
 
 def reader(handle: int) -> Callable[[memoryview], int]:
-    """The `read_into` of an open file."""
+    """The `read_into` of an open file, which will be read from here to its end."""
+    with contextlib.suppress(AttributeError, OSError):  # not every system and file takes advice
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def read_into(buffer: memoryview) -> int:
         return os.readv(handle, [buffer])
