@@ -152,6 +152,35 @@ def outcome(trainer: el.Trainer) -> dict[str, str]:
     return {**found, "history": of([list(row.values()) for row in rows])}
 
 
+class Waits(el.train.Callback):
+    """Lets each step wait for the checkpoint, so that file operations come in one order."""
+
+    def on_step_start(self, trainer: el.Trainer) -> None:
+        run = trainer.recorder.run
+        run._scribe.wait()
+        run._writer.wait()
+
+
+def fitted(
+    folder: Path, epochs: int = 2, resume: Any = None, every: float = 0.0, waits: bool = False
+) -> el.Trainer:
+    trainer, data, validation = training("mlp", record=recording(folder, every))
+    trainer.callbacks += [Waits()] if waits else []
+    trainer.fit(data, epochs, validation, batch_size=8, resume=resume)
+    found: el.Trainer = trainer
+    return found
+
+
+def only_run(folder: Path) -> Path:
+    (found,) = folder.iterdir()
+    return found
+
+
+def rows(folder: Path) -> bytes:
+    """What stands in the log of steps, without its first line."""
+    return (folder / "steps.bin").read_bytes().partition(b"\n")[2]
+
+
 # ---- faults ----------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ import pytest
 from elinvar import cli
 from tests.test_cli_training import DIGITS, SCRIPT, run
 
+pytestmark = pytest.mark.any_level
+
 TABLE = '[model]\nname = "mlp"\n[data]\npath = "t.csv"\ntarget = "b"\n'
 
 

@@ -21,6 +21,8 @@ from elinvar.runs.run import METRICS, PROCESSES, STEPS, rows_of
 from elinvar.runs.steps import StepTable
 from elinvar.runs.verifying import verify
 
+pytestmark = pytest.mark.any_level
+
 ROOT = Path(__file__).resolve().parent.parent
 
 PROGRAM = '''

@@ -65,6 +65,7 @@ def trained(folder: Path, *words: str, threads: int = 2) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_programs_that_are_killed_at_any_moment(tmp_path: Path) -> None:
     """As a user meets it: new processes, another number of threads and of workers each time."""
     wanted = trained(tmp_path / "whole", "--notes", str(tmp_path / "wanted"))

@@ -1,8 +1,7 @@
-"""Recorded runs: what fails on the way ends no training, and leaves what was good."""
+"""Recorded runs: names, processes and locks, going on, and what may not end a training."""
 
 from __future__ import annotations
 
-import errno
 import gc
 import multiprocessing
 import os
@@ -11,18 +10,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from runs_child import Faults, outcome, recording, training
+from runs_child import fitted, only_run, outcome, recording, rows, training
 
 import elinvar as el
 from elinvar.core import durable
 from elinvar.core.errors import RunError, StateError, ValueRangeError
-from elinvar.runs import checkpoints, facts, files, latest, naming, replaying
+from elinvar.runs import checkpoints, code, facts, files, latest, naming, replaying
 from elinvar.runs import run as layout
 from elinvar.runs.verifying import verify
 from elinvar.train import Recording
@@ -44,200 +43,12 @@ def first_fit_of_a_program(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert len(os.listdir("/proc/self/fd")) <= before
 
 
-class Waits(el.train.Callback):
-    """Lets each step wait for the checkpoint, so that file operations come in one order."""
-
-    def on_step_start(self, trainer: el.Trainer) -> None:
-        run = trainer.recorder.run
-        run._scribe.wait()
-        run._writer.wait()
-
-
-def fitted(
-    folder: Path, epochs: int = 2, resume: Any = None, every: float = 0.0, waits: bool = False
-) -> el.Trainer:
-    trainer, data, validation = training("mlp", record=recording(folder, every))
-    trainer.callbacks += [Waits()] if waits else []
-    trainer.fit(data, epochs, validation, batch_size=8, resume=resume)
-    found: el.Trainer = trainer
-    return found
-
-
-def only_run(folder: Path) -> Path:
-    (found,) = folder.iterdir()
-    return found
-
-
-def rows(folder: Path) -> bytes:
-    """What stands in the log of steps, without its first line."""
-    return (folder / "steps.bin").read_bytes().partition(b"\n")[2]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], bytes]:
     """What training gives when nothing goes wrong."""
     trainer = fitted(tmp_path_factory.mktemp("whole"))
     assert trainer.run_folder is not None
     return outcome(trainer), rows(trainer.run_folder)
-
-
-# ---- full disks ------------------------------------------------------------------------------
-
-
-def full(first: int, last: float) -> Callable[[int], None]:
-    """No room from one operation to another."""
-
-    def act(number: int) -> None:
-        if first <= number <= last:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    return act
-
-
-def fitted_or_refused(base: Path, act: Callable[[int], None]) -> el.Trainer | None:
-    """Train with faults; None where it was said before training that there is no room, and nothing
-    was left."""
-    with Faults(base, act):
-        try:
-            return fitted(base, waits=True)
-        except RunError as error:
-            assert "cannot record in" in str(error) and "No space left" in str(error)
-            assert not base.exists() or not list(base.iterdir())
-            return None
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_full_from_any_operation_on(
-    tmp_path: Path, whole: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Training has the same bits, one word is said of each kind of thing, old states survive."""
-    with Faults(tmp_path / "count", lambda number: None) as faults:
-        fitted(tmp_path / "count", waits=True)
-    for first in range(1, faults.count, 17):
-        capsys.readouterr()
-        base = tmp_path / f"full-{first}"
-        trainer = fitted_or_refused(base, full(first, np.inf))
-        if trainer is None:
-            continue
-        assert outcome(trainer) == whole[0], first
-        said = capsys.readouterr().err.splitlines()
-        assert len(set(said)) == len(said) <= 6, said
-        assert said or first > faults.count - 40
-        assert all("No space left" in text or "recorded in" in text for text in said), said
-        assert trainer.run_folder is not None
-        if not (trainer.run_folder / "manifest.json").exists():
-            continue
-        report = verify(trainer.run_folder)
-        assert report.sound, (first, report.faults)
-        if checkpoints.steps_in(trainer.run_folder / "checkpoints"):
-            again = fitted(base, resume=trainer.run_folder, waits=True)  # there is room again
-            assert outcome(again) == whole[0] and rows(trainer.run_folder) == whole[1]
-            assert verify(trainer.run_folder).sound
-
-
-@pytest.mark.slow
-def test_a_disk_that_is_full_for_a_while(tmp_path: Path, whole: Any) -> None:
-    """The next checkpoint works, and nothing is missing in the end."""
-    with Faults(tmp_path / "count", lambda number: None) as faults:
-        fitted(tmp_path / "count", waits=True)
-    for first in range(5, faults.count - 120, 13):
-        base = tmp_path / f"full-{first}"
-        trainer = fitted_or_refused(base, full(first, first + 2))
-        if trainer is None:
-            continue
-        assert outcome(trainer) == whole[0]
-        folder = trainer.run_folder
-        assert folder is not None
-        report = verify(folder)
-        assert report.sound, (first, report.faults)
-        assert rows(folder) == whole[1]
-        newest, reasons = checkpoints.newest(folder / "checkpoints", layout.id_of(folder))
-        assert newest is not None and not reasons and newest.step == trainer.step
-        assert (folder / "manifest.json").exists() and latest.standing(folder).state == "finished"
-
-
-LIMITED = """
-import resource, signal, sys
-from pathlib import Path
-from runs_child import outcome, recording, training
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-trainer, data, validation = training("mlp", record=recording(Path(sys.argv[1])))
-resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
-trainer.fit(data, 2, validation, batch_size=8)
-print(outcome(trainer)["model"])
-"""
-
-
-def run(program: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), str(HERE)])}
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, words)],
-        capture_output=True, text=True, timeout=120, env={**environment, **options.pop("env", {})},
-        check=False, **options,
-    )  # fmt: skip
-
-
-def test_files_that_may_not_grow(tmp_path: Path, whole: Any) -> None:
-    """As with a quota: the manifest and the states are too large, the logs are not."""
-    done = run(LIMITED, tmp_path / "runs", env={"ELINVAR_CACHE": os.environ["ELINVAR_CACHE"]})
-    assert done.stdout.strip() == whole[0]["model"], done.stderr
-    assert done.stderr.count("File too large") <= 3 and "Traceback" not in done.stderr
-    assert rows(only_run(tmp_path / "runs")) == whole[1]
-
-
-# ---- folders that cannot be used ------------------------------------------------------------
-
-
-def test_the_folder_of_runs_is_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "runs").write_text("mine")
-    for folder in (tmp_path / "runs", tmp_path / "runs" / "below"):
-        with pytest.raises(RunError, match=r"cannot record in .*a file is in the place"):
-            fitted(folder)
-    monkeypatch.chdir(tmp_path)  # the same where nobody asked for it: training goes on
-    trainer, data, _ = training("mlp", record=True)
-    monkeypatch.setattr(layout, "begun", layout.begun)
-    settings = el.core.settings.settings
-    assert settings.runs_dir is None
-    trainer.fit(data, 1, batch_size=8)
-    assert "this training is not recorded: runs: a file is in the place" in capsys.readouterr().err
-    assert trainer.run_folder is None and (tmp_path / "runs").read_text() == "mine"
-
-
-def test_a_folder_that_may_not_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = fitted(tmp_path).run_folder
-    assert folder is not None
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    opened = os.open
-
-    def refused(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR) and str(path).startswith(str(folder)):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return opened(path, flags, *rest, **more)
-
-    monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(RunError, match=r"lock' cannot be opened: Permission denied"):
-        fitted(tmp_path, 3, resume=folder)
-    assert verify(folder).sound and latest.standing(folder).state == "finished"
-    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_the_folder_is_deleted_while_training(tmp_path: Path, whole: Any, capsys: Any) -> None:
-    trainer, data, validation = training("mlp", record=recording(tmp_path))
-
-    class Deletes(el.train.Callback):
-        def on_epoch_start(self, trainer: el.Trainer) -> None:
-            if trainer.epoch == 1:
-                subprocess.run(["rm", "-r", str(trainer.run_folder)], check=True)
-
-    trainer.callbacks.append(Deletes())
-    trainer.fit(data, 2, validation, batch_size=8)
-    assert outcome(trainer)["model"] == whole[0]["model"]
-    said = capsys.readouterr().err
-    assert "could not save step" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -373,12 +184,15 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
             if trainer.step == 3:
                 child = os.fork()
                 if not child:
-                    run = trainer.recorder.run
-                    run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
-                    run.figures("step", 99, {"loss": 1.0})
-                    run.save(lambda: iter([b"x"]), 99, 9, wait=True)
-                    run.close("failed")
-                    os._exit(0)
+                    try:
+                        run = trainer.recorder.run
+                        run.step(99, 9, 9, 1.0, np.zeros(len(run.tensors), np.uint32))
+                        run.figures("step", 99, {"loss": 1.0})
+                        run.save(lambda: iter([b"x"]), 99, 9, wait=True)
+                        run.close("failed")
+                        os._exit(0)
+                    finally:
+                        os._exit(1)
                 assert os.waitpid(child, 0)[1] == 0
 
     trainer.callbacks.append(Forks())
@@ -387,6 +201,45 @@ def test_a_forked_child_writes_nothing(tmp_path: Path, whole: Any) -> None:
     assert verify(folder).sound and rows(folder) == whole[1]
     found = latest.standing(folder)
     assert found.state == "finished" and found.step == trainer.step
+
+
+def test_workers_that_are_forked_while_git_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have every pipe that is open then, and whoever waits for its end waits for them."""
+    (tmp_path / "git").write_text("#!/bin/sh\necho 0123\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(code._said(tmp_path, "rev-parse")))
+    children, pipe, spawn = list[int](), os.pipe, os.posix_spawn
+
+    def forks() -> None:
+        children.append(os.fork())
+        if not children[-1]:
+            time.sleep(30)
+            os._exit(0)
+
+    def pipe_and_fork() -> tuple[int, int]:
+        ends = pipe()
+        forks()
+        return ends
+
+    def spawn_and_fork(*words: Any, **options: Any) -> int:
+        forks()
+        return spawn(*words, **options)
+
+    monkeypatch.setattr(os, "pipe", pipe_and_fork)
+    monkeypatch.setattr(os, "posix_spawn", spawn_and_fork)
+    thread.start()
+    try:
+        thread.join(10)
+        assert found == [b"0123\n"] and children
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        thread.join()
 
 
 def test_temporary_files_of_any_process_are_deleted(tmp_path: Path) -> None:
@@ -663,21 +516,41 @@ class Breaks(el.train.Callback):
             raise ZeroDivisionError
 
 
-def test_a_log_finishes_what_a_full_disk_cut(tmp_path: Path) -> None:
-    with Faults(tmp_path, full(3, 4)) as faults:
-        log = files.Log(tmp_path / "log")  # operation 1
-        log.append(b"first\n")
-        log.flush()  # 2
-        for text in (b"second\n", b"third\n"):
-            log.append(text)
-            with pytest.raises(OSError, match="No space"):
-                log.flush()
-        assert (tmp_path / "log").read_bytes() == b"first\n" and faults.count == 4
-        mark = log.mark(True, b"more\n")
-        log.append(b"more\n")
-        log.close()
-    assert (tmp_path / "log").read_bytes() == b"first\nsecond\nthird\nmore\n"
-    assert mark == log.mark()
+def test_files_with_the_longest_names(tmp_path: Path) -> None:
+    for name in ("x" * 255, "ü" * 127):
+        for text in (b"one", b"two"):
+            assert durable.replace(tmp_path / name, [text]) == 3
+            assert (tmp_path / name).read_bytes() == text
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_finished_run_is_gone_on_with_for_nothing(tmp_path: Path, whole: Any) -> None:
+    """No step is left to be done: all of it stays as it was, but for a process more."""
+    folder = fitted(tmp_path).run_folder
+    assert folder is not None
+    for count in (2, 3):
+        trainer = fitted(tmp_path, resume=folder)
+        assert outcome(trainer) == whole[0] and rows(folder) == whole[1]
+        found, report = latest.standing(folder), verify(folder)
+        assert report.sound and not report.notes, report
+        assert found.state == "finished" and found.step == trainer.step
+        assert sum(row["event"] == "start" for row in found.processes) == count
+
+
+def test_a_fit_that_fails_before_its_first_step(tmp_path: Path) -> None:
+    class Fails(el.train.Callback):
+        def on_fit_start(self, trainer: el.Trainer) -> None:
+            raise ZeroDivisionError("at once")
+
+    trainer, data, validation = training("mlp", record=recording(tmp_path))
+    trainer.callbacks.append(Fails())
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(data, 2, validation, batch_size=8)
+    folder = only_run(tmp_path)
+    assert verify(folder).sound and latest.standing(folder).state == "failed"
+    assert latest.standing(folder).processes[-1]["error"] == "ZeroDivisionError: at once"
+    replaying._begun[0] = 0
+    assert fitted(tmp_path, resume=True).run_folder != folder
 
 
 def test_a_system_without_more_threads(tmp_path: Path, monkeypatch: Any, whole: Any) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from elinvar.cli import main
 from elinvar.core.errors import RunError
-from elinvar.runs import latest
+from elinvar.runs import facts, latest
 from elinvar.runs.replay import Answer, replay
 from elinvar.runs.verifying import verify
 
@@ -161,6 +161,7 @@ def test_what_changed_is_named(name: str, program: tuple[Path, Path], tmp_path: 
         assert ("tensor" in found.difference["what"]) and "what changed:" in said
 
 
+@pytest.mark.slow
 def test_the_same_run_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> None:
     """Another number of threads, another folder, a span; the second fit of the program."""
     found = replay(program[1], threads=3, inside=moved(program, tmp_path), quiet=True)
@@ -175,6 +176,7 @@ def test_the_same_run_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> N
     assert len(list((program[0] / "runs").iterdir())) == 2  # replays record nothing
 
 
+@pytest.mark.slow
 def test_random_numbers_from_elsewhere(program: tuple[Path, Path], tmp_path: Path) -> None:
     folder = moved(program, tmp_path)
     start(folder, "train.py", NOISE="1")
@@ -221,6 +223,7 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_the_recorded_commit_with_what_was_not_committed(
     program: tuple[Path, Path], tmp_path: Path
@@ -263,6 +266,7 @@ batch_size = 8
 """
 
 
+@pytest.mark.slow
 def test_configurations_of_the_command_line(program: tuple[Path, Path], tmp_path: Path) -> None:
     """A TOML and a Python file, with values that were overridden."""
     folder = moved(program, tmp_path)
@@ -288,6 +292,7 @@ def test_configurations_of_the_command_line(program: tuple[Path, Path], tmp_path
     assert "net.py" in manifest["code"]["files"]
 
 
+@pytest.mark.slow
 def test_programs_without_a_file(program: tuple[Path, Path], tmp_path: Path) -> None:
     """Through a pipe there is no line to start it again; `-c` has one; pytest, too."""
     folder = moved(program, tmp_path)
@@ -303,6 +308,18 @@ def test_programs_without_a_file(program: tuple[Path, Path], tmp_path: Path) -> 
     (folder / "test_it.py").write_text("def test_it():\n    exec(open('train.py').read(), {})\n")
     start(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py")
     assert replay(newest(folder, 1), quiet=True).same
+
+
+def test_notebooks_and_prompts_have_no_line_to_start_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert facts.entry()["arguments"] == sys.orig_argv
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "ps1", ">>> ", raising=False)
+        assert facts.entry()["arguments"] is None
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setitem(sys.modules, "__main__", type(sys)("__main__"))
+    assert facts.entry()["arguments"] is None and facts.program() == "notebook"
 
 
 def test_a_program_that_changes_its_folder(program: tuple[Path, Path], tmp_path: Path) -> None:
@@ -328,6 +345,7 @@ def test_data_that_were_moved_or_deleted(
     assert "table.csv" in said  # the program's own words
 
 
+@pytest.mark.slow
 def test_image_folders(tmp_path: Path) -> None:
     """One picture that is changed."""
     image = pytest.importorskip("PIL.Image")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import elinvar as el
 from elinvar import data
 from elinvar.core.errors import DataError, DataMissingError, DTypeError, ValueRangeError
+from elinvar.runs.identity import identity
 from elinvar.store import hashing, objects, steady
 from elinvar.store.walk import MARKER
 
@@ -90,7 +91,21 @@ def test_checkout(store: Path, tmp_path: Path) -> None:
     assert data.version_of(folder / "b" / "c") == version and data.version_of(source) is None
     assert data.fingerprint_path(folder) == version.id
     assert not data.commit(folder, "x", store=store).is_new
+    assert data.version_of(folder / "b", check=True) == version
+    assert data.version_of(folder / "a", check=True) == version
     made(folder, a="mine")  # and writing there changes nothing in the store
+    assert data.version_of(folder) == version and data.version_of(folder, check=True) is None
+    assert data.version_of(folder / "a", check=True) is None
+    assert data.version_of(folder / "b" / "c", check=True) == version
+    row = identity([], [str(folder / "b" / "c"), str(folder)], [], {})["files"]
+    assert row[0]["version"] == f"x@{version.id}" and "version" not in row[1]
+    (store / "format.json").rename(store / "away")
+    (store / "names").rename(store / "names away")
+    assert data.version_of(folder / "b" / "c", check=True) is None  # the folder was changed
+    (store / "away").rename(store / "format.json")
+    (store / "names away").rename(store / "names")
+    made(folder, more="mine")
+    assert data.version_of(folder / "more", check=True) is None
     (folder / "big").write_bytes(b"mine")
     assert data.verify(store=store).ok
     with pytest.raises(DataError, match=r"there are files in '.*out/x'; checkout wants a new or"):
@@ -375,6 +390,9 @@ def test_arrays(store: Path) -> None:
     four = data.commit({"large": large}, "x", store=store)
     assert np.array_equal(four.arrays()["large"], large)
     assert np.array_equal(np.load(four.path / "large.npy", mmap_mode="r"), large)
+    assert data.fingerprint_path(four.path) == four.id and data.verify(store=store).ok
+    folder = data.commit(data.checkout(four, store.parent / "out"), "x", store=store)
+    assert folder.is_new and folder.kind == "folder" and folder.id == four.id
     with pytest.raises(DataError, match="a version of a dict has no table"):
         four.table()
     packed, padded = (
@@ -480,6 +498,35 @@ def test_bits_under_missing_values(store: Path) -> None:
     )
     first = data.commit(pa.table({"x": clean}), "x", store=store)
     assert data.commit(pa.table({"x": dirty}), "x", store=store).id == first.id
+
+
+def test_differences_within_files(store: Path, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather, parquet
+
+    source = made(tmp_path / "in", b="not a table")
+
+    def write(ages: list[int], rows: int) -> None:
+        table = pa.table({"age": ages})
+        (source / "people.csv").write_text("age,city\n" + "".join(f"{a},Oslo\n" for a in ages))
+        (source / "odd.csv").write_bytes(b"\xff\x00" * rows)
+        (source / "lines.jsonl").write_text("".join(f'{{"a": {a}}}\n' for a in ages))
+        (source / "b").write_text(str(ages))
+        parquet.write_table(table, source / "people.parquet")
+        feather.write_feather(table, source / "people.arrow")
+        np.save(source / "x.npy", np.arange(rows))
+
+    write([31, 47], 3)
+    data.commit(source, "x", store=store)
+    write([31, 5, 6], 4)
+    data.commit(source, "x", store=store)
+    assert data.diff("x@1", store=store).values == (
+        "lines.jsonl: rows: 2 → 3; 2 added, 1 removed",
+        "people.arrow: rows: 2 → 3; 2 added, 1 removed",
+        "people.csv: rows: 2 → 3; 2 added, 1 removed",
+        "people.parquet: rows: 2 → 3; 2 added, 1 removed",
+        "x.npy: 3 → 4 rows",
+    )
 
 
 def test_chunks_make_no_difference(tmp_path_factory: pytest.TempPathFactory) -> None:

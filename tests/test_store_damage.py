@@ -535,6 +535,23 @@ def test_drop_and_prune(tmp_path: Path) -> None:
     assert not list((store / "checkouts").iterdir())
 
 
+def test_prune_says_what_it_deletes(tmp_path: Path) -> None:
+    """A small part of a pack stays until more of it is not needed."""
+    store, source = tmp_path / "store", made(tmp_path / "in", files=3, large=0)
+    (source / "0").write_bytes(bytes(200_000))
+    data.commit(source, "x", store=store)
+    (source / "1").write_bytes(b"other")
+    data.commit(source, "x", store=store)
+    data.drop("x@1", store=store)
+    assert data.prune(store=store).objects == data.prune(dry_run=False, store=store).objects == 0
+    (source / "0").write_bytes(b"other, too")
+    data.commit(source, "x", store=store)
+    data.drop("x@2", store=store)
+    found = data.prune(dry_run=False, store=store)
+    assert found.objects > 3 and found.num_bytes > 200_000
+    assert data.prune(store=store).objects == 0 and data.verify(store=store).ok
+
+
 def test_a_dropped_version_comes_back_with_its_data(tmp_path: Path) -> None:
     store, source = tmp_path / "store", made(tmp_path / "in", files=5)
     data.commit(source, "x", store=store)

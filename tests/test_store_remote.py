@@ -214,15 +214,45 @@ def test_histories_that_part(tmp_path: Path) -> None:
     data.commit(np.ones(4), "x", store=one)
     data.commit(np.ones(5), "x", store=two)
     data.push("x", url, store=one)
-    with pytest.raises(
-        DataError, match=r"each have versions of 'x' that the other has not(?s:.*)pull"
-    ):
+    with pytest.raises(DataError, match=r"each have versions of 'x' that the other has not"):
         data.push("x", url, store=two)
+    data.pull("x", url, store=tmp_path / "three")
+    data.commit(np.ones(6), "x", store=one)
+    data.push("x", url, store=one)
+    with pytest.raises(DataError, match=r"has newer versions of 'x' than the store(?s:.*)pull fir"):
+        data.push("x", url, store=tmp_path / "three")
     with pytest.raises(
         DataError, match=r"each have versions of 'x'(?s:.*)give one of them another"
     ):
         data.pull("x", url, store=two)
-    assert len(data.log("x", one)) == len(data.log("x", two)) == 2
+    assert (len(data.log("x", one)), len(data.log("x", two))) == (3, 2)
+
+
+def test_pushes_at_the_same_time(tmp_path: Path, monkeypatch) -> None:
+    """Whatever the moment at which another push comes in between: no version is lost."""
+    for moment in ("look", "history", "save_history", "write"):
+        one, two, url = (str(tmp_path / moment / name) for name in ("one", "two", "remote"))
+        data.commit(np.ones(3), "x", store=one)
+        data.push("x", url, store=one)
+        data.pull("x", url, store=two)
+        data.commit(np.ones(4), "x", store=one)
+        other = data.commit(np.ones(5), "x", store=two)
+        real = getattr(remote.Remote, moment)
+
+        def between(self, *rest, real=real, two=two, url=url, moment=moment, **more):
+            if moment != "write" or str(rest[0]).startswith("names/"):
+                with monkeypatch.context() as patch:
+                    patch.setattr(remote.Remote, moment, real)
+                    data.push("x", url, store=two)
+            return real(self, *rest, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(remote.Remote, moment, between)
+            with pytest.raises(DataError, match=r"each have versions|at the same time"):
+                data.push("x", url, store=one)
+        data.pull("x", url, store=str(tmp_path / moment / "three"))
+        assert data.version("x", str(tmp_path / moment / "three")).id == other.id
+        assert data.push("x", url, store=two).versions == 0
 
 
 def test_damage_on_the_remote(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from elinvar.core.habits import HABITS
 from elinvar.train import Callback, Checkpoint, EarlyStopping, Trainer
 from tests.test_trainer_mistakes import X, Y, trainer
 
+pytestmark = pytest.mark.any_level
+
 
 @pytest.mark.parametrize(
     ("options", "words"),

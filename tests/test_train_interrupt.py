@@ -15,6 +15,8 @@ import elinvar as el
 from elinvar.train import Callback, Interrupted, Trainer
 from tests.test_trainer import made, task, weights
 
+pytestmark = pytest.mark.any_level
+
 
 def later(seconds: float, which: int = signal.SIGINT) -> None:
     threading.Timer(seconds, os.kill, (os.getpid(), which)).start()

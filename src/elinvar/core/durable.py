@@ -31,7 +31,8 @@ def replace(
         OSError: it could not be written; then the old file is as it was.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")
+    name = target.name if len(os.fsencode(target.name)) < 200 else target.name[:40]  # of 255
+    temporary = target.with_name(f".{name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with open(temporary, "wb") as file:
             for chunk in chunks:

@@ -141,18 +141,28 @@ def write(folder: Path, pieces: Iterator[Any], table: dict[str, Any]) -> str:
     """
     step = int(table["step"])
     place, names = folder / table_name(step), state_names(step)
-    try:
-        old = str(_table(place, step)["file"])
-    except RunError:
-        old = names[1]
+    old = _named(place, step) or names[1]
     path = folder / names[old == names[0]]
     found = hashlib.sha256()
     size = durable.replace(path, pieces, found.update)
     whole = {**table, "file": path.name, "bytes": size, "sha256": found.hexdigest()}
-    seal = write_sealed(place, whole)
+    try:
+        seal = write_sealed(place, whole)
+    except BaseException:
+        if _named(place, step) != path.name:  # where a disk is full, its room is needed
+            path.unlink(missing_ok=True)
+        raise
     with contextlib.suppress(OSError):
         (folder / old).unlink(missing_ok=True)
     return seal
+
+
+def _named(place: Path, step: int) -> str | None:
+    """The state that a table names; None where there is no table that is whole."""
+    try:
+        return str(_table(place, step)["file"])
+    except RunError:
+        return None
 
 
 def thin(folder: Path, keep: int, first: int = 0) -> None:

@@ -6,9 +6,13 @@ import difflib
 import functools
 import hashlib
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -119,20 +123,54 @@ def _git(base: Path) -> dict[str, Any]:
 
 
 def _said(base: Path, *words: str) -> bytes | None:
+    """What git says; None where it refuses, or is not there.
+
+    It says it to a file. At the end of a pipe one waits until all processes that have the other end
+    have closed it, and to those belong worker processes that another thread forks meanwhile.
+    """
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    program = shutil.which("git")
+    if program is None:
+        return None
     try:
-        done = subprocess.run(
-            ["git", "-C", str(base), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_GIT_SECONDS,
-            env=environment,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="elinvar-git-") as folder:
+            output = Path(folder) / "said"
+            line = [program, "-C", str(base), *words]
+            return output.read_bytes() if _run(line, environment, output) == 0 else None
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout if done.returncode == 0 else None
+
+
+def _run(line: list[str], environment: dict[str, str], output: Path) -> int:
+    """Run a program, whose output goes to a file: its exit code."""
+    if not hasattr(os, "posix_spawn"):  # there nothing is forked, either
+        with open(output, "wb") as file:
+            return subprocess.run(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.DEVNULL,
+                timeout=_GIT_SECONDS,
+                env=environment,
+                check=False,
+            ).returncode
+    writes = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.fspath(output), writes, 0o600),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    child = os.posix_spawn(line[0], line, environment, file_actions=files)
+    last, pause = time.monotonic() + _GIT_SECONDS, 0.001
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > last:
+            os.kill(child, signal.SIGKILL)
+            last += 1.0
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
 
 
 # ---- differences -----------------------------------------------------------------------------

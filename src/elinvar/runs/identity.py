@@ -46,11 +46,10 @@ def _file(path: str, algorithm: str | None) -> dict[str, Any]:
     if "://" in path:
         return {"path": path}
     full = os.path.abspath(path)
-    row = {"path": full, "fingerprint": fingerprint_path(full, algorithm=algorithm)}
-    version = version_of(full)
-    if version is not None:  # the folder's marker says so, whatever was done to the files since
-        row["version"] = f"{version.name}@{version.id}"
-    return row
+    version = version_of(full, check=True)  # what was changed there is no version any more
+    if version is not None:
+        return {"path": full, "version": f"{version.name}@{version.id}"}
+    return {"path": full, "fingerprint": fingerprint_path(full, algorithm=algorithm)}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -88,9 +87,7 @@ def _of_one(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _files(before: Sequence[Any], now: Sequence[Any]) -> list[str]:
-    both = all("fingerprint" in row for row in (*before, *now))
-    key = "fingerprint" if both else "version"
-    content: Callable[[Any], Any] = lambda row: row.get(key) or row.get("fingerprint")  # noqa: E731
+    content: Callable[[Any], Any] = lambda row: row.get("version") or row.get("fingerprint")  # noqa: E731
     if [content(row) for row in before] == [content(row) for row in now]:
         return []  # wherever they lie
     old = {os.path.basename(row["path"]): content(row) for row in before}

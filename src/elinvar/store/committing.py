@@ -67,11 +67,12 @@ def commit(
 
     Example:
         >>> import tempfile, numpy as np
+        >>> import elinvar as el
         >>> folder = tempfile.TemporaryDirectory()
-        >>> one = commit({"x": np.arange(3)}, "numbers", "the first", store=folder.name)
+        >>> one = el.data.commit({"x": np.arange(3)}, "numbers", "the first", store=folder.name)
         >>> one.spec, one.num_files, one.is_new
         ('numbers@1', 1, True)
-        >>> commit({"x": np.arange(3)}, "numbers", store=folder.name).is_new
+        >>> el.data.commit({"x": np.arange(3)}, "numbers", store=folder.name).is_new
         False
         >>> folder.cleanup()
     """
@@ -109,7 +110,8 @@ def commit(
 
 def _record(place: Place, name: str, record: dict[str, Any], tag: str | None) -> Version:
     history = load(place, name)
-    is_new = not history.entries or history.entries[-1]["id"] != record["id"]
+    last = history.entries[-1] if history.entries else {}
+    is_new = (last.get("id"), last.get("kind")) != (record["id"], record["kind"])
     is_back = not is_new and len(history.entries) in history.dropped
     if is_new:
         history.append(place.kind, record)
@@ -164,14 +166,14 @@ def _keeper(intake: Intake) -> Any:
 
 def _of_memory(intake: Intake, files: Any) -> tuple[bytes, Builder, str]:
     builder = Builder(intake.place.kind, _keeper(intake))
-    about, contents = files
+    kind, contents = files
     for path, parts in contents:
         hasher = intake.place.kind.threaded()
         for part in parts:
             hasher.update(part)
         intake.add_parts(hasher.digest(), parts)
         builder.add(path.encode(), sum(map(len, parts)), hasher.digest())
-    return builder.finish(about), builder, about["kind"]
+    return builder.finish(), builder, kind
 
 
 def _of_file(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
@@ -182,7 +184,7 @@ def _of_file(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
     looks = np.array([look_of(os.stat(path))], np.int64)
     run = Folder(b"", os.path.dirname(os.path.abspath(path)), [name], looks)
     _take_all(intake, [run], path, builder)
-    return builder.finish({"kind": "file"}), builder
+    return builder.finish(), builder
 
 
 def _of_folder(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
@@ -192,7 +194,7 @@ def _of_folder(intake: Intake, path: bytes) -> tuple[bytes, Builder]:
     if not builder.num_files:
         text = f"there is no file in {shown(path)}"
         fail(DataMissingError, "data", text, "a version has at least one")
-    return builder.finish({"kind": "folder"}), builder
+    return builder.finish(), builder
 
 
 def _take_all(intake: Intake, runs: Iterable[Folder], path: bytes, builder: Builder) -> None:

@@ -19,6 +19,15 @@ from elinvar.store.tables import arrow
 from elinvar.store.version import Version
 
 _SHOWN = 20
+_READ = 1 << 28  # bytes of files whose values are compared
+_ARRAYS = ("array", "tuple", "dict")
+_READERS = {
+    ".arrow": ("pyarrow.feather", "read_table"),
+    ".csv": ("pyarrow.csv", "read_csv"),
+    ".feather": ("pyarrow.feather", "read_table"),
+    ".jsonl": ("pyarrow.json", "read_json"),
+    ".parquet": ("pyarrow.parquet", "read_table"),
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Difference:
         moved: pairs of paths, before and after, of files that have the same content; they are among
             those removed and added, too.
         bytes_added, bytes_removed: of the files that are new or other ones, and of those before.
-        values: for tables and arrays, what changed in them, a line each.
+        values: for tables and arrays, also those in files (.npy, .csv, .jsonl, .parquet, .arrow),
+            what changed in them, a line each.
     """
 
     before: Version
@@ -70,7 +80,7 @@ class Difference:
         told = [f"{len(paths)} {what}" for paths, what in counts if paths]
         if self.moved:
             told.append(f"{len(self.moved)} of them moved")
-        return ", ".join(told) or "the same files, committed in another form"
+        return ", ".join(told)
 
 
 def _printable(path: str) -> str:
@@ -109,7 +119,8 @@ def diff(
             source = by_content.pop(news[path][1:], None)
             if source is not None:
                 moved.append((os.fsdecode(source), os.fsdecode(path)))
-        values = _values(objects, old, new, changed) if changed else ()
+        sizes = {path: max(olds[path][1], news[path][1]) for path in changed}
+        values = _values(old, new, sizes)
     return Difference(
         old,
         new,
@@ -135,21 +146,39 @@ def _apart(before: Manifest, after: Manifest) -> tuple[dict[bytes, Entry], dict[
     return {one[0]: one for one in rest(before)}, {one[0]: one for one in rest(after)}
 
 
-def _values(objects: Objects, old: Version, new: Version, changed: list[bytes]) -> list[str]:
-    """What changed in tables and arrays."""
+def _values(old: Version, new: Version, sizes: dict[bytes, int]) -> list[str]:
+    """What changed in tables and arrays.
+
+    Args:
+        sizes: of the files that changed, the larger of both.
+    """
     if old.kind == new.kind == "table":
         return table_changes(old.table(), new.table())
-    if old.kind != new.kind or old.kind not in ("array", "tuple", "dict"):
-        return []
     lines = []
-    for path in map(os.fsdecode, changed):
-        before, after = (_array(one.read(path)) for one in (old, new))
-        lines.append(f"{path.removesuffix('.npy')}: {array_changes(before, after)}")
+    small = [path for path, size in sizes.items() if size <= _READ]
+    for path in map(os.fsdecode, small[:_SHOWN]):
+        name = path.removesuffix(".npy") if old.kind == new.kind in _ARRAYS else path
+        if os.path.splitext(path)[1].lower() in (".npy", *_READERS):
+            changes = _file_changes(path, old.read(path), new.read(path))
+            lines += [f"{_printable(name)}: {line}" for line in changes]
     return lines
 
 
-def _array(content: bytes) -> Any:
-    return np.load(io.BytesIO(content), allow_pickle=False)
+def _file_changes(path: str, before: bytes, after: bytes) -> list[str]:
+    """What changed in a file, if it is one that we can read: nothing is said of others."""
+    ending = os.path.splitext(path)[1].lower()
+    try:
+        if ending == ".npy":
+            first, second = (
+                np.load(io.BytesIO(content), allow_pickle=False) for content in (before, after)
+            )
+            return [array_changes(first, second)]
+        module, function = _READERS[ending]
+        read = getattr(importlib.import_module(module), function)
+        first, second = (read(arrow().BufferReader(content)) for content in (before, after))
+        return table_changes(first, second)
+    except Exception:  # the file may be anything, and pyarrow may be missing
+        return []
 
 
 def array_changes(before: Any, after: Any) -> str:

@@ -36,7 +36,8 @@ def fingerprint(arrays: Sequence[Any], algorithm: str | None = None) -> str:
 
     Example:
         >>> import numpy as np
-        >>> fingerprint([np.arange(3)], "sha256")[:20]
+        >>> import elinvar as el
+        >>> el.data.fingerprint([np.arange(3)], "sha256")[:20]
         'sha256:39c8896b89da2'
     """
     kind = _algorithm(algorithm)
@@ -91,8 +92,9 @@ def fingerprint_path(path: str | os.PathLike[str], algorithm: str | None = None)
 
     Example:
         >>> import tempfile
+        >>> import elinvar as el
         >>> with tempfile.NamedTemporaryFile() as file:
-        ...     fingerprint_path(file.name, "sha256")[:15]
+        ...     el.data.fingerprint_path(file.name, "sha256")[:15]
         'sha256:e3b0c442'
     """
     kind = _algorithm(algorithm)
@@ -113,28 +115,42 @@ def fingerprint_path(path: str | os.PathLike[str], algorithm: str | None = None)
         for name in folder.names:
             digest, size = hash_file(os.path.join(folder.whole, name), kind)
             builder.add(folder.prefix + name, size, digest)
-    return kind.text(builder.finish({"kind": "folder"}))
+    return kind.text(builder.finish())
 
 
-def version_of(path: str | os.PathLike[str]) -> Version | None:
+def version_of(path: str | os.PathLike[str], *, check: bool = False) -> Version | None:
     """The version whose checked-out folder a path lies in; None where there is none.
 
-    The folder's marker says so; whether the files are still what the version holds is another
-    question, which `fingerprint_path` of the folder answers: it gives `version.id` then.
+    The folder's marker says so. Whoever changes files there leaves the marker as it is; `check`
+    hashes them again.
 
     Args:
-        path: a file or a folder; it need not exist.
+        path: a file or a folder; it need not exist, unless it is checked.
+        check: whether what is there must be what was committed: the file itself, or else all files
+            of the checked-out folder.
 
     Example:
-        >>> version_of("/") is None
+        >>> import elinvar as el
+        >>> el.data.version_of("/") is None
         True
     """
     place = Path(os.path.abspath(path))
     for folder in (place, *place.parents):
         found = read_marker(folder / MARKER)
         if found is not None:
-            return found
+            return found if not check or _is_as_committed(found, folder, place) else None
     return None
+
+
+def _is_as_committed(version: Version, folder: Path, place: Path) -> bool:
+    try:
+        files = version.files if place.is_file() else None
+    except DataMissingError:  # the store is elsewhere; the folder speaks for itself
+        files = None
+    if files is None:
+        return fingerprint_path(folder, version.id) == version.id
+    entry = files.get(place.relative_to(folder).as_posix())
+    return entry is not None and fingerprint_path(place, version.id) == entry.hash
 
 
 _algorithm = algorithm

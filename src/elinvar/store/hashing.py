@@ -8,6 +8,7 @@ again wherever it is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -68,14 +69,19 @@ def _sha256() -> Algorithm:
 
 def _blake3() -> Algorithm:
     found = importlib.import_module("blake3").blake3
-    threads = found.AUTO
-    return Algorithm(
-        "blake3", found, lambda data: found(data).digest(), lambda: found(max_threads=threads)
-    )
+
+    def threaded() -> Any:
+        return found() if _forked else found(max_threads=found.AUTO)
+
+    return Algorithm("blake3", found, lambda data: found(data).digest(), threaded)
 
 
 _MAKERS: dict[str, Callable[[], Algorithm]] = {"blake3": _blake3, "sha256": _sha256}
 _known: dict[str, Algorithm] = {}
+
+# A forked process has none of the threads that hash, and would wait for them for ever.
+_forked: list[bool] = []
+os.register_at_fork(after_in_child=lambda: _forked.append(True))
 
 
 def algorithm(name: str | None = None) -> Algorithm:
@@ -177,7 +183,9 @@ class _ReadAhead:
 
 
 def reader(handle: int) -> Callable[[memoryview], int]:
-    """The `read_into` of an open file."""
+    """The `read_into` of an open file, which will be read from here to its end."""
+    with contextlib.suppress(AttributeError, OSError):  # not every system and file takes advice
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def read_into(buffer: memoryview) -> int:
         return os.readv(handle, [buffer])

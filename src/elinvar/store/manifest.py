@@ -2,7 +2,7 @@ r"""A version's manifest: each path with size and hash of its content, and one h
 
     page:  hash size path\0   hash size path\0   …          paths in the order of their bytes
     root:  elinvar manifest 1\n
-           {"bytes": …, "files": …, "kind": "folder"}\n
+           {"bytes": …, "files": …}\n
            hash entries path\0   hash entries path\0   …    one for each page: its first path
 
 Hashes are 64 hexadecimal digits. An empty folder is `- 0 path/`. The id of a version is the hash
@@ -88,15 +88,11 @@ class Builder:
         self._pages.append(entry + b"\0")
         self._lines = []
 
-    def finish(self, about: Mapping[str, Any]) -> bytes:
-        """The digest of the root, which is written now.
-
-        Args:
-            about: what else the root says, such as `{"kind": "folder"}`.
-        """
+    def finish(self) -> bytes:
+        """The digest of the root, which is written now."""
         if self._lines:
             self._end_page()
-        told = {"bytes": self.num_bytes, "files": self.num_files, **about}
+        told = {"bytes": self.num_bytes, "files": self.num_files}
         line = json.dumps(told, sort_keys=True, ensure_ascii=True).encode() + b"\n"
         root = HEAD + line + b"".join(self._pages)
         digest = self._kind.whole(root)

@@ -28,6 +28,8 @@ _MANY = 16  # from so many of them on
 class Pruned:
     """What `prune` deleted, or would delete.
 
+    A pack of which more than half is needed stays as it is until less is.
+
     Attributes:
         objects, num_bytes: how many contents, and the room they take.
         done: whether they are deleted.
@@ -93,10 +95,8 @@ def prune(*, dry_run: bool = True, store: Store = None) -> Pruned:
             found = _Needed(objects)
             loose = list(_unneeded_files(place, found))
             packs = _packs_to_rewrite(objects, found.rows)
-            gone = sum(int((~rows).sum()) for rows in found.rows)
-            room = sum(
-                int(one.lengths[~rows].sum()) for one, rows in zip(objects.packed.packs, found.rows)
-            )
+            gone = sum(int((~rows).sum()) for _, rows in packs)
+            room = sum(int(one.lengths[~rows].sum()) for one, rows in packs)
             room += sum(_room(path) for path in loose)
             if not dry_run:
                 _rewrite(objects, packs, found.rows)

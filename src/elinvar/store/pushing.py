@@ -93,14 +93,11 @@ def push(
         remote.look()
         remote.check_format(create=True)
         before = remote.history(name, wanted=False)
-        _continues(before, history, url, "pull first, then commit and push again")
+        _is_ahead(before, history, url)
         _send(objects, history, remote, count)
-        _continues(
-            remote.history(name, wanted=False),
-            history,
-            url,
-            "pull first, then commit and push again",
-        )
+        remote.look()  # somebody else may have been there meanwhile
+        before = remote.history(name, wanted=False)
+        _is_ahead(before, history, url)
         merged = _merged(before, history)  # what was dropped here may be kept there
         merged.tags = {**before.tags, **history.tags}
         if merged != before:
@@ -108,6 +105,19 @@ def push(
     newest = history.version(len(history.entries), place.folder)
     news = len(history.entries) - len(before.entries)
     return Transfer(newest, url, count.pieces, count.num_bytes, news)
+
+
+def _is_ahead(theirs: History, mine: History, url: str) -> None:
+    """See that a push loses nothing.
+
+    Raises:
+        DataError: the remote has versions that the store does not have.
+    """
+    shorter, longer = sorted((theirs, mine), key=lambda history: len(history.entries))
+    _continues(shorter, longer, url, "check yours out, pull, and commit it again")
+    if len(theirs.entries) > len(mine.entries):
+        text = f"{url} has newer versions of {mine.name!r} than the store"
+        fail(DataError, "data", text, "pull first")
 
 
 def _continues(shorter: History, longer: History, url: str, hint: str) -> None:
@@ -140,7 +150,9 @@ def _wanted(objects: Objects, history: History) -> Iterator[list[tuple[bytes, in
 
 
 def _send(objects: Objects, history: History, remote: Remote, count: _Count) -> None:
-    with tempfile.TemporaryDirectory(prefix="elinvar-push-") as folder:
+    work = objects.place / "work"  # it is tidied, whatever becomes of this process
+    there = work if os.access(work, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="elinvar-push-", dir=there) as folder:
         large = _send_small(objects, history, remote, count, Path(folder))
     _together(_large_parts(objects, large, remote), lambda job: _send_part(remote, count, *job))
 

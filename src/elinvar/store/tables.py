@@ -25,11 +25,11 @@ _ROWS = 1 << 16  # of a batch of a table, whatever its chunks were
 _LONGEST = 240
 
 Content = list[Any]  # parts that are bytes, or arrays of them
-Files = tuple[dict[str, Any], list[tuple[str, Content]]]
+Files = tuple[str, list[tuple[str, Content]]]
 
 
 def canonical(source: Any) -> Files:
-    """What the root of a manifest says of values, and their files in the order of their paths.
+    """The kind of values, and their files in the order of their paths.
 
     Raises:
         DTypeError: it is nothing that can be stored.
@@ -37,7 +37,7 @@ def canonical(source: Any) -> Files:
     table = _as_table(source)
     if table is not None:
         try:
-            return {"kind": "table"}, [(TABLE, [_arrow_bytes(table)])]
+            return "table", [(TABLE, [_arrow_bytes(table)])]
         except arrow().ArrowException as error:
             kinds = ", ".join(f"{one.name}: {one.type}" for one in table.schema)[:_LONGEST]
             text = f"the table cannot be stored ({' '.join(str(error).split())}); it has {kinds}"
@@ -58,7 +58,7 @@ def canonical(source: Any) -> Files:
     if not named:
         fail(ValueRangeError, "data", f"there is no array in an empty {type(source).__name__}")
     files = [(path, npy_parts(*named[path])) for path in sorted(named, key=str.encode)]
-    return {"kind": kind}, files
+    return kind, files
 
 
 def _file_of(key: str) -> str:
