@@ -17,6 +17,7 @@ from elinvar.cli import main
 from elinvar.core.errors import DTypeError, RunError, StateError
 from elinvar.runs import events, latest
 from elinvar.runs.digests import Digests, digest_of
+from elinvar.runs.identity import differences, identity
 from elinvar.runs.run import METRICS, PROCESSES, STEPS, rows_of
 from elinvar.runs.steps import StepTable
 from elinvar.runs.verifying import verify
@@ -321,3 +322,23 @@ def test_runs_are_listed_shown_compared_and_plotted(
     assert "there is no run 'c'" in capsys.readouterr().err
     assert main(["runs", "plot", "a", "--figure", "los", *where]) == 1
     assert "no run has a figure 'los'" in capsys.readouterr().err
+
+
+def test_files_of_a_version_are_named_by_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n" * 9)
+    store = tmp_path / "store"
+    version = el.data.commit(tmp_path / "a.txt", "letters", store=store)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.txt").write_text(f"{name}\n" * 9)
+    version = el.data.commit(tmp_path / "in", "letters", store=store)
+    folder = el.data.checkout(version, tmp_path / "out", store=store) or tmp_path / "out"
+    paths = [str(Path(folder) / f"{name}.txt") for name in ("a", "b")]
+    found = identity([], paths, [], {})["files"]
+    assert [row["version"] for row in found] == [
+        f"letters@{version.id}/a.txt",
+        f"letters@{version.id}/b.txt",
+    ]
+    swapped = identity([], paths[::-1], [], {})
+    assert differences({"training": {"files": found}}, {"training": swapped})

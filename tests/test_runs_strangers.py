@@ -268,7 +268,7 @@ def test_a_version_whose_files_were_edited_is_not_taken_for_it(tmp_path: Path) -
     version = el.data.commit(tmp_path / "data", "table", store=tmp_path / "store")
     place = Path(el.data.checkout(version, tmp_path / "mine", store=tmp_path / "store"))
     found = [identity([], [str(place / "a.csv")], [], {})]
-    assert found[0]["files"][0]["version"] == f"table@{version.id}"
+    assert found[0]["files"][0]["version"] == f"table@{version.id}/a.csv"
     (place / "a.csv").write_text("a,b\n1,3\n")
     found.append(identity([], [str(place / "a.csv")], [], {}))
     (before, now) = ({"training": one} for one in found)

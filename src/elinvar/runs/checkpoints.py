@@ -15,7 +15,8 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,11 @@ def state_names(step: int) -> tuple[str, str]:
     return f"step-{step:08d}.safetensors", f"step-{step:08d}b.safetensors"
 
 
+PIECE = 1 << 18  # bytes that are written and hashed at a time
+PAUSE = 30  # times as long as a piece took
+LONGEST_PAUSES = 60.0  # seconds in all, for one checkpoint
+
+
 class Writer:
     """A thread that does one thing after the other.
 
@@ -74,6 +80,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[tuple[str, Callable[[], object]] | None] = queue.SimpleQueue()
         self._idle = threading.Condition()
         self._open = 0
+        self._hurry = threading.Event()  # somebody waits
         self.errors: list[tuple[str, Exception]] = []
         self._thread: threading.Thread | None = None
 
@@ -100,6 +107,23 @@ class Writer:
             except (AttributeError, OSError):
                 pass
 
+    def paced(self, pieces: Iterable[Any]) -> Iterator[Any]:
+        """The pieces, cut small, with pauses in which those who compute have all cores; without
+        pauses as soon as somebody waits.
+
+        A step of training ends when its slowest thread does, so what is taken from one core makes
+        it longer by as much: all at once that was 27 ms for a GPT's 37 MB, a pace of 3 % of a
+        core makes each of the next steps a little longer.
+        """
+        held = [memoryview(piece).cast("B") for piece in pieces]
+        longest = LONGEST_PAUSES / max(sum(map(len, held)), 1)
+        for piece in held:
+            for start in range(0, len(piece), PIECE):
+                part, before = piece[start : start + PIECE], time.thread_time()
+                yield part
+                took = time.thread_time() - before
+                self._hurry.wait(min(took * PAUSE, len(part) * longest))
+
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             what, job = item
@@ -120,8 +144,12 @@ class Writer:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until all is done, or for so long: whether it is."""
+        self._hurry.set()
         with self._idle:
-            return self._idle.wait_for(lambda: not self._open, seconds)
+            done = self._idle.wait_for(lambda: not self._open, seconds)
+        if done:
+            self._hurry.clear()
+        return done
 
     def close(self, seconds: float | None = None) -> None:
         """Do what is left, and end; what takes longer than that is left to itself."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from elinvar.store.fingerprint import fingerprint, fingerprint_path, version_of
+from elinvar.store.walk import MARKER
 
 
 def identity(
@@ -48,8 +50,15 @@ def _file(path: str, algorithm: str | None) -> dict[str, Any]:
     full = os.path.abspath(path)
     version = version_of(full, check=True)  # what was changed there is no version any more
     if version is not None:
-        return {"path": full, "version": f"{version.name}@{version.id}"}
+        return {"path": full, "version": f"{version.name}@{version.id}{_inside(Path(full))}"}
     return {"path": full, "fingerprint": fingerprint_path(full, algorithm=algorithm)}
+
+
+def _inside(path: Path) -> str:
+    """Where in its version a path lies: `/red/1.png`; empty for the version's own folder."""
+    root = next(folder for folder in (path, *path.parents) if (folder / MARKER).exists())
+    inside = path.relative_to(root).as_posix()
+    return "" if inside == "." else f"/{inside}"
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -419,6 +419,7 @@ class Run:
                 self._writer.errors.append(("write the manifest", error))
         if self._previous is not None:  # the first one shall be there soon
             self._writer.give_way()
+            pieces = self._writer.paced(pieces)
         try:
             for log in self._logs:
                 log.sync()
