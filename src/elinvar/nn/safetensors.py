@@ -24,6 +24,7 @@ import numpy as np
 from elinvar.core import dtypes, durable
 from elinvar.core.dtypes import DType
 from elinvar.core.errors import DTypeError, StateError, fail, message
+from elinvar.tensor.cell import detached
 from elinvar.tensor.storage import from_stored, stored_array
 from elinvar.tensor.tensor import Tensor
 
@@ -80,14 +81,13 @@ def chunks(
         position = end
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    arrays = [stored_array(tensors[name], "save") for name in names]
-    return _pieces(text, arrays)
+    return _pieces(text, [detached(tensors[name]) for name in names])
 
 
-def _pieces(text: bytes, arrays: list[Any]) -> Iterator[Any]:
+def _pieces(text: bytes, held: list[Tensor]) -> Iterator[Any]:
     yield len(text).to_bytes(8, "little") + text
-    for array in arrays:
-        whole = np.ascontiguousarray(array)
+    for tensor in held:
+        whole = np.ascontiguousarray(stored_array(tensor, "save"))
         yield (whole.byteswap() if sys.byteorder == "big" else whole).reshape(-1).view(np.uint8)
 
 
