@@ -245,7 +245,9 @@ def test_killed_and_gone_on_with_is_the_same_run(
     assert rows[0] == rows[1]  # the first line names the run
     assert verify(other).sound
     assert main(["replay", str(other), "--quiet", "--threads", "1"]) == 0
-    assert "the same run, bit for bit: steps 0 to 18" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "the same run, bit for bit: steps 0 to 18" in told.out
+    assert f"[run] starting {sys.executable} train.py in {killed}" in told.err
     assert main(["replay", str(other), "--quiet", "--from", "18"]) == 1
     program(killed, text, batch=12)
     assert main(["replay", str(other), "--quiet"]) == 3

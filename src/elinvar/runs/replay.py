@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -277,6 +278,7 @@ def _run(
         fail(RunError, "replay", text, "say where its code is now: --in FOLDER")
     if not program:
         arguments[0] = sys.executable
+    layout.say(f"starting {shlex.join(arguments)} in {folder}")
     environment = {
         **os.environ,
         "ELINVAR_REPLAY": str(place / "request.json"),
