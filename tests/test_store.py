@@ -98,7 +98,7 @@ def test_checkout(store: Path, tmp_path: Path) -> None:
     assert data.version_of(folder / "a", check=True) is None
     assert data.version_of(folder / "b" / "c", check=True) == version
     row = identity([], [str(folder / "b" / "c"), str(folder)], [], {})["files"]
-    assert row[0]["version"] == f"x@{version.id}" and "version" not in row[1]
+    assert row[0]["version"] == f"x@{version.id}/b/c" and "version" not in row[1]
     (store / "format.json").rename(store / "away")
     (store / "names").rename(store / "names away")
     assert data.version_of(folder / "b" / "c", check=True) is None  # the folder was changed

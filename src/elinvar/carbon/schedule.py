@@ -65,6 +65,12 @@ class Schedule:
     watts: float | None
     horizon: float | None  # with a budget alone: when the first forecast ends
 
+    safety: float
+    shortest: float
+    pause_cost: float
+    refresh: float
+    clock: Callable[[], float]
+
     def __init__(
         self,
         forecast: Forecast,

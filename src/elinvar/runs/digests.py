@@ -23,6 +23,8 @@ class Digests:
         tensors: by name; which they are must not change, what they hold may.
     """
 
+    names: list[str]
+
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.names = list(tensors)
         self._tensors = list(tensors.values())

@@ -56,6 +56,14 @@ class Request:
         last: the last step.
     """
 
+    run: Path
+    number: int
+    state: Path | None
+    first: int
+    last: int
+    answer: Path
+    algorithm: str | None
+
     def __init__(self, path: Path) -> None:
         try:
             table = json.loads(path.read_text(encoding="utf-8"))
@@ -78,6 +86,11 @@ class Comparison:
     Attributes:
         checkpoint: where to begin.
     """
+
+    tensors: list[str]
+    algorithm: str | None
+    checkpoint: Checkpoint | None
+    compared: int
 
     def __init__(self, wanted: Request, tensors: Sequence[str]) -> None:
         self._wanted, self.tensors = wanted, list(tensors)

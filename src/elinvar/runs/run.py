@@ -85,6 +85,10 @@ class Run:
     folder: Path
     checkpoint: Checkpoint | None
 
+    id: str
+    tensors: list[str]
+    rows_seen: int
+
     def __init__(
         self, folder: Path, lock: Lock, tensors: Sequence[str], every: float, keep: int
     ) -> None:

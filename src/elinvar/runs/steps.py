@@ -65,6 +65,9 @@ class StepLog:
         run: the run's own number.
     """
 
+    log: Log
+    chain: bytes
+
     def __init__(
         self,
         path: Path,
@@ -112,6 +115,8 @@ class StepTable:
     tensors: list[str]
     run: str
     trouble: str | None
+
+    after: bytes
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -54,6 +54,9 @@ class Builder:
         keep: gets each page and the root, with their hashes; by default they are thrown away.
     """
 
+    num_files: int
+    num_bytes: int
+
     def __init__(
         self, kind: Algorithm, keep: Callable[[bytes, bytes], None] = lambda digest, page: None
     ) -> None:
@@ -137,6 +140,9 @@ class Manifest(Mapping[str, File]):
         kind: how the hashes were made.
         root: the digest of the root.
     """
+
+    kind: Algorithm
+    root: bytes
 
     def __init__(self, read: Callable[[bytes], bytes], kind: Algorithm, root: bytes) -> None:
         self.kind, self.root = kind, root

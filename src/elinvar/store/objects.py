@@ -29,6 +29,8 @@ class Objects:
         place: the store.
     """
 
+    packed: Packed
+
     def __init__(self, place: Place) -> None:
         self._files: OrderedDict[Path, int] = OrderedDict()
         self.place = place

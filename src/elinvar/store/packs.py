@@ -45,6 +45,11 @@ class Index:
         digests, offsets, lengths: of its objects, in the order of the digests.
     """
 
+    path: Path
+    digests: Digests
+    offsets: Any
+    lengths: Any
+
     def __init__(self, path: Path, digests: Digests, offsets: Any, lengths: Any) -> None:
         self.path, self.digests, self.offsets, self.lengths = path, digests, offsets, lengths
 
@@ -202,6 +207,8 @@ class Packed:
     Attributes:
         damaged: packs that cannot be read, each with the reason.
     """
+
+    packs: list[Index]
 
     def __init__(self, packs: Iterable[Index], bad: dict[str, set[bytes]] | None = None) -> None:
         self.packs = list(packs)

@@ -53,6 +53,9 @@ class Place:
         kind: its hash.
     """
 
+    folder: Path
+    kind: Algorithm
+
     def __init__(self, folder: Path, kind: Algorithm) -> None:
         self.folder, self.kind = folder, kind
 

@@ -52,6 +52,10 @@ class Remote:
         sizes: of the pieces that are there, by their names below the address.
     """
 
+    url: str
+    files: Any
+    base: str
+
     def __init__(self, place: Place, url: str, options: dict[str, Any] | None) -> None:
         self.place, self.url = place, url
         try:

@@ -64,6 +64,10 @@ class CarbonAware(Callback):
 
     schedule: Schedule
 
+    exit_when_paused: bool
+    quiet: bool
+    folder: Path | None
+
     def __init__(
         self,
         schedule: Schedule | Forecast,

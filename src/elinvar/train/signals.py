@@ -61,6 +61,8 @@ class Signals:
         waits: whether a batch is waited for; then the first signal raises `Waited`.
     """
 
+    waits: bool
+
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.waits = False

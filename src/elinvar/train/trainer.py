@@ -116,6 +116,8 @@ class Trainer:
     energy: Account
     recorder: Recorder
 
+    plateau: ReduceLROnPlateau | None
+
     @named("Trainer")
     def __init__(
         self,
