@@ -344,3 +344,18 @@ def test_files_of_a_version_are_named_by_it(tmp_path: Path) -> None:
     ]
     swapped = identity([], paths[::-1], [], {})
     assert differences({"training": {"files": found}}, {"training": swapped})
+
+
+def test_a_loop_goes_on_where_its_data_cannot_be_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def strange(source: object) -> None:
+        raise ZeroDivisionError("of a source")
+
+    monkeypatch.setattr("elinvar.runs.identity.contents_of", strange)
+    model = el.nn.Linear(4, 1)
+    loader = el.data.DataLoader(data(), 10)
+    with el.run({}, folder=tmp_path, model=model, loader=loader) as run:
+        run.step(1.0)
+    assert run.folder is not None and run.steps_done == 1
+    assert "could not describe the data" in capsys.readouterr().err

@@ -429,7 +429,7 @@ def test_data_that_cannot_be_described(tmp_path: Path, capsys: Any, monkeypatch:
     def broken(*_: Any) -> None:
         raise KeyError("of the user's own")
 
-    monkeypatch.setattr(el.train.recording, "contents_of", broken)
+    monkeypatch.setattr("elinvar.runs.identity.contents_of", broken)
     fitted(tmp_path)
     assert "could not describe the data: \"of the user's own" in capsys.readouterr().err
     assert verify(only_run(tmp_path)).sound
@@ -443,7 +443,7 @@ def test_hashing_of_large_data_delays_no_checkpoint(tmp_path: Path, monkeypatch:
         assert go_on.wait(30)
         return {}
 
-    monkeypatch.setattr(el.train.recording, "identity", slow)
+    monkeypatch.setattr("elinvar.runs.identity.identity", slow)
     trainer, data, _validation = training("mlp", record=recording(tmp_path))
 
     class Looks(el.train.Callback):

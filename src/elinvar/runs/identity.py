@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from elinvar.data.contents import contents_of
 from elinvar.store.fingerprint import fingerprint, fingerprint_path, version_of
 from elinvar.store.walk import MARKER
+from elinvar.tensor.random import default_generator
 
 
 def identity(
@@ -42,6 +44,32 @@ def identity(
     if others:
         found["only named"] = list(others)
     return found
+
+
+def identities(
+    sources: Mapping[str, Any], algorithm: str | None = None
+) -> Callable[[], dict[str, Any]]:
+    """A function that finds out what data are, which takes a while.
+
+    Args:
+        sources: loaders and pipelines by their use; None for those that are not there.
+        algorithm: see `identity`.
+    """
+    parts, trouble = dict[str, Any](), None
+    try:
+        parts = {use: contents_of(source) for use, source in sources.items() if source is not None}
+    except Exception as error:  # whatever a source of the user's own may raise
+        trouble = error
+
+    def find() -> dict[str, Any]:
+        if trouble is not None:
+            raise trouble
+        return {
+            use: identity(x.arrays, x.paths, x.others, x.order, algorithm)
+            for use, x in parts.items()
+        }
+
+    return find
 
 
 def _file(path: str, algorithm: str | None) -> dict[str, Any]:
@@ -107,6 +135,12 @@ def _files(before: Sequence[Any], now: Sequence[Any]) -> list[str]:
             what = "was changed" if name in old and name in new else "is new"
             found.append(f"{name} {what if name in new else 'is gone'}")
     return found or ["the files have another order"]
+
+
+def seeds() -> dict[str, int]:
+    """Where Elinvar's own random numbers stand."""
+    seed, drawn = (int(word) for word in default_generator.get_state().numpy())
+    return {"manual_seed": seed, "random numbers drawn before": drawn}
 
 
 def optimizer_table(optimizer: Any) -> dict[str, Any]:

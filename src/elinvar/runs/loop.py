@@ -11,7 +11,6 @@ from typing import Any
 from elinvar.carbon import Account
 from elinvar.core.errors import DTypeError, RunError, StateError, fail
 from elinvar.core.settings import settings
-from elinvar.data.contents import contents_of
 from elinvar.data.loader import DataLoader
 from elinvar.data.pipeline import Pipeline
 from elinvar.nn import serialization
@@ -19,9 +18,9 @@ from elinvar.nn.module import Module
 from elinvar.nn.state import cells_of
 from elinvar.runs import facts, latest, replaying
 from elinvar.runs.digests import Digests
-from elinvar.runs.identity import identity, optimizer_table
+from elinvar.runs.identity import identities, optimizer_table, seeds
 from elinvar.runs.naming import check_options
-from elinvar.runs.run import Run, begun
+from elinvar.runs.run import Run, begun, how_it_ended
 from elinvar.tensor.random import default_generator
 
 FORMAT = 1
@@ -80,8 +79,7 @@ class LoopRun:
         optimizers = {k: p for k, p in self._parts.items() if hasattr(p, "param_groups")}
         table |= {k: optimizer_table(p) for k, p in optimizers.items()}
         config = {"parts": table, **self._config}
-        words = default_generator.get_state().numpy()
-        config |= {"manual_seed": int(words[0]), "random numbers drawn before": int(words[1])}
+        config |= seeds()
         resume = self._resumed(number)
         if request is not None:
             self._recorder = request.recorder(number, names)
@@ -149,26 +147,13 @@ class LoopRun:
             recorder.save(self._pieces, self.steps_done, self.epoch)
             recorder.close("finished", energy=self.energy.as_dict())
             return
-        leaves = isinstance(error, KeyboardInterrupt | SystemExit)
-        text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-        recorder.close(
-            "interrupted" if leaves else "failed", energy=self.energy.as_dict(), error=text
-        )
+        outcome, text = how_it_ended(error)
+        recorder.close(outcome, energy=self.energy.as_dict(), error=text)
 
     def _data(self, algorithm: str | None = None) -> Any:
-        sources = {
-            key: contents_of(part)
-            for key, part in self._parts.items()
-            if isinstance(part, DataLoader | Pipeline)
-        }
-
-        def find() -> dict[str, Any]:
-            return {
-                key: identity(x.arrays, x.paths, x.others, x.order, algorithm)
-                for key, x in sources.items()
-            }
-
-        return find
+        kinds = DataLoader | Pipeline
+        sources = {key: part for key, part in self._parts.items() if isinstance(part, kinds)}
+        return identities(sources, algorithm)
 
     # ---- what the loop tells ---------------------------------------------------------------
 
@@ -206,8 +191,7 @@ class LoopRun:
             self.log("step", loss=value, **figures)
         if recorder.reached(self.steps_done):
             recorder.close("stopped")
-        if self._batch:
-            self._save_if_due()
+        self._save_if_due()
 
     def log(self, kind: str = "figures", /, **figures: Any) -> None:
         """Record figures at the present step."""

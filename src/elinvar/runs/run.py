@@ -63,6 +63,13 @@ def say(text: str) -> None:
     print(f"[run] {text}", file=sys.stderr)
 
 
+def how_it_ended(error: BaseException) -> tuple[str, str]:
+    """What ended a training early: the outcome, and the error in a line."""
+    leaves = isinstance(error, KeyboardInterrupt | SystemExit)
+    text = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    return "interrupted" if leaves else "failed", text
+
+
 class Run:
     """Records a training in a folder. Made by `Run.begin` and `Run.go_on`.
 

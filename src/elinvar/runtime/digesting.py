@@ -50,7 +50,8 @@ class Digester:
         self._table[:, 1], self._table[:, 2] = firsts, counts
         self._offsets = self._table[:, 1] * 4
         self._out = np.zeros(len(owners), np.uint32)
-        self._call = self._program(sum(sizes) // 4)
+        self._words = sum(sizes) // 4
+        self._call: Callable[..., None] | None = None  # made when it is needed first
 
     def _program(self, words: int) -> Callable[..., None]:
         tables = (self._table, self._out)
@@ -65,6 +66,8 @@ class Digester:
             return np.empty(0, np.uint32)
         where = np.array(addresses, np.int64)
         np.add(where[self._owners], self._offsets, out=self._table[:, 0])
+        if self._call is None:
+            self._call = self._program(self._words)
         self._call()
         found = np.add.reduceat(self._out, self._starts, dtype=np.uint32)
         for number, words, rest in self._rests:

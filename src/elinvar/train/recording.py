@@ -5,22 +5,21 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from elinvar.core.errors import DTypeError, ShapeError, fail
 from elinvar.core.settings import settings
-from elinvar.data.contents import contents_of
 from elinvar.nn import serialization
 from elinvar.nn.state import cells_of
 from elinvar.runs import checkpoints, facts, latest, replaying
 from elinvar.runs import run as layout
 from elinvar.runs.digests import Digests
-from elinvar.runs.identity import identity, optimizer_table
+from elinvar.runs.identity import identities, optimizer_table, seeds
 from elinvar.runs.naming import check_name, check_options
-from elinvar.runs.run import Run, begun, say
+from elinvar.runs.run import Run, begun, how_it_ended, say
 from elinvar.train import state
 from elinvar.train.signals import leave
 
@@ -122,7 +121,7 @@ class Recorder:
             self.run = request.recorder(number, names)
             if self.run is not None:
                 start = None  # whatever the program says
-                self.run.gather(_describe(trainer), self._data(data, self.run.algorithm))
+                self.run.gather(_describe(trainer), identities(data, self.run.algorithm))
         elif resume is not None and latest.is_run(resume):
             options = _options(wish or Recording())
             self.run = Run.go_on(Path(resume), names, number=number, load=trainer.load, **options)
@@ -140,30 +139,12 @@ class Recorder:
             if start is not None:
                 trainer.load(start)
             if isinstance(self.run, Run):
-                self.run.describe_data(self._data(data))
+                self.run.describe_data(identities(data))
         except BaseException as error:
             if isinstance(self.run, Run):
                 self.run.close("failed", error=str(error).splitlines()[0])
             raise
         trainer.run_folder = self.run_folder
-
-    def _data(self, data: dict[str, Any], algorithm: str | None = None) -> Callable[[], Any]:
-        """A function that finds out what the data are."""
-        parts, trouble = dict[str, Any](), None
-        try:
-            parts = {use: contents_of(source) for use, source in data.items() if source is not None}
-        except Exception as error:  # whatever a source of the user's own may raise
-            trouble = error
-
-        def find() -> dict[str, Any]:
-            if trouble is not None:
-                raise trouble
-            return {
-                use: identity(x.arrays, x.paths, x.others, x.order, algorithm)
-                for use, x in parts.items()
-            }
-
-        return find
 
     @property
     def run_folder(self) -> Path | None:
@@ -182,9 +163,7 @@ class Recorder:
             yield
             outcome = "finished" if self.trainer.stop_reason is None else "stopped"
         except BaseException as error:
-            leaves = isinstance(error, KeyboardInterrupt | SystemExit)
-            outcome = "interrupted" if leaves else "failed"
-            more["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+            outcome, more["error"] = how_it_ended(error)
             raise
         finally:
             if self.run is not None:
@@ -289,7 +268,6 @@ def _state_of(start: Any) -> Any:
 
 def _describe(trainer: Trainer) -> dict[str, Any]:
     """What the user chose, as a table."""
-    words = state.default_generator.get_state().numpy()
     found: dict[str, Any] = {
         "model": {
             "class": type(trainer.model).__qualname__,
@@ -306,8 +284,7 @@ def _describe(trainer: Trainer) -> dict[str, Any]:
         "epochs": trainer.epochs if trainer.epochs < 1 << 60 else None,
         "schedule": _schedule(trainer.schedule or trainer.plateau),
         "average": None if trainer.average is None else trainer.average.decay,
-        "manual_seed": int(words[0]),
-        "random numbers drawn before": int(words[1]),
+        **seeds(),
         **{name: value for name, value in trainer.options.items() if isinstance(value, PLAIN)},
     }
     if trainer.optimizer is not None:
