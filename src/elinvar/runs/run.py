@@ -86,7 +86,6 @@ class Run:
         folder: where it is recorded.
         id: the run's own number, which all of its files have.
         checkpoint: the state that it went on from; None for a run from its beginning.
-        rows_seen: steps that came out again as before the stop.
     """
 
     folder: Path
@@ -94,7 +93,6 @@ class Run:
 
     id: str
     tensors: list[str]
-    rows_seen: int
 
     def __init__(
         self, folder: Path, lock: Lock, tensors: Sequence[str], every: float, keep: int
@@ -116,7 +114,6 @@ class Run:
         self._last_saved: tuple[int, int] | None = None
         self._last_time = self._last_flush = time.monotonic()
         self._expected: dict[int, Row] = {}
-        self.rows_seen = 0
         self._row: Row | None = None
         self._began = time.monotonic()
 
@@ -324,8 +321,6 @@ class Run:
                 what = first_difference(wanted, row, self.tensors)
                 say(f"step {step} came out otherwise than before the stop: {what}")
                 self._expected.clear()
-            elif wanted is not None:
-                self.rows_seen += 1
         moment = time.monotonic()
         if moment - self._last_flush > FLUSH_SECONDS:
             whole = self._guard("write the logs", self._flush)
@@ -383,7 +378,6 @@ class Run:
         step: int,
         epoch: int,
         wait: bool = False,
-        extra: Mapping[str, Any] | None = None,
     ) -> None:
         """Write a checkpoint in the background.
 
@@ -391,7 +385,6 @@ class Run:
             pieces: gives the bytes of the state; what it holds may change once it has returned.
             step, epoch: where training stands.
             wait: until it is on the disk.
-            extra: for its table.
 
         Raises:
             OSError: `wait`, and it could not be written.
@@ -411,7 +404,7 @@ class Run:
                 return
             marks = {log.path.name: log.mark() for log in self._logs}
             chain = self._steps.chain.hex()
-            table = {"step": step, "epoch": epoch, "chain": chain, "logs": marks, **(extra or {})}
+            table = {"step": step, "epoch": epoch, "chain": chain, "logs": marks}
             self._last_saved = (step, epoch)
             self._do(f"save step {step}", lambda: self._write(held, table, (step, epoch)))
         if wait:
